@@ -1,0 +1,105 @@
+// AlphaDropout, forward and backward. The mask is a function of (seed, call, element), drawn again
+// wherever it is needed. Every tensor is [n], in lanes. Kept x become scale * x + shift, the others
+// `dropped`; backward is the same with a shift and a `dropped` of 0.
+
+struct AlphaDropoutParams {
+    lanes: u32,
+    // the element of the first lane, a multiple of four
+    first: u32,
+    // an element is dropped if its random word is below
+    threshold: u32,
+    scale: f32,
+    shift: f32,
+    dropped: f32,
+    seed: vec2u,
+    call: vec2u,
+    // a mask of noise_shape: of each dimension the extent, and the stride in the mask, 0 where it
+    // is broadcast; the last dimension first
+    rank: u32,
+    extents: array<vec4u, 2>,
+    strides: array<vec4u, 2>,
+}
+
+fn drop_out(x: Lane, words: vec4u) -> Lane {
+    let v = widen(x);
+    let y = select(p.scale * v + p.shift, vec4f(p.dropped), words < vec4u(p.threshold));
+    return narrow(select(y, v, is_nan(v)));
+}
+
+// The words of lanes i and j.
+fn draw(i: u32, j: u32) -> PhiloxPair {
+    let block = p.first / 4u;
+    let pair = philox_pair(block + block_of(i), block + block_of(j), vec3u(0u, p.call), p.seed);
+    return PhiloxPair(words_of(pair.a, i), words_of(pair.b, j));
+}
+
+// The words of lane i under a mask of noise_shape.
+fn draw_broadcast(i: u32) -> vec4u {
+    var rest = p.first + elements_of(i);
+    var element = vec4u(0u);
+    for (var d = 0u; d < p.rank; d++) {
+        let extent = p.extents[d / 4u][d % 4u];
+        element += rest % extent * p.strides[d / 4u][d % 4u];
+        rest /= vec4u(extent);
+    }
+    let block = element / 4u;
+    let word = element % 4u;
+    let low = philox_pair(block.x, block.y, vec3u(0u, p.call), p.seed);
+    let high = philox_pair(block.z, block.w, vec3u(0u, p.call), p.seed);
+    return vec4u(low.a[word.x], low.b[word.y], high.a[word.z], high.b[word.w]);
+}
+
+// y = alpha_dropout(x)
+@group(0) @binding(0) var<storage, read_write> x: array<Lane>;
+@group(0) @binding(1) var<storage, read_write> y: array<Lane>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn alpha_dropout(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
+        let i = lane_index(group, local, k);
+        let j = lane_index(group, local, k + 1u);
+        let words = draw(i, j);
+        if (i < p.lanes) {
+            y[i] = drop_out(x[i], words.a);
+        }
+        if (j < p.lanes) {
+            y[j] = drop_out(x[j], words.b);
+        }
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn alpha_dropout_broadcast(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    for (var k = 0u; k < LANES_PER_INVOCATION; k++) {
+        let i = lane_index(group, local, k);
+        if (i < p.lanes) {
+            y[i] = drop_out(x[i], draw_broadcast(i));
+        }
+    }
+}
+
+// x = alpha_dropout(x)
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn alpha_dropout_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
+        let i = lane_index(group, local, k);
+        let j = lane_index(group, local, k + 1u);
+        let words = draw(i, j);
+        if (i < p.lanes) {
+            x[i] = drop_out(x[i], words.a);
+        }
+        if (j < p.lanes) {
+            x[j] = drop_out(x[j], words.b);
+        }
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn alpha_dropout_broadcast_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    for (var k = 0u; k < LANES_PER_INVOCATION; k++) {
+        let i = lane_index(group, local, k);
+        if (i < p.lanes) {
+            x[i] = drop_out(x[i], draw_broadcast(i));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// exp(x) - 1 without the cancellation that exp(x) - 1 has near zero.
+//
+// x = k ln 2 + r with |r| <= ln 2 / 2, and exp(r) - 1 = r + r^2 tail(r); then
+// exp(x) - 1 = 2^k (exp(r) - 1) + (2^k - 1). Nothing here changes by more than a rounding if a
+// compiler fuses multiply and add: k is taken from the bits of the rounded sum, so that no
+// compiler can cancel the rounding constant away.
+
+const LOG2_E = 1.4426950408889634;
+const LN_2 = 0.6931471805599453;
+// ln 2 in two parts; the first has 15 significant bits, so k * LN_2_HIGH is exact.
+const LN_2_HIGH = 0.693145751953125;
+const LN_2_LOW = 1.4286068202862268e-6;
+// 1.5 * 2^23: adding it to t leaves round(t) in the low bits of the sum.
+const ROUND = 12582912.0;
+const ROUND_BITS = 0x4b400000;
+
+// The bits of round(x / ln 2) + ROUND.
+fn binade(x: vec4f) -> vec4i {
+    return bitcast<vec4i>(x * LOG2_E + ROUND);
+}
+
+fn exponent(binade: vec4i) -> vec4f {
+    return vec4f(binade - ROUND_BITS);
+}
+
+// 2^exponent, for exponents from -127, where it is 0, to 127.
+fn power_of_two(binade: vec4i) -> vec4f {
+    return bitcast<vec4f>((binade << vec4u(23u)) + 0x3f800000);
+}
+
+// (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; minimax, error of exp(r) - 1 below 1.4e-8 relative.
+fn exp_tail(r: vec4f, r2: vec4f) -> vec4f {
+    let low = 0.49999997019767761 + r * 0.16666543483734131;
+    let high = 0.041667502373456955 + r * 0.0083665335550904274;
+    return low + r2 * (high + r2 * 0.0013864530483260751);
+}
+
+// scale * (exp(x) - 1) for x <= 0. Below -18 the result is -scale to the last bit.
+fn scaled_expm1(x: vec4f, scale: f32) -> vec4f {
+    let t = max(x, vec4f(-18.0));
+    let k = binade(t);
+    // |k| <= 26: one constant for ln 2 is exact enough.
+    let r = t - exponent(k) * LN_2;
+    let r2 = r * r;
+    let s = power_of_two(k) * scale;
+    return s * (r + r2 * exp_tail(r, r2)) + (s - scale);
+}
+
+fn expm1_4(x: vec4f) -> vec4f {
+    let t = clamp(x, vec4f(-18.0), vec4f(89.0));
+    let k = binade(t);
+    let high = t - exponent(k) * LN_2_HIGH;
+    let low = exponent(k) * LN_2_LOW;
+    let r = high - low;
+    let r2 = r * r;
+    // Half of 2^k, because 2^128 is no f32.
+    let s = power_of_two(k - 1);
+    let y = 2.0 * (s * (high + (r2 * exp_tail(r, r2) - low)) + (s - 0.5));
+    return select(y, x, is_nan(x));
+}
+
+// exp(x) - 1 for every x.
+fn expm1(x: f32) -> f32 {
+    return expm1_4(vec4f(x)).x;
+}

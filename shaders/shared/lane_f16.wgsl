@@ -1,0 +1,8 @@
+// A lane is one value of a tensor: for lengths that are no multiple of four in somebody's buffer.
+alias Lane = f16;
+fn widen(v: Lane) -> vec4f { return vec4f(f32(v)); }
+fn narrow(v: vec4f) -> Lane { return Lane(v.x); }
+// Lane i is word i mod 4 of block i / 4 of the random stream.
+fn block_of(i: u32) -> u32 { return i / 4u; }
+fn words_of(words: vec4u, i: u32) -> vec4u { return vec4u(words[i % 4u]); }
+fn elements_of(i: u32) -> vec4u { return vec4u(i); }

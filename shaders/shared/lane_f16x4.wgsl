@@ -1,0 +1,8 @@
+// A lane is four values of a tensor.
+alias Lane = vec4<f16>;
+fn widen(v: Lane) -> vec4f { return vec4f(v); }
+fn narrow(v: vec4f) -> Lane { return Lane(v); }
+// Lane i is block i of the random stream, all of its words.
+fn block_of(i: u32) -> u32 { return i; }
+fn words_of(words: vec4u, i: u32) -> vec4u { return words; }
+fn elements_of(i: u32) -> vec4u { return 4u * i + vec4u(0u, 1u, 2u, 3u); }

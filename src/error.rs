@@ -1,0 +1,154 @@
+use thiserror::Error;
+
+/// Everything that can go wrong, each with a sentence that says what was expected and what came.
+///
+/// An operation that returns an error has done nothing: no tensor has changed and nothing was
+/// recorded.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The machine has no GPU, and no software driver either.
+    #[error(
+        "no GPU adapter found{}. Install a Vulkan driver: your GPU's, or Mesa's software driver, which needs \
+         no GPU (Debian, Ubuntu: `apt-get install mesa-vulkan-drivers`; Fedora: `dnf install mesa-vulkan-drivers`; \
+         Arch: `pacman -S vulkan-swrast`)", parenthesized(.detail)
+    )]
+    NoAdapter {
+        /// What was looked for, and what there was.
+        detail: String,
+    },
+    /// The device can't run the shaders.
+    #[error("the device does not support selfnorm: {0}")]
+    UnsupportedDevice(String),
+    /// A shape is not the one that the operation needs.
+    #[error("{op}: expected shape {expected:?} for {operand}, got {actual:?}")]
+    Shape {
+        /// The operation.
+        op: &'static str,
+        /// The argument of the wrong shape.
+        operand: &'static str,
+        /// The shape it must have.
+        expected: Vec<usize>,
+        /// The shape it has.
+        actual: Vec<usize>,
+    },
+    /// The data does not fill the shape.
+    #[error("tensor: shape {shape:?} has {expected} elements, the data has {actual}")]
+    Length {
+        /// The shape asked for.
+        shape: Vec<usize>,
+        /// The number of elements in it.
+        expected: usize,
+        /// The number of elements given.
+        actual: usize,
+    },
+    /// A tensor is larger than the device, or a 32-bit element index, can handle.
+    #[error("a tensor of shape {shape:?} is too large: {limit}")]
+    TooLarge {
+        /// The shape.
+        shape: Vec<usize>,
+        /// The limit it exceeds.
+        limit: String,
+    },
+    /// A number is outside what the operation allows.
+    #[error("{op}: {name} is {value}, must be {rule}")]
+    Parameter {
+        /// The operation.
+        op: &'static str,
+        /// The parameter's name.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// `noise_shape` does not broadcast to the tensor's shape.
+    #[error("alpha_dropout: noise_shape {noise_shape:?} must have as many dimensions as the tensor {shape:?}, each equal to the tensor's or 1{}", parenthesized(.detail))]
+    NoiseShape {
+        /// The mask's shape.
+        noise_shape: Vec<usize>,
+        /// The tensor's shape.
+        shape: Vec<usize>,
+        /// What else is wrong with it.
+        detail: String,
+    },
+    /// A destination overlaps another argument of the same operation.
+    #[error("{op}: {a} and {b} overlap in memory; give them separate ranges{}", parenthesized(.detail))]
+    Aliased {
+        /// The operation.
+        op: &'static str,
+        /// An argument.
+        a: &'static str,
+        /// The one it overlaps.
+        b: &'static str,
+        /// What to call instead.
+        detail: String,
+    },
+    /// A tensor was made by another [`Gpu`](crate::Gpu).
+    #[error("{op}: {operand} belongs to another Gpu; move it there with to_vec and tensor")]
+    OtherGpu {
+        /// The operation.
+        op: &'static str,
+        /// The argument.
+        operand: &'static str,
+    },
+    /// A wrapped range starts where the device can't bind it.
+    #[error(
+        "wrap: the range starts at byte {offset}, the device needs a multiple of {alignment} (min_storage_buffer_offset_alignment)"
+    )]
+    Misaligned {
+        /// The first byte of the range.
+        offset: u64,
+        /// What it must be a multiple of.
+        alignment: u64,
+    },
+    /// A wrapped range is shorter than its shape.
+    #[error("wrap: shape {shape:?} needs {needed} bytes, the range has {actual}")]
+    TooShort {
+        /// The shape.
+        shape: Vec<usize>,
+        /// The bytes it needs, a multiple of four.
+        needed: u64,
+        /// The bytes in the range.
+        actual: u64,
+    },
+    /// A wrapped buffer was made without a usage that the operation needs.
+    #[error("{op}: the buffer must be created with BufferUsages::{usage}")]
+    MissingUsage {
+        /// The operation.
+        op: &'static str,
+        /// The usage.
+        usage: &'static str,
+    },
+    /// The device was made without a feature that the operation needs.
+    #[error("{op}: the device must be created with Features::{feature}")]
+    MissingFeature {
+        /// The operation.
+        op: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The device has no memory left; it still works.
+    #[error("out of GPU memory: {bytes} bytes were asked for")]
+    OutOfMemory {
+        /// The size of the buffer that did not fit.
+        bytes: u64,
+    },
+    /// The device was lost or destroyed; make a new [`Gpu`](crate::Gpu).
+    #[error("the GPU device is lost or was destroyed; create a new Gpu")]
+    DeviceLost,
+    /// wgpu reported what this crate should have prevented.
+    #[error("unexpected GPU error, please report it: {0}")]
+    Unexpected(String),
+}
+
+fn parenthesized(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(" ({text})")
+    }
+}
+
+/// A result with this crate's [`Error`](enum@Error).
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,354 @@
+use std::sync::Arc;
+
+use crate::memory::Memory;
+use crate::pass::Pass;
+use crate::pipelines::{Pipelines, WORKGROUP_SIZE};
+use crate::{Error, Result};
+
+/// A device and its queue, with the pipelines and buffers that this crate keeps for them.
+///
+/// A clone is another handle of the same device; threads may share it.
+#[derive(Clone, Debug)]
+pub struct Gpu(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: Limits,
+    pipelines: Pipelines,
+    memory: Memory,
+}
+
+/// What of the device's limits the crate goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub max_binding_bytes: u64,
+    pub max_buffer_bytes: u64,
+    pub max_workgroups: u64,
+    pub offset_alignment: u64,
+}
+
+/// Which adapter [`Gpu::request`] takes.
+///
+/// Without options: the first discrete GPU, else an integrated one, else a virtual one, else a
+/// software adapter. The environment variable `WGPU_ADAPTER_NAME` narrows the choice to adapters
+/// whose name contains it, `WGPU_BACKEND` to one of `vulkan`, `metal`, `dx12`, `gl`.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct GpuOptions {
+    adapter_name: Option<String>,
+    backends: Option<wgpu::Backends>,
+    software: Option<bool>,
+    low_power: bool,
+}
+
+impl GpuOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only adapters whose name contains `name`, in any case. Takes precedence over
+    /// `WGPU_ADAPTER_NAME`.
+    pub fn adapter_name(mut self, name: impl Into<String>) -> Self {
+        self.adapter_name = Some(name.into());
+        self
+    }
+
+    /// Only adapters of these backends. Takes precedence over `WGPU_BACKEND`.
+    pub fn backends(mut self, backends: wgpu::Backends) -> Self {
+        self.backends = Some(backends);
+        self
+    }
+
+    /// `true`: only software adapters, `false`: only GPUs.
+    pub fn software(mut self, software: bool) -> Self {
+        self.software = Some(software);
+        self
+    }
+
+    /// Prefer an integrated GPU to a discrete one.
+    pub fn low_power(mut self) -> Self {
+        self.low_power = true;
+        self
+    }
+
+    fn rank(&self, kind: wgpu::DeviceType) -> u8 {
+        match kind {
+            wgpu::DeviceType::DiscreteGpu => 1,
+            wgpu::DeviceType::IntegratedGpu => {
+                if self.low_power {
+                    0
+                } else {
+                    2
+                }
+            }
+            wgpu::DeviceType::VirtualGpu => 3,
+            wgpu::DeviceType::Other => 4,
+            wgpu::DeviceType::Cpu => 5,
+        }
+    }
+}
+
+impl Gpu {
+    /// The best adapter of the machine; blocks until it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gpu::request`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn new() -> Result<Self> {
+        pollster::block_on(Self::request(&GpuOptions::default()))
+    }
+
+    /// The best adapter that fits `options`, with the adapter's own limits, and 16-bit floats where
+    /// it has them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAdapter`] if nothing fits, with what to install;
+    /// [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
+    pub async fn request(options: &GpuOptions) -> Result<Self> {
+        let adapter = find_adapter(options).await?;
+        let wanted =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SHADER_INT64 | wgpu::Features::IMMEDIATES;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("selfnorm"),
+                required_features: adapter.features() & wanted,
+                required_limits: adapter.limits(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::UnsupportedDevice(error.to_string()))?;
+        Self::from_wgpu(device, queue)
+    }
+
+    /// An application's own device and queue, whatever features and limits they were made with.
+    ///
+    /// The WebGPU defaults suffice. What the crate uses if the device has it: `SHADER_F16` (needed
+    /// for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no buffer) and `SHADER_INT64`
+    /// (faster random numbers, the same bits).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsupportedDevice`] for a device without compute shaders, and for limits below
+    /// WebGPU's defaults in workgroup size or bindings.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let limits = device.limits();
+        for (name, actual, needed) in [
+            (
+                "max_compute_workgroup_size_x",
+                limits.max_compute_workgroup_size_x,
+                WORKGROUP_SIZE,
+            ),
+            (
+                "max_compute_invocations_per_workgroup",
+                limits.max_compute_invocations_per_workgroup,
+                WORKGROUP_SIZE,
+            ),
+            (
+                "max_storage_buffers_per_shader_stage",
+                limits.max_storage_buffers_per_shader_stage,
+                4,
+            ),
+            ("max_bind_groups", limits.max_bind_groups, 2),
+            (
+                "max_compute_workgroups_per_dimension",
+                limits.max_compute_workgroups_per_dimension,
+                1,
+            ),
+        ] {
+            if actual < needed {
+                return Err(Error::UnsupportedDevice(format!(
+                    "its limit {name} is {actual}, the shaders need {needed}"
+                )));
+            }
+        }
+        Ok(Self(Arc::new(Shared {
+            limits: Limits {
+                max_binding_bytes: limits.max_storage_buffer_binding_size,
+                max_buffer_bytes: limits.max_buffer_size,
+                max_workgroups: limits.max_compute_workgroups_per_dimension.into(),
+                offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
+            },
+            pipelines: Pipelines::new(&device, &limits),
+            memory: Memory::default(),
+            device,
+            queue,
+        })))
+    }
+
+    /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
+    pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
+        Pass::new(self, encoder, true)
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// Name, kind and driver of the adapter.
+    pub fn adapter_info(&self) -> wgpu::AdapterInfo {
+        self.0.device.adapter_info()
+    }
+
+    /// Whether tensors of [`half::f16`] can be computed with.
+    pub fn supports_f16(&self) -> bool {
+        self.0
+            .device
+            .features()
+            .contains(wgpu::Features::SHADER_F16)
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    pub(crate) fn pipelines(&self) -> &Pipelines {
+        &self.0.pipelines
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    pub(crate) fn is(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Records with `record` and submits it, as one submission.
+    pub(crate) fn submit(&self, record: impl FnOnce(&mut Pass) -> Result<()>) -> Result<()> {
+        self.checked(0, || {
+            let mut encoder = self.0.device.create_command_encoder(&Default::default());
+            record(&mut Pass::new(self, &mut encoder, false))?;
+            self.0.queue.submit([encoder.finish()]);
+            Ok(())
+        })?
+    }
+
+    /// Runs `calls` to wgpu and turns what wgpu reports of them into an error. `bytes` is what an
+    /// allocation among them asks for.
+    pub(crate) fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
+        // In a browser errors arrive later than any call could wait for: its console has them.
+        #[cfg(target_family = "wasm")]
+        {
+            let _ = bytes;
+            Ok(calls())
+        }
+        #[cfg(not(target_family = "wasm"))]
+        {
+            let device = &self.0.device;
+            let scopes = [
+                wgpu::ErrorFilter::Validation,
+                wgpu::ErrorFilter::Internal,
+                wgpu::ErrorFilter::OutOfMemory,
+            ]
+            .map(|filter| device.push_error_scope(filter));
+            let result = calls();
+            let mut errors = scopes
+                .into_iter()
+                .rev()
+                .filter_map(|scope| pollster::block_on(scope.pop()))
+                .collect::<Vec<_>>();
+            match errors.pop() {
+                None => Ok(result),
+                // A lost device makes invalid objects, and their use is what is reported.
+                Some(_) if self.is_lost() => Err(Error::DeviceLost),
+                Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { bytes }),
+                Some(error) => Err(Error::Unexpected(error.to_string())),
+            }
+        }
+    }
+
+    /// wgpu tells a lost device only through a callback, which belongs to the application; but a
+    /// buffer of a lost device can't be mapped.
+    pub(crate) fn is_lost(&self) -> bool {
+        if cfg!(target_family = "wasm") {
+            return false;
+        }
+        let probe = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("selfnorm: is the device there?"),
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        probe.get_mapped_range_mut(..).is_err()
+    }
+}
+
+async fn find_adapter(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    let name = options
+        .adapter_name
+        .clone()
+        .or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+    let wanted = name.as_deref().unwrap_or_default().to_lowercase();
+    let backends = options
+        .backends
+        .or_else(wgpu::Backends::from_env)
+        .unwrap_or(wgpu::Backends::all());
+    let mut found = Vec::new();
+    // GL only if there is nothing better: looking for it is slow, and some drivers print.
+    for backends in [
+        backends & wgpu::Backends::PRIMARY,
+        backends & wgpu::Backends::SECONDARY,
+    ] {
+        if backends.is_empty() {
+            continue;
+        }
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+        descriptor.backends = backends;
+        let instance = wgpu::Instance::new(descriptor);
+        let mut candidates = Vec::new();
+        for adapter in adapters(&instance, backends).await {
+            let info = adapter.get_info();
+            found.push(info.name.clone());
+            let software = info.device_type == wgpu::DeviceType::Cpu;
+            if info.name.to_lowercase().contains(&wanted)
+                && options.software.is_none_or(|only| only == software)
+                && adapter
+                    .get_downlevel_capabilities()
+                    .flags
+                    .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            {
+                candidates.push((options.rank(info.device_type), adapter));
+            }
+        }
+        if let Some((_, adapter)) = candidates.into_iter().min_by_key(|(rank, _)| *rank) {
+            return Ok(adapter);
+        }
+    }
+    let detail = if found.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "none of [{}] has compute shaders and fits the request{}",
+            found.join(", "),
+            name.map(|name| format!(" for \"{name}\""))
+                .unwrap_or_default()
+        )
+    };
+    Err(Error::NoAdapter { detail })
+}
+
+#[cfg(not(target_family = "wasm"))]
+async fn adapters(instance: &wgpu::Instance, backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    instance.enumerate_adapters(backends).await
+}
+
+/// A browser has one adapter and does not list it.
+#[cfg(target_family = "wasm")]
+async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    instance
+        .request_adapter(&Default::default())
+        .await
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod gpu;
+mod memory;
+mod ops;
+mod pass;
+mod pipelines;
+pub mod random;
+mod tensor;
+pub mod wgsl;
+
+pub use error::{Error, Result};
+pub use gpu::{Gpu, GpuOptions};
+pub use ops::alpha_dropout::AlphaDropout;
+pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
+pub use ops::selu::Selu;
+pub use pass::Pass;
+pub use tensor::{Element, Tensor};
+pub use wgpu;

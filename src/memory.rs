@@ -1,0 +1,86 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{Error, Gpu, Result};
+
+/// Buffers kept for the next tensor, upload or readback of their size.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<Idle>);
+
+#[derive(Debug, Default)]
+struct Idle {
+    buffers: HashMap<(Purpose, u64), Vec<wgpu::Buffer>>,
+    bytes: u64,
+}
+
+/// What a buffer is for, which decides its usages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Purpose {
+    /// A tensor.
+    Tensor,
+    /// Mapped for writing while idle.
+    Upload,
+    Readback,
+}
+
+/// Idle buffers beyond this are freed.
+const MAX_IDLE_BYTES: u64 = 256 << 20;
+
+impl Purpose {
+    fn usage(self) -> wgpu::BufferUsages {
+        use wgpu::BufferUsages as Usage;
+        match self {
+            Self::Tensor => Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+            Self::Upload => Usage::MAP_WRITE | Usage::COPY_SRC,
+            Self::Readback => Usage::MAP_READ | Usage::COPY_DST,
+        }
+    }
+}
+
+impl Memory {
+    /// An idle buffer, or a new one.
+    pub fn take(&self, gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+        {
+            let mut idle = self.idle();
+            if let Some(buffer) = idle.buffers.get_mut(&(purpose, bytes)).and_then(Vec::pop) {
+                idle.bytes -= bytes;
+                return Ok(buffer);
+            }
+        }
+        let create = || {
+            gpu.checked(bytes, || {
+                gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("selfnorm"),
+                    size: bytes,
+                    usage: purpose.usage(),
+                    mapped_at_creation: purpose == Purpose::Upload,
+                })
+            })
+        };
+        match create() {
+            Err(Error::OutOfMemory { .. }) => {
+                *self.idle() = Idle::default();
+                create()
+            }
+            result => result,
+        }
+    }
+
+    /// Keeps a buffer for later, unless enough are kept.
+    pub fn give(&self, purpose: Purpose, buffer: wgpu::Buffer) {
+        let bytes = buffer.size();
+        let mut idle = self.idle();
+        if idle.bytes + bytes <= MAX_IDLE_BYTES {
+            idle.bytes += bytes;
+            idle.buffers
+                .entry((purpose, bytes))
+                .or_default()
+                .push(buffer);
+        }
+    }
+
+    /// Every change leaves the map whole, so that a panic elsewhere does no harm.
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,428 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::{require, selu::Selu, words};
+use crate::pass::{Chunk, Pass, read, write};
+use crate::pipelines::{EntryPoint, Kernel, Module, Params};
+use crate::{Element, Error, Result, Tensor, random};
+
+pub(crate) const MODULE: Module = Module {
+    name: "alpha_dropout",
+    sources: &[
+        include_str!("../../shaders/alpha_dropout.wgsl"),
+        include_str!("../../shaders/shared/philox.wgsl"),
+        include_str!("../../shaders/shared/is_nan.wgsl"),
+    ],
+    constants: &[],
+    entry_points: &[
+        EntryPoint {
+            name: "alpha_dropout",
+            bindings: 2,
+        },
+        EntryPoint {
+            name: "alpha_dropout_in_place",
+            bindings: 1,
+        },
+        EntryPoint {
+            name: "alpha_dropout_broadcast",
+            bindings: 2,
+        },
+        EntryPoint {
+            name: "alpha_dropout_broadcast_in_place",
+            bindings: 1,
+        },
+    ],
+    params: Params {
+        name: "AlphaDropoutParams",
+        fields: &[
+            ("lanes", std::mem::offset_of!(AlphaDropoutParams, lanes)),
+            ("first", std::mem::offset_of!(AlphaDropoutParams, first)),
+            (
+                "threshold",
+                std::mem::offset_of!(AlphaDropoutParams, threshold),
+            ),
+            ("scale", std::mem::offset_of!(AlphaDropoutParams, scale)),
+            ("shift", std::mem::offset_of!(AlphaDropoutParams, shift)),
+            ("dropped", std::mem::offset_of!(AlphaDropoutParams, dropped)),
+            ("seed", std::mem::offset_of!(AlphaDropoutParams, seed)),
+            ("call", std::mem::offset_of!(AlphaDropoutParams, call)),
+            ("rank", std::mem::offset_of!(AlphaDropoutParams, rank)),
+            ("extents", std::mem::offset_of!(AlphaDropoutParams, extents)),
+            ("strides", std::mem::offset_of!(AlphaDropoutParams, strides)),
+        ],
+        size: size_of::<AlphaDropoutParams>(),
+    },
+};
+
+const OP: &str = "alpha_dropout";
+
+/// The dimensions of a mask, after neighbours that are broadcast alike are merged.
+const MAX_RANK: usize = 8;
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct AlphaDropoutParams {
+    lanes: u32,
+    first: u32,
+    threshold: u32,
+    scale: f32,
+    shift: f32,
+    dropped: f32,
+    seed: [u32; 2],
+    call: [u32; 2],
+    rank: u32,
+    padding: u32,
+    extents: [u32; 8],
+    strides: [u32; 8],
+}
+
+/// The dropout that keeps mean 0 and variance 1: dropped elements become SELU's limit −λα instead
+/// of 0, then everything is scaled and shifted.
+///
+/// With α' = −λα, a = ((1 − rate)(1 + rate α'²))^−½ and b = −a α' rate, a kept x becomes a x + b and a
+/// dropped one a α' + b. An element is dropped if its random word is below round(rate · 2³²); the mask
+/// is a function of (seed, call, element), see [`random`](crate::random), and is never stored:
+/// backward draws it again.
+///
+/// Klambauer et al. 2017, *Self-Normalizing Neural Networks*, arXiv 1706.02515, section 3.
+///
+/// ```
+/// # fn main() -> selfnorm::Result<()> {
+/// use selfnorm::{AlphaDropout, Gpu};
+///
+/// let gpu = Gpu::new()?;
+/// let x = gpu.tensor(&[0.5; 1000], [1000])?;
+/// let dropout = AlphaDropout::new(0.1).seed(7);
+/// let y = x.alpha_dropout(&dropout)?.to_vec()?;
+/// let kept = dropout.mask([1000])?;
+/// assert_eq!(y.iter().filter(|&&y| y > 0.0).count(), kept.iter().filter(|&&kept| kept).count());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct AlphaDropout {
+    rate: f64,
+    seed: u64,
+    call: u64,
+    noise_shape: Option<Vec<usize>>,
+    training: bool,
+}
+
+/// The mask element of a tensor's element: of each dimension, the last first, the extent and the
+/// stride in the mask.
+struct Broadcast(Vec<(u32, u32)>);
+
+impl Broadcast {
+    fn mask_element(&self, element: u32) -> u32 {
+        let step = |(rest, sum): (u32, u32), &(extent, stride): &(u32, u32)| {
+            (rest / extent, sum + rest % extent * stride)
+        };
+        self.0.iter().fold((element, 0), step).1
+    }
+}
+
+impl AlphaDropout {
+    /// Drops each element with probability `rate`, 0 ≤ `rate` < 1 (checked when it is used). Seed and
+    /// call are 0.
+    pub fn new(rate: f64) -> Self {
+        Self {
+            rate,
+            seed: 0,
+            call: 0,
+            noise_shape: None,
+            training: true,
+        }
+    }
+
+    /// The seed of the random numbers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The number of the mask under this seed: a training step uses the next one.
+    pub fn call(mut self, call: u64) -> Self {
+        self.call = call;
+        self
+    }
+
+    /// The shape of the mask, as many dimensions as the tensor, each the tensor's or 1; where it is 1,
+    /// all elements along the dimension are kept or dropped together.
+    pub fn noise_shape(mut self, noise_shape: impl AsRef<[usize]>) -> Self {
+        self.noise_shape = Some(noise_shape.as_ref().into());
+        self
+    }
+
+    /// `false`: the identity, forward and backward.
+    pub fn training(mut self, training: bool) -> Self {
+        self.training = training;
+        self
+    }
+
+    /// (a, b), with which a kept x becomes a x + b.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parameter`] if the rate is outside [0, 1).
+    pub fn coefficients(&self) -> Result<(f64, f64)> {
+        let rate = require(
+            OP,
+            "rate",
+            self.rate,
+            (0.0..1.0).contains(&self.rate),
+            "at least 0 and below 1",
+        )?;
+        let limit = -Selu::default().scale_alpha();
+        let a = ((1.0 - rate) * (1.0 + rate * limit * limit)).powf(-0.5);
+        Ok((a, -a * limit * rate))
+    }
+
+    /// Which elements of a tensor of `shape` are kept, on the host: the mask of the GPU, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::alpha_dropout`].
+    pub fn mask(&self, shape: impl AsRef<[usize]>) -> Result<Vec<bool>> {
+        let shape = shape.as_ref();
+        self.coefficients()?;
+        let kept = |word| !self.training || word >= self.threshold();
+        let len = shape.iter().product::<usize>() as u64;
+        Ok(match self.broadcast(shape)? {
+            None => random::words(self.seed, self.call, 0..len)
+                .map(kept)
+                .collect(),
+            Some(broadcast) => {
+                let mask_len = self.noise_shape.iter().flatten().product::<usize>() as u64;
+                let mask: Vec<_> = random::words(self.seed, self.call, 0..mask_len)
+                    .map(kept)
+                    .collect();
+                (0..len as u32)
+                    .map(|element| mask[broadcast.mask_element(element) as usize])
+                    .collect()
+            }
+        })
+    }
+
+    /// An element is dropped if its word is below. Rates within 2⁻³³ of 1 are rounded down to fit.
+    fn threshold(&self) -> u32 {
+        (self.rate * 2f64.powi(32)).round() as u32
+    }
+
+    /// `None` if every element has a mask element of its own.
+    fn broadcast(&self, shape: &[usize]) -> Result<Option<Broadcast>> {
+        let Some(noise_shape) = self.noise_shape.as_deref() else {
+            return Ok(None);
+        };
+        let error = |detail| Error::NoiseShape {
+            noise_shape: noise_shape.into(),
+            shape: shape.into(),
+            detail,
+        };
+        let fits = |(&noise, &extent): (&usize, &usize)| noise == extent || noise == 1;
+        if noise_shape.len() != shape.len() || !noise_shape.iter().zip(shape).all(fits) {
+            return Err(error(String::new()));
+        }
+        if noise_shape == shape {
+            return Ok(None);
+        }
+        let mut merged: Vec<(u32, u32)> = Vec::new();
+        let mut mask_len = 1;
+        for (&noise, &extent) in noise_shape
+            .iter()
+            .zip(shape)
+            .rev()
+            .filter(|(_, extent)| **extent != 1)
+        {
+            let stride = if noise == 1 { 0 } else { mask_len };
+            match merged.last_mut() {
+                Some(last) if (last.1 == 0) == (stride == 0) => last.0 *= extent as u32,
+                _ => merged.push((extent as u32, stride)),
+            }
+            mask_len *= noise as u32;
+        }
+        if merged.len() > MAX_RANK {
+            return Err(error(format!(
+                "and alternate between the two at most {MAX_RANK} times"
+            )));
+        }
+        Ok(Some(Broadcast(merged)))
+    }
+
+    /// Records it with kept x going to `scale` x + `shift`, the others to `dropped`.
+    fn record<T: Element>(
+        &self,
+        pass: &mut Pass,
+        op: &'static str,
+        (scale, shift, dropped): (f64, f64, f64),
+        source: (&'static str, &Tensor<T>),
+        destination: Option<(&'static str, &Tensor<T>)>,
+    ) -> Result<()> {
+        let broadcast = if source.1.is_empty() {
+            None
+        } else {
+            self.broadcast(source.1.shape())?
+        };
+        let mut params = AlphaDropoutParams {
+            threshold: self.threshold(),
+            scale: scale as f32,
+            shift: shift as f32,
+            dropped: dropped as f32,
+            seed: words(self.seed),
+            call: words(self.call),
+            ..AlphaDropoutParams::zeroed()
+        };
+        if !self.training || self.rate == 0.0 {
+            // x + -0.0 is x, for zeros of either sign too.
+            params = AlphaDropoutParams {
+                threshold: 0,
+                scale: 1.0,
+                shift: -0.0,
+                ..params
+            };
+        }
+        let dimensions = broadcast.iter().flat_map(|broadcast| &broadcast.0);
+        for (d, &(extent, stride)) in dimensions.enumerate() {
+            params.extents[d] = extent;
+            params.strides[d] = stride;
+            params.rank = d as u32 + 1;
+        }
+        let params = |chunk: Chunk| AlphaDropoutParams {
+            lanes: chunk.lanes,
+            first: chunk.first,
+            ..params
+        };
+        let kernel = |entry_point| Kernel {
+            module: &MODULE,
+            entry_point: if broadcast.is_some() {
+                entry_point + 2
+            } else {
+                entry_point
+            },
+        };
+        match destination {
+            Some((name, y)) => pass.elementwise(
+                op,
+                kernel(0),
+                [read(source.0, source.1), write(name, y)],
+                params,
+            ),
+            None => pass.elementwise(op, kernel(1), [write(source.0, source.1)], params),
+        }
+    }
+
+    fn forward<T: Element>(
+        &self,
+        pass: &mut Pass,
+        x: &Tensor<T>,
+        y: Option<&Tensor<T>>,
+    ) -> Result<()> {
+        let (a, b) = self.coefficients()?;
+        let dropped = -a * Selu::default().scale_alpha() + b;
+        self.record(pass, OP, (a, b, dropped), ("x", x), y.map(|y| ("y", y)))
+    }
+
+    fn backward<T: Element>(
+        &self,
+        pass: &mut Pass,
+        dy: &Tensor<T>,
+        dx: Option<&Tensor<T>>,
+    ) -> Result<()> {
+        let (a, _) = self.coefficients()?;
+        self.record(
+            pass,
+            "alpha_dropout_backward",
+            (a, -0.0, 0.0),
+            ("dy", dy),
+            dx.map(|dx| ("dx", dx)),
+        )
+    }
+}
+
+impl Pass<'_> {
+    /// y = alpha_dropout(x), see [`Tensor::alpha_dropout`].
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](Error::Parameter), [`NoiseShape`](Error::NoiseShape),
+    /// [`Shape`](Error::Shape), [`Aliased`](Error::Aliased), [`OtherGpu`](Error::OtherGpu),
+    /// [`MissingFeature`](Error::MissingFeature) for f16.
+    pub fn alpha_dropout<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        p: &AlphaDropout,
+        y: &Tensor<T>,
+    ) -> Result<()> {
+        p.forward(self, x, Some(y))
+    }
+
+    /// x = alpha_dropout(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`alpha_dropout`](Self::alpha_dropout).
+    pub fn alpha_dropout_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        p: &AlphaDropout,
+    ) -> Result<()> {
+        p.forward(self, x, None)
+    }
+
+    /// dx = the gradient of dy, see [`Tensor::alpha_dropout_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`alpha_dropout`](Self::alpha_dropout).
+    pub fn alpha_dropout_backward<T: Element>(
+        &mut self,
+        dy: &Tensor<T>,
+        p: &AlphaDropout,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        p.backward(self, dy, Some(dx))
+    }
+
+    /// dy = the gradient of dy
+    ///
+    /// # Errors
+    ///
+    /// As [`alpha_dropout`](Self::alpha_dropout).
+    pub fn alpha_dropout_backward_in_place<T: Element>(
+        &mut self,
+        dy: &Tensor<T>,
+        p: &AlphaDropout,
+    ) -> Result<()> {
+        p.backward(self, dy, None)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// Drops elements such that mean 0 and variance 1 stay, see [`AlphaDropout`]; any shape.
+    ///
+    /// A kept x becomes a x + b, within 1.5 · 2⁻²³ (|a x| + |b|). NaN gives NaN, dropped or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1),
+    /// [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
+    /// [`DeviceLost`](Error::DeviceLost), [`MissingFeature`](Error::MissingFeature) for f16.
+    pub fn alpha_dropout(&self, p: &AlphaDropout) -> Result<Self> {
+        Self::create(self.gpu(), self.shape(), |pass, y| {
+            pass.alpha_dropout(self, p, y)
+        })
+    }
+
+    /// The gradient through the dropout of the same `p`: a dy where an element was kept, 0 where
+    /// it was dropped. The mask is drawn again.
+    ///
+    /// Within 2⁻²³ |a dy|.
+    ///
+    /// # Errors
+    ///
+    /// As [`alpha_dropout`](Self::alpha_dropout).
+    pub fn alpha_dropout_backward(&self, p: &AlphaDropout) -> Result<Self> {
+        Self::create(self.gpu(), self.shape(), |pass, dx| {
+            pass.alpha_dropout_backward(self, p, dx)
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! ELU is SELU with λ = 1: the same kernels.
+
+use super::selu::Selu;
+use crate::{Element, Pass, Result, Tensor};
+
+fn elu(alpha: f64) -> Selu {
+    // Rounded here, so that forward and backward are those of the same α.
+    Selu {
+        alpha: f64::from(alpha as f32),
+        scale: 1.0,
+    }
+}
+
+impl Pass<'_> {
+    /// y = elu(x), see [`Tensor::elu`].
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::Error::Shape), [`Aliased`](crate::Error::Aliased),
+    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// f16, [`Parameter`](crate::Error::Parameter) if `alpha` is not finite.
+    pub fn elu<T: Element>(&mut self, x: &Tensor<T>, alpha: f64, y: &Tensor<T>) -> Result<()> {
+        self.forward("elu", x, &elu(alpha), y)
+    }
+
+    /// x = elu(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`elu`](Self::elu).
+    pub fn elu_in_place<T: Element>(&mut self, x: &Tensor<T>, alpha: f64) -> Result<()> {
+        self.in_place("elu", x, &elu(alpha))
+    }
+
+    /// dx = dy · elu'(x), see [`Tensor::elu_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`elu`](Self::elu).
+    pub fn elu_backward<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        alpha: f64,
+        dy: &Tensor<T>,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        self.backward("elu_backward", x, &elu(alpha), dy, dx)
+    }
+
+    /// dy = dy · elu'(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`elu`](Self::elu).
+    pub fn elu_backward_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        alpha: f64,
+        dy: &Tensor<T>,
+    ) -> Result<()> {
+        self.backward_in_place("elu_backward", x, &elu(alpha), dy)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// ELU: x for x > 0, α(eˣ − 1) else; any shape.
+    ///
+    /// Within 2 ulp of the true value for every f32, for α rounded to f32; a result that is
+    /// subnormal, below 2⁻¹²⁶, may be 0 on devices that flush such numbers. −∞ gives −α, NaN gives
+    /// NaN.
+    ///
+    /// Clevert et al. 2015, *Fast and Accurate Deep Network Learning by Exponential Linear Units*,
+    /// arXiv 1511.07289.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let y = gpu.tensor(&[f32::NEG_INFINITY, -1e-10, 1.0], [3])?.elu(1.0)?;
+    /// assert_eq!(y.to_vec()?, [-1.0, -1e-10, 1.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](crate::Error::Parameter) if `alpha` is not finite,
+    /// [`OutOfMemory`](crate::Error::OutOfMemory), [`DeviceLost`](crate::Error::DeviceLost),
+    /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+    pub fn elu(&self, alpha: f64) -> Result<Self> {
+        Self::create(self.gpu(), self.shape(), |pass, y| pass.elu(self, alpha, y))
+    }
+
+    /// The gradient through ELU: dx = dy for x > 0, dy · α eˣ else. `self` is the input of the
+    /// forward call.
+    ///
+    /// Within 2 ulp of the true value for every x from −87 up and every dy; below, where eˣ is
+    /// subnormal, dx may be 0 instead, an error of at most 2⁻¹²⁵ · |α dy|.
+    ///
+    /// # Errors
+    ///
+    /// As [`elu`](Self::elu); [`Shape`](crate::Error::Shape).
+    pub fn elu_backward(&self, alpha: f64, dy: &Self) -> Result<Self> {
+        Self::create(self.gpu(), self.shape(), |pass, dx| {
+            pass.elu_backward(self, alpha, dy, dx)
+        })
+    }
+}

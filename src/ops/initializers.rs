@@ -1,0 +1,332 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::words;
+use crate::pass::{Chunk, Pass, write};
+use crate::pipelines::{EntryPoint, Kernel, Module, Params};
+use crate::{Element, Gpu, Result, Tensor, random};
+
+pub(crate) const MODULE: Module = Module {
+    name: "initializers",
+    sources: &[
+        include_str!("../../shaders/initializers.wgsl"),
+        include_str!("../../shaders/shared/philox.wgsl"),
+    ],
+    constants: &random::INVERSE_CDF,
+    entry_points: &[
+        EntryPoint {
+            name: "fill_truncated_normal",
+            bindings: 1,
+        },
+        EntryPoint {
+            name: "fill_uniform",
+            bindings: 1,
+        },
+        EntryPoint {
+            name: "fill_constant",
+            bindings: 1,
+        },
+    ],
+    params: Params {
+        name: "InitializerParams",
+        fields: &[
+            ("lanes", std::mem::offset_of!(InitializerParams, lanes)),
+            ("first", std::mem::offset_of!(InitializerParams, first)),
+            ("seed", std::mem::offset_of!(InitializerParams, seed)),
+            ("scale", std::mem::offset_of!(InitializerParams, scale)),
+        ],
+        size: size_of::<InitializerParams>(),
+    },
+};
+
+const TRUNCATED_NORMAL: Kernel = Kernel {
+    module: &MODULE,
+    entry_point: 0,
+};
+const UNIFORM: Kernel = Kernel {
+    module: &MODULE,
+    entry_point: 1,
+};
+const CONSTANT: Kernel = Kernel {
+    module: &MODULE,
+    entry_point: 2,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct InitializerParams {
+    lanes: u32,
+    first: u32,
+    seed: [u32; 2],
+    scale: f32,
+    padding: u32,
+}
+
+/// The standard deviation of a standard normal truncated at ±2.
+const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_78;
+
+/// (fan_in, fan_out) of a kernel, as Keras counts them: the last axis is the output, the one before
+/// the input, and the others are positions of a convolution, which count for both. A vector has its
+/// length for both, a scalar 1.
+///
+/// ```
+/// assert_eq!(selfnorm::fans(&[3, 3, 16, 32]), (144, 288));
+/// ```
+pub fn fans(shape: &[usize]) -> (usize, usize) {
+    match shape {
+        [] => (1, 1),
+        [len] => (*len, *len),
+        [positions @ .., input, output] => {
+            let positions: usize = positions.iter().product();
+            (positions * input, positions * output)
+        }
+    }
+}
+
+/// A distribution of weights: an integer of each random word, times a scale.
+struct Weights {
+    kernel: Kernel,
+    integer: fn(u32) -> i32,
+    scale: f32,
+    seed: u64,
+}
+
+impl Weights {
+    fn truncated_normal(deviation: f64, seed: u64) -> Self {
+        let scale = deviation / TRUNCATED_DEVIATION * 2f64.powi(-22);
+        Self {
+            kernel: TRUNCATED_NORMAL,
+            integer: random::truncated_normal,
+            scale: scale as f32,
+            seed,
+        }
+    }
+
+    fn uniform(limit: f64, seed: u64) -> Self {
+        let scale = limit * 2f64.powi(-24);
+        Self {
+            kernel: UNIFORM,
+            integer: random::uniform,
+            scale: scale as f32,
+            seed,
+        }
+    }
+
+    fn values(&self, len: usize) -> Vec<f32> {
+        let value = |word| self.scale * (self.integer)(word) as f32;
+        random::words(self.seed, 0, 0..len as u64)
+            .map(value)
+            .collect()
+    }
+
+    fn record<T: Element>(&self, op: &'static str, pass: &mut Pass, w: &Tensor<T>) -> Result<()> {
+        let (scale, seed) = (self.scale, words(self.seed));
+        pass.elementwise(op, self.kernel, [write("w", w)], |chunk: Chunk| {
+            InitializerParams {
+                lanes: chunk.lanes,
+                first: chunk.first,
+                seed,
+                scale,
+                padding: 0,
+            }
+        })
+    }
+}
+
+/// Lecun-normal weights: a normal truncated at two deviations, rescaled to the deviation
+/// σ = √(1 / max(1, fan_in)), which keeps the variance of a SELU network at 1.
+///
+/// w = (σ / 0.8796…) · z, where z, in [−2, 2], comes from one random word by an inverse CDF in integer
+/// arithmetic ([`random::truncated_normal`]): a seed gives the same bits on every device and on the
+/// host.
+///
+/// LeCun et al. 1998, *Efficient BackProp*.
+///
+/// ```
+/// # fn main() -> selfnorm::Result<()> {
+/// let gpu = selfnorm::Gpu::new()?;
+/// let w = gpu.lecun_normal([784, 256], 42)?;
+/// let same = selfnorm::LecunNormal::new(784).seed(42).values(784 * 256);
+/// assert_eq!(w.to_vec()?, same);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct LecunNormal {
+    fan_in: usize,
+    seed: u64,
+}
+
+impl LecunNormal {
+    /// For a kernel with `fan_in` inputs to each output. The seed is 0.
+    pub fn new(fan_in: usize) -> Self {
+        Self { fan_in, seed: 0 }
+    }
+
+    /// For a kernel of `shape`, with the fan_in of [`fans`].
+    pub fn for_kernel(shape: &[usize]) -> Self {
+        Self::new(fans(shape).0)
+    }
+
+    /// The seed of the random numbers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The first `len` weights, on the host.
+    pub fn values(&self, len: usize) -> Vec<f32> {
+        self.weights().values(len)
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::truncated_normal((1.0 / self.fan_in.max(1) as f64).sqrt(), self.seed)
+    }
+}
+
+/// Lecun-uniform weights: uniform in (−l, l), l = √(3 / max(1, fan_in)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct LecunUniform {
+    fan_in: usize,
+    seed: u64,
+}
+
+impl LecunUniform {
+    /// For a kernel with `fan_in` inputs to each output. The seed is 0.
+    pub fn new(fan_in: usize) -> Self {
+        Self { fan_in, seed: 0 }
+    }
+
+    /// For a kernel of `shape`, with the fan_in of [`fans`].
+    pub fn for_kernel(shape: &[usize]) -> Self {
+        Self::new(fans(shape).0)
+    }
+
+    /// The seed of the random numbers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The first `len` weights, on the host.
+    pub fn values(&self, len: usize) -> Vec<f32> {
+        self.weights().values(len)
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::uniform((3.0 / self.fan_in.max(1) as f64).sqrt(), self.seed)
+    }
+}
+
+/// Glorot-uniform weights, Keras's default: uniform in (−l, l), l = √(6 / max(1, fan_in + fan_out)).
+///
+/// Glorot and Bengio 2010, *Understanding the difficulty of training deep feedforward neural
+/// networks*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct GlorotUniform {
+    fan_sum: usize,
+    seed: u64,
+}
+
+impl GlorotUniform {
+    /// For a kernel with `fan_in` inputs to each output and `fan_out` outputs of each input. The
+    /// seed is 0.
+    pub fn new(fan_in: usize, fan_out: usize) -> Self {
+        Self {
+            fan_sum: fan_in + fan_out,
+            seed: 0,
+        }
+    }
+
+    /// For a kernel of `shape`, with the [`fans`] of it.
+    pub fn for_kernel(shape: &[usize]) -> Self {
+        let (fan_in, fan_out) = fans(shape);
+        Self::new(fan_in, fan_out)
+    }
+
+    /// The seed of the random numbers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The first `len` weights, on the host.
+    pub fn values(&self, len: usize) -> Vec<f32> {
+        self.weights().values(len)
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::uniform((6.0 / self.fan_sum.max(1) as f64).sqrt(), self.seed)
+    }
+}
+
+impl Pass<'_> {
+    /// w = Lecun-normal weights.
+    ///
+    /// # Errors
+    ///
+    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// f16.
+    pub fn lecun_normal<T: Element>(&mut self, p: &LecunNormal, w: &Tensor<T>) -> Result<()> {
+        p.weights().record("lecun_normal", self, w)
+    }
+
+    /// w = Lecun-uniform weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`lecun_normal`](Self::lecun_normal).
+    pub fn lecun_uniform<T: Element>(&mut self, p: &LecunUniform, w: &Tensor<T>) -> Result<()> {
+        p.weights().record("lecun_uniform", self, w)
+    }
+
+    /// w = Glorot-uniform weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`lecun_normal`](Self::lecun_normal).
+    pub fn glorot_uniform<T: Element>(&mut self, p: &GlorotUniform, w: &Tensor<T>) -> Result<()> {
+        p.weights().record("glorot_uniform", self, w)
+    }
+
+    /// w = 0
+    ///
+    /// # Errors
+    ///
+    /// As [`lecun_normal`](Self::lecun_normal).
+    pub fn zeros<T: Element>(&mut self, w: &Tensor<T>) -> Result<()> {
+        self.elementwise("zeros", CONSTANT, [write("w", w)], |chunk: Chunk| {
+            InitializerParams {
+                lanes: chunk.lanes,
+                ..InitializerParams::zeroed()
+            }
+        })
+    }
+}
+
+impl Gpu {
+    /// Lecun-normal weights for a kernel of `shape`, see [`LecunNormal`].
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](crate::Error::TooLarge), [`OutOfMemory`](crate::Error::OutOfMemory),
+    /// [`DeviceLost`](crate::Error::DeviceLost).
+    pub fn lecun_normal(&self, shape: impl AsRef<[usize]>, seed: u64) -> Result<Tensor> {
+        let shape = shape.as_ref();
+        Tensor::create(self, shape, |pass, w| {
+            pass.lecun_normal(&LecunNormal::for_kernel(shape).seed(seed), w)
+        })
+    }
+
+    /// A tensor of zeros, as a destination for a [`Pass`].
+    ///
+    /// # Errors
+    ///
+    /// As [`lecun_normal`](Self::lecun_normal), and
+    /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+    pub fn zeros<T: Element>(&self, shape: impl AsRef<[usize]>) -> Result<Tensor<T>> {
+        Tensor::create(self, shape.as_ref(), |pass, w| pass.zeros(w))
+    }
+}

@@ -1,0 +1,196 @@
+use std::ops::Range;
+
+use bytemuck::Pod;
+
+use crate::pipelines::{Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
+use crate::tensor::ElementType;
+use crate::{Element, Error, Gpu, Result, Tensor};
+
+/// Operations recorded into an encoder, in the order of the calls.
+///
+/// Each is one dispatch: nothing is allocated, submitted or waited for. (Two things are created on
+/// demand and kept: the pipeline of an operation at its first use, and on devices without
+/// `IMMEDIATES` a uniform buffer of less than 128 bytes for parameters never used before.) Lengths
+/// beyond one binding or 65,535 workgroups take several dispatches.
+///
+/// The encoder must be of the same device, and the buffers unmapped when it is submitted.
+/// [`Error::DeviceLost`] is reported where results are read, since recording asks nothing of the
+/// device.
+#[derive(Debug)]
+pub struct Pass<'encoder> {
+    gpu: Gpu,
+    pass: wgpu::ComputePass<'encoder>,
+    /// The caller submits; the crate does not know when.
+    foreign: bool,
+}
+
+/// A tensor as an argument of an operation.
+pub(crate) struct Operand<'a, T: Element> {
+    pub name: &'static str,
+    pub tensor: &'a Tensor<T>,
+    pub written: bool,
+}
+
+pub(crate) fn read<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) -> Operand<'a, T> {
+    Operand {
+        name,
+        tensor,
+        written: false,
+    }
+}
+
+pub(crate) fn write<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) -> Operand<'a, T> {
+    Operand {
+        name,
+        tensor,
+        written: true,
+    }
+}
+
+/// The part of the tensors that one dispatch works on.
+pub(crate) struct Chunk {
+    /// Its first element.
+    pub first: u32,
+    pub lanes: u32,
+}
+
+impl<'encoder> Pass<'encoder> {
+    pub(crate) fn new(
+        gpu: &Gpu,
+        encoder: &'encoder mut wgpu::CommandEncoder,
+        foreign: bool,
+    ) -> Self {
+        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("selfnorm"),
+            timestamp_writes: None,
+        });
+        Self {
+            gpu: gpu.clone(),
+            pass,
+            foreign,
+        }
+    }
+
+    /// Dispatches an element-wise kernel over tensors of one shape. `op` names it in errors.
+    pub(crate) fn elementwise<T: Element, P: Pod, const N: usize>(
+        &mut self,
+        op: &'static str,
+        kernel: Kernel,
+        operands: [Operand<T>; N],
+        params: impl Fn(Chunk) -> P,
+    ) -> Result<()> {
+        self.check(op, &operands)?;
+        let gpu = &self.gpu;
+        let len = operands[0].tensor.len() as u64;
+        let variant = gpu.pipelines().variant(
+            kernel.module,
+            T::TYPE,
+            operands.iter().all(|operand| operand.tensor.fills_lanes()),
+        );
+        if len == 0 {
+            return Ok(());
+        }
+        let pipeline = gpu.pipelines().get(gpu, kernel, variant)?;
+        let lane_values = variant.values_per_lane();
+        let group_lanes = u64::from(WORKGROUP_SIZE * LANES_PER_INVOCATION);
+        let limits = gpu.limits();
+        // Whole workgroups, whose runs are multiples of any offset alignment.
+        let group_bytes = group_lanes * lane_values * size_of::<T>() as u64;
+        let max_groups = (limits.max_binding_bytes / group_bytes).clamp(1, limits.max_workgroups);
+        let chunk_len = max_groups * group_lanes * lane_values;
+
+        for first in (0..len).step_by(chunk_len as usize) {
+            let lanes = (len - first).min(chunk_len).div_ceil(lane_values);
+            let bytes = (lanes * lane_values * size_of::<T>() as u64).next_multiple_of(4);
+            let tensors = gpu.checked(0, || {
+                let entries = std::array::from_fn::<_, N, _>(|i| wgpu::BindGroupEntry {
+                    binding: i as u32,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: operands[i].tensor.buffer(),
+                        offset: operands[i].tensor.range().start + first * size_of::<T>() as u64,
+                        size: wgpu::BufferSize::new(bytes),
+                    }),
+                });
+                gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(op),
+                    layout: &pipeline.tensors,
+                    entries: &entries,
+                })
+            })?;
+            let params = params(Chunk {
+                first: first as u32,
+                lanes: lanes as u32,
+            });
+            let params = bytemuck::bytes_of(&params);
+            self.pass.set_pipeline(&pipeline.pipeline);
+            self.pass.set_bind_group(0, &tensors, &[]);
+            match &pipeline.params {
+                None => self.pass.set_immediates(0, params),
+                Some(layout) => {
+                    let group = gpu.pipelines().params(gpu, layout, params)?;
+                    self.pass.set_bind_group(1, &group, &[]);
+                }
+            }
+            self.pass
+                .dispatch_workgroups(lanes.div_ceil(group_lanes) as u32, 1, 1);
+        }
+        Ok(())
+    }
+
+    fn check<T: Element>(&self, op: &'static str, operands: &[Operand<T>]) -> Result<()> {
+        let expected = operands[0].tensor.shape();
+        for operand in operands {
+            if !operand.tensor.gpu().is(&self.gpu) {
+                return Err(Error::OtherGpu {
+                    op,
+                    operand: operand.name,
+                });
+            }
+            if operand.tensor.shape() != expected {
+                return Err(Error::Shape {
+                    op,
+                    operand: operand.name,
+                    expected: expected.into(),
+                    actual: operand.tensor.shape().into(),
+                });
+            }
+        }
+        for (i, written) in operands
+            .iter()
+            .enumerate()
+            .filter(|(_, operand)| operand.written)
+        {
+            for (j, other) in operands.iter().enumerate().filter(|(j, _)| *j != i) {
+                let (a, b) = (written.tensor, other.tensor);
+                if a.buffer() == b.buffer() && overlap(a.range(), b.range()) {
+                    // What the in-place variants overwrite is the last argument they read.
+                    let detail = if a.range() == b.range() && j + 1 == i {
+                        format!("or call {op}_in_place")
+                    } else {
+                        String::new()
+                    };
+                    return Err(Error::Aliased {
+                        op,
+                        a: other.name,
+                        b: written.name,
+                        detail,
+                    });
+                }
+            }
+        }
+        if T::TYPE == ElementType::F16 && !self.gpu.supports_f16() {
+            return Err(Error::MissingFeature {
+                op,
+                feature: "SHADER_F16",
+            });
+        }
+        if self.foreign {
+            operands.iter().for_each(|operand| operand.tensor.expose());
+        }
+        Ok(())
+    }
+}
+
+fn overlap(a: Range<u64>, b: Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
+}

@@ -1,0 +1,396 @@
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytemuck::Pod;
+use futures_channel::oneshot;
+
+use crate::memory::Purpose;
+use crate::{Error, Gpu, Result};
+
+/// A type of tensor elements: `f32` or [`half::f16`].
+///
+/// Everything is computed in f32; an f16 tensor stores the result rounded to f16.
+pub trait Element: Pod + sealed::Sealed {
+    #[doc(hidden)]
+    const TYPE: ElementType;
+}
+
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElementType {
+    F32,
+    F16,
+}
+
+impl std::fmt::Display for ElementType {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for half::f16 {}
+}
+
+impl Element for f32 {
+    const TYPE: ElementType = ElementType::F32;
+}
+
+impl Element for half::f16 {
+    const TYPE: ElementType = ElementType::F16;
+}
+
+/// A shape over a range of a [`wgpu::Buffer`], row-major.
+///
+/// ```
+/// # fn main() -> selfnorm::Result<()> {
+/// let gpu = selfnorm::Gpu::new()?;
+/// let x = gpu.tensor(&[-1.0, 0.0, 2.0], [3])?;
+/// assert_eq!(x.selu()?.to_vec()?, [-1.1113307, 0.0, 2.101402]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Tensor<T: Element = f32> {
+    gpu: Gpu,
+    buffer: wgpu::Buffer,
+    offset: u64,
+    shape: Vec<usize>,
+    len: u64,
+    /// Wrapped buffers are the application's; so are own ones once it holds an unsubmitted
+    /// recording of them, which would write to their next tenant.
+    owned: bool,
+    exposed: AtomicBool,
+    element: PhantomData<T>,
+}
+
+/// Uploads and readbacks go in pieces of this size, so that their buffers are small and kept.
+const STAGING_BYTES: u64 = 32 << 20;
+
+/// A lane is four values, and a copy moves multiples of four bytes.
+const LANE_VALUES: u64 = 4;
+const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
+
+impl<T: Element> Drop for Tensor<T> {
+    fn drop(&mut self) {
+        if self.owned && !*self.exposed.get_mut() {
+            self.gpu.memory().give(Purpose::Tensor, self.buffer.clone());
+        }
+    }
+}
+
+impl Gpu {
+    /// A tensor with a copy of `data`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if `data` does not fill `shape`; [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    pub fn tensor<T: Element>(&self, data: &[T], shape: impl AsRef<[usize]>) -> Result<Tensor<T>> {
+        let tensor = Tensor::uninitialized(self, shape.as_ref(), data.len())?;
+        tensor.upload(data)?;
+        Ok(tensor)
+    }
+
+    /// A tensor over a range of an application's buffer. Nothing is copied; the tensor is the first
+    /// elements of the range, and no byte behind them is ever written.
+    ///
+    /// f16 tensors need a range that ends on a multiple of four bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Misaligned`] if the range does not start at a multiple of the device's
+    /// `min_storage_buffer_offset_alignment`; [`Error::TooShort`]; [`Error::MissingUsage`] without
+    /// `STORAGE`; [`Error::TooLarge`].
+    pub fn wrap<T: Element>(
+        &self,
+        range: wgpu::BufferSlice,
+        shape: impl AsRef<[usize]>,
+    ) -> Result<Tensor<T>> {
+        let shape = shape.as_ref();
+        let len = count(shape)?;
+        let buffer = range.buffer();
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return Err(Error::MissingUsage {
+                op: "wrap",
+                usage: "STORAGE",
+            });
+        }
+        let alignment = self.limits().offset_alignment;
+        if !range.offset().is_multiple_of(alignment) {
+            return Err(Error::Misaligned {
+                offset: range.offset(),
+                alignment,
+            });
+        }
+        let needed = (len * size_of::<T>() as u64).next_multiple_of(COPY_ALIGNMENT);
+        if range.size() < needed {
+            return Err(Error::TooShort {
+                shape: shape.into(),
+                needed,
+                actual: range.size(),
+            });
+        }
+        Ok(Tensor::new(
+            self,
+            buffer.clone(),
+            range.offset(),
+            shape,
+            len,
+            false,
+        ))
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    fn new(
+        gpu: &Gpu,
+        buffer: wgpu::Buffer,
+        offset: u64,
+        shape: &[usize],
+        len: u64,
+        owned: bool,
+    ) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            buffer,
+            offset,
+            shape: shape.into(),
+            len,
+            owned,
+            exposed: AtomicBool::new(false),
+            element: PhantomData,
+        }
+    }
+
+    /// A tensor whose elements something else is about to write. `data_len` is the length of what
+    /// it is made from.
+    fn uninitialized(gpu: &Gpu, shape: &[usize], data_len: usize) -> Result<Self> {
+        let len = count(shape)?;
+        if len != data_len as u64 {
+            return Err(Error::Length {
+                shape: shape.into(),
+                expected: len as usize,
+                actual: data_len,
+            });
+        }
+        let bytes = len.next_multiple_of(LANE_VALUES).max(LANE_VALUES) * size_of::<T>() as u64;
+        let max = gpu.limits().max_buffer_bytes;
+        if bytes > max {
+            let limit = format!("it takes {bytes} bytes, the device's max_buffer_size is {max}");
+            return Err(Error::TooLarge {
+                shape: shape.into(),
+                limit,
+            });
+        }
+        let buffer = gpu.memory().take(gpu, Purpose::Tensor, bytes)?;
+        Ok(Self::new(gpu, buffer, 0, shape, len, true))
+    }
+
+    /// A tensor of shape `shape` that `record` writes to.
+    pub(crate) fn create(
+        gpu: &Gpu,
+        shape: &[usize],
+        record: impl FnOnce(&mut crate::Pass, &Self) -> Result<()>,
+    ) -> Result<Self> {
+        let tensor = Self::uninitialized(gpu, shape, count(shape)? as usize)?;
+        gpu.submit(|pass| record(pass, &tensor))?;
+        Ok(tensor)
+    }
+
+    /// The extents; the last axis is contiguous.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The device that the tensor is on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The elements' range, to bind or copy in an application's own commands.
+    pub fn slice(&self) -> wgpu::BufferSlice<'_> {
+        self.expose();
+        self.buffer.slice(self.range())
+    }
+
+    /// Keeps the buffer from being reused: commands outside this crate may refer to it.
+    pub(crate) fn expose(&self) {
+        self.exposed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn buffer(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
+    /// The range of the elements in the buffer, in bytes.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.len * size_of::<T>() as u64
+    }
+
+    /// Whether all of the last lane of four is the tensor's own.
+    pub(crate) fn fills_lanes(&self) -> bool {
+        self.owned || self.len.is_multiple_of(LANE_VALUES)
+    }
+
+    /// The elements, in row-major order; waits for the GPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeviceLost`]; [`Error::MissingUsage`] for a wrapped buffer without `COPY_SRC`.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn to_vec(&self) -> Result<Vec<T>> {
+        pollster::block_on(self.read_with(|gpu, _| wait(gpu)))
+    }
+
+    /// The elements, in row-major order. Does not block: on native platforms a thread waits for
+    /// the GPU.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_vec`](Self::to_vec).
+    pub async fn read(&self) -> Result<Vec<T>> {
+        self.read_with(|gpu, _| {
+            #[cfg(not(target_family = "wasm"))]
+            {
+                let waiter = gpu.clone();
+                let spawned = std::thread::Builder::new().spawn(move || wait(&waiter));
+                if spawned.is_err() {
+                    wait(gpu);
+                }
+            }
+            #[cfg(target_family = "wasm")]
+            let _ = gpu;
+        })
+        .await
+    }
+
+    /// Reads piece by piece; `progress` sees to it that the GPU's answer arrives.
+    async fn read_with(&self, progress: impl Fn(&Gpu, u64)) -> Result<Vec<T>> {
+        if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(Error::MissingUsage {
+                op: "read",
+                usage: "COPY_SRC",
+            });
+        }
+        let mut data = vec![T::zeroed(); self.len()];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut data);
+        for (piece, bytes) in bytes.chunks_mut(STAGING_BYTES as usize).enumerate() {
+            let start = self.offset + piece as u64 * STAGING_BYTES;
+            let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
+            let staging =
+                self.gpu
+                    .memory()
+                    .take(&self.gpu, Purpose::Readback, staging_size(copied))?;
+            self.gpu.checked(0, || {
+                let mut encoder = self
+                    .gpu
+                    .device()
+                    .create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(&self.buffer, start, &staging, 0, copied);
+                self.gpu.queue().submit([encoder.finish()]);
+            })?;
+            let (sender, mapped) = oneshot::channel();
+            staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
+                // The receiver is gone if nobody waits for the result any more.
+                let _ = sender.send(result);
+            });
+            progress(&self.gpu, start);
+            mapped
+                .await
+                .ok()
+                .and_then(|result| result.ok())
+                .ok_or(Error::DeviceLost)?;
+            {
+                let view = staging
+                    .get_mapped_range(0..copied)
+                    .map_err(|_| Error::DeviceLost)?;
+                bytes.copy_from_slice(&view[..bytes.len()]);
+            }
+            staging.unmap();
+            self.gpu.memory().give(Purpose::Readback, staging);
+        }
+        Ok(data)
+    }
+
+    fn upload(&self, data: &[T]) -> Result<()> {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
+            // All of the last lane, so that nothing is left there of the buffer's last tenant.
+            let copied = (bytes.len() as u64).next_multiple_of(LANE_VALUES * size_of::<T>() as u64);
+            let staging =
+                self.gpu
+                    .memory()
+                    .take(&self.gpu, Purpose::Upload, staging_size(copied))?;
+            {
+                let mut view = staging
+                    .get_mapped_range_mut(0..copied)
+                    .map_err(|_| Error::DeviceLost)?;
+                view.slice(..bytes.len()).copy_from_slice(bytes);
+                view.slice(bytes.len()..).fill(0);
+            }
+            staging.unmap();
+            self.gpu.checked(0, || {
+                let mut encoder = self
+                    .gpu
+                    .device()
+                    .create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(
+                    &staging,
+                    0,
+                    &self.buffer,
+                    piece as u64 * STAGING_BYTES,
+                    copied,
+                );
+                self.gpu.queue().submit([encoder.finish()]);
+            })?;
+            let (gpu, returned) = (self.gpu.clone(), staging.clone());
+            staging.map_async(wgpu::MapMode::Write, .., move |result| {
+                if result.is_ok() {
+                    gpu.memory().give(Purpose::Upload, returned);
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The number of elements of `shape`.
+fn count(shape: &[usize]) -> Result<u64> {
+    let len = shape
+        .iter()
+        .try_fold(1u64, |len, &extent| len.checked_mul(extent as u64));
+    len.filter(|&len| len <= u32::MAX.into() || shape.contains(&0))
+        .ok_or_else(|| Error::TooLarge {
+            shape: shape.into(),
+            limit: format!("elements are counted in 32 bits, {} at most", u32::MAX),
+        })
+}
+
+/// Sizes in powers of two, so that few buffers serve all lengths.
+fn staging_size(bytes: u64) -> u64 {
+    bytes.next_power_of_two().max(1 << 10)
+}
+
+/// Blocks until the queue is empty. An error means that the device is lost, which the readback
+/// itself reports.
+#[cfg(not(target_family = "wasm"))]
+fn wait(gpu: &Gpu) {
+    let _ = gpu.device().poll(wgpu::PollType::wait_indefinitely());
+}

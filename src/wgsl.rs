@@ -1,0 +1,93 @@
+//! The functions as plain WGSL, to put in front of a shader of one's own.
+//!
+//! ```
+//! let source = format!("{}{}", selfnorm::wgsl::SELU, "
+//!     @group(0) @binding(0) var<storage, read_write> pixels: array<vec4f>;
+//!
+//!     @compute @workgroup_size(64)
+//!     fn main(@builtin(global_invocation_id) id: vec3u) {
+//!         pixels[id.x] = selu4(pixels[id.x]);
+//!     }
+//! ");
+//! # naga::front::wgsl::parse_str(&source).expect("valid WGSL");
+//! ```
+//!
+//! Each constant is complete in itself: [`SELU`] contains [`ELU`], and that [`EXPM1`]. Take the
+//! largest one needed; [`PHILOX`] goes with any. They declare functions and constants only, no
+//! bindings. Names ending in 4 take a `vec4f`, the others an `f32`, with the same bits. The error
+//! bounds are those of the tensor operations: 2 ulp, whether or not the compiler fuses multiply and
+//! add.
+
+use crate::ops::MODULES;
+use crate::pipelines::{Module, Variant};
+
+/// `fn expm1(x: f32) -> f32` and `fn expm1_4(x: vec4f) -> vec4f`: eˣ − 1 for every x.
+///
+/// Within 1.5 ulp of the true value; a subnormal x may give 0.
+pub const EXPM1: &str = concat!(
+    include_str!("../shaders/shared/expm1.wgsl"),
+    include_str!("../shaders/shared/is_nan.wgsl")
+);
+
+/// `fn elu(x: f32, alpha: f32) -> f32` and `fn elu_derivative(x: f32, alpha: f32) -> f32`, and both with
+/// a 4; with everything of [`EXPM1`].
+pub const ELU: &str = concat!(
+    include_str!("../shaders/shared/elu.wgsl"),
+    include_str!("../shaders/shared/expm1.wgsl"),
+    include_str!("../shaders/shared/is_nan.wgsl"),
+);
+
+/// `fn selu(x: f32) -> f32` and `fn selu_derivative(x: f32) -> f32`, and both with a 4; with everything
+/// of [`ELU`].
+pub const SELU: &str = concat!(
+    include_str!("../shaders/shared/selu.wgsl"),
+    include_str!("../shaders/shared/elu.wgsl"),
+    include_str!("../shaders/shared/expm1.wgsl"),
+    include_str!("../shaders/shared/is_nan.wgsl"),
+);
+
+/// `fn philox(counter: vec4u, key: vec2u) -> vec4u`: four random words, those of
+/// [`random::philox4x32_10`](crate::random::philox4x32_10).
+pub const PHILOX: &str = concat!(
+    include_str!("../shaders/shared/philox.wgsl"),
+    include_str!("../shaders/shared/wide_u32.wgsl")
+);
+
+/// A compute shader as the crate hands it to wgpu.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Shader {
+    /// The operation, and how it is built: element type, values in a lane, where the parameters are,
+    /// integer width.
+    pub name: String,
+    /// The WGSL.
+    pub source: String,
+    /// The entry points.
+    pub entry_points: Vec<&'static str>,
+    /// The name of the parameters' struct.
+    pub params: &'static str,
+    /// The fields' names and offsets in bytes that the host writes to.
+    pub params_fields: &'static [(&'static str, usize)],
+    /// The bytes that the host writes.
+    pub params_size: usize,
+}
+
+/// Every shader of the crate in every form that it is built in, to compile or check ahead of time.
+pub fn shaders() -> Vec<Shader> {
+    let shader = |module: &Module, variant: Variant| Shader {
+        name: format!("{} {variant}", module.name),
+        source: module.source(variant),
+        entry_points: module
+            .entry_points
+            .iter()
+            .map(|entry_point| entry_point.name)
+            .collect(),
+        params: module.params.name,
+        params_fields: module.params.fields,
+        params_size: module.params.size,
+    };
+    MODULES
+        .iter()
+        .flat_map(|module| Variant::all().map(move |variant| shader(module, variant)))
+        .collect()
+}

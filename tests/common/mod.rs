@@ -1,0 +1,216 @@
+//! What the tests share: the device, the real numbers they compare with, and how far off a float is.
+#![allow(dead_code)]
+
+use std::sync::OnceLock;
+
+use selfnorm::{Gpu, Tensor, wgpu};
+
+/// The published constants, to f64.
+pub const SCALE: f64 = 1.050_700_987_355_480_5;
+pub const ALPHA: f64 = 1.673_263_242_354_377_2;
+
+/// The lengths every op is tested with: none, one, less than a lane, around a workgroup, no multiple
+/// of anything, and just beyond a power of two.
+pub const LENGTHS: [usize; 7] = [0, 1, 3, 255, 257, 1757, (1 << 20) + 1];
+
+/// Beyond 128 MiB of f32, the least that a storage binding may be limited to, and beyond 65,535
+/// workgroups of 256 invocations of four values; no multiple of four.
+pub const HUGE: usize = 65_535 * 256 * 4 + 1757;
+
+/// The device of this test program. No adapter fails the test with what to install.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| Gpu::new().unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// A device as an application may have made it: WebGPU's default limits and no features.
+pub fn smallest_gpu() -> Gpu {
+    gpu_with(wgpu::Features::empty(), wgpu::Limits::default())
+}
+
+pub fn gpu_with(required_features: wgpu::Features, required_limits: wgpu::Limits) -> Gpu {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features,
+        required_limits,
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter().request_device(&descriptor)).unwrap();
+    Gpu::from_wgpu(device, queue).unwrap()
+}
+
+/// The adapter of [`gpu`].
+pub fn adapter() -> wgpu::Adapter {
+    let info = gpu().adapter_info();
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    pollster::block_on(instance.enumerate_adapters(info.backend.into()))
+        .into_iter()
+        .find(|adapter| adapter.get_info().name == info.name)
+        .unwrap()
+}
+
+/// An application's buffer.
+pub fn foreign_buffer(gpu: &Gpu, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: bytes,
+        usage,
+        mapped_at_creation: false,
+    })
+}
+
+/// A range of an application's buffer with `data` in it, and eight guard values on either side,
+/// which [`guards_hold`] looks at.
+pub fn wrapped(gpu: &Gpu, data: &[f32]) -> (wgpu::Buffer, Tensor) {
+    let buffer = foreign_buffer(
+        gpu,
+        (GUARD + data.len() + GUARD) as u64 * 4,
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+    );
+    let guarded: Vec<f32> = std::iter::repeat_n(GUARD_VALUE, GUARD)
+        .chain(data.iter().copied())
+        .chain(std::iter::repeat_n(GUARD_VALUE, GUARD))
+        .collect();
+    gpu.queue()
+        .write_buffer(&buffer, 0, bytemuck::cast_slice(&guarded));
+    let range = GUARD as u64 * 4..(GUARD + data.len()) as u64 * 4;
+    let tensor = gpu.wrap(buffer.slice(range), [data.len()]).unwrap();
+    (buffer, tensor)
+}
+
+/// As many bytes as any device aligns bindings to.
+const GUARD: usize = 256 / 4;
+const GUARD_VALUE: f32 = 12345.0;
+
+/// Whether nothing was written around the tensor of [`wrapped`].
+pub fn guards_hold(gpu: &Gpu, buffer: &wgpu::Buffer) -> bool {
+    let all = gpu
+        .wrap::<f32>(buffer.slice(..), [buffer.size() as usize / 4])
+        .unwrap()
+        .to_vec()
+        .unwrap();
+    let (front, back) = (&all[..GUARD], &all[all.len() - GUARD..]);
+    front.iter().chain(back).all(|&value| value == GUARD_VALUE)
+}
+
+/// Records into an encoder of the application's own and submits it.
+pub fn record(gpu: &Gpu, commands: impl FnOnce(&mut selfnorm::Pass) -> selfnorm::Result<()>) {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut pass = gpu.pass(&mut encoder);
+    commands(&mut pass).unwrap();
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+}
+
+/// The distance of `actual` from the real number `expected`, in units in the last place of an f32
+/// of that size. Below the normal range the unit is 2⁻¹²⁶, because devices may flush what is there.
+pub fn ulps(actual: f32, expected: f64) -> f64 {
+    if expected.is_nan() || expected.is_infinite() || f64::from(actual) == expected {
+        let same = actual.is_nan() == expected.is_nan()
+            && (actual.is_nan() || f64::from(actual) == expected);
+        return if same { 0.0 } else { f64::INFINITY };
+    }
+    if expected.abs() > f64::from(f32::MAX) {
+        return if actual == f32::INFINITY.copysign(expected as f32) {
+            0.0
+        } else {
+            f64::INFINITY
+        };
+    }
+    let smallest_normal = 2f64.powi(-126);
+    let unit = if expected.abs() < smallest_normal {
+        smallest_normal
+    } else {
+        let exponent = (expected.abs().to_bits() >> 52) as i32 - 1023;
+        2f64.powi(exponent - 23)
+    };
+    (f64::from(actual) - expected).abs() / unit
+}
+
+/// The worst of [`ulps`], and where.
+pub fn worst(actual: &[f32], at: &[f32], expected: impl Fn(f32) -> f64) -> (f64, f32) {
+    assert_eq!(actual.len(), at.len());
+    actual
+        .iter()
+        .zip(at)
+        .map(|(&y, &x)| (ulps(y, expected(x)), x))
+        .fold(
+            (0.0, 0.0),
+            |worst, here| {
+                if here.0 > worst.0 { here } else { worst }
+            },
+        )
+}
+
+/// Every float of either sign whose bits are `start`, `start + step`, …: all binades, all kinds,
+/// NaNs, infinities and subnormals among them.
+pub fn all_floats(start: u32, step: u32) -> Vec<f32> {
+    (start..=u32::MAX)
+        .step_by(step as usize)
+        .map(f32::from_bits)
+        .collect()
+}
+
+/// The floats where functions go wrong first.
+pub fn special() -> Vec<f32> {
+    let positive = [
+        0.0,
+        f32::from_bits(1),
+        1e-40,
+        f32::MIN_POSITIVE,
+        1e-30,
+        1e-10,
+        f32::EPSILON,
+        0.1,
+        0.346_573_6,
+        0.346_573_62,
+        0.5,
+        1.0,
+        1.039_720_8,
+        2.0,
+        17.3,
+        18.0,
+        86.9,
+        87.4,
+        88.1,
+        104.0,
+        1e10,
+        f32::MAX,
+        f32::INFINITY,
+        f32::NAN,
+    ];
+    positive.into_iter().flat_map(|x| [x, -x]).collect()
+}
+
+/// Reproducible values that look like activations, for tests of whole tensors.
+pub fn activations(len: usize) -> Vec<f32> {
+    selfnorm::random::words(1, 2, 0..len as u64)
+        .map(|word| selfnorm::random::truncated_normal(word) as f32 * 2f32.powi(-20))
+        .collect()
+}
+
+/// Values from Keras 3 in float64, made by its own functions.
+pub struct Golden(Vec<u8>);
+
+pub fn golden(name: &str) -> Golden {
+    let path = format!(
+        "{}/tests/data/{name}.safetensors",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    Golden(std::fs::read(path).unwrap())
+}
+
+impl Golden {
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
+        file.tensor(name).unwrap().data().to_vec()
+    }
+
+    pub fn f32(&self, name: &str) -> Vec<f32> {
+        bytemuck::pod_collect_to_vec(&self.bytes(name))
+    }
+
+    pub fn f64(&self, name: &str) -> Vec<f64> {
+        bytemuck::pod_collect_to_vec(&self.bytes(name))
+    }
+}
