@@ -1,1 +1,372 @@
-fn main() {}
+//! `cargo bench`: each op beside a plain copy kernel that moves the same bytes, in turns, so that a
+//! machine that is busy for a while slows both. Ratios are medians over the turns.
+
+use std::time::{Duration, Instant};
+
+use selfnorm::{AlphaDropout, Gpu, LecunNormal, Pass, Result, Tensor, wgpu};
+
+const SIZES: [(usize, &str); 4] = [
+    (1 << 10, "1 Ki"),
+    (1 << 16, "64 Ki"),
+    (1 << 20, "1 Mi"),
+    (1 << 24, "16 Mi"),
+];
+/// One turn of one kernel takes about this long: enough dispatches that submitting does not count.
+const TURN_VALUES: usize = 1 << 24;
+const TURNS: usize = 15;
+/// Recordings of one small op that are timed together.
+const SMALL_OPS: usize = 1000;
+
+/// The yardsticks: 256 invocations of four vec4 each, as the ops have.
+const YARDSTICKS: &str = "
+@group(0) @binding(0) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(256)
+fn copy(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    for (var j = 0u; j < 4u; j++) {
+        let i = (group.x * 4u + j) * 256u + local;
+        if (i < arrayLength(&y)) {
+            y[i] = x[i];
+        }
+    }
+}
+
+@compute @workgroup_size(256)
+fn fill(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    for (var j = 0u; j < 4u; j++) {
+        let i = (group.x * 4u + j) * 256u + local;
+        if (i < arrayLength(&y)) {
+            y[i] = vec4f(f32(i));
+        }
+    }
+}
+";
+
+fn main() -> Result<()> {
+    set_up()?;
+    let gpu = Gpu::new()?;
+    let info = gpu.adapter_info();
+    println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
+    println!("| op | values | time | GB/s | of copy |\n| --- | --- | --- | --- | --- |");
+    for (len, name) in SIZES {
+        ops(&gpu, len, name)?;
+    }
+    small_op(&gpu)
+}
+
+/// The time to the first result: of the process, then of the same device again.
+fn set_up() -> Result<()> {
+    let first = |gpu: &Gpu| gpu.tensor(&[1.0; 1024], [1024])?.selu()?.to_vec();
+    let start = Instant::now();
+    let gpu = Gpu::new()?;
+    let device = start.elapsed();
+    first(&gpu)?;
+    let cold = start.elapsed();
+    let warm = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            first(&gpu)?;
+            Ok(start.elapsed())
+        })
+        .collect::<Result<Vec<_>>>()?;
+    println!(
+        "first result: {:.1?} after the start, {:.1?} of it for the device; again: {:.1?}",
+        cold,
+        device,
+        median(warm)
+    );
+    Ok(())
+}
+
+fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
+    let data: Vec<f32> = LecunNormal::new(1).seed(1).values(len);
+    let (x, dy) = (gpu.tensor(&data, [len])?, gpu.tensor(&data, [len])?);
+    let y: Tensor = gpu.zeros([len])?;
+    let dropout = AlphaDropout::new(0.1).seed(7);
+    let weights = LecunNormal::new(256).seed(7);
+    let copy = Yardstick::new(gpu, "copy", len);
+    // Two inputs and an output are the bytes of a copy of half as many values again.
+    let copy3 = Yardstick::new(gpu, "copy", len / 2 * 3);
+    let fill = Yardstick::new(gpu, "fill", len);
+    type Op<'a> = &'a dyn Fn(&mut Pass) -> Result<()>;
+    let table: [(&str, Op, &Yardstick, usize); 8] = [
+        ("selu", &|pass| pass.selu(&x, &y), &copy, 2),
+        (
+            "selu_backward",
+            &|pass| pass.selu_backward(&x, &dy, &y),
+            &copy3,
+            3,
+        ),
+        ("elu", &|pass| pass.elu(&x, 1.0, &y), &copy, 2),
+        (
+            "elu_backward",
+            &|pass| pass.elu_backward(&x, 1.0, &dy, &y),
+            &copy3,
+            3,
+        ),
+        (
+            "alpha_dropout",
+            &|pass| pass.alpha_dropout(&x, &dropout, &y),
+            &copy,
+            2,
+        ),
+        (
+            "alpha_dropout_backward",
+            &|pass| pass.alpha_dropout_backward(&dy, &dropout, &y),
+            &copy,
+            2,
+        ),
+        (
+            "lecun_normal",
+            &|pass| pass.lecun_normal(&weights, &y),
+            &fill,
+            1,
+        ),
+        ("zeros", &|pass| pass.zeros(&y), &fill, 1),
+    ];
+    // `cargo bench -- selu` measures the ops whose names contain it.
+    let wanted = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let wanted = wanted.unwrap_or_default();
+    for (op, record, yardstick, tensors) in table.into_iter().filter(|row| row.0.contains(&wanted))
+    {
+        let repeats = (TURN_VALUES / len).clamp(1, SMALL_OPS);
+        let ours = || {
+            submitted(gpu, |encoder| {
+                let mut pass = gpu.pass(encoder);
+                (0..repeats).try_for_each(|_| record(&mut pass))
+            })
+        };
+        let theirs = || {
+            submitted(gpu, |encoder| {
+                yardstick.record(encoder, repeats);
+                Ok(())
+            })
+        };
+        let (time, ratio) = compare(ours, theirs)?;
+        let time = time / repeats as u32;
+        let rate = (len * 4 * tensors) as f64 / time.as_secs_f64() / 1e9;
+        let unit = if tensors == 1 { " (of fill)" } else { "" };
+        println!("| {op} | {name} | {time:.1?} | {rate:.2} | {ratio:.2}{unit} |");
+    }
+    Ok(())
+}
+
+/// What recording costs: a thousand ops of 1 Ki, against the same dispatches in bare wgpu, with the
+/// same shader and a pipeline and a bind group that are there already.
+fn small_op(gpu: &Gpu) -> Result<()> {
+    let len = 1 << 10;
+    let (x, y): (Tensor, Tensor) = (gpu.zeros([len])?, gpu.zeros([len])?);
+    if !gpu.device().features().contains(wgpu::Features::IMMEDIATES) {
+        println!("\n(no immediates here: small ops are not compared)");
+        return Ok(());
+    }
+    let bare = BareSelu::new(gpu, &x, &y);
+    let recorded = |record: &dyn Fn(&mut wgpu::CommandEncoder) -> Result<()>| {
+        let start = Instant::now();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        record(&mut encoder)?;
+        drop(encoder.finish());
+        Ok(start.elapsed())
+    };
+    let ours = |encoder: &mut wgpu::CommandEncoder| {
+        let mut pass = gpu.pass(encoder);
+        (0..SMALL_OPS).try_for_each(|_| pass.selu(&x, &y))
+    };
+    let theirs = |encoder: &mut wgpu::CommandEncoder| {
+        bare.record(encoder, SMALL_OPS);
+        Ok(())
+    };
+    let (time, ratio) = compare(|| recorded(&ours), || recorded(&theirs))?;
+    println!(
+        "\none small op through Pass: {:.2?} to record, {:.2} x bare wgpu",
+        time / SMALL_OPS as u32,
+        1.0 / ratio
+    );
+    Ok(())
+}
+
+/// The time of `ours`, and how much of it `theirs` takes: medians, measured in turns.
+fn compare(
+    ours: impl Fn() -> Result<Duration>,
+    theirs: impl Fn() -> Result<Duration>,
+) -> Result<(Duration, f64)> {
+    // The first turn compiles and touches memory for the first time.
+    let turns = (0..TURNS + 1)
+        .map(|_| Ok((theirs()?, ours()?)))
+        .collect::<Result<Vec<_>>>()?;
+    let ratios = turns[1..]
+        .iter()
+        .map(|(theirs, ours)| theirs.as_secs_f64() / ours.as_secs_f64());
+    Ok((
+        median(turns[1..].iter().map(|turn| turn.1).collect()),
+        median(ratios.collect()),
+    ))
+}
+
+fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
+    values.sort_by(|a, b| a.partial_cmp(b).expect("times are numbers"));
+    values[values.len() / 2]
+}
+
+/// The time from submission to completion.
+fn submitted(
+    gpu: &Gpu,
+    record: impl Fn(&mut wgpu::CommandEncoder) -> Result<()>,
+) -> Result<Duration> {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    record(&mut encoder)?;
+    let commands = encoder.finish();
+    let start = Instant::now();
+    gpu.queue().submit([commands]);
+    gpu.device()
+        .poll(wgpu::PollType::wait_indefinitely())
+        .expect("the device works");
+    Ok(start.elapsed())
+}
+
+/// A kernel in bare wgpu.
+struct Yardstick {
+    pipeline: wgpu::ComputePipeline,
+    buffers: wgpu::BindGroup,
+    groups: u32,
+}
+
+impl Yardstick {
+    fn new(gpu: &Gpu, entry_point: &str, len: usize) -> Self {
+        let device = gpu.device();
+        let storage = |read_only, binding| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: None,
+            entries: &[storage(true, 0), storage(false, 1)],
+        });
+        let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("yardsticks"),
+            source: wgpu::ShaderSource::Wgsl(YARDSTICKS.into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry_point),
+            layout: Some(
+                &device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                    label: None,
+                    bind_group_layouts: &[Some(&layout)],
+                    immediate_size: 0,
+                }),
+            ),
+            module: &shader,
+            entry_point: Some(entry_point),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        let buffer = || {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: len as u64 * 4,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        };
+        let (x, y) = (buffer(), buffer());
+        let buffers = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &layout,
+            entries: &[
+                wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: x.as_entire_binding(),
+                },
+                wgpu::BindGroupEntry {
+                    binding: 1,
+                    resource: y.as_entire_binding(),
+                },
+            ],
+        });
+        Self {
+            pipeline,
+            buffers,
+            groups: len.div_ceil(4 * 4 * 256) as u32,
+        }
+    }
+
+    fn record(&self, encoder: &mut wgpu::CommandEncoder, repeats: usize) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for _ in 0..repeats {
+            pass.set_pipeline(&self.pipeline);
+            pass.set_bind_group(0, &self.buffers, &[]);
+            pass.dispatch_workgroups(self.groups, 1, 1);
+        }
+    }
+}
+
+/// The op's own shader in bare wgpu, on devices with immediates.
+struct BareSelu {
+    pipeline: wgpu::ComputePipeline,
+    tensors: wgpu::BindGroup,
+}
+
+impl BareSelu {
+    fn new(gpu: &Gpu, x: &Tensor, y: &Tensor) -> Self {
+        let device = gpu.device();
+        let shaders = selfnorm::wgsl::shaders();
+        let shader = shaders
+            .iter()
+            .find(|shader| shader.name == "selu f32x4 immediates u32")
+            .expect("the shader is listed");
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: None,
+            source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &module,
+            entry_point: Some("selu_forward"),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        fn resource(tensor: &Tensor) -> wgpu::BindingResource<'_> {
+            let range = tensor.slice();
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: range.buffer(),
+                offset: range.offset(),
+                size: wgpu::BufferSize::new(range.size()),
+            })
+        }
+        let tensors = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &[
+                wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: resource(x),
+                },
+                wgpu::BindGroupEntry {
+                    binding: 1,
+                    resource: resource(y),
+                },
+            ],
+        });
+        Self { pipeline, tensors }
+    }
+
+    fn record(&self, encoder: &mut wgpu::CommandEncoder, repeats: usize) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for _ in 0..repeats {
+            pass.set_pipeline(&self.pipeline);
+            pass.set_bind_group(0, &self.tensors, &[]);
+            pass.set_immediates(0, bytemuck::cast_slice(&[256u32, 0, 0, 0]));
+            pass.dispatch_workgroups(1, 1, 1);
+        }
+    }
+}

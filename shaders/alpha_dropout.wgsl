@@ -20,32 +20,32 @@ struct AlphaDropoutParams {
     strides: array<vec4u, 2>,
 }
 
-fn drop_out(x: Lane, words: vec4u) -> Lane {
+fn drop_out(x: Lane, words: vec4u, q: AlphaDropoutParams) -> Lane {
     let v = widen(x);
-    let y = select(p.scale * v + p.shift, vec4f(p.dropped), words < vec4u(p.threshold));
+    let y = select(q.scale * v + q.shift, vec4f(q.dropped), words < vec4u(q.threshold));
     return narrow(select(y, v, is_nan(v)));
 }
 
 // The words of lanes i and j.
-fn draw(i: u32, j: u32) -> PhiloxPair {
-    let block = p.first / 4u;
-    let pair = philox_pair(block + block_of(i), block + block_of(j), vec3u(0u, p.call), p.seed);
+fn draw(i: u32, j: u32, q: AlphaDropoutParams) -> PhiloxPair {
+    let block = q.first / 4u;
+    let pair = philox_pair(block + block_of(i), block + block_of(j), vec3u(0u, q.call), q.seed);
     return PhiloxPair(words_of(pair.a, i), words_of(pair.b, j));
 }
 
 // The words of lane i under a mask of noise_shape.
-fn draw_broadcast(i: u32) -> vec4u {
-    var rest = p.first + elements_of(i);
+fn draw_broadcast(i: u32, q: AlphaDropoutParams) -> vec4u {
+    var rest = q.first + elements_of(i);
     var element = vec4u(0u);
-    for (var d = 0u; d < p.rank; d++) {
+    for (var d = 0u; d < q.rank; d++) {
         let extent = p.extents[d / 4u][d % 4u];
         element += rest % extent * p.strides[d / 4u][d % 4u];
         rest /= vec4u(extent);
     }
     let block = element / 4u;
     let word = element % 4u;
-    let low = philox_pair(block.x, block.y, vec3u(0u, p.call), p.seed);
-    let high = philox_pair(block.z, block.w, vec3u(0u, p.call), p.seed);
+    let low = philox_pair(block.x, block.y, vec3u(0u, q.call), q.seed);
+    let high = philox_pair(block.z, block.w, vec3u(0u, q.call), q.seed);
     return vec4u(low.a[word.x], low.b[word.y], high.a[word.z], high.b[word.w]);
 }
 
@@ -55,25 +55,27 @@ fn draw_broadcast(i: u32) -> vec4u {
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn alpha_dropout(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
         let i = lane_index(group, local, k);
         let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j);
-        if (i < p.lanes) {
-            y[i] = drop_out(x[i], words.a);
+        let words = draw(i, j, params);
+        if (i < params.lanes) {
+            y[i] = drop_out(x[i], words.a, params);
         }
-        if (j < p.lanes) {
-            y[j] = drop_out(x[j], words.b);
+        if (j < params.lanes) {
+            y[j] = drop_out(x[j], words.b, params);
         }
     }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn alpha_dropout_broadcast(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var k = 0u; k < LANES_PER_INVOCATION; k++) {
         let i = lane_index(group, local, k);
-        if (i < p.lanes) {
-            y[i] = drop_out(x[i], draw_broadcast(i));
+        if (i < params.lanes) {
+            y[i] = drop_out(x[i], draw_broadcast(i, params), params);
         }
     }
 }
@@ -81,25 +83,27 @@ fn alpha_dropout_broadcast(@builtin(workgroup_id) group: vec3u, @builtin(local_i
 // x = alpha_dropout(x)
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn alpha_dropout_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
         let i = lane_index(group, local, k);
         let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j);
-        if (i < p.lanes) {
-            x[i] = drop_out(x[i], words.a);
+        let words = draw(i, j, params);
+        if (i < params.lanes) {
+            x[i] = drop_out(x[i], words.a, params);
         }
-        if (j < p.lanes) {
-            x[j] = drop_out(x[j], words.b);
+        if (j < params.lanes) {
+            x[j] = drop_out(x[j], words.b, params);
         }
     }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn alpha_dropout_broadcast_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var k = 0u; k < LANES_PER_INVOCATION; k++) {
         let i = lane_index(group, local, k);
-        if (i < p.lanes) {
-            x[i] = drop_out(x[i], draw_broadcast(i));
+        if (i < params.lanes) {
+            x[i] = drop_out(x[i], draw_broadcast(i, params), params);
         }
     }
 }

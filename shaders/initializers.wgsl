@@ -12,85 +12,86 @@ struct InitializerParams {
 
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
 
-fn draw(i: u32, j: u32) -> PhiloxPair {
-    let block = p.first / 4u;
-    let pair = philox_pair(block + block_of(i), block + block_of(j), vec3u(0u), p.seed);
+fn draw(i: u32, j: u32, q: InitializerParams) -> PhiloxPair {
+    let block = q.first / 4u;
+    let pair = philox_pair(block + block_of(i), block + block_of(j), vec3u(0u), q.seed);
     return PhiloxPair(words_of(pair.a, i), words_of(pair.b, j));
 }
 
 // A standard normal truncated at 2, as a multiple of 2^-22: the inverse CDF of one word. With
 // x = (2 u + 1) / 2^32, where u is the word without its sign bit, it is x P(x^2), and P is a
-// polynomial whose coefficients are all positive, so that the result grows with the word.
+// polynomial whose coefficients are all positive, so that the result grows with u.
 fn truncated_normal(word: vec4u) -> vec4i {
     let x = vec4<Wide>((word << vec4u(1u)) | vec4u(1u));
     let s = mul_high(x, x);
     let s2 = mul_high(s, s);
-    let s4 = mul_high(s2, s2);
-    let s8 = mul_high(s4, s4);
-    let s16 = mul_high(s8, s8);
-    var y = vec4<Wide>(Wide(ICDF_56));
-    y = mul_high(y, s16) + vec4<Wide>(Wide(ICDF_40));
-    y = mul_high(y, s16) + vec4<Wide>(Wide(ICDF_24));
-    y = mul_high(y, s8) + vec4<Wide>(Wide(ICDF_16));
-    y = mul_high(y, s4) + vec4<Wide>(Wide(ICDF_12));
-    y = mul_high(y, s4) + vec4<Wide>(Wide(ICDF_8));
-    y = mul_high(y, s2) + vec4<Wide>(Wide(ICDF_6));
-    y = mul_high(y, s2) + vec4<Wide>(Wide(ICDF_4));
-    y = mul_high(y, s) + vec4<Wide>(Wide(ICDF_3));
-    y = mul_high(y, s) + vec4<Wide>(Wide(ICDF_2));
-    y = mul_high(y, s) + vec4<Wide>(Wide(ICDF_1));
-    y = mul_high(y, s) + vec4<Wide>(Wide(ICDF_0));
+    let s3 = mul_high(s2, s);
+    let s5 = mul_high(s3, s2);
+    let s7 = mul_high(s5, s2);
+    let s12 = mul_high(s7, s5);
+    let s24 = mul_high(s12, s12);
+    let s48 = mul_high(s24, s24);
+    let p = vec4<Wide>(Wide(ICDF_0)) + term(s, ICDF_1) + term(s2, ICDF_2) + term(s3, ICDF_3)
+        + term(s5, ICDF_5) + term(s7, ICDF_7) + term(s12, ICDF_12) + term(s24, ICDF_24)
+        + term(s48, ICDF_48);
     // from multiples of 2^-30 to the nearest multiple of 2^-22
-    let z = vec4i((vec4u(mul_high(y, x)) + 128u) >> vec4u(8u));
+    let z = vec4i((vec4u(mul_high(x, p)) + 128u) >> vec4u(8u));
     return select(z, -z, word >= vec4u(0x80000000u));
 }
 
-fn normal_lane(words: vec4u) -> Lane {
-    return narrow(p.scale * vec4f(truncated_normal(words)));
+fn term(power: vec4<Wide>, coefficient: u32) -> vec4<Wide> {
+    return mul_high(power, vec4<Wide>(Wide(coefficient)));
+}
+
+fn normal_lane(words: vec4u, scale: f32) -> Lane {
+    return narrow(scale * vec4f(truncated_normal(words)));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn fill_truncated_normal(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
         let i = lane_index(group, local, k);
         let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j);
-        if (i < p.lanes) {
-            w[i] = normal_lane(words.a);
+        let words = draw(i, j, params);
+        if (i < params.lanes) {
+            w[i] = normal_lane(words.a, params.scale);
         }
-        if (j < p.lanes) {
-            w[j] = normal_lane(words.b);
+        if (j < params.lanes) {
+            w[j] = normal_lane(words.b, params.scale);
         }
     }
 }
 
 // Uniform in (-1, 1): an odd multiple of 2^-24 below 1, so that no value is 0.
-fn uniform_lane(words: vec4u) -> Lane {
+fn uniform_lane(words: vec4u, scale: f32) -> Lane {
     let odd = vec4i((words >> vec4u(7u)) | vec4u(1u)) - 0x1000000;
-    return narrow(p.scale * vec4f(odd));
+    return narrow(scale * vec4f(odd));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn fill_uniform(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
         let i = lane_index(group, local, k);
         let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j);
-        if (i < p.lanes) {
-            w[i] = uniform_lane(words.a);
+        let words = draw(i, j, params);
+        if (i < params.lanes) {
+            w[i] = uniform_lane(words.a, params.scale);
         }
-        if (j < p.lanes) {
-            w[j] = uniform_lane(words.b);
+        if (j < params.lanes) {
+            w[j] = uniform_lane(words.b, params.scale);
         }
     }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn fill_constant(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var k = 0u; k < LANES_PER_INVOCATION; k++) {
         let i = lane_index(group, local, k);
-        if (i < p.lanes) {
-            w[i] = narrow(vec4f(p.scale));
+        if (i < params.lanes) {
+            w[i] = narrow(vec4f(params.scale));
         }
     }
 }

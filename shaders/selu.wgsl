@@ -1,6 +1,11 @@
-// SELU and ELU (a SELU of scale 1), forward and backward. Every tensor is [n], in lanes.
+// SELU and ELU (a SELU of scale 1), forward and backward. Every tensor is [n], in lanes. `p`, here and
+// in every op, is read once, before the loop: software drivers would load it again for each lane.
 
 struct SeluParams { lanes: u32, scale: f32, scale_alpha: f32, residual: f32 }
+
+fn value(x: Lane, q: SeluParams) -> Lane {
+    return narrow(scaled_elu(widen(x), q.scale, q.scale_alpha));
+}
 
 // y = selu(x)
 @group(0) @binding(0) var<storage, read_write> forward_x: array<Lane>;
@@ -8,10 +13,11 @@ struct SeluParams { lanes: u32, scale: f32, scale_alpha: f32, residual: f32 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn selu_forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
         let i = lane_index(group, local, j);
-        if (i < p.lanes) {
-            forward_y[i] = narrow(scaled_elu(widen(forward_x[i]), p.scale, p.scale_alpha));
+        if (i < params.lanes) {
+            forward_y[i] = value(forward_x[i], params);
         }
     }
 }
@@ -21,10 +27,11 @@ fn selu_forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn selu_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
         let i = lane_index(group, local, j);
-        if (i < p.lanes) {
-            in_place_x[i] = narrow(scaled_elu(widen(in_place_x[i]), p.scale, p.scale_alpha));
+        if (i < params.lanes) {
+            in_place_x[i] = value(in_place_x[i], params);
         }
     }
 }
@@ -34,16 +41,17 @@ fn selu_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
 @group(0) @binding(1) var<storage, read_write> backward_dy: array<Lane>;
 @group(0) @binding(2) var<storage, read_write> backward_dx: array<Lane>;
 
-fn gradient(x: Lane, dy: Lane) -> Lane {
-    return narrow(scaled_elu_backward(widen(x), widen(dy), p.scale, p.scale_alpha, p.residual));
+fn gradient(x: Lane, dy: Lane, q: SeluParams) -> Lane {
+    return narrow(scaled_elu_backward(widen(x), widen(dy), q.scale, q.scale_alpha, q.residual));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn selu_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
         let i = lane_index(group, local, j);
-        if (i < p.lanes) {
-            backward_dx[i] = gradient(backward_x[i], backward_dy[i]);
+        if (i < params.lanes) {
+            backward_dx[i] = gradient(backward_x[i], backward_dy[i], params);
         }
     }
 }
@@ -51,10 +59,11 @@ fn selu_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
 // dy = dy * selu'(x)
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn selu_backward_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
     for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
         let i = lane_index(group, local, j);
-        if (i < p.lanes) {
-            backward_dy[i] = gradient(backward_x[i], backward_dy[i]);
+        if (i < params.lanes) {
+            backward_dy[i] = gradient(backward_x[i], backward_dy[i], params);
         }
     }
 }

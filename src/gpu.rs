@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::bindings::Bindings;
 use crate::memory::Memory;
 use crate::pass::Pass;
 use crate::pipelines::{Pipelines, WORKGROUP_SIZE};
@@ -18,6 +19,7 @@ struct Shared {
     limits: Limits,
     pipelines: Pipelines,
     memory: Memory,
+    bindings: Bindings,
 }
 
 /// What of the device's limits the crate goes by.
@@ -175,6 +177,7 @@ impl Gpu {
             },
             pipelines: Pipelines::new(&device, &limits),
             memory: Memory::default(),
+            bindings: Bindings::default(),
             device,
             queue,
         })))
@@ -220,6 +223,10 @@ impl Gpu {
         &self.0.memory
     }
 
+    pub(crate) fn bindings(&self) -> &Bindings {
+        &self.0.bindings
+    }
+
     pub(crate) fn is(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -230,7 +237,11 @@ impl Gpu {
             let mut encoder = self.0.device.create_command_encoder(&Default::default());
             record(&mut Pass::new(self, &mut encoder, false))?;
             self.0.queue.submit([encoder.finish()]);
-            Ok(())
+            if self.is_lost() {
+                Err(Error::DeviceLost)
+            } else {
+                Ok(())
+            }
         })?
     }
 

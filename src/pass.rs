@@ -102,7 +102,7 @@ impl<'encoder> Pass<'encoder> {
         for first in (0..len).step_by(chunk_len as usize) {
             let lanes = (len - first).min(chunk_len).div_ceil(lane_values);
             let bytes = (lanes * lane_values * size_of::<T>() as u64).next_multiple_of(4);
-            let tensors = gpu.checked(0, || {
+            let bind = || {
                 let entries = std::array::from_fn::<_, N, _>(|i| wgpu::BindGroupEntry {
                     binding: i as u32,
                     resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -111,12 +111,24 @@ impl<'encoder> Pass<'encoder> {
                         size: wgpu::BufferSize::new(bytes),
                     }),
                 });
-                gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(op),
-                    layout: &pipeline.tensors,
-                    entries: &entries,
+                gpu.checked(0, || {
+                    gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                        label: Some(op),
+                        layout: &pipeline.tensors,
+                        entries: &entries,
+                    })
                 })
-            })?;
+            };
+            // Other than an application's encoders, the crate's own never see the same tensors again.
+            let tensors = if self.foreign {
+                gpu.bindings().get(
+                    &operands.each_ref().map(|operand| operand.tensor.id()),
+                    first,
+                    bind,
+                )?
+            } else {
+                bind()?
+            };
             let params = params(Chunk {
                 first: first as u32,
                 lanes: lanes as u32,

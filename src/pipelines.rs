@@ -1,5 +1,7 @@
-use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashMap;
 
 use crate::tensor::ElementType;
 use crate::{Gpu, Result};
@@ -35,11 +37,26 @@ pub(crate) struct Params {
     pub size: usize,
 }
 
-/// An entry point of a module.
+/// An entry point of a module, which is known by its address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kernel {
     pub module: &'static Module,
     pub entry_point: usize,
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.module, other.module) && self.entry_point == other.entry_point
+    }
+}
+
+impl Eq for Kernel {}
+
+impl Hash for Kernel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::hash(self.module, state);
+        self.entry_point.hash(state);
+    }
 }
 
 /// How a module is built for a device and the tensors at hand.
@@ -149,7 +166,7 @@ pub(crate) struct Pipeline {
 /// The pipelines of a device, each created when it is first needed.
 #[derive(Debug)]
 pub(crate) struct Pipelines {
-    created: RwLock<HashMap<(&'static str, Variant), Arc<Pipeline>>>,
+    created: RwLock<HashMap<(Kernel, Variant), Arc<Pipeline>>>,
     params: RwLock<HashMap<Box<[u8]>, wgpu::BindGroup>>,
     immediate_bytes: usize,
     int64: bool,
@@ -187,7 +204,7 @@ impl Pipelines {
 
     pub fn get(&self, gpu: &Gpu, kernel: Kernel, variant: Variant) -> Result<Arc<Pipeline>> {
         let entry_point = &kernel.module.entry_points[kernel.entry_point];
-        let key = (entry_point.name, variant);
+        let key = (kernel, variant);
         if let Some(pipeline) = self
             .created
             .read()

@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytemuck::Pod;
 use futures_channel::oneshot;
@@ -59,6 +59,8 @@ impl Element for half::f16 {
 #[derive(Debug)]
 pub struct Tensor<T: Element = f32> {
     gpu: Gpu,
+    /// No other tensor has had it.
+    id: u64,
     buffer: wgpu::Buffer,
     offset: u64,
     shape: Vec<usize>,
@@ -77,9 +79,13 @@ const STAGING_BYTES: u64 = 32 << 20;
 const LANE_VALUES: u64 = 4;
 const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 impl<T: Element> Drop for Tensor<T> {
     fn drop(&mut self) {
-        if self.owned && !*self.exposed.get_mut() {
+        if *self.exposed.get_mut() {
+            self.gpu.bindings().forget(self.id);
+        } else if self.owned {
             self.gpu.memory().give(Purpose::Tensor, self.buffer.clone());
         }
     }
@@ -159,6 +165,7 @@ impl<T: Element> Tensor<T> {
     ) -> Self {
         Self {
             gpu: gpu.clone(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             buffer,
             offset,
             shape: shape.into(),
@@ -233,6 +240,10 @@ impl<T: Element> Tensor<T> {
     /// Keeps the buffer from being reused: commands outside this crate may refer to it.
     pub(crate) fn expose(&self) {
         self.exposed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn buffer(&self) -> &wgpu::Buffer {

@@ -1,4 +1,5 @@
-// The halves of 32-bit products on devices with 64-bit integers; a Wide stays below 2^32.
+// The halves of 32-bit products on devices with 64-bit integers. A Wide stays below 2^32, and the masks
+// tell that to compilers: they make one multiplication of it and drop the mask.
 alias Wide = u64;
 
 fn mul_low(a: vec4<Wide>, b: vec4<Wide>) -> vec4<Wide> {
@@ -6,5 +7,6 @@ fn mul_low(a: vec4<Wide>, b: vec4<Wide>) -> vec4<Wide> {
 }
 
 fn mul_high(a: vec4<Wide>, b: vec4<Wide>) -> vec4<Wide> {
-    return (a * b) >> vec4u(32u);
+    let mask = vec4<Wide>(Wide(0xffffffffu));
+    return ((a & mask) * (b & mask)) >> vec4u(32u);
 }

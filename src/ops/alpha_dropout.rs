@@ -5,7 +5,7 @@ use crate::pass::{Chunk, Pass, read, write};
 use crate::pipelines::{EntryPoint, Kernel, Module, Params};
 use crate::{Element, Error, Result, Tensor, random};
 
-pub(crate) const MODULE: Module = Module {
+pub(crate) static MODULE: Module = Module {
     name: "alpha_dropout",
     sources: &[
         include_str!("../../shaders/alpha_dropout.wgsl"),

@@ -5,7 +5,7 @@ use crate::pass::{Chunk, Pass, write};
 use crate::pipelines::{EntryPoint, Kernel, Module, Params};
 use crate::{Element, Gpu, Result, Tensor, random};
 
-pub(crate) const MODULE: Module = Module {
+pub(crate) static MODULE: Module = Module {
     name: "initializers",
     sources: &[
         include_str!("../../shaders/initializers.wgsl"),
@@ -62,7 +62,7 @@ struct InitializerParams {
 }
 
 /// The standard deviation of a standard normal truncated at ±2.
-const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_78;
+const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
 /// (fan_in, fan_out) of a kernel, as Keras counts them: the last axis is the output, the one before
 /// the input, and the others are positions of a convolution, which count for both. A vector has its

@@ -9,7 +9,7 @@ use crate::pipelines::Module;
 use crate::{Error, Result};
 
 /// Every module of the crate.
-pub(crate) const MODULES: &[&Module] =
+pub(crate) static MODULES: &[&Module] =
     &[&selu::MODULE, &alpha_dropout::MODULE, &initializers::MODULE];
 
 /// `value` if `allowed`, or an error that states the rule.

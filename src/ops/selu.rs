@@ -5,7 +5,7 @@ use crate::pass::{Chunk, Pass, read, write};
 use crate::pipelines::{EntryPoint, Kernel, Module, Params};
 use crate::{Element, Result, Tensor};
 
-pub(crate) const MODULE: Module = Module {
+pub(crate) static MODULE: Module = Module {
     name: "selu",
     sources: &[
         include_str!("../../shaders/selu.wgsl"),
