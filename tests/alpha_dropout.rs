@@ -1,0 +1,370 @@
+//! AlphaDropout against its definition in f64 and the mask that the host draws.
+
+mod common;
+
+use common::{ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
+use half::f16;
+use selfnorm::{AlphaDropout, LecunNormal};
+
+/// Klambauer et al. 2017, section 3: (a, b, a α' + b).
+fn coefficients(rate: f64) -> (f64, f64, f64) {
+    let limit = -SCALE * ALPHA;
+    let a = ((1.0 - rate) * (1.0 + rate * limit * limit)).powf(-0.5);
+    let b = -a * limit * rate;
+    (a, b, a * limit + b)
+}
+
+/// The bound that the documentation of `Tensor::alpha_dropout` promises.
+fn tolerance(a: f64, b: f64, x: f32) -> f64 {
+    1.5 * 2f64.powi(-23) * ((a * f64::from(x)).abs() + b.abs())
+}
+
+fn assert_dropped_out(y: &[f32], x: &[f32], kept: &[bool], rate: f64) {
+    let (a, b, dropped) = coefficients(rate);
+    assert_eq!((y.len(), kept.len()), (x.len(), x.len()));
+    for (i, ((&y, &x), &kept)) in y.iter().zip(x).zip(kept).enumerate() {
+        if kept {
+            let expected = a * f64::from(x) + b;
+            let error = (f64::from(y) - expected).abs();
+            assert!(
+                error <= tolerance(a, b, x),
+                "element {i}: {y}, not {expected}"
+            );
+        } else {
+            assert_eq!(y, dropped as f32, "element {i} is dropped");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn kept_elements_are_scaled_and_the_mask_is_the_host_s() {
+    for len in LENGTHS {
+        for (rate, seed, call) in [
+            (0.05, 1, 0),
+            (0.5, u64::MAX, 1 << 40),
+            (0.9, 1 << 33, 3),
+            (0.0, 5, 5),
+        ] {
+            let dropout = AlphaDropout::new(rate).seed(seed).call(call);
+            let x = activations(len);
+            let y = gpu()
+                .tensor(&x, [len])
+                .unwrap()
+                .alpha_dropout(&dropout)
+                .unwrap()
+                .to_vec()
+                .unwrap();
+            assert_dropped_out(&y, &x, &dropout.mask([len]).unwrap(), rate);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_passes_where_the_mask_keeps_and_nowhere_else() {
+    let len = 100_003;
+    let dropout = AlphaDropout::new(0.3).seed(8).call(9);
+    let (a, ..) = coefficients(0.3);
+    let dy = activations(len);
+    let dx = gpu()
+        .tensor(&dy, [len])
+        .unwrap()
+        .alpha_dropout_backward(&dropout)
+        .unwrap()
+        .to_vec()
+        .unwrap();
+    for ((&dx, &dy), kept) in dx.iter().zip(&dy).zip(dropout.mask([len]).unwrap()) {
+        let expected = if kept { a * f64::from(dy) } else { 0.0 };
+        // The documented bound: the rounding of a, and of the product.
+        assert!((f64::from(dx) - expected).abs() <= 2f64.powi(-23) * expected.abs());
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_is_the_slope_of_the_function() {
+    // The function is linear in x for a fixed mask: the difference of two calls is exact in f64 up to
+    // the documented error of each.
+    let dropout = AlphaDropout::new(0.25).seed(3);
+    let x = activations(5000);
+    let moved: Vec<f32> = x.iter().map(|x| x + 1.0).collect();
+    let call = |x: &[f32]| {
+        gpu()
+            .tensor(x, [x.len()])
+            .unwrap()
+            .alpha_dropout(&dropout)
+            .unwrap()
+            .to_vec()
+            .unwrap()
+    };
+    let (low, high) = (call(&x), call(&moved));
+    let ones = gpu().tensor(&vec![1.0; x.len()], [x.len()]).unwrap();
+    let dx = ones
+        .alpha_dropout_backward(&dropout)
+        .unwrap()
+        .to_vec()
+        .unwrap();
+    for i in 0..x.len() {
+        approx::assert_abs_diff_eq!(high[i] - low[i], dx[i], epsilon = 4e-6);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn mean_and_variance_stay_zero_and_one() {
+    // Truncated normals of variance 1. 4 Mi of them: the standard error of the mean is 1/2048, of the
+    // variance at most twice that for these distributions; five of each are allowed.
+    let len = 1 << 22;
+    let x = LecunNormal::new(1).seed(2).values(len);
+    let tensor = gpu().tensor(&x, [len]).unwrap();
+    for rate in [0.05, 0.1, 0.25, 0.5, 0.9] {
+        let y = tensor
+            .alpha_dropout(&AlphaDropout::new(rate).seed(11))
+            .unwrap()
+            .to_vec()
+            .unwrap();
+        let mean = y.iter().map(|&y| f64::from(y)).sum::<f64>() / len as f64;
+        let variance = y
+            .iter()
+            .map(|&y| (f64::from(y) - mean).powi(2))
+            .sum::<f64>()
+            / len as f64;
+        println!("rate {rate}: mean {mean:+.5}, variance {variance:.5}");
+        assert!(mean.abs() < 5.0 / 2048.0, "rate {rate}: mean {mean}");
+        assert!(
+            (variance - 1.0).abs() < 10.0 / 2048.0,
+            "rate {rate}: variance {variance}"
+        );
+    }
+}
+
+#[test]
+fn the_share_of_dropped_elements_is_the_rate() {
+    let len = 1 << 20;
+    for rate in [0.01, 0.1, 0.5, 0.99] {
+        let kept = AlphaDropout::new(rate).seed(4).mask([len]).unwrap();
+        let dropped = kept.iter().filter(|&&kept| !kept).count() as f64 / len as f64;
+        // five standard errors of a share
+        let tolerance = 5.0 * (rate * (1.0 - rate) / len as f64).sqrt();
+        assert!((dropped - rate).abs() < tolerance, "rate {rate}: {dropped}");
+    }
+}
+
+#[test]
+fn seeds_and_calls_give_different_masks_and_the_same_ones_again() {
+    let mask = |seed, call| {
+        AlphaDropout::new(0.5)
+            .seed(seed)
+            .call(call)
+            .mask([256])
+            .unwrap()
+    };
+    assert_eq!(mask(1, 2), mask(1, 2));
+    let masks = [
+        mask(1, 2),
+        mask(2, 2),
+        mask(1, 3),
+        mask(1 << 32, 2),
+        mask(1, 2 << 32),
+    ];
+    for (i, a) in masks.iter().enumerate() {
+        assert!(masks[..i].iter().all(|b| a != b));
+    }
+}
+
+/// The mask by its definition: NumPy's broadcasting of a mask of `noise_shape`.
+fn broadcast(dropout: &AlphaDropout, noise_shape: &[usize], shape: &[usize]) -> Vec<bool> {
+    let mask = dropout
+        .clone()
+        .noise_shape(noise_shape)
+        .mask(noise_shape)
+        .unwrap();
+    let len: usize = shape.iter().product();
+    (0..len)
+        .map(|element| {
+            let (mut rest, mut index, mut stride) = (element, 0, 1);
+            for (&extent, &noise) in shape.iter().zip(noise_shape).rev() {
+                index += (rest % extent).min(noise - 1) * stride;
+                rest /= extent;
+                stride *= noise;
+            }
+            mask[index]
+        })
+        .collect()
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn noise_shape_broadcasts_as_numpy_does() {
+    let cases: [(&[usize], &[usize]); 8] = [
+        (&[7, 13, 5], &[7, 1, 5]),
+        (&[7, 13, 5], &[1, 13, 1]),
+        (&[7, 13, 5], &[1, 1, 1]),
+        (&[7, 13, 5], &[7, 13, 5]),
+        (&[32, 28, 28, 3], &[32, 1, 1, 3]),
+        (&[1757], &[1]),
+        (&[3, 1, 5], &[1, 1, 5]),
+        (&[2, 3, 2, 3, 2, 3, 2, 3], &[2, 1, 2, 1, 2, 1, 2, 1]),
+    ];
+    for (shape, noise_shape) in cases {
+        let dropout = AlphaDropout::new(0.5).seed(77).call(1);
+        let expected = broadcast(&dropout, noise_shape, shape);
+        let dropout = dropout.noise_shape(noise_shape);
+        assert_eq!(
+            dropout.mask(shape).unwrap(),
+            expected,
+            "{noise_shape:?} on the host"
+        );
+        let x = activations(expected.len());
+        let tensor = gpu().tensor(&x, shape).unwrap();
+        let y = tensor.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+        assert_dropped_out(&y, &x, &expected, 0.5);
+
+        let (_buffer, wrapped) = wrapped(gpu(), &x);
+        let wrapped = gpu().wrap::<f32>(wrapped.slice(), shape).unwrap();
+        record(gpu(), |pass| {
+            pass.alpha_dropout_in_place(&wrapped, &dropout)
+        });
+        assert_eq!(
+            wrapped.to_vec().unwrap(),
+            y,
+            "{noise_shape:?} in place, in somebody's buffer"
+        );
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn every_way_in_gives_the_same_bits_and_writes_nothing_else() {
+    let gpu = gpu();
+    let dropout = AlphaDropout::new(0.4).seed(6).call(7);
+    for len in LENGTHS {
+        let data = activations(len);
+        let x = gpu.tensor(&data, [len]).unwrap();
+        let y = x.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+        let dx = x
+            .alpha_dropout_backward(&dropout)
+            .unwrap()
+            .to_vec()
+            .unwrap();
+        let (x_buffer, x) = wrapped(gpu, &data);
+        let (dy_buffer, dy) = wrapped(gpu, &data);
+        let (y_buffer, y_wrapped) = wrapped(gpu, &vec![0.0; len]);
+        let (dx_buffer, dx_wrapped) = wrapped(gpu, &vec![0.0; len]);
+        record(gpu, |pass| {
+            pass.alpha_dropout(&x, &dropout, &y_wrapped)?;
+            pass.alpha_dropout_in_place(&x, &dropout)?;
+            pass.alpha_dropout_backward(&dy, &dropout, &dx_wrapped)?;
+            pass.alpha_dropout_backward_in_place(&dy, &dropout)
+        });
+        assert_eq!(
+            y_wrapped.to_vec().unwrap(),
+            y,
+            "into a destination, length {len}"
+        );
+        assert_eq!(x.to_vec().unwrap(), y, "in place, length {len}");
+        assert_eq!(
+            dx_wrapped.to_vec().unwrap(),
+            dx,
+            "backward into a destination, length {len}"
+        );
+        assert_eq!(dy.to_vec().unwrap(), dx, "backward in place, length {len}");
+        for buffer in [&x_buffer, &dy_buffer, &y_buffer, &dx_buffer] {
+            assert!(
+                common::guards_hold(gpu, buffer),
+                "a write outside, length {len}"
+            );
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_mask_beyond_one_binding_and_one_dispatch_is_the_host_s() {
+    let dropout = AlphaDropout::new(0.5).seed(12);
+    let x = gpu().tensor(&vec![1.0; HUGE], [HUGE]).unwrap();
+    let y = x.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+    let mask = dropout.mask([HUGE]).unwrap();
+    assert!(y.iter().zip(&mask).all(|(&y, &kept)| (y > 0.0) == kept));
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn outside_training_and_at_rate_zero_it_is_the_identity() {
+    let data = common::special();
+    let x = gpu().tensor(&data, [data.len()]).unwrap();
+    for dropout in [
+        AlphaDropout::new(0.5).training(false),
+        AlphaDropout::new(0.0),
+    ] {
+        for y in [
+            x.alpha_dropout(&dropout).unwrap(),
+            x.alpha_dropout_backward(&dropout).unwrap(),
+        ] {
+            for (y, x) in y.to_vec().unwrap().into_iter().zip(&data) {
+                // Devices may flush subnormals.
+                let flushed = x.is_subnormal() && y == 0.0;
+                assert!(
+                    flushed || y.to_bits() == x.to_bits() || y.is_nan() && x.is_nan(),
+                    "{x:e} became {y:e}"
+                );
+            }
+        }
+        assert!(dropout.mask([100]).unwrap().iter().all(|&kept| kept));
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn nans_stay_and_infinities_follow_the_mask() {
+    let dropout = AlphaDropout::new(0.5).seed(1);
+    let kept = dropout.mask([64]).unwrap();
+    let y = |x: f32| {
+        gpu()
+            .tensor(&[x; 64], [64])
+            .unwrap()
+            .alpha_dropout(&dropout)
+            .unwrap()
+            .to_vec()
+            .unwrap()
+    };
+    assert!(y(f32::NAN).iter().chain(&y(-f32::NAN)).all(|y| y.is_nan()));
+    let dropped = coefficients(0.5).2 as f32;
+    for (y, &kept) in y(f32::INFINITY).into_iter().zip(&kept) {
+        assert_eq!(y, if kept { f32::INFINITY } else { dropped });
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn half_precision_is_the_rounded_single_precision_result() {
+    let gpu = gpu();
+    if !gpu.supports_f16() {
+        return;
+    }
+    let dropout = AlphaDropout::new(0.3).seed(2);
+    for len in [1, 5, 1757, 100_000] {
+        let x: Vec<f16> = activations(len).into_iter().map(f16::from_f32).collect();
+        let single: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
+        let half = gpu
+            .tensor(&x, [len])
+            .unwrap()
+            .alpha_dropout(&dropout)
+            .unwrap()
+            .to_vec()
+            .unwrap();
+        let single = gpu
+            .tensor(&single, [len])
+            .unwrap()
+            .alpha_dropout(&dropout)
+            .unwrap()
+            .to_vec()
+            .unwrap();
+        assert!(
+            half.iter()
+                .zip(&single)
+                .all(|(&half, &single)| half == f16::from_f32(single))
+        );
+    }
+}

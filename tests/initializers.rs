@@ -1,0 +1,233 @@
+//! Initial weights: the host's bits, and the distributions they are drawn from.
+
+mod common;
+
+use common::{HUGE, LENGTHS, gpu, record, wrapped};
+use half::f16;
+use selfnorm::{GlorotUniform, LecunNormal, LecunUniform, Tensor, fans, random};
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn every_initializer_has_the_host_s_bits_at_every_length() {
+    let gpu = gpu();
+    for len in LENGTHS {
+        for seed in [0, 7, u64::MAX] {
+            let normal = LecunNormal::new(300).seed(seed);
+            let uniform = LecunUniform::new(300).seed(seed);
+            let glorot = GlorotUniform::new(300, 100).seed(seed);
+            let w: [Tensor; 3] = std::array::from_fn(|_| gpu.zeros([len]).unwrap());
+            let (buffers, wrapped): (Vec<_>, Vec<_>) =
+                (0..3).map(|_| wrapped(gpu, &vec![0.0; len])).unzip();
+            record(gpu, |pass| {
+                pass.lecun_normal(&normal, &w[0])?;
+                pass.lecun_uniform(&uniform, &w[1])?;
+                pass.glorot_uniform(&glorot, &w[2])?;
+                pass.lecun_normal(&normal, &wrapped[0])?;
+                pass.lecun_uniform(&uniform, &wrapped[1])?;
+                pass.glorot_uniform(&glorot, &wrapped[2])
+            });
+            let expected = [normal.values(len), uniform.values(len), glorot.values(len)];
+            for i in 0..3 {
+                assert_eq!(
+                    w[i].to_vec().unwrap(),
+                    expected[i],
+                    "initializer {i}, length {len}"
+                );
+                assert_eq!(
+                    wrapped[i].to_vec().unwrap(),
+                    expected[i],
+                    "in somebody's buffer, length {len}"
+                );
+                assert!(
+                    common::guards_hold(gpu, &buffers[i]),
+                    "a write outside, length {len}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn weights_beyond_one_binding_and_one_dispatch_are_the_host_s() {
+    let w = gpu()
+        .lecun_normal([HUGE / 1757, 1757], 9)
+        .unwrap()
+        .to_vec()
+        .unwrap();
+    let fan_in = HUGE / 1757;
+    assert!(w == LecunNormal::new(fan_in).seed(9).values(fan_in * 1757));
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn zeros_are_zeros_whatever_the_buffer_held() {
+    let gpu = gpu();
+    for len in LENGTHS {
+        drop(gpu.tensor(&vec![7.0; len], [len]).unwrap());
+        assert_eq!(
+            gpu.zeros::<f32>([len]).unwrap().to_vec().unwrap(),
+            vec![0.0; len]
+        );
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn half_precision_weights_are_the_rounded_ones() {
+    let gpu = gpu();
+    if !gpu.supports_f16() {
+        return;
+    }
+    let p = LecunNormal::new(64).seed(3);
+    for len in [1, 3, 1757, 65_536] {
+        let w: Tensor<f16> = gpu.zeros([len]).unwrap();
+        record(gpu, |pass| pass.lecun_normal(&p, &w));
+        let expected: Vec<f16> = p.values(len).into_iter().map(f16::from_f32).collect();
+        // A weight below f16's normal range may be flushed.
+        let same = |a: f16, b: f16| {
+            a == b || a == f16::ZERO && b.to_f32().abs() < f16::MIN_POSITIVE.to_f32()
+        };
+        assert!(
+            w.to_vec()
+                .unwrap()
+                .into_iter()
+                .zip(expected)
+                .all(|(w, expected)| same(w, expected))
+        );
+    }
+}
+
+#[test]
+fn fans_are_counted_as_keras_does() {
+    // keras.src.initializers.random_initializers.compute_fans
+    assert_eq!(fans(&[]), (1, 1));
+    assert_eq!(fans(&[7]), (7, 7));
+    assert_eq!(fans(&[784, 256]), (784, 256));
+    assert_eq!(fans(&[3, 3, 16, 32]), (144, 288));
+    assert_eq!(
+        LecunNormal::for_kernel(&[3, 3, 16, 32]),
+        LecunNormal::new(144)
+    );
+    assert_eq!(
+        GlorotUniform::for_kernel(&[3, 3, 16, 32]),
+        GlorotUniform::new(144, 288)
+    );
+    // no inputs at all count as one
+    assert_eq!(LecunNormal::new(0).values(9), LecunNormal::new(1).values(9));
+}
+
+/// Φ(x) for |x| ≤ 2 to 1e-15, by the series of erf (Abramowitz and Stegun 7.1.5).
+fn normal_cdf(x: f64) -> f64 {
+    let t = x / std::f64::consts::SQRT_2;
+    let mut term = t;
+    let mut sum = t;
+    for n in 1..40 {
+        term *= -t * t / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    0.5 + sum / std::f64::consts::PI.sqrt()
+}
+
+/// The CDF of a standard normal truncated at ±2.
+fn truncated_cdf(x: f64) -> f64 {
+    let (low, high) = (normal_cdf(-2.0), normal_cdf(2.0));
+    (normal_cdf(x.clamp(-2.0, 2.0)) - low) / (high - low)
+}
+
+/// The largest distance of the values' empirical CDF from `cdf`.
+fn kolmogorov_smirnov(mut values: Vec<f64>, cdf: impl Fn(f64) -> f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let n = values.len() as f64;
+    let distance = |(i, &x): (usize, &f64)| {
+        let p = cdf(x);
+        (p - i as f64 / n).abs().max(((i + 1) as f64 / n - p).abs())
+    };
+    values.iter().enumerate().map(distance).fold(0.0, f64::max)
+}
+
+/// The distance that a sample of `n` stays below in 99 % of all cases (Kolmogorov).
+fn critical_distance(n: usize) -> f64 {
+    1.628 / (n as f64).sqrt()
+}
+
+#[test]
+fn truncated_normals_are_within_the_documented_error_of_the_true_quantile() {
+    let half_mass = normal_cdf(2.0) - 0.5;
+    for i in 0..=200_000u64 {
+        let word = (i * 0x7fff_ffff / 200_000) as u32;
+        let z = f64::from(random::truncated_normal(word)) * 2f64.powi(-22);
+        // The word's place in (0, 1), and how far the CDF of z is from it, as a distance in z.
+        let x = (2.0 * f64::from(word) + 1.0) * 2f64.powi(-32);
+        let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        let error = (normal_cdf(z) - 0.5 - x * half_mass) / density;
+        assert!(
+            error.abs() <= 1.1e-6,
+            "word {word}: z = {z} is off by {error:e}"
+        );
+        assert_eq!(
+            random::truncated_normal(word | 1 << 31),
+            -random::truncated_normal(word)
+        );
+    }
+}
+
+#[test]
+fn truncated_normals_grow_with_the_word_and_end_at_two() {
+    let z: Vec<i32> = (0..1 << 22)
+        .map(|i| random::truncated_normal(i << 9))
+        .collect();
+    assert!(z.is_sorted());
+    let end = f64::from(random::truncated_normal(0x7fff_ffff)) * 2f64.powi(-22);
+    assert!(end <= 2.0 && end > 2.0 - 1e-6, "{end}");
+}
+
+#[test]
+fn lecun_normal_weights_follow_the_truncated_normal() {
+    let len = 1 << 20;
+    for seed in [1, 2, 3] {
+        let fan_in = 144;
+        let weights = LecunNormal::new(fan_in).seed(seed).values(len);
+        let sigma = (1.0 / fan_in as f64).sqrt();
+        // The deviation of a standard normal truncated at ±2.
+        let z: Vec<f64> = weights
+            .iter()
+            .map(|&w| f64::from(w) / sigma * 0.879_625_661_034_239_8)
+            .collect();
+        let distance = kolmogorov_smirnov(z, truncated_cdf);
+        println!("seed {seed}: Kolmogorov-Smirnov distance {distance:.6}");
+        assert!(distance < critical_distance(len), "seed {seed}: {distance}");
+
+        let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / len as f64;
+        let variance =
+            weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / len as f64 - mean * mean;
+        // four standard errors; the fourth moment of this distribution is 2.37 σ⁴
+        let n = (len as f64).sqrt();
+        assert!(mean.abs() < 4.0 * sigma / n, "seed {seed}: mean {mean}");
+        assert!(
+            (variance / sigma.powi(2) - 1.0).abs() < 4.0 * 1.17 / n,
+            "seed {seed}: variance {variance}"
+        );
+    }
+}
+
+#[test]
+fn uniform_weights_follow_the_uniform_distribution_within_their_limits() {
+    let len = 1 << 20;
+    for (weights, limit) in [
+        (
+            LecunUniform::new(50).seed(4).values(len),
+            (3.0f64 / 50.0).sqrt(),
+        ),
+        (
+            GlorotUniform::new(50, 30).seed(5).values(len),
+            (6.0f64 / 80.0).sqrt(),
+        ),
+    ] {
+        let scaled: Vec<f64> = weights.iter().map(|&w| f64::from(w) / limit).collect();
+        // The limit is rounded to f32.
+        assert!(scaled.iter().all(|u| u.abs() < 1.0 + 1e-7 && *u != 0.0));
+        let distance = kolmogorov_smirnov(scaled, |u| (u + 1.0) / 2.0);
+        assert!(distance < critical_distance(len), "{distance}");
+    }
+}
