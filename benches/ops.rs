@@ -335,25 +335,17 @@ impl BareSelu {
             compilation_options: Default::default(),
             cache: None,
         });
-        fn resource(tensor: &Tensor) -> wgpu::BindingResource<'_> {
-            let range = tensor.slice();
-            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: range.buffer(),
-                offset: range.offset(),
-                size: wgpu::BufferSize::new(range.size()),
-            })
-        }
         let tensors = device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.get_bind_group_layout(0),
             entries: &[
                 wgpu::BindGroupEntry {
                     binding: 0,
-                    resource: resource(x),
+                    resource: x.binding(),
                 },
                 wgpu::BindGroupEntry {
                     binding: 1,
-                    resource: resource(y),
+                    resource: y.binding(),
                 },
             ],
         });

@@ -4,18 +4,23 @@ use thiserror::Error;
 ///
 /// An operation that returns an error has done nothing: no tensor has changed and nothing was
 /// recorded.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The machine has no GPU, and no software driver either.
     #[error(
-        "no GPU adapter found{}. Install a Vulkan driver: your GPU's, or Mesa's software driver, which needs \
-         no GPU (Debian, Ubuntu: `apt-get install mesa-vulkan-drivers`; Fedora: `dnf install mesa-vulkan-drivers`; \
-         Arch: `pacman -S vulkan-swrast`)", parenthesized(.detail)
+        "no GPU adapter found. Install a Vulkan driver: your GPU's, or Mesa's software driver, \
+         which needs no GPU (Debian, Ubuntu: `apt-get install mesa-vulkan-drivers`; Fedora: \
+         `dnf install mesa-vulkan-drivers`; Arch: `pacman -S vulkan-swrast`)"
     )]
-    NoAdapter {
-        /// What was looked for, and what there was.
-        detail: String,
+    NoAdapter,
+    /// There are adapters, but none that was asked for.
+    #[error("no adapter with compute shaders fits {wanted}; there are: {}", found.join(", "))]
+    AdapterNotFound {
+        /// The request.
+        wanted: String,
+        /// The adapters of the machine.
+        found: Vec<String>,
     },
     /// The device can't run the shaders.
     #[error("the device does not support selfnorm: {0}")]
@@ -140,6 +145,13 @@ pub enum Error {
     /// wgpu reported what this crate should have prevented.
     #[error("unexpected GPU error, please report it: {0}")]
     Unexpected(String),
+}
+
+/// As [`Display`](std::fmt::Display): a `main` that returns an error prints this.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 fn parenthesized(text: &str) -> String {

@@ -109,7 +109,7 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// [`Error::NoAdapter`] if nothing fits, with what to install;
+    /// [`Error::NoAdapter`] says what to install, [`Error::AdapterNotFound`] what there is;
     /// [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
         let adapter = find_adapter(options).await?;
@@ -320,7 +320,7 @@ async fn find_adapter(options: &GpuOptions) -> Result<wgpu::Adapter> {
         let mut candidates = Vec::new();
         for adapter in adapters(&instance, backends).await {
             let info = adapter.get_info();
-            found.push(info.name.clone());
+            found.push(format!("{} ({})", info.name, info.backend));
             let software = info.device_type == wgpu::DeviceType::Cpu;
             if info.name.to_lowercase().contains(&wanted)
                 && options.software.is_none_or(|only| only == software)
@@ -336,17 +336,14 @@ async fn find_adapter(options: &GpuOptions) -> Result<wgpu::Adapter> {
             return Ok(adapter);
         }
     }
-    let detail = if found.is_empty() {
-        String::new()
-    } else {
-        format!(
-            "none of [{}] has compute shaders and fits the request{}",
-            found.join(", "),
-            name.map(|name| format!(" for \"{name}\""))
-                .unwrap_or_default()
-        )
+    if found.is_empty() {
+        return Err(Error::NoAdapter);
+    }
+    let wanted = match name {
+        Some(name) => format!("the name \"{name}\""),
+        None => "the options".into(),
     };
-    Err(Error::NoAdapter { detail })
+    Err(Error::AdapterNotFound { wanted, found })
 }
 
 #[cfg(not(target_family = "wasm"))]

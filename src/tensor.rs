@@ -48,6 +48,8 @@ impl Element for half::f16 {
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
 ///
+/// Where nothing else tells the element type, name it: `let y: Tensor = gpu.zeros([3])?` is of f32.
+///
 /// ```
 /// # fn main() -> selfnorm::Result<()> {
 /// let gpu = selfnorm::Gpu::new()?;
@@ -235,6 +237,17 @@ impl<T: Element> Tensor<T> {
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         self.expose();
         self.buffer.slice(self.range())
+    }
+
+    /// The elements' range as an entry of an application's bind group. (A tensor without elements
+    /// has nothing to bind.)
+    pub fn binding(&self) -> wgpu::BindingResource<'_> {
+        let range = self.slice();
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: range.buffer(),
+            offset: range.offset(),
+            size: wgpu::BufferSize::new(range.size()),
+        })
     }
 
     /// Keeps the buffer from being reused: commands outside this crate may refer to it.

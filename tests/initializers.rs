@@ -101,16 +101,16 @@ fn half_precision_weights_are_the_rounded_ones() {
 #[test]
 fn fans_are_counted_as_keras_does() {
     // keras.src.initializers.random_initializers.compute_fans
-    assert_eq!(fans(&[]), (1, 1));
-    assert_eq!(fans(&[7]), (7, 7));
-    assert_eq!(fans(&[784, 256]), (784, 256));
-    assert_eq!(fans(&[3, 3, 16, 32]), (144, 288));
+    assert_eq!(fans([]), (1, 1));
+    assert_eq!(fans([7]), (7, 7));
+    assert_eq!(fans([784, 256]), (784, 256));
+    assert_eq!(fans([3, 3, 16, 32]), (144, 288));
     assert_eq!(
-        LecunNormal::for_kernel(&[3, 3, 16, 32]),
+        LecunNormal::for_kernel([3, 3, 16, 32]),
         LecunNormal::new(144)
     );
     assert_eq!(
-        GlorotUniform::for_kernel(&[3, 3, 16, 32]),
+        GlorotUniform::for_kernel([3, 3, 16, 32]),
         GlorotUniform::new(144, 288)
     );
     // no inputs at all count as one

@@ -399,7 +399,8 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// Drops elements such that mean 0 and variance 1 stay, see [`AlphaDropout`]; any shape.
     ///
-    /// A kept x becomes a x + b, within 1.5 · 2⁻²³ (|a x| + |b|). NaN gives NaN, dropped or not.
+    /// A kept x becomes a x + b, within 1.5 · 2⁻²³ (|a x| + |b|), a dropped one a α' + b, rounded once.
+    /// NaN gives NaN, dropped or not.
     ///
     /// # Errors
     ///

@@ -69,10 +69,10 @@ const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 /// length for both, a scalar 1.
 ///
 /// ```
-/// assert_eq!(selfnorm::fans(&[3, 3, 16, 32]), (144, 288));
+/// assert_eq!(selfnorm::fans([3, 3, 16, 32]), (144, 288));
 /// ```
-pub fn fans(shape: &[usize]) -> (usize, usize) {
-    match shape {
+pub fn fans(shape: impl AsRef<[usize]>) -> (usize, usize) {
+    match shape.as_ref() {
         [] => (1, 1),
         [len] => (*len, *len),
         [positions @ .., input, output] => {
@@ -164,7 +164,7 @@ impl LecunNormal {
     }
 
     /// For a kernel of `shape`, with the fan_in of [`fans`].
-    pub fn for_kernel(shape: &[usize]) -> Self {
+    pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
         Self::new(fans(shape).0)
     }
 
@@ -199,7 +199,7 @@ impl LecunUniform {
     }
 
     /// For a kernel of `shape`, with the fan_in of [`fans`].
-    pub fn for_kernel(shape: &[usize]) -> Self {
+    pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
         Self::new(fans(shape).0)
     }
 
@@ -241,7 +241,7 @@ impl GlorotUniform {
     }
 
     /// For a kernel of `shape`, with the [`fans`] of it.
-    pub fn for_kernel(shape: &[usize]) -> Self {
+    pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
         let (fan_in, fan_out) = fans(shape);
         Self::new(fan_in, fan_out)
     }
