@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::bindings::Bindings;
 use crate::memory::Memory;
@@ -20,6 +20,15 @@ struct Shared {
     pipelines: Pipelines,
     memory: Memory,
     bindings: Bindings,
+}
+
+/// A handle that does not keep the device: for callbacks that the device itself holds.
+pub(crate) struct WeakGpu(Weak<Shared>);
+
+impl WeakGpu {
+    pub fn upgrade(&self) -> Option<Gpu> {
+        self.0.upgrade().map(Gpu)
+    }
 }
 
 /// What of the device's limits the crate goes by.
@@ -225,6 +234,10 @@ impl Gpu {
 
     pub(crate) fn bindings(&self) -> &Bindings {
         &self.0.bindings
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakGpu {
+        WeakGpu(Arc::downgrade(&self.0))
     }
 
     pub(crate) fn is(&self, other: &Gpu) -> bool {

@@ -280,7 +280,7 @@ impl<T: Element> Tensor<T> {
     /// [`Error::DeviceLost`]; [`Error::MissingUsage`] for a wrapped buffer without `COPY_SRC`.
     #[cfg(not(target_family = "wasm"))]
     pub fn to_vec(&self) -> Result<Vec<T>> {
-        pollster::block_on(self.read_with(|gpu, _| wait(gpu)))
+        pollster::block_on(self.read_with(wait))
     }
 
     /// The elements, in row-major order. Does not block: on native platforms a thread waits for
@@ -290,23 +290,11 @@ impl<T: Element> Tensor<T> {
     ///
     /// As [`to_vec`](Self::to_vec).
     pub async fn read(&self) -> Result<Vec<T>> {
-        self.read_with(|gpu, _| {
-            #[cfg(not(target_family = "wasm"))]
-            {
-                let waiter = gpu.clone();
-                let spawned = std::thread::Builder::new().spawn(move || wait(&waiter));
-                if spawned.is_err() {
-                    wait(gpu);
-                }
-            }
-            #[cfg(target_family = "wasm")]
-            let _ = gpu;
-        })
-        .await
+        self.read_with(wait_aside).await
     }
 
     /// Reads piece by piece; `progress` sees to it that the GPU's answer arrives.
-    async fn read_with(&self, progress: impl Fn(&Gpu, u64)) -> Result<Vec<T>> {
+    async fn read_with(&self, progress: impl Fn(&Gpu, wgpu::SubmissionIndex)) -> Result<Vec<T>> {
         if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::MissingUsage {
                 op: "read",
@@ -322,20 +310,20 @@ impl<T: Element> Tensor<T> {
                 self.gpu
                     .memory()
                     .take(&self.gpu, Purpose::Readback, staging_size(copied))?;
-            self.gpu.checked(0, || {
+            let copy = self.gpu.checked(0, || {
                 let mut encoder = self
                     .gpu
                     .device()
                     .create_command_encoder(&Default::default());
                 encoder.copy_buffer_to_buffer(&self.buffer, start, &staging, 0, copied);
-                self.gpu.queue().submit([encoder.finish()]);
+                self.gpu.queue().submit([encoder.finish()])
             })?;
             let (sender, mapped) = oneshot::channel();
             staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
                 // The receiver is gone if nobody waits for the result any more.
                 let _ = sender.send(result);
             });
-            progress(&self.gpu, start);
+            progress(&self.gpu, copy);
             mapped
                 .await
                 .ok()
@@ -384,9 +372,9 @@ impl<T: Element> Tensor<T> {
                 );
                 self.gpu.queue().submit([encoder.finish()]);
             })?;
-            let (gpu, returned) = (self.gpu.clone(), staging.clone());
+            let (gpu, returned) = (self.gpu.downgrade(), staging.clone());
             staging.map_async(wgpu::MapMode::Write, .., move |result| {
-                if result.is_ok() {
+                if let (Ok(()), Some(gpu)) = (result, gpu.upgrade()) {
                     gpu.memory().give(Purpose::Upload, returned);
                 }
             });
@@ -412,9 +400,28 @@ fn staging_size(bytes: u64) -> u64 {
     bytes.next_power_of_two().max(1 << 10)
 }
 
-/// Blocks until the queue is empty. An error means that the device is lost, which the readback
-/// itself reports.
+/// Blocks until the GPU has done the submission. An error means that the device is lost, which the
+/// readback itself reports.
 #[cfg(not(target_family = "wasm"))]
-fn wait(gpu: &Gpu) {
-    let _ = gpu.device().poll(wgpu::PollType::wait_indefinitely());
+fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex) {
+    let _ = gpu.device().poll(wgpu::PollType::Wait {
+        submission_index: Some(submission),
+        timeout: None,
+    });
 }
+
+/// Has a thread wait; where there are none to be had, waits here.
+#[cfg(not(target_family = "wasm"))]
+fn wait_aside(gpu: &Gpu, submission: wgpu::SubmissionIndex) {
+    let (waiter, index) = (gpu.clone(), submission.clone());
+    if std::thread::Builder::new()
+        .spawn(move || wait(&waiter, index))
+        .is_err()
+    {
+        wait(gpu, submission);
+    }
+}
+
+/// A browser goes on by itself.
+#[cfg(target_family = "wasm")]
+fn wait_aside(_: &Gpu, _: wgpu::SubmissionIndex) {}
