@@ -16,8 +16,11 @@ struct AlphaDropoutParams {
     // a mask of noise_shape: of each dimension the extent, and the stride in the mask, 0 where it
     // is broadcast; the last dimension first
     rank: u32,
-    extents: array<vec4u, 2>,
-    strides: array<vec4u, 2>,
+    // (no arrays, which immediates may not hold)
+    extents: vec4u,
+    more_extents: vec4u,
+    strides: vec4u,
+    more_strides: vec4u,
 }
 
 fn drop_out(x: Lane, words: vec4u, q: AlphaDropoutParams) -> Lane {
@@ -38,8 +41,8 @@ fn draw_broadcast(i: u32, q: AlphaDropoutParams) -> vec4u {
     var rest = q.first + elements_of(i);
     var element = vec4u(0u);
     for (var d = 0u; d < q.rank; d++) {
-        let extent = p.extents[d / 4u][d % 4u];
-        element += rest % extent * p.strides[d / 4u][d % 4u];
+        let extent = select(q.more_extents, q.extents, d < 4u)[d % 4u];
+        element += rest % extent * select(q.more_strides, q.strides, d < 4u)[d % 4u];
         rest /= vec4u(extent);
     }
     let block = element / 4u;

@@ -56,7 +56,7 @@ pub enum Error {
         limit: String,
     },
     /// A number is outside what the operation allows.
-    #[error("{op}: {name} is {value}, must be {rule}")]
+    #[error("{op}: {name} is {value:?}, must be {rule}")]
     Parameter {
         /// The operation.
         op: &'static str,

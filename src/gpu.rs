@@ -3,7 +3,9 @@ use std::sync::{Arc, Weak};
 use crate::bindings::Bindings;
 use crate::memory::Memory;
 use crate::pass::Pass;
-use crate::pipelines::{Pipelines, WORKGROUP_SIZE};
+use crate::pipelines::{
+    MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, WORKGROUP_SIZE,
+};
 use crate::{Error, Result};
 
 /// A device and its queue, with the pipelines and buffers that this crate keeps for them.
@@ -162,9 +164,35 @@ impl Gpu {
             (
                 "max_storage_buffers_per_shader_stage",
                 limits.max_storage_buffers_per_shader_stage,
-                4,
+                MAX_BINDINGS,
             ),
             ("max_bind_groups", limits.max_bind_groups, 2),
+            (
+                "max_bindings_per_bind_group",
+                limits.max_bindings_per_bind_group,
+                MAX_BINDINGS,
+            ),
+            (
+                "max_uniform_buffers_per_shader_stage",
+                limits.max_uniform_buffers_per_shader_stage,
+                1,
+            ),
+            (
+                "max_uniform_buffer_binding_size",
+                limits
+                    .max_uniform_buffer_binding_size
+                    .try_into()
+                    .unwrap_or(u32::MAX),
+                MAX_PARAMS_BYTES,
+            ),
+            (
+                "max_storage_buffer_binding_size",
+                limits
+                    .max_storage_buffer_binding_size
+                    .try_into()
+                    .unwrap_or(u32::MAX),
+                MAX_GROUP_BYTES,
+            ),
             (
                 "max_compute_workgroups_per_dimension",
                 limits.max_compute_workgroups_per_dimension,
@@ -245,66 +273,69 @@ impl Gpu {
     }
 
     /// Records with `record` and submits it, as one submission.
-    pub(crate) fn submit(&self, record: impl FnOnce(&mut Pass) -> Result<()>) -> Result<()> {
+    pub(crate) fn submit(
+        &self,
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
+    ) -> Result<wgpu::SubmissionIndex> {
         self.checked(0, || {
             let mut encoder = self.0.device.create_command_encoder(&Default::default());
-            record(&mut Pass::new(self, &mut encoder, false))?;
-            self.0.queue.submit([encoder.finish()]);
+            record(&mut encoder)?;
+            let submission = self.0.queue.submit([encoder.finish()]);
             if self.is_lost() {
-                Err(Error::DeviceLost)
-            } else {
-                Ok(())
+                return Err(Error::DeviceLost);
             }
+            Ok(submission)
         })?
     }
 
     /// Runs `calls` to wgpu and turns what wgpu reports of them into an error. `bytes` is what an
     /// allocation among them asks for.
     pub(crate) fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
-        // In a browser errors arrive later than any call could wait for: its console has them.
-        #[cfg(target_family = "wasm")]
-        {
-            let _ = bytes;
-            Ok(calls())
-        }
-        #[cfg(not(target_family = "wasm"))]
-        {
-            let device = &self.0.device;
-            let scopes = [
-                wgpu::ErrorFilter::Validation,
-                wgpu::ErrorFilter::Internal,
-                wgpu::ErrorFilter::OutOfMemory,
-            ]
-            .map(|filter| device.push_error_scope(filter));
-            let result = calls();
-            let mut errors = scopes
-                .into_iter()
-                .rev()
-                .filter_map(|scope| pollster::block_on(scope.pop()))
-                .collect::<Vec<_>>();
-            match errors.pop() {
-                None => Ok(result),
-                // A lost device makes invalid objects, and their use is what is reported.
-                Some(_) if self.is_lost() => Err(Error::DeviceLost),
-                Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { bytes }),
-                Some(error) => Err(Error::Unexpected(error.to_string())),
-            }
+        match self.scoped(calls) {
+            (result, None) => Ok(result),
+            (_, Some(wgpu::Error::OutOfMemory { .. })) => Err(Error::OutOfMemory { bytes }),
+            // A lost device makes invalid objects, and their use is what is reported.
+            (_, Some(_)) if self.is_lost() => Err(Error::DeviceLost),
+            (_, Some(error)) => Err(Error::Unexpected(error.to_string())),
         }
     }
 
     /// wgpu tells a lost device only through a callback, which belongs to the application; but a
-    /// buffer of a lost device can't be mapped.
+    /// new buffer of a lost device can't be mapped, and nothing is reported.
     pub(crate) fn is_lost(&self) -> bool {
-        if cfg!(target_family = "wasm") {
-            return false;
-        }
-        let probe = self.0.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("selfnorm: is the device there?"),
-            size: 4,
-            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: true,
-        });
-        probe.get_mapped_range_mut(..).is_err()
+        let probe = || {
+            let buffer = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("selfnorm: is the device there?"),
+                size: wgpu::COPY_BUFFER_ALIGNMENT,
+                usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: true,
+            });
+            buffer.get_mapped_range_mut(..).is_ok()
+        };
+        cfg!(not(target_family = "wasm")) && matches!(self.scoped(probe), (false, None))
+    }
+
+    /// The result of `calls`, and the first error that wgpu reports of them.
+    #[cfg(not(target_family = "wasm"))]
+    fn scoped<R>(&self, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
+        let scopes = [
+            wgpu::ErrorFilter::Validation,
+            wgpu::ErrorFilter::Internal,
+            wgpu::ErrorFilter::OutOfMemory,
+        ]
+        .map(|filter| self.0.device.push_error_scope(filter));
+        let result = calls();
+        let errors = scopes.into_iter().rev();
+        let errors = errors.map(|scope| pollster::block_on(scope.pop()));
+        // Every scope must be popped, the inner ones first.
+        let errors: Vec<_> = errors.collect();
+        (result, errors.into_iter().flatten().next())
+    }
+
+    /// In a browser errors arrive later than any call could wait for: its console has them.
+    #[cfg(target_family = "wasm")]
+    fn scoped<R>(&self, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
+        (calls(), None)
     }
 }
 

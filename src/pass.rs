@@ -28,14 +28,22 @@ pub struct Pass<'encoder> {
 pub(crate) struct Operand<'a, T: Element> {
     pub name: &'static str,
     pub tensor: &'a Tensor<T>,
-    pub written: bool,
+    pub access: Access,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+    /// In place.
+    Update,
 }
 
 pub(crate) fn read<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) -> Operand<'a, T> {
     Operand {
         name,
         tensor,
-        written: false,
+        access: Access::Read,
     }
 }
 
@@ -43,7 +51,15 @@ pub(crate) fn write<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) -
     Operand {
         name,
         tensor,
-        written: true,
+        access: Access::Write,
+    }
+}
+
+pub(crate) fn update<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) -> Operand<'a, T> {
+    Operand {
+        name,
+        tensor,
+        access: Access::Update,
     }
 }
 
@@ -170,13 +186,16 @@ impl<'encoder> Pass<'encoder> {
         for (i, written) in operands
             .iter()
             .enumerate()
-            .filter(|(_, operand)| operand.written)
+            .filter(|(_, operand)| operand.access != Access::Read)
         {
             for (j, other) in operands.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (a, b) = (written.tensor, other.tensor);
                 if a.buffer() == b.buffer() && overlap(a.range(), b.range()) {
-                    // What the in-place variants overwrite is the last argument they read.
-                    let detail = if a.range() == b.range() && j + 1 == i {
+                    // What an in-place variant overwrites is the last argument that is read.
+                    let detail = if written.access == Access::Write
+                        && a.range() == b.range()
+                        && j + 1 == i
+                    {
                         format!("or call {op}_in_place")
                     } else {
                         String::new()

@@ -9,6 +9,13 @@ use crate::{Gpu, Result};
 pub(crate) const WORKGROUP_SIZE: u32 = 256;
 pub(crate) const LANES_PER_INVOCATION: u32 = 4;
 
+/// Storage buffers of one entry point, at most.
+pub(crate) const MAX_BINDINGS: u32 = 3;
+/// Bytes of one op's parameters, at most: what Vulkan has room for in immediates.
+pub(crate) const MAX_PARAMS_BYTES: u32 = 128;
+/// Bytes of the run of a tensor that one workgroup owns, at most: lanes of four f32.
+pub(crate) const MAX_GROUP_BYTES: u32 = WORKGROUP_SIZE * LANES_PER_INVOCATION * 16;
+
 /// The WGSL of an op: its own file first, so that line numbers in messages are that file's.
 #[derive(Debug)]
 pub(crate) struct Module {
@@ -173,7 +180,7 @@ pub(crate) struct Pipelines {
 }
 
 /// Uniform buffers of parameters kept; repeated calls have the same few.
-const MAX_PARAMS: usize = 256;
+const MAX_KEPT_PARAMS: usize = 256;
 
 impl Pipelines {
     pub fn new(device: &wgpu::Device, limits: &wgpu::Limits) -> Self {
@@ -264,7 +271,7 @@ impl Pipelines {
             }))
         })??;
         let mut params = self.params.write().unwrap_or_else(PoisonError::into_inner);
-        if params.len() >= MAX_PARAMS {
+        if params.len() >= MAX_KEPT_PARAMS {
             params.clear();
         }
         params.insert(bytes.into(), group.clone());

@@ -77,6 +77,8 @@ pub struct Tensor<T: Element = f32> {
 /// Uploads and readbacks go in pieces of this size, so that their buffers are small and kept.
 const STAGING_BYTES: u64 = 32 << 20;
 
+const MIN_STAGING_BYTES: u64 = 1 << 10;
+
 /// A lane is four values, and a copy moves multiples of four bytes.
 const LANE_VALUES: u64 = 4;
 const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
@@ -209,7 +211,7 @@ impl<T: Element> Tensor<T> {
         record: impl FnOnce(&mut crate::Pass, &Self) -> Result<()>,
     ) -> Result<Self> {
         let tensor = Self::uninitialized(gpu, shape, count(shape)? as usize)?;
-        gpu.submit(|pass| record(pass, &tensor))?;
+        gpu.submit(|encoder| record(&mut crate::Pass::new(gpu, encoder, false), &tensor))?;
         Ok(tensor)
     }
 
@@ -306,17 +308,10 @@ impl<T: Element> Tensor<T> {
         for (piece, bytes) in bytes.chunks_mut(STAGING_BYTES as usize).enumerate() {
             let start = self.offset + piece as u64 * STAGING_BYTES;
             let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
-            let staging =
-                self.gpu
-                    .memory()
-                    .take(&self.gpu, Purpose::Readback, staging_size(copied))?;
-            let copy = self.gpu.checked(0, || {
-                let mut encoder = self
-                    .gpu
-                    .device()
-                    .create_command_encoder(&Default::default());
+            let staging = self.staging(Purpose::Readback, copied)?;
+            let copy = self.gpu.submit(|encoder| {
                 encoder.copy_buffer_to_buffer(&self.buffer, start, &staging, 0, copied);
-                self.gpu.queue().submit([encoder.finish()])
+                Ok(())
             })?;
             let (sender, mapped) = oneshot::channel();
             staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
@@ -341,15 +336,19 @@ impl<T: Element> Tensor<T> {
         Ok(data)
     }
 
+    /// Sizes in powers of two, so that few buffers serve all lengths.
+    fn staging(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+        let size = bytes.next_power_of_two().max(MIN_STAGING_BYTES);
+        let size = size.min(self.gpu.limits().max_buffer_bytes).max(bytes);
+        self.gpu.memory().take(&self.gpu, purpose, size)
+    }
+
     fn upload(&self, data: &[T]) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
             // All of the last lane, so that nothing is left there of the buffer's last tenant.
             let copied = (bytes.len() as u64).next_multiple_of(LANE_VALUES * size_of::<T>() as u64);
-            let staging =
-                self.gpu
-                    .memory()
-                    .take(&self.gpu, Purpose::Upload, staging_size(copied))?;
+            let staging = self.staging(Purpose::Upload, copied)?;
             {
                 let mut view = staging
                     .get_mapped_range_mut(0..copied)
@@ -358,19 +357,10 @@ impl<T: Element> Tensor<T> {
                 view.slice(bytes.len()..).fill(0);
             }
             staging.unmap();
-            self.gpu.checked(0, || {
-                let mut encoder = self
-                    .gpu
-                    .device()
-                    .create_command_encoder(&Default::default());
-                encoder.copy_buffer_to_buffer(
-                    &staging,
-                    0,
-                    &self.buffer,
-                    piece as u64 * STAGING_BYTES,
-                    copied,
-                );
-                self.gpu.queue().submit([encoder.finish()]);
+            let start = piece as u64 * STAGING_BYTES;
+            self.gpu.submit(|encoder| {
+                encoder.copy_buffer_to_buffer(&staging, 0, &self.buffer, start, copied);
+                Ok(())
             })?;
             let (gpu, returned) = (self.gpu.downgrade(), staging.clone());
             staging.map_async(wgpu::MapMode::Write, .., move |result| {
@@ -384,20 +374,18 @@ impl<T: Element> Tensor<T> {
 }
 
 /// The number of elements of `shape`.
-fn count(shape: &[usize]) -> Result<u64> {
+pub(crate) fn count(shape: &[usize]) -> Result<u64> {
+    if shape.contains(&0) {
+        return Ok(0);
+    }
     let len = shape
         .iter()
         .try_fold(1u64, |len, &extent| len.checked_mul(extent as u64));
-    len.filter(|&len| len <= u32::MAX.into() || shape.contains(&0))
+    len.filter(|&len| len <= u32::MAX.into())
         .ok_or_else(|| Error::TooLarge {
             shape: shape.into(),
             limit: format!("elements are counted in 32 bits, {} at most", u32::MAX),
         })
-}
-
-/// Sizes in powers of two, so that few buffers serve all lengths.
-fn staging_size(bytes: u64) -> u64 {
-    bytes.next_power_of_two().max(1 << 10)
 }
 
 /// Blocks until the GPU has done the submission. An error means that the device is lost, which the

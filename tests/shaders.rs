@@ -1,1 +1,321 @@
-fn main() {}
+//! Every shader of the crate, in every form that it is built in, through naga into every language
+//! that wgpu hands to a driver, and through Tint, which is what Chrome has. No GPU is needed.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use naga::back::{glsl, hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{Module, ShaderStage, TypeInner};
+use selfnorm::wgsl::{self, Shader};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let mut trials = vec![trial(
+        "every file of shaders/ is in use".into(),
+        every_file_is_in_use,
+    )];
+    for shader in wgsl::shaders() {
+        let Shader { name, params, .. } = shader.clone();
+        let needs = needs(&shader);
+        for target in Target::ALL {
+            if target.supports(needs) {
+                let shader = shader.clone();
+                trials.push(trial(format!("{name}: {target:?}"), move || {
+                    entry_points_can_be_written(&shader, target)
+                }));
+            }
+        }
+        // u64 is naga's own.
+        if !needs.contains(Capabilities::SHADER_INT64) {
+            trials.push(tint(&name, shader.source.clone()));
+        }
+        trials.push(trial(format!("{name}: {params}"), move || {
+            parameters_are_the_host_s(&shader)
+        }));
+    }
+    for (name, source) in public_sources() {
+        trials.push(tint(name, source.clone()));
+        trials.push(trial(
+            format!("{name}: complete, and nothing but functions and constants"),
+            move || only_declares_functions(&source),
+        ));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial(name: String, check: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, || Ok(check()?))
+}
+
+/// What [`wgsl`] has for other people's shaders, and what goes together.
+fn public_sources() -> [(&'static str, String); 5] {
+    [
+        ("wgsl::EXPM1", wgsl::EXPM1.into()),
+        ("wgsl::ELU", wgsl::ELU.into()),
+        ("wgsl::SELU", wgsl::SELU.into()),
+        ("wgsl::PHILOX", wgsl::PHILOX.into()),
+        (
+            "wgsl::SELU and PHILOX",
+            format!("{}{}", wgsl::SELU, wgsl::PHILOX),
+        ),
+    ]
+}
+
+/// What a shader may use beyond plain WGSL, as its name says. Without it validation must fail, so a
+/// shader for devices without a feature that uses it all the same is found.
+fn needs(shader: &Shader) -> Capabilities {
+    let mut needs = Capabilities::empty();
+    for word in shader.name.split(' ') {
+        needs |= match word {
+            "f16" | "f16x4" => Capabilities::SHADER_FLOAT16,
+            "immediates" => Capabilities::IMMEDIATES,
+            "u64" => Capabilities::SHADER_INT64,
+            _ => Capabilities::empty(),
+        };
+    }
+    needs
+}
+
+/// What naga writes for wgpu's back ends.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::upper_case_acronyms)]
+enum Target {
+    /// Vulkan.
+    SPIRV,
+    /// Metal.
+    MSL,
+    /// Direct3D 12.
+    HLSL,
+    /// OpenGL ES 3.1.
+    GLSL,
+}
+
+impl Target {
+    const ALL: [Self; 4] = [Self::SPIRV, Self::MSL, Self::HLSL, Self::GLSL];
+
+    /// GLSL ES has no 16-bit floats and no 64-bit integers, naga refuses both, and wgpu's GL back
+    /// end never offers the features. Immediates are there, as plain uniforms.
+    fn supports(self, needs: Capabilities) -> bool {
+        match self {
+            Self::SPIRV | Self::MSL | Self::HLSL => true,
+            Self::GLSL => {
+                !needs.intersects(Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64)
+            }
+        }
+    }
+
+    /// Writes the one entry point of `module`, for the lowest version that has what the module
+    /// needs, as wgpu's back end does.
+    fn write(
+        self,
+        module: &Module,
+        info: &ModuleInfo,
+        entry_point: &str,
+        needs: Capabilities,
+    ) -> Result<()> {
+        let shader_stage = ShaderStage::Compute;
+        let entry_point = entry_point.to_owned();
+        match self {
+            Self::SPIRV => {
+                let options = spv::Options::default();
+                let pipeline = spv::PipelineOptions {
+                    shader_stage,
+                    entry_point,
+                };
+                spv::write_vec(module, info, &options, Some(&pipeline))?;
+            }
+            Self::MSL => {
+                let options = msl::Options {
+                    // 64-bit integers in buffers came with 2.3, where wgpu asks for them.
+                    lang_version: if needs.contains(Capabilities::SHADER_INT64) {
+                        (2, 3)
+                    } else {
+                        (2, 0)
+                    },
+                    ..Default::default()
+                };
+                let pipeline = msl::PipelineOptions {
+                    entry_point: Some((shader_stage, entry_point)),
+                    ..Default::default()
+                };
+                let (_, written) = msl::write_string(module, info, &options, &pipeline)?;
+                written.entry_point_names.into_iter().next().unwrap()?;
+            }
+            Self::HLSL => {
+                let options = hlsl::Options {
+                    shader_model: if needs.contains(Capabilities::SHADER_FLOAT16) {
+                        hlsl::ShaderModel::V6_2
+                    } else if needs.contains(Capabilities::SHADER_INT64) {
+                        hlsl::ShaderModel::V6_0
+                    } else {
+                        hlsl::ShaderModel::V5_1
+                    },
+                    immediates_target: Some(hlsl::BindTarget::default()),
+                    ..Default::default()
+                };
+                let pipeline = hlsl::PipelineOptions {
+                    entry_point: Some((shader_stage, entry_point)),
+                };
+                let mut text = String::new();
+                let written =
+                    hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None)?;
+                written.entry_point_names.into_iter().next().unwrap()?;
+            }
+            Self::GLSL => {
+                let options = glsl::Options {
+                    version: glsl::Version::new_gles(310),
+                    ..Default::default()
+                };
+                let pipeline = glsl::PipelineOptions {
+                    shader_stage,
+                    entry_point,
+                    multiview: None,
+                };
+                let mut text = String::new();
+                let policies = Default::default();
+                glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies)?
+                    .write()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parsed and validated, or what is wrong and in which line.
+fn validated(source: &str, needs: Capabilities) -> Result<(Module, ModuleInfo)> {
+    let module =
+        naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string(source))?;
+    let info = Validator::new(ValidationFlags::all(), needs)
+        .validate(&module)
+        .map_err(|error| error.emit_to_string(source))?;
+    Ok((module, info))
+}
+
+fn entry_points_can_be_written(shader: &Shader, target: Target) -> Result<()> {
+    let (module, info) = validated(&shader.source, needs(shader))?;
+    let mut declared: Vec<_> = module
+        .entry_points
+        .iter()
+        .map(|entry_point| entry_point.name.as_str())
+        .collect();
+    declared.sort();
+    let mut listed = shader.entry_points.clone();
+    listed.sort();
+    if listed != declared {
+        return Err(format!("listed: {listed:?}, in the WGSL: {declared:?}").into());
+    }
+    for name in listed {
+        let (module, info) = naga::back::pipeline_constants::process_overrides(
+            &module,
+            &info,
+            Some((ShaderStage::Compute, name)),
+            &Default::default(),
+        )?;
+        target
+            .write(&module, &info, name, needs(shader))
+            .map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// The struct of the parameters is what the host writes: the same fields at the same offsets. The
+/// host's is as long as WGSL's, which ends on a multiple of its alignment, because a uniform buffer
+/// must be.
+fn parameters_are_the_host_s(shader: &Shader) -> Result<()> {
+    let (module, _) = validated(&shader.source, needs(shader))?;
+    let named = |name: &Option<String>| name.as_deref() == Some(shader.params);
+    let (_, params) = module
+        .types
+        .iter()
+        .find(|(_, ty)| named(&ty.name))
+        .ok_or("no such struct")?;
+    let TypeInner::Struct { members, span } = &params.inner else {
+        return Err("not a struct".into());
+    };
+    let fields: Vec<_> = members
+        .iter()
+        .map(|member| {
+            (
+                member.name.as_deref().unwrap_or_default(),
+                member.offset as usize,
+            )
+        })
+        .collect();
+    if fields != shader.params_fields || *span as usize != shader.params_size {
+        return Err(format!(
+            "the host writes {} bytes, {:?}; the WGSL has {span}, {fields:?}",
+            shader.params_size, shader.params_fields
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn only_declares_functions(source: &str) -> Result<()> {
+    let (module, _) = validated(source, Capabilities::empty())?;
+    if !module.global_variables.is_empty()
+        || !module.entry_points.is_empty()
+        || !module.overrides.is_empty()
+    {
+        return Err("it has bindings, overrides or entry points".into());
+    }
+    Ok(())
+}
+
+/// Chrome's compiler takes it. Where the program is not installed, the trial is shown as ignored.
+fn tint(name: &str, source: String) -> Trial {
+    let file = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("{file}_{}.wgsl", std::process::id()));
+    Trial::ignorable_test(format!("{name}: Tint"), move || {
+        std::fs::write(&path, source)?;
+        let output = Command::new("tint")
+            .args(["--format", "wgsl"])
+            .arg(&path)
+            .output();
+        std::fs::remove_file(&path)?;
+        match output {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Completion::ignored_with(
+                "needs the program tint of https://dawn.googlesource.com/dawn",
+            )),
+            output => {
+                let output = output?;
+                if output.status.success() {
+                    Ok(Completion::Completed)
+                } else {
+                    Err(Failed::from(String::from_utf8_lossy(&output.stderr)))
+                }
+            }
+        }
+    })
+}
+
+/// A file that nothing includes is checked by nothing.
+fn every_file_is_in_use() -> Result<()> {
+    let mut sources: Vec<String> = public_sources().map(|(_, source)| source).into();
+    sources.extend(wgsl::shaders().into_iter().map(|shader| shader.source));
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path)?;
+            if !sources.iter().any(|source| source.contains(&text)) {
+                return Err(format!("no shader contains {}", path.display()).into());
+            }
+            files += 1;
+        }
+    }
+    if files == 0 {
+        return Err("there are no files in shaders/".into());
+    }
+    Ok(())
+}

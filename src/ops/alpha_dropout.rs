@@ -1,8 +1,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{require, selu::Selu, words};
-use crate::pass::{Chunk, Pass, read, write};
+use crate::pass::{Chunk, Pass, read, update, write};
 use crate::pipelines::{EntryPoint, Kernel, Module, Params};
+use crate::tensor::count;
 use crate::{Element, Error, Result, Tensor, random};
 
 pub(crate) static MODULE: Module = Module {
@@ -47,7 +48,15 @@ pub(crate) static MODULE: Module = Module {
             ("call", std::mem::offset_of!(AlphaDropoutParams, call)),
             ("rank", std::mem::offset_of!(AlphaDropoutParams, rank)),
             ("extents", std::mem::offset_of!(AlphaDropoutParams, extents)),
+            (
+                "more_extents",
+                std::mem::offset_of!(AlphaDropoutParams, extents) + size_of::<[u32; 4]>(),
+            ),
             ("strides", std::mem::offset_of!(AlphaDropoutParams, strides)),
+            (
+                "more_strides",
+                std::mem::offset_of!(AlphaDropoutParams, strides) + size_of::<[u32; 4]>(),
+            ),
         ],
         size: size_of::<AlphaDropoutParams>(),
     },
@@ -186,7 +195,7 @@ impl AlphaDropout {
         let shape = shape.as_ref();
         self.coefficients()?;
         let kept = |word| !self.training || word >= self.threshold();
-        let len = shape.iter().product::<usize>() as u64;
+        let len = count(shape)?;
         Ok(match self.broadcast(shape)? {
             None => random::words(self.seed, self.call, 0..len)
                 .map(kept)
@@ -222,7 +231,7 @@ impl AlphaDropout {
         if noise_shape.len() != shape.len() || !noise_shape.iter().zip(shape).all(fits) {
             return Err(error(String::new()));
         }
-        if noise_shape == shape {
+        if noise_shape == shape || shape.contains(&0) {
             return Ok(None);
         }
         let mut merged: Vec<(u32, u32)> = Vec::new();
@@ -257,11 +266,7 @@ impl AlphaDropout {
         source: (&'static str, &Tensor<T>),
         destination: Option<(&'static str, &Tensor<T>)>,
     ) -> Result<()> {
-        let broadcast = if source.1.is_empty() {
-            None
-        } else {
-            self.broadcast(source.1.shape())?
-        };
+        let broadcast = self.broadcast(source.1.shape())?;
         let mut params = AlphaDropoutParams {
             threshold: self.threshold(),
             scale: scale as f32,
@@ -306,7 +311,7 @@ impl AlphaDropout {
                 [read(source.0, source.1), write(name, y)],
                 params,
             ),
-            None => pass.elementwise(op, kernel(1), [write(source.0, source.1)], params),
+            None => pass.elementwise(op, kernel(1), [update(source.0, source.1)], params),
         }
     }
 

@@ -1,14 +1,16 @@
 //! ELU is SELU with λ = 1: the same kernels.
 
-use super::selu::Selu;
+use super::{require, selu::Selu};
 use crate::{Element, Pass, Result, Tensor};
 
-fn elu(alpha: f64) -> Selu {
-    // Rounded here, so that forward and backward are those of the same α.
-    Selu {
-        alpha: f64::from(alpha as f32),
+/// α is rounded first, so that forward and backward are those of the same α.
+fn elu(op: &'static str, alpha: f64) -> Result<Selu> {
+    let rounded = f64::from(alpha as f32);
+    require(op, "alpha", alpha, rounded.is_finite(), "a finite f32")?;
+    Ok(Selu {
+        alpha: rounded,
         scale: 1.0,
-    }
+    })
 }
 
 impl Pass<'_> {
@@ -20,7 +22,7 @@ impl Pass<'_> {
     /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
     /// f16, [`Parameter`](crate::Error::Parameter) if `alpha` is not finite.
     pub fn elu<T: Element>(&mut self, x: &Tensor<T>, alpha: f64, y: &Tensor<T>) -> Result<()> {
-        self.forward("elu", x, &elu(alpha), y)
+        self.forward("elu", x, &elu("elu", alpha)?, y)
     }
 
     /// x = elu(x)
@@ -29,7 +31,7 @@ impl Pass<'_> {
     ///
     /// As [`elu`](Self::elu).
     pub fn elu_in_place<T: Element>(&mut self, x: &Tensor<T>, alpha: f64) -> Result<()> {
-        self.in_place("elu", x, &elu(alpha))
+        self.in_place("elu", x, &elu("elu", alpha)?)
     }
 
     /// dx = dy · elu'(x), see [`Tensor::elu_backward`].
@@ -44,7 +46,7 @@ impl Pass<'_> {
         dy: &Tensor<T>,
         dx: &Tensor<T>,
     ) -> Result<()> {
-        self.backward("elu_backward", x, &elu(alpha), dy, dx)
+        self.backward("elu_backward", x, &elu("elu_backward", alpha)?, dy, dx)
     }
 
     /// dy = dy · elu'(x)
@@ -58,7 +60,7 @@ impl Pass<'_> {
         alpha: f64,
         dy: &Tensor<T>,
     ) -> Result<()> {
-        self.backward_in_place("elu_backward", x, &elu(alpha), dy)
+        self.backward_in_place("elu_backward", x, &elu("elu_backward", alpha)?, dy)
     }
 }
 

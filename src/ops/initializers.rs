@@ -76,8 +76,9 @@ pub fn fans(shape: impl AsRef<[usize]>) -> (usize, usize) {
         [] => (1, 1),
         [len] => (*len, *len),
         [positions @ .., input, output] => {
-            let positions: usize = positions.iter().product();
-            (positions * input, positions * output)
+            // A shape this large is no tensor's; its error comes from there.
+            let times = |fan: &usize| positions.iter().fold(*fan, |fan, &n| fan.saturating_mul(n));
+            (times(input), times(output))
         }
     }
 }
@@ -235,7 +236,7 @@ impl GlorotUniform {
     /// seed is 0.
     pub fn new(fan_in: usize, fan_out: usize) -> Self {
         Self {
-            fan_sum: fan_in + fan_out,
+            fan_sum: fan_in.saturating_add(fan_out),
             seed: 0,
         }
     }

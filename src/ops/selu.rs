@@ -1,7 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::require;
-use crate::pass::{Chunk, Pass, read, write};
+use crate::pass::{Chunk, Pass, read, update, write};
 use crate::pipelines::{EntryPoint, Kernel, Module, Params};
 use crate::{Element, Result, Tensor};
 
@@ -236,7 +236,7 @@ impl Pass<'_> {
         x: &Tensor<T>,
         p: &Selu,
     ) -> Result<()> {
-        self.elementwise(op, IN_PLACE, [write("x", x)], p.params(op)?)
+        self.elementwise(op, IN_PLACE, [update("x", x)], p.params(op)?)
     }
 
     pub(super) fn backward<T: Element>(
@@ -265,7 +265,7 @@ impl Pass<'_> {
         self.elementwise(
             op,
             BACKWARD_IN_PLACE,
-            [read("x", x), write("dy", dy)],
+            [read("x", x), update("dy", dy)],
             p.params(op)?,
         )
     }

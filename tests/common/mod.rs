@@ -214,3 +214,19 @@ impl Golden {
         bytemuck::pod_collect_to_vec(&self.bytes(name))
     }
 }
+
+/// Runs the test `name` of this program once more, in a process of its own with these environment
+/// variables, and sees to it that it passes there.
+pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture", "--include-ignored"])
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains("1 passed"),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

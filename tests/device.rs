@@ -1,0 +1,583 @@
+//! One device or another, shared or not, an application's or our own: the same bits everywhere, and
+//! memory that is reused, but never under anybody who still refers to it.
+
+mod common;
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use common::{activations, gpu, gpu_with, record, smallest_gpu};
+use half::f16;
+use selfnorm::{
+    AlphaDropout, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass, Result,
+    Tensor, wgpu,
+};
+
+/// Every operation, as a function of a matrix; those of the first [`KERNELS`] have kernels of their own,
+/// the others share them.
+type Op = fn(&Gpu, &Tensor) -> Result<Tensor>;
+const OPS: [(&str, Op); 11] = [
+    ("selu", |_, x| x.selu()),
+    ("selu_backward", |_, x| x.selu_backward(x)),
+    ("alpha_dropout", |_, x| x.alpha_dropout(&dropout())),
+    ("alpha_dropout of rows", |_, x| {
+        x.alpha_dropout(&dropout().noise_shape([x.shape()[0], 1]))
+    }),
+    ("lecun_normal", |gpu, x| {
+        gpu.lecun_normal(x.shape(), 1 << 40)
+    }),
+    ("lecun_uniform", |gpu, x| {
+        filled(gpu, x, |pass, w| {
+            pass.lecun_uniform(&LecunUniform::new(3).seed(5), w)
+        })
+    }),
+    ("elu", |_, x| x.elu(0.7)),
+    ("elu_backward", |_, x| x.elu_backward(0.7, x)),
+    ("alpha_dropout_backward", |_, x| {
+        x.alpha_dropout_backward(&dropout())
+    }),
+    ("alpha_dropout of columns", |_, x| {
+        x.alpha_dropout(&dropout().noise_shape([1, x.shape()[1]]))
+    }),
+    ("glorot_uniform", |gpu, x| {
+        filled(gpu, x, |pass, w| {
+            pass.glorot_uniform(&GlorotUniform::new(3, 4).seed(6), w)
+        })
+    }),
+];
+const KERNELS: usize = 6;
+
+fn dropout() -> AlphaDropout {
+    AlphaDropout::new(0.3).seed(1 << 40 | 7).call(1 << 33 | 1)
+}
+
+fn filled(
+    gpu: &Gpu,
+    like: &Tensor,
+    fill: impl FnOnce(&mut Pass, &Tensor) -> Result<()>,
+) -> Result<Tensor> {
+    let w = gpu.zeros(like.shape())?;
+    record(gpu, |pass| fill(pass, &w));
+    Ok(w)
+}
+
+/// Seven rows of no multiple of anything.
+const SMALL: [usize; 2] = [7, 251];
+/// Just beyond 128 MiB, what one binding holds at WebGPU's limits; no multiple of four.
+const LARGE: [usize; 2] = [133_701, 251];
+
+fn matrix(gpu: &Gpu, shape: [usize; 2]) -> Result<Tensor> {
+    let len = shape[0] * shape[1];
+    // The period divides no power of two, so that a chunk in another's place is seen.
+    let period = activations(len.min(1_000_003));
+    let mut data = period.repeat(len.div_ceil(period.len()));
+    data.truncate(len);
+    gpu.tensor(&data, shape)
+}
+
+fn bits(tensor: &Tensor) -> Vec<u8> {
+    bytemuck::cast_slice(&tensor.to_vec().unwrap()).to_vec()
+}
+
+/// The operations that fail on `device`, or give other bits there than on the device with everything.
+fn differences(device: &Gpu, shape: [usize; 2], ops: &[(&str, Op)]) -> Vec<String> {
+    let reference = matrix(gpu(), shape).unwrap();
+    let x = match matrix(device, shape) {
+        Ok(x) => x,
+        Err(error) => return vec![format!("tensor: {error}")],
+    };
+    let difference = |(name, op): &(&str, Op)| match op(device, &x) {
+        Err(error) => Some(format!("{name}: {error}")),
+        Ok(y) => (bits(&y) != bits(&op(gpu(), &reference).unwrap()))
+            .then(|| format!("{name} gives other bits")),
+    };
+    ops.iter().filter_map(difference).collect()
+}
+
+const NONE: [String; 0] = [];
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn webgpu_s_default_limits_and_no_features_give_the_same_bits() {
+    let device = smallest_gpu();
+    let binding = device.device().limits().max_storage_buffer_binding_size;
+    assert!(binding < LARGE.iter().product::<usize>() as u64 * 4);
+    assert!(device.device().features().is_empty());
+    assert_eq!(differences(&device, SMALL, &OPS), NONE);
+    assert_eq!(differences(&device, LARGE, &OPS[..KERNELS]), NONE);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn features_change_no_bit() {
+    let available = common::adapter().features();
+    let immediates = |max_immediate_size| wgpu::Limits {
+        max_immediate_size,
+        ..Default::default()
+    };
+    for (features, limits) in [
+        (wgpu::Features::SHADER_INT64, wgpu::Limits::default()),
+        // Room for the parameters of some operations and not of others.
+        (wgpu::Features::IMMEDIATES, immediates(16)),
+        (wgpu::Features::IMMEDIATES, immediates(128)),
+    ] {
+        if available.contains(features) {
+            let bytes = limits.max_immediate_size;
+            let device = gpu_with(features, limits);
+            assert_eq!(
+                differences(&device, SMALL, &OPS),
+                NONE,
+                "{features:?}, {bytes} bytes of immediates"
+            );
+        }
+    }
+}
+
+/// A browser offers no less than WebGPU's defaults, but a native application may ask for less. What is
+/// too little is said when the [`Gpu`] is made, not by an operation.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_limit_below_webgpu_s_is_an_unsupported_device_or_does_no_harm() {
+    type Lower = fn(&mut wgpu::Limits);
+    let too_low: [(&str, Lower); 9] = [
+        ("max_compute_workgroup_size_x", |limits| {
+            limits.max_compute_workgroup_size_x = 128
+        }),
+        ("max_compute_invocations_per_workgroup", |limits| {
+            limits.max_compute_invocations_per_workgroup = 128
+        }),
+        ("max_compute_workgroups_per_dimension", |limits| {
+            limits.max_compute_workgroups_per_dimension = 0
+        }),
+        ("max_bind_groups", |limits| limits.max_bind_groups = 1),
+        ("max_bindings_per_bind_group", |limits| {
+            limits.max_bindings_per_bind_group = 2
+        }),
+        ("max_storage_buffers_per_shader_stage", |limits| {
+            limits.max_storage_buffers_per_shader_stage = 2
+        }),
+        // Less than a workgroup takes.
+        ("max_storage_buffer_binding_size", |limits| {
+            limits.max_storage_buffer_binding_size = 8 << 10
+        }),
+        // Parameters, where there are no immediates.
+        ("max_uniform_buffers_per_shader_stage", |limits| {
+            limits.max_uniform_buffers_per_shader_stage = 0
+        }),
+        ("max_uniform_buffer_binding_size", |limits| {
+            limits.max_uniform_buffer_binding_size = 64
+        }),
+    ];
+    let low: [(&str, Lower); 3] = [
+        ("one workgroup a dispatch", |limits| {
+            limits.max_compute_workgroups_per_dimension = 1
+        }),
+        ("one workgroup a binding", |limits| {
+            limits.max_storage_buffer_binding_size = 16 << 10
+        }),
+        // Enough for the tensors; what is staged must fit as well.
+        ("no power of two a buffer", |limits| {
+            limits.max_buffer_size = 60_000
+        }),
+    ];
+    let make = |lower: Lower| {
+        let mut required_limits = wgpu::Limits::default();
+        lower(&mut required_limits);
+        let descriptor = wgpu::DeviceDescriptor {
+            required_limits,
+            ..Default::default()
+        };
+        let request = common::adapter().request_device(&descriptor);
+        let (device, queue) = pollster::block_on(request).unwrap();
+        Gpu::from_wgpu(device, queue)
+    };
+    let mut failures = Vec::new();
+    for (name, lower) in too_low {
+        match make(lower) {
+            Err(Error::UnsupportedDevice(message)) => {
+                assert!(message.contains(name), "{name}: {message}");
+            }
+            result => failures.push(format!("{name}: {:?}", result.map(|_| "accepted"))),
+        }
+    }
+    for (name, lower) in low {
+        // Three workgroups and a bit.
+        for difference in differences(&make(lower).unwrap(), [53, 251], &OPS) {
+            failures.push(format!("{name}: {difference}"));
+        }
+    }
+    assert_eq!(failures, NONE);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_message_for_an_unsupported_device_names_the_limit() {
+    let limits = wgpu::Limits {
+        max_compute_invocations_per_workgroup: 128,
+        ..Default::default()
+    };
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: limits,
+        ..Default::default()
+    };
+    let (device, queue) =
+        pollster::block_on(common::adapter().request_device(&descriptor)).unwrap();
+    assert_eq!(
+        Gpu::from_wgpu(device, queue).unwrap_err().to_string(),
+        "the device does not support selfnorm: its limit max_compute_invocations_per_workgroup is \
+         128, the shaders need 256"
+    );
+}
+
+/// For the compiler: threads share all of it, and a read may be awaited on any of them.
+#[allow(dead_code)]
+fn everything_can_be_shared(gpu: Gpu, tensor: &Tensor, half: &Tensor<f16>) {
+    fn shared<T: Send + Sync>(_: T) {}
+    fn sent<T: Send>(_: T) {}
+    shared(gpu.clone());
+    shared(tensor);
+    shared(half);
+    shared(GpuOptions::new());
+    shared(Error::DeviceLost);
+    sent(tensor.read());
+    sent(Gpu::request(&GpuOptions::new()));
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn eight_threads_get_right_results_from_one_device() {
+    let expected: Vec<_> = [1usize, 255, 1757, 4096, 70_000]
+        .map(|len| {
+            let data = activations(len);
+            let x = gpu().tensor(&data, [len]).unwrap();
+            let y = x.selu().unwrap().alpha_dropout(&dropout()).unwrap();
+            (
+                data,
+                y.to_vec().unwrap(),
+                bits(&gpu().lecun_normal([len], 3).unwrap()),
+            )
+        })
+        .into();
+    // A fresh one, whose pipelines the threads are the first to need.
+    let gpu = Gpu::new().unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (gpu, expected) = (gpu.clone(), &expected);
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let (data, y, w) = &expected[(thread + round) % expected.len()];
+                    let x = gpu.tensor(data, [data.len()]).unwrap();
+                    let actual = x.selu().unwrap().alpha_dropout(&dropout()).unwrap();
+                    let weights = gpu.lecun_normal([data.len()], 3).unwrap();
+                    assert_eq!(&actual.to_vec().unwrap(), y);
+                    assert!(&bits(&weights) == w);
+                    assert_eq!(&pollster::block_on(x.read()).unwrap(), data);
+                }
+            });
+        }
+    });
+}
+
+/// The number and the bytes of the device's allocations, if the backend tells. What has been freed is
+/// not among them: wgpu sees to that when it is polled.
+fn allocated(gpu: &Gpu) -> Option<(usize, u64)> {
+    for poll in [wgpu::PollType::wait_indefinitely(), wgpu::PollType::Poll] {
+        gpu.device().poll(poll).unwrap();
+    }
+    let report = gpu.device().generate_allocator_report()?;
+    Some((report.allocations.len(), report.total_allocated_bytes))
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn repeated_work_allocates_and_frees_nothing() {
+    let gpu = Gpu::new().unwrap();
+    let data = activations(100_003);
+    let work = || {
+        let x = gpu.tensor(&data, [data.len()]).unwrap();
+        let y = x.selu().unwrap().alpha_dropout(&dropout()).unwrap();
+        let w = gpu.lecun_normal([data.len()], 1).unwrap();
+        y.to_vec().unwrap();
+        pollster::block_on(w.read()).unwrap();
+        // While the tensors are there.
+        allocated(&gpu)
+    };
+    let first = work();
+    // They are gone, and their buffers are not.
+    assert_eq!(allocated(&gpu), first);
+    for _ in 0..50 {
+        assert_eq!(work(), first);
+    }
+}
+
+/// Their buffers are not reused, because the application's encoders may still refer to them; then nothing
+/// of ours may, either.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn tensors_that_an_application_has_recorded_are_freed() {
+    let gpu = Gpu::new().unwrap();
+    let data = activations(100_003);
+    let work = || {
+        let x = gpu.tensor(&data, [data.len()]).unwrap();
+        let y = gpu.zeros(x.shape()).unwrap();
+        record(&gpu, |pass| pass.selu(&x, &y));
+        y.to_vec().unwrap();
+        drop((x, y));
+        allocated(&gpu)
+    };
+    let first = work();
+    for _ in 0..10 {
+        assert_eq!(work(), first);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_dropped_gpu_frees_its_device() {
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let devices = || {
+        let report = instance.generate_report().unwrap();
+        let hub = report.hub_report();
+        [hub.devices.num_allocated, hub.buffers.num_allocated]
+    };
+    let info = gpu().adapter_info();
+    let adapter = pollster::block_on(instance.enumerate_adapters(info.backend.into()))
+        .into_iter()
+        .find(|adapter| adapter.get_info().name == info.name)
+        .unwrap();
+    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
+    let gpu = Gpu::from_wgpu(device, queue).unwrap();
+    assert_eq!(devices()[0], 1);
+    // An upload last, of which nobody waits for the end.
+    let x = gpu.tensor(&[1.0; 1000], [1000]).unwrap();
+    x.selu().unwrap().to_vec().unwrap();
+    let y = gpu.tensor(&[2.0; 1000], [1000]).unwrap();
+    drop((x, y, gpu));
+    assert_eq!(devices(), [0, 0]);
+}
+
+/// All bytes of a tensor's buffer, those behind the elements too.
+fn whole_buffer<T: selfnorm::Element>(tensor: &Tensor<T>) -> Vec<T> {
+    let slice = tensor.slice();
+    let len = slice.buffer().size() as usize / size_of::<T>();
+    let whole = tensor
+        .gpu()
+        .wrap::<T>(slice.buffer().slice(..), [len])
+        .unwrap();
+    whole.to_vec().unwrap()
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_reused_buffer_shows_nothing_of_what_was_in_it() {
+    let gpu = Gpu::new().unwrap();
+    let data = [1.0, 2.0, 3.0, 4.0, 5.0];
+    let ops: [(&str, Op); 5] = [
+        ("tensor", |gpu, x| gpu.tensor(&x.to_vec()?, [5])),
+        ("selu", |_, x| x.selu()),
+        ("alpha_dropout", |_, x| x.alpha_dropout(&dropout())),
+        ("lecun_normal", |gpu, _| gpu.lecun_normal([5], 1)),
+        ("zeros", |gpu, _| gpu.zeros([5])),
+    ];
+    for (name, op) in ops {
+        let x = gpu.tensor(&data, [5]).unwrap();
+        op(&gpu, &x).unwrap();
+        drop(gpu.tensor(&[7.0; 8], [8]).unwrap());
+        let before = allocated(&gpu);
+        let y = op(&gpu, &x).unwrap();
+        assert_eq!(allocated(&gpu), before, "{name} takes the buffer of sevens");
+        let all = whole_buffer(&y);
+        assert!(all.len() >= 8 && !all.contains(&7.0), "{name}: {all:?}");
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_upload_fills_the_rest_of_its_buffer_with_zeros() {
+    let gpu = Gpu::new().unwrap();
+    drop(gpu.tensor(&[7.0f32; 8], [8]).unwrap());
+    let x = gpu.tensor(&[1.0f32, 2.0, 3.0, 4.0, 5.0], [5]).unwrap();
+    assert_eq!(whole_buffer(&x), [1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 0.0, 0.0]);
+    let [one, seven] = [f16::ONE, f16::from_f32(7.0)];
+    drop(gpu.tensor(&[seven; 8], [8]).unwrap());
+    let x = gpu.tensor(&[one; 5], [5]).unwrap();
+    let zero = f16::ZERO;
+    assert_eq!(
+        whole_buffer(&x),
+        [one, one, one, one, one, zero, zero, zero]
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_tensor_is_not_reused_while_an_unsubmitted_encoder_refers_to_it() {
+    let gpu = Gpu::new().unwrap();
+    let data = activations(1757);
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let x = gpu.tensor(&data, [1757]).unwrap();
+    let y = gpu.zeros(x.shape()).unwrap();
+    let z = gpu.zeros::<f32>(x.shape()).unwrap();
+    let mut pass = gpu.pass(&mut encoder);
+    pass.selu(&x, &y).unwrap();
+    pass.selu_in_place(&x).unwrap();
+    drop(pass);
+    // The application's own command on a tensor's buffer.
+    encoder.clear_buffer(z.slice().buffer(), 0, None);
+    drop((x, y, z));
+    let others: Vec<_> = (0..6).map(|_| gpu.tensor(&data, [1757]).unwrap()).collect();
+    gpu.queue().submit([encoder.finish()]);
+    for other in others {
+        assert_eq!(other.to_vec().unwrap(), data);
+    }
+}
+
+/// Without immediates, parameters are in buffers, which a later recording must not change.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_recording_keeps_its_parameters_until_it_is_submitted() {
+    let gpu = smallest_gpu();
+    let data = activations(1757);
+    let x = gpu.tensor(&data, [1757]).unwrap();
+    let seeds = [1, 2, 3];
+    let expected = seeds.map(|seed| bits(&x.alpha_dropout(&dropout().seed(seed)).unwrap()));
+    let outputs = seeds.map(|_| gpu.zeros::<f32>([1757]).unwrap());
+    let recorded: Vec<_> = seeds
+        .iter()
+        .zip(&outputs)
+        .map(|(&seed, y)| {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            gpu.pass(&mut encoder)
+                .alpha_dropout(&x, &dropout().seed(seed), y)
+                .unwrap();
+            encoder.finish()
+        })
+        .collect();
+    // More of them than are kept.
+    for seed in 100..400 {
+        x.alpha_dropout(&dropout().seed(seed)).unwrap();
+    }
+    for commands in recorded.into_iter().rev() {
+        gpu.queue().submit([commands]);
+    }
+    for (y, expected) in outputs.iter().zip(expected) {
+        assert!(bits(y) == expected);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn operations_of_one_pass_see_each_other_s_results_in_order() {
+    let gpu = gpu();
+    let x = matrix(gpu, [1000, 251]).unwrap();
+    let selu = x.selu().unwrap();
+    let elu = selu.elu(0.7).unwrap();
+    let expected = [
+        bits(&elu.alpha_dropout(&dropout()).unwrap()),
+        bits(&x.selu_backward(&elu).unwrap()),
+        bits(&selu),
+    ];
+    let [a, b, c] = [(); 3].map(|()| gpu.zeros::<f32>(x.shape()).unwrap());
+    record(gpu, |pass| {
+        pass.selu(&x, &a)?;
+        pass.elu(&a, 0.7, &b)?;
+        pass.selu_backward(&x, &b, &c)?;
+        pass.alpha_dropout_in_place(&b, &dropout())
+    });
+    assert!([b, c, a].map(|y| bits(&y)) == expected);
+}
+
+/// A pass that is recorded again and again with the same tensors, whose bindings are kept.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn recording_the_same_tensors_again_gives_what_is_in_them_then() {
+    let gpu = gpu();
+    let (x, y) = (gpu.zeros([1757]).unwrap(), gpu.zeros([1757]).unwrap());
+    for seed in 0..3 {
+        let weights = LecunNormal::new(4).seed(seed);
+        record(gpu, |pass| {
+            pass.lecun_normal(&weights, &x)?;
+            pass.selu(&x, &y)
+        });
+        let values = gpu.tensor(&weights.values(1757), [1757]).unwrap();
+        assert!(bits(&y) == bits(&values.selu().unwrap()));
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_part_of_its_name_chooses_an_adapter_in_any_case() {
+    let name = gpu().adapter_info().name;
+    let part = name[..name.len() / 2].to_uppercase();
+    let chosen = pollster::block_on(Gpu::request(&GpuOptions::new().adapter_name(part))).unwrap();
+    assert_eq!(chosen.adapter_info().name, name);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn wgpu_adapter_name_chooses_an_adapter() {
+    const NAME: &str = "SELFNORM_TEST_ADAPTER";
+    let Ok(name) = std::env::var(NAME) else {
+        let name = gpu().adapter_info().name;
+        common::passes_apart(
+            "wgpu_adapter_name_chooses_an_adapter",
+            &[("WGPU_ADAPTER_NAME", "Voodoo 9"), (NAME, &name)],
+        );
+        return;
+    };
+    let error = Gpu::new().unwrap_err();
+    assert!(
+        matches!(&error, Error::AdapterNotFound { wanted, .. } if wanted.contains("Voodoo 9")),
+        "{error}"
+    );
+    // An adapter that the program itself asks for takes precedence.
+    let gpu = pollster::block_on(Gpu::request(&GpuOptions::new().adapter_name(&name))).unwrap();
+    assert_eq!(gpu.adapter_info().name, name);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn reads_arrive_without_anybody_polling_and_side_by_side() {
+    let gpu = Gpu::new().unwrap();
+    let data = activations(1757);
+    let x = gpu.tensor(&data, [1757]).unwrap();
+    let y = x.selu().unwrap();
+    let selu = y.to_vec().unwrap();
+    assert_eq!(pollster::block_on(x.read()).unwrap(), data);
+
+    let (mut a, mut b) = (pin!(x.read()), pin!(y.read()));
+    let (mut first, mut second) = (None, None);
+    pollster::block_on(std::future::poll_fn(|context| {
+        // Both are under way before either is done.
+        if first.is_none() {
+            first = ready(a.as_mut().poll(context));
+        }
+        if second.is_none() {
+            second = ready(b.as_mut().poll(context));
+        }
+        if first.is_some() && second.is_some() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }));
+    assert_eq!(first.unwrap().unwrap(), data);
+    assert_eq!(second.unwrap().unwrap(), selu);
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Three staging buffers, one after the other.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_read_in_pieces_is_whole() {
+    let data: Vec<f32> = (0..(20 << 20) + 3).map(|i| i as f32).collect();
+    let x = gpu().tensor(&data, [data.len()]).unwrap();
+    assert!(pollster::block_on(x.read()).unwrap() == data);
+}
