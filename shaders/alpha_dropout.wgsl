@@ -25,8 +25,9 @@ struct AlphaDropoutParams {
 
 fn drop_out(x: Lane, words: vec4u, q: AlphaDropoutParams) -> Lane {
     let v = widen(x);
-    let y = select(q.scale * v + q.shift, vec4f(q.dropped), words < vec4u(q.threshold));
-    return narrow(select(y, v, is_nan(v)));
+    // A NaN counts as kept, and stays one.
+    let is_dropped = (words < vec4u(q.threshold)) & !is_nan(v);
+    return narrow(select(q.scale * v + q.shift, vec4f(q.dropped), is_dropped));
 }
 
 // The words of lanes i and j.

@@ -10,9 +10,9 @@ const LN_2 = 0.6931471805599453;
 // ln 2 in two parts; the first has 15 significant bits, so k * LN_2_HIGH is exact.
 const LN_2_HIGH = 0.693145751953125;
 const LN_2_LOW = 1.4286068202862268e-6;
-// 1.5 * 2^23: adding it to t leaves round(t) in the low bits of the sum.
-const ROUND = 12582912.0;
-const ROUND_BITS = 0x4b400000;
+// 1.5 * 2^23 + 127: adding it to t leaves round(t) + 127, an f32's exponent field, in the low bits.
+const ROUND = 12583039.0;
+const ROUND_BITS = 0x4b40007f;
 
 // The bits of round(x / ln 2) + ROUND.
 fn binade(x: vec4f) -> vec4i {
@@ -25,7 +25,7 @@ fn exponent(binade: vec4i) -> vec4f {
 
 // 2^exponent, for exponents from -127, where it is 0, to 127.
 fn power_of_two(binade: vec4i) -> vec4f {
-    return bitcast<vec4f>((binade << vec4u(23u)) + 0x3f800000);
+    return bitcast<vec4f>(binade << vec4u(23u));
 }
 
 // (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; minimax, error of exp(r) - 1 below 1.4e-8 relative.
