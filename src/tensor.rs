@@ -111,7 +111,8 @@ impl Gpu {
     /// A tensor over a range of an application's buffer. Nothing is copied; the tensor is the first
     /// elements of the range, and no byte behind them is ever written.
     ///
-    /// f16 tensors need a range that ends on a multiple of four bytes.
+    /// f16 tensors need a range that ends on a multiple of four bytes. The buffer must be of this
+    /// device, alive and unmapped when work on it is submitted; wgpu has no way to ask.
     ///
     /// # Errors
     ///
@@ -339,8 +340,10 @@ impl<T: Element> Tensor<T> {
     /// Sizes in powers of two, so that few buffers serve all lengths.
     fn staging(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         let size = bytes.next_power_of_two().max(MIN_STAGING_BYTES);
-        let size = size.min(self.gpu.limits().max_buffer_bytes).max(bytes);
-        self.gpu.memory().take(&self.gpu, purpose, size)
+        let largest = self.gpu.limits().max_buffer_bytes / COPY_ALIGNMENT * COPY_ALIGNMENT;
+        self.gpu
+            .memory()
+            .take(&self.gpu, purpose, size.min(largest))
     }
 
     fn upload(&self, data: &[T]) -> Result<()> {

@@ -8,6 +8,7 @@ use selfnorm::{random, wgpu, wgsl};
 
 /// As the documentation of `selfnorm::wgsl` promises.
 const MAX_ULPS: f64 = 2.0;
+const EXPM1_MAX_ULPS: f64 = 1.5;
 
 /// Runs an application's kernel, one lane of four words an invocation: no `Pass`, no `Tensor` operation,
 /// only its own pipeline on the device.
@@ -136,17 +137,17 @@ fn check_derivative(actual: &[f32], x: &[f32], scale: f64, alpha: f64) {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn expm1_is_within_two_ulp_over_all_binades() {
+fn expm1_is_within_one_and_a_half_ulp_over_all_binades() {
     let x = everywhere(1021);
     let y = values(wgsl::EXPM1, "expm1", "", &x);
     let (error, at) = worst(&y, &x, |x| f64::from(x).exp_m1());
     println!("worst error {error:.3} ulp at {at:e}");
-    assert!(error <= MAX_ULPS, "{error} ulp at {at:e}");
+    assert!(error <= EXPM1_MAX_ULPS, "{error} ulp at {at:e}");
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn expm1_is_within_two_ulp_where_it_bends() {
+fn expm1_is_within_one_and_a_half_ulp_where_it_bends() {
     // From 2⁻¹⁰ to beyond the overflow at 88.72 and to −18, where the result has become −1.
     let floats = |from: f32, to: f32| (from.to_bits()..to.to_bits()).step_by(37);
     let x: Vec<f32> = floats(2f32.powi(-10), 89.5)
@@ -157,7 +158,7 @@ fn expm1_is_within_two_ulp_where_it_bends() {
     let y = values(wgsl::EXPM1, "expm1", "", x);
     let (error, at) = worst(&y, x, |x| f64::from(x).exp_m1());
     println!("worst error {error:.3} ulp at {at:e}");
-    assert!(error <= MAX_ULPS, "{error} ulp at {at:e}");
+    assert!(error <= EXPM1_MAX_ULPS, "{error} ulp at {at:e}");
 }
 
 #[test]

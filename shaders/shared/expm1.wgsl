@@ -55,7 +55,8 @@ fn expm1_4(x: vec4f) -> vec4f {
     let r2 = r * r;
     // Half of 2^k, because 2^128 is no f32.
     let s = power_of_two(k - 1);
-    let y = 2.0 * (s * (high + (r2 * exp_tail(r, r2) - low)) + (s - 0.5));
+    // The large terms first: where they cancel, they do so without rounding.
+    let y = 2.0 * ((s * high + (s - 0.5)) + s * (r2 * exp_tail(r, r2) - low));
     // Below 2^-25 x itself is nearest, with the sign of a zero.
     return select(y, x, is_nan(x) | (abs(x) < vec4f(0x1p-25)));
 }

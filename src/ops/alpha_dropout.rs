@@ -62,7 +62,8 @@ pub(crate) static MODULE: Module = Module {
     },
 };
 
-const OP: &str = "alpha_dropout";
+const FORWARD: &str = "alpha_dropout";
+const BACKWARD: &str = "alpha_dropout_backward";
 
 /// The dimensions of a mask, after neighbours that are broadcast alike are merged.
 const MAX_RANK: usize = 8;
@@ -174,8 +175,12 @@ impl AlphaDropout {
     ///
     /// [`Error::Parameter`] if the rate is outside [0, 1).
     pub fn coefficients(&self) -> Result<(f64, f64)> {
+        self.coefficients_for(FORWARD)
+    }
+
+    fn coefficients_for(&self, op: &'static str) -> Result<(f64, f64)> {
         let rate = require(
-            OP,
+            op,
             "rate",
             self.rate,
             (0.0..1.0).contains(&self.rate),
@@ -321,9 +326,15 @@ impl AlphaDropout {
         x: &Tensor<T>,
         y: Option<&Tensor<T>>,
     ) -> Result<()> {
-        let (a, b) = self.coefficients()?;
+        let (a, b) = self.coefficients_for(FORWARD)?;
         let dropped = -a * Selu::default().scale_alpha() + b;
-        self.record(pass, OP, (a, b, dropped), ("x", x), y.map(|y| ("y", y)))
+        self.record(
+            pass,
+            FORWARD,
+            (a, b, dropped),
+            ("x", x),
+            y.map(|y| ("y", y)),
+        )
     }
 
     fn backward<T: Element>(
@@ -332,10 +343,10 @@ impl AlphaDropout {
         dy: &Tensor<T>,
         dx: Option<&Tensor<T>>,
     ) -> Result<()> {
-        let (a, _) = self.coefficients()?;
+        let (a, _) = self.coefficients_for(BACKWARD)?;
         self.record(
             pass,
-            "alpha_dropout_backward",
+            BACKWARD,
             (a, -0.0, 0.0),
             ("dy", dy),
             dx.map(|dx| ("dx", dx)),
