@@ -26,7 +26,7 @@ struct AlphaDropoutParams {
 fn drop_out(x: Lane, words: vec4u, q: AlphaDropoutParams) -> Lane {
     let v = widen(x);
     // A NaN counts as kept, and stays one.
-    let is_dropped = (words < vec4u(q.threshold)) & !is_nan(v);
+    let is_dropped = (words < vec4u(q.threshold)) & !is_nan4(v);
     return narrow(select(q.scale * v + q.shift, vec4f(q.dropped), is_dropped));
 }
 

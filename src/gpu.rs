@@ -288,6 +288,24 @@ impl Gpu {
         })?
     }
 
+    /// Blocks until the GPU has done `submission`, or everything. Nothing is told of a lost device:
+    /// whoever waits for an answer finds that there is none.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) {
+        let poll = || {
+            self.0.device.poll(wgpu::PollType::Wait {
+                submission_index: submission,
+                timeout: None,
+            })
+        };
+        // wgpu panics if the device is lost while it waits.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll));
+    }
+
+    /// A browser does not let anybody wait.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn wait(&self, _: Option<wgpu::SubmissionIndex>) {}
+
     /// Runs `calls` to wgpu and turns what wgpu reports of them into an error. `bytes` is what an
     /// allocation among them asks for.
     pub(crate) fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {

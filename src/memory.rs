@@ -61,17 +61,23 @@ impl Memory {
         match create() {
             Err(Error::OutOfMemory { .. }) => {
                 *self.idle() = Idle::default();
+                // Freed once the GPU is done with them.
+                gpu.wait(None);
                 create()
             }
             result => result,
         }
     }
 
-    /// Keeps a buffer for later, unless enough are kept.
+    /// Keeps a buffer for later. When enough are kept, the others make way: theirs are sizes of
+    /// earlier work.
     pub fn give(&self, purpose: Purpose, buffer: wgpu::Buffer) {
         let bytes = buffer.size();
         let mut idle = self.idle();
-        if idle.bytes + bytes <= MAX_IDLE_BYTES {
+        if idle.bytes + bytes > MAX_IDLE_BYTES {
+            *idle = Idle::default();
+        }
+        if bytes <= MAX_IDLE_BYTES {
             idle.bytes += bytes;
             idle.buffers
                 .entry((purpose, bytes))

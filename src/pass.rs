@@ -8,9 +8,10 @@ use crate::{Element, Error, Gpu, Result, Tensor};
 
 /// Operations recorded into an encoder, in the order of the calls.
 ///
-/// Each is one dispatch: nothing is allocated, submitted or waited for. (Two things are created on
-/// demand and kept: the pipeline of an operation at its first use, and on devices without
-/// `IMMEDIATES` a uniform buffer of less than 128 bytes for parameters never used before.) Lengths
+/// Each is one dispatch: nothing is submitted or waited for, and no memory of the GPU allocated.
+/// (Created on demand and kept: the pipeline of an operation at its first use, a bind group for
+/// tensors never used together before, and on devices without `IMMEDIATES` a uniform buffer of at most
+/// 128 bytes for parameters never used before. So keep tensors rather than wrap them for each frame.) Lengths
 /// beyond one binding or 65,535 workgroups take several dispatches.
 ///
 /// The encoder must be of the same device, and the buffers unmapped when it is submitted.
@@ -115,7 +116,8 @@ impl<'encoder> Pass<'encoder> {
         let max_groups = (limits.max_binding_bytes / group_bytes).clamp(1, limits.max_workgroups);
         let chunk_len = max_groups * group_lanes * lane_values;
 
-        for first in (0..len).step_by(chunk_len as usize) {
+        // Everything that can fail comes first, so that an error leaves nothing recorded.
+        let prepare = |first: u64| {
             let lanes = (len - first).min(chunk_len).div_ceil(lane_values);
             let bytes = (lanes * lane_values * size_of::<T>() as u64).next_multiple_of(4);
             let bind = || {
@@ -137,11 +139,8 @@ impl<'encoder> Pass<'encoder> {
             };
             // Other than an application's encoders, the crate's own never see the same tensors again.
             let tensors = if self.foreign {
-                gpu.bindings().get(
-                    &operands.each_ref().map(|operand| operand.tensor.id()),
-                    first,
-                    bind,
-                )?
+                let ids = operands.each_ref().map(|operand| operand.tensor.id());
+                gpu.bindings().get(&ids, first, bind)?
             } else {
                 bind()?
             };
@@ -149,18 +148,25 @@ impl<'encoder> Pass<'encoder> {
                 first: first as u32,
                 lanes: lanes as u32,
             });
-            let params = bytemuck::bytes_of(&params);
-            self.pass.set_pipeline(&pipeline.pipeline);
-            self.pass.set_bind_group(0, &tensors, &[]);
-            match &pipeline.params {
-                None => self.pass.set_immediates(0, params),
+            let uniform = match &pipeline.params {
+                None => None,
                 Some(layout) => {
-                    let group = gpu.pipelines().params(gpu, layout, params)?;
-                    self.pass.set_bind_group(1, &group, &[]);
+                    let bytes = bytemuck::bytes_of(&params);
+                    Some(gpu.pipelines().params(gpu, layout, bytes)?)
                 }
+            };
+            Ok((tensors, params, uniform, lanes.div_ceil(group_lanes) as u32))
+        };
+        let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
+        let dispatches = dispatches.collect::<Result<Vec<_>>>()?;
+        self.pass.set_pipeline(&pipeline.pipeline);
+        for (tensors, params, uniform, groups) in dispatches {
+            self.pass.set_bind_group(0, &tensors, &[]);
+            match uniform {
+                None => self.pass.set_immediates(0, bytemuck::bytes_of(&params)),
+                Some(uniform) => self.pass.set_bind_group(1, &uniform, &[]),
             }
-            self.pass
-                .dispatch_workgroups(lanes.div_ceil(group_lanes) as u32, 1, 1);
+            self.pass.dispatch_workgroups(groups, 1, 1);
         }
         Ok(())
     }
@@ -186,7 +192,7 @@ impl<'encoder> Pass<'encoder> {
         for (i, written) in operands
             .iter()
             .enumerate()
-            .filter(|(_, operand)| operand.access != Access::Read)
+            .filter(|(_, operand)| operand.access != Access::Read || OVERLAPPING_READS_FAIL)
         {
             for (j, other) in operands.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (a, b) = (written.tensor, other.tensor);
@@ -196,7 +202,7 @@ impl<'encoder> Pass<'encoder> {
                         && a.range() == b.range()
                         && j + 1 == i
                     {
-                        format!("or call {op}_in_place")
+                        "or call the in-place variant".into()
                     } else {
                         String::new()
                     };
@@ -221,6 +227,10 @@ impl<'encoder> Pass<'encoder> {
         Ok(())
     }
 }
+
+/// Inputs are bound as writable, so that they may share a buffer with outputs; native wgpu lets two of
+/// them overlap, browsers do not.
+const OVERLAPPING_READS_FAIL: bool = cfg!(target_family = "wasm");
 
 fn overlap(a: Range<u64>, b: Range<u64>) -> bool {
     a.start < b.end && b.start < a.end

@@ -1,6 +1,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
 use futures_channel::oneshot;
@@ -110,6 +111,9 @@ impl Gpu {
 
     /// A tensor over a range of an application's buffer. Nothing is copied; the tensor is the first
     /// elements of the range, and no byte behind them is ever written.
+    ///
+    /// Where the length is no multiple of four, no lane of four values is the tensor's own to the end,
+    /// and the operations go value by value, which is slower.
     ///
     /// f16 tensors need a range that ends on a multiple of four bytes. The buffer must be of this
     /// device, alive and unmapped when work on it is submitted; wgpu has no way to ask.
@@ -242,8 +246,8 @@ impl<T: Element> Tensor<T> {
         self.buffer.slice(self.range())
     }
 
-    /// The elements' range as an entry of an application's bind group. (A tensor without elements
-    /// has nothing to bind.)
+    /// The elements' range as an entry of an application's bind group. (WebGPU has no empty bindings:
+    /// of a tensor without elements, it is the buffer from the tensor's start on.)
     pub fn binding(&self) -> wgpu::BindingResource<'_> {
         let range = self.slice();
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -297,7 +301,10 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Reads piece by piece; `progress` sees to it that the GPU's answer arrives.
-    async fn read_with(&self, progress: impl Fn(&Gpu, wgpu::SubmissionIndex)) -> Result<Vec<T>> {
+    async fn read_with(
+        &self,
+        progress: impl Fn(&Gpu, wgpu::SubmissionIndex, Answer),
+    ) -> Result<Vec<T>> {
         if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::MissingUsage {
                 op: "read",
@@ -315,16 +322,18 @@ impl<T: Element> Tensor<T> {
                 Ok(())
             })?;
             let (sender, mapped) = oneshot::channel();
-            staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
-                // The receiver is gone if nobody waits for the result any more.
-                let _ = sender.send(result);
-            });
-            progress(&self.gpu, copy);
-            mapped
-                .await
-                .ok()
-                .and_then(|result| result.ok())
-                .ok_or(Error::DeviceLost)?;
+            let answer: Answer = Arc::new(Mutex::new(Some(sender)));
+            let callback = answer.clone();
+            self.gpu.checked(0, || {
+                staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
+                    if let (Ok(()), Some(sender)) = (result, take(&callback)) {
+                        // Nobody may be waiting any more.
+                        let _ = sender.send(());
+                    }
+                });
+            })?;
+            progress(&self.gpu, copy, answer);
+            mapped.await.map_err(|_| Error::DeviceLost)?;
             {
                 let view = staging
                     .get_mapped_range(0..copied)
@@ -348,6 +357,7 @@ impl<T: Element> Tensor<T> {
 
     fn upload(&self, data: &[T]) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
+        let mut under_way = None;
         for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
             // All of the last lane, so that nothing is left there of the buffer's last tenant.
             let copied = (bytes.len() as u64).next_multiple_of(LANE_VALUES * size_of::<T>() as u64);
@@ -361,16 +371,22 @@ impl<T: Element> Tensor<T> {
             }
             staging.unmap();
             let start = piece as u64 * STAGING_BYTES;
-            self.gpu.submit(|encoder| {
+            let submission = self.gpu.submit(|encoder| {
                 encoder.copy_buffer_to_buffer(&staging, 0, &self.buffer, start, copied);
                 Ok(())
             })?;
+            // Two pieces under way at most.
+            if let Some(earlier) = under_way.replace(submission) {
+                self.gpu.wait(Some(earlier));
+            }
             let (gpu, returned) = (self.gpu.downgrade(), staging.clone());
-            staging.map_async(wgpu::MapMode::Write, .., move |result| {
-                if let (Ok(()), Some(gpu)) = (result, gpu.upgrade()) {
-                    gpu.memory().give(Purpose::Upload, returned);
-                }
-            });
+            self.gpu.checked(0, || {
+                staging.map_async(wgpu::MapMode::Write, .., move |result| {
+                    if let (Ok(()), Some(gpu)) = (result, gpu.upgrade()) {
+                        gpu.memory().give(Purpose::Upload, returned);
+                    }
+                });
+            })?;
         }
         Ok(())
     }
@@ -391,28 +407,30 @@ pub(crate) fn count(shape: &[usize]) -> Result<u64> {
         })
 }
 
-/// Blocks until the GPU has done the submission. An error means that the device is lost, which the
-/// readback itself reports.
+/// Where the readback waits for its answer; dropping the sender is an answer too.
+type Answer = Arc<Mutex<Option<oneshot::Sender<()>>>>;
+
+fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
+    answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Blocks until the GPU has done the submission. If there is no answer then, the device is lost.
 #[cfg(not(target_family = "wasm"))]
-fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex) {
-    let _ = gpu.device().poll(wgpu::PollType::Wait {
-        submission_index: Some(submission),
-        timeout: None,
-    });
+fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer) {
+    gpu.wait(Some(submission));
+    drop(take(&answer));
 }
 
 /// Has a thread wait; where there are none to be had, waits here.
 #[cfg(not(target_family = "wasm"))]
-fn wait_aside(gpu: &Gpu, submission: wgpu::SubmissionIndex) {
-    let (waiter, index) = (gpu.clone(), submission.clone());
-    if std::thread::Builder::new()
-        .spawn(move || wait(&waiter, index))
-        .is_err()
-    {
-        wait(gpu, submission);
+fn wait_aside(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer) {
+    let (waiter, index, sender) = (gpu.clone(), submission.clone(), answer.clone());
+    let spawned = std::thread::Builder::new().spawn(move || wait(&waiter, index, sender));
+    if spawned.is_err() {
+        wait(gpu, submission, answer);
     }
 }
 
 /// A browser goes on by itself.
 #[cfg(target_family = "wasm")]
-fn wait_aside(_: &Gpu, _: wgpu::SubmissionIndex) {}
+fn wait_aside(_: &Gpu, _: wgpu::SubmissionIndex, _: Answer) {}

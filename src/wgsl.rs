@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Each constant is complete in itself: [`SELU`] contains [`ELU`], and that [`EXPM1`]. Take the
-//! largest one needed; [`PHILOX`] goes with any. They declare functions and constants only, no
-//! bindings. Names ending in 4 take a `vec4f`, the others an `f32`, with the same bits. The error
+//! largest one needed; [`PHILOX`] goes with any. They have no bindings, and what else they declare
+//! begins with `exp_`, `scaled_`, `philox_`, `mul_` or `is_` (or capitals of these), or is `Wide`. Names ending in 4 take a `vec4f`, the others an `f32`, with the same bits. The error
 //! bounds are those of the tensor operations: 2 ulp, whether or not the compiler fuses multiply and
 //! add.
 

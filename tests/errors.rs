@@ -318,7 +318,7 @@ fn a_destination_that_is_also_a_source_is_an_error() {
     let error = attempt(&gpu, |pass| pass.selu(x, x)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "selu: x and y overlap in memory; give them separate ranges (or call selu_in_place)"
+        "selu: x and y overlap in memory; give them separate ranges (or call the in-place variant)"
     );
     // What is only read may be the same twice.
     let [_, dx, _] = &given.0;
@@ -363,7 +363,10 @@ fn ranges_of_one_buffer_that_overlap_are_an_error_and_others_work() {
     let x = range(0, 2 * ALIGNED);
     assert_eq!(aliased(&x, &range(ALIGNED, 2 * ALIGNED)), "");
     // Made twice, but the same.
-    assert_eq!(aliased(&x, &range(0, 2 * ALIGNED)), "or call selu_in_place");
+    assert_eq!(
+        aliased(&x, &range(0, 2 * ALIGNED)),
+        "or call the in-place variant"
+    );
     let all = range(0, 4 * ALIGNED);
     assert_eq!(all.to_vec().unwrap(), values);
 

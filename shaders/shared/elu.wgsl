@@ -2,17 +2,17 @@
 
 // From the first number below -0.0 to -inf, as opposed to zeros, positive numbers and NaNs of either
 // sign. As signed integers, the bits of -0.0 are the lowest, and one less wraps to the highest.
-fn is_negative(x: vec4f) -> vec4<bool> {
+fn is_negative4(x: vec4f) -> vec4<bool> {
     return bitcast<vec4i>(x) - 1 < vec4i(-0x800000);
 }
 
 // By the bits, because a device may take subnormal numbers for zeros.
-fn is_positive(x: vec4f) -> vec4<bool> {
+fn is_positive4(x: vec4f) -> vec4<bool> {
     return bitcast<vec4i>(x) > vec4i(0);
 }
 
 fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
-    return select(scale * x, scaled_expm1(x, scale_alpha), is_negative(x));
+    return select(scale * x, scaled_expm1(x, scale_alpha), is_negative4(x));
 }
 
 // dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is what
@@ -20,16 +20,19 @@ fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
 fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residual: f32) -> vec4f {
     // From -88 down, 2^k is 0.
     let t = max(x, vec4f(-88.0));
-    let k = binade(t);
-    let high = t - exponent(k) * LN_2_HIGH;
-    let low = exponent(k) * LN_2_LOW;
+    let k = exp_binade(t);
+    let high = t - exp_exponent(k) * EXP_LN_2_HIGH;
+    let low = exp_exponent(k) * EXP_LN_2_LOW;
     let r = high - low;
     let r2 = r * r;
     // exp(r) - 1 = high + rest; summed last, so that it is rounded once.
     let rest = r2 * exp_tail(r, r2) + (residual - low);
-    let s = dy * (power_of_two(k) * scale_alpha);
-    let negative = s + (s * high + s * rest);
-    return select(select(negative, scale * dy, is_positive(x)), x, is_nan(x));
+    // By halves, so that s overflows only where the result does.
+    let s = dy * (exp_power_of_two(k) * (0.5 * scale_alpha));
+    let half = s + (s * high + s * rest);
+    // The terms of an infinite s would cancel.
+    let negative = select(half + half, s, is_infinite4(s));
+    return select(select(negative, scale * dy, is_positive4(x)), x, is_nan4(x));
 }
 
 fn elu4(x: vec4f, alpha: f32) -> vec4f {

@@ -5,27 +5,27 @@
 // compiler fuses multiply and add: k is taken from the bits of the rounded sum, so that no
 // compiler can cancel the rounding constant away.
 
-const LOG2_E = 1.4426950408889634;
-const LN_2 = 0.6931471805599453;
-// ln 2 in two parts; the first has 15 significant bits, so k * LN_2_HIGH is exact.
-const LN_2_HIGH = 0.693145751953125;
-const LN_2_LOW = 1.4286068202862268e-6;
+const EXP_LOG2_E = 1.4426950408889634;
+const EXP_LN_2 = 0.6931471805599453;
+// ln 2 in two parts; the first has 15 significant bits, so k * EXP_LN_2_HIGH is exact.
+const EXP_LN_2_HIGH = 0.693145751953125;
+const EXP_LN_2_LOW = 1.4286068202862268e-6;
 // 1.5 * 2^23 + 127: adding it to t leaves round(t) + 127, an f32's exponent field, in the low bits.
-const ROUND = 12583039.0;
-const ROUND_BITS = 0x4b40007f;
+const EXP_ROUND = 12583039.0;
+const EXP_ROUND_BITS = 0x4b40007f;
 
-// The bits of round(x / ln 2) + ROUND.
-fn binade(x: vec4f) -> vec4i {
-    return bitcast<vec4i>(x * LOG2_E + ROUND);
+// The bits of round(x / ln 2) + EXP_ROUND.
+fn exp_binade(x: vec4f) -> vec4i {
+    return bitcast<vec4i>(x * EXP_LOG2_E + EXP_ROUND);
 }
 
-fn exponent(binade: vec4i) -> vec4f {
-    return vec4f(binade - ROUND_BITS);
+fn exp_exponent(k: vec4i) -> vec4f {
+    return vec4f(k - EXP_ROUND_BITS);
 }
 
 // 2^exponent, for exponents from -127, where it is 0, to 127.
-fn power_of_two(binade: vec4i) -> vec4f {
-    return bitcast<vec4f>(binade << vec4u(23u));
+fn exp_power_of_two(k: vec4i) -> vec4f {
+    return bitcast<vec4f>(k << vec4u(23u));
 }
 
 // (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; minimax, error of exp(r) - 1 below 1.4e-8 relative.
@@ -38,27 +38,27 @@ fn exp_tail(r: vec4f, r2: vec4f) -> vec4f {
 // scale * (exp(x) - 1) for x <= 0. Below -18 the result is -scale to the last bit.
 fn scaled_expm1(x: vec4f, scale: f32) -> vec4f {
     let t = max(x, vec4f(-18.0));
-    let k = binade(t);
+    let k = exp_binade(t);
     // |k| <= 26: one constant for ln 2 is exact enough.
-    let r = t - exponent(k) * LN_2;
+    let r = t - exp_exponent(k) * EXP_LN_2;
     let r2 = r * r;
-    let s = power_of_two(k) * scale;
+    let s = exp_power_of_two(k) * scale;
     return s * (r + r2 * exp_tail(r, r2)) + (s - scale);
 }
 
 fn expm1_4(x: vec4f) -> vec4f {
     let t = clamp(x, vec4f(-18.0), vec4f(89.0));
-    let k = binade(t);
-    let high = t - exponent(k) * LN_2_HIGH;
-    let low = exponent(k) * LN_2_LOW;
+    let k = exp_binade(t);
+    let high = t - exp_exponent(k) * EXP_LN_2_HIGH;
+    let low = exp_exponent(k) * EXP_LN_2_LOW;
     let r = high - low;
     let r2 = r * r;
     // Half of 2^k, because 2^128 is no f32.
-    let s = power_of_two(k - 1);
+    let s = exp_power_of_two(k - 1);
     // The large terms first: where they cancel, they do so without rounding.
     let y = 2.0 * ((s * high + (s - 0.5)) + s * (r2 * exp_tail(r, r2) - low));
     // Below 2^-25 x itself is nearest, with the sign of a zero.
-    return select(y, x, is_nan(x) | (abs(x) < vec4f(0x1p-25)));
+    return select(y, x, is_nan4(x) | (abs(x) < vec4f(0x1p-25)));
 }
 
 // exp(x) - 1 for every x.

@@ -95,8 +95,8 @@ impl<T: Element> Tensor<T> {
     /// The gradient through ELU: dx = dy for x > 0, dy · α eˣ else. `self` is the input of the
     /// forward call.
     ///
-    /// Within 2 ulp of the true value for every x from −87 up and every dy; below, where eˣ is
-    /// subnormal, dx may be 0 instead, an error of at most 2⁻¹²⁵ · |α dy|.
+    /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁵, for every dy; below, the error
+    /// is at most 2⁻¹²⁵ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴.
     ///
     /// # Errors
     ///

@@ -298,7 +298,7 @@ impl<T: Element> Tensor<T> {
 
     /// SELU with other constants, such as those of an ONNX node.
     ///
-    /// Within 2 ulp of the value for the constants rounded to f32 where λα is an f32, else 2.5 ulp.
+    /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given.
     ///
     /// # Errors
     ///
@@ -312,8 +312,8 @@ impl<T: Element> Tensor<T> {
     /// The gradient through SELU: dx = dy · λ for x > 0, dy · λα eˣ else. `self` is the input of
     /// the forward call.
     ///
-    /// Within 2 ulp of the true value for every x from −87 up and every dy; below, where eˣ is
-    /// subnormal, dx may be 0 instead, an error of at most 2⁻¹²⁵ · |dy|.
+    /// Within 2 ulp of the true value where |λα eˣ| is at least 2⁻¹²⁵, for every dy; below, the error
+    /// is at most 2⁻¹²⁵ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴.
     ///
     /// # Errors
     ///

@@ -142,6 +142,23 @@ pub fn worst(actual: &[f32], at: &[f32], expected: impl Fn(f32) -> f64) -> (f64,
         )
 }
 
+/// What the documentation promises of a gradient: 2 ulp where the derivative is at least 2⁻¹²⁵, below
+/// that 2⁻¹²⁵ |dy|, and 2⁻¹²⁴ on top on devices that flush subnormal numbers.
+pub fn assert_gradient(dx: f32, dy: f32, derivative: f64, x: f32) {
+    let expected = derivative * f64::from(dy);
+    let error = (f64::from(dx) - expected).abs();
+    let underflow = if derivative.abs() < 2f64.powi(-125) {
+        f64::from(dy.abs())
+    } else {
+        0.0
+    };
+    let tolerance = 2f64.powi(-124) + 2f64.powi(-125) * underflow;
+    assert!(
+        ulps(dx, expected) <= 2.0 || error <= tolerance,
+        "at x = {x:e}, dy = {dy:e}: {dx:e}, not {expected:e}"
+    );
+}
+
 /// Every float of either sign whose bits are `start`, `start + step`, …: all binades, all kinds,
 /// NaNs, infinities and subnormals among them.
 pub fn all_floats(start: u32, step: u32) -> Vec<f32> {
