@@ -298,7 +298,7 @@ fn a_destination_that_is_also_a_source_is_an_error() {
             tensors[last] = tensors[i];
             // The in-place operation overwrites the last thing it reads.
             let detail = if i + 1 == last && !in_place {
-                format!("or call {op}_in_place")
+                "or call the in-place variant".into()
             } else {
                 String::new()
             };

@@ -77,7 +77,7 @@ fn zeros_are_zeros_whatever_the_buffer_held() {
 fn half_precision_weights_are_the_rounded_ones() {
     let gpu = gpu();
     if !gpu.supports_f16() {
-        return;
+        return common::assert_f16_is_an_error(gpu);
     }
     let p = LecunNormal::new(64).seed(3);
     for len in [1, 3, 1757, 65_536] {

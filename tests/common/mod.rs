@@ -142,6 +142,15 @@ pub fn worst(actual: &[f32], at: &[f32], expected: impl Fn(f32) -> f64) -> (f64,
         )
 }
 
+/// What must hold instead on a device without 16-bit floats.
+pub fn assert_f16_is_an_error(gpu: &Gpu) {
+    let error = gpu.zeros::<half::f16>([3]).unwrap_err();
+    assert!(
+        matches!(error, selfnorm::Error::MissingFeature { .. }),
+        "{error}"
+    );
+}
+
 /// What the documentation promises of a gradient: 2 ulp where the derivative is at least 2⁻¹²⁵, below
 /// that 2⁻¹²⁵ |dy|, and 2⁻¹²⁴ on top on devices that flush subnormal numbers.
 pub fn assert_gradient(dx: f32, dy: f32, derivative: f64, x: f32) {
