@@ -15,7 +15,7 @@ pub enum Error {
     )]
     NoAdapter,
     /// There are adapters, but none that was asked for.
-    #[error("no adapter with compute shaders fits {wanted}; there are: {}", found.join(", "))]
+    #[error("no adapter with compute shaders fits {wanted}{}", listed(.found))]
     AdapterNotFound {
         /// The request.
         wanted: String,
@@ -151,6 +151,14 @@ pub enum Error {
 impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
+    }
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() {
+        String::new()
+    } else {
+        format!("; there are: {}", found.join(", "))
     }
 }
 

@@ -367,6 +367,12 @@ async fn find_adapter(options: &GpuOptions) -> Result<wgpu::Adapter> {
         .backends
         .or_else(wgpu::Backends::from_env)
         .unwrap_or(wgpu::Backends::all());
+    if backends.is_empty() {
+        return Err(Error::AdapterNotFound {
+            wanted: "WGPU_BACKEND (it takes vulkan, metal, dx12 and gl)".into(),
+            found: Vec::new(),
+        });
+    }
     let mut found = Vec::new();
     // GL only if there is nothing better: looking for it is slow, and some drivers print.
     for backends in [
