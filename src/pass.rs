@@ -157,16 +157,22 @@ impl<'encoder> Pass<'encoder> {
             };
             Ok((tensors, params, uniform, lanes.div_ceil(group_lanes) as u32))
         };
-        let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
-        let dispatches = dispatches.collect::<Result<Vec<_>>>()?;
-        self.pass.set_pipeline(&pipeline.pipeline);
-        for (tensors, params, uniform, groups) in dispatches {
-            self.pass.set_bind_group(0, &tensors, &[]);
+        let pass = &mut self.pass;
+        let mut record = |(tensors, params, uniform, groups): (wgpu::BindGroup, P, _, u32)| {
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &tensors, &[]);
             match uniform {
-                None => self.pass.set_immediates(0, bytemuck::bytes_of(&params)),
-                Some(uniform) => self.pass.set_bind_group(1, &uniform, &[]),
+                None => pass.set_immediates(0, bytemuck::bytes_of(&params)),
+                Some(uniform) => pass.set_bind_group(1, &uniform, &[]),
             }
-            self.pass.dispatch_workgroups(groups, 1, 1);
+            pass.dispatch_workgroups(groups, 1, 1);
+        };
+        if len <= chunk_len {
+            record(prepare(0)?);
+        } else {
+            let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
+            let dispatches = dispatches.collect::<Result<Vec<_>>>()?;
+            dispatches.into_iter().for_each(record);
         }
         Ok(())
     }
