@@ -414,11 +414,18 @@ fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
     answer.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// Blocks until the GPU has done the submission. If there is no answer then, the device is lost.
+/// Blocks until the GPU has done the submission. The answer may still be on its way then, in another
+/// thread that polls the device; but from a lost device none comes.
 #[cfg(not(target_family = "wasm"))]
 fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer) {
     gpu.wait(Some(submission));
-    drop(take(&answer));
+    let is_missing = answer
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_some();
+    if is_missing && gpu.is_lost() {
+        drop(take(&answer));
+    }
 }
 
 /// Has a thread wait; where there are none to be had, waits here.
