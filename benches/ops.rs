@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use selfnorm::{AlphaDropout, Gpu, LecunNormal, Pass, Result, Tensor, wgpu};
+use selfnorm::{AlphaDropout, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor, wgpu};
 
 const SIZES: [(usize, &str); 4] = [
     (1 << 10, "1 Ki"),
@@ -85,12 +85,14 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
     let y: Tensor = gpu.zeros([len])?;
     let dropout = AlphaDropout::new(0.1).seed(7);
     let weights = LecunNormal::new(256).seed(7);
+    // Little more than the random words that the others need too.
+    let uniform = LecunUniform::new(256).seed(7);
     let copy = Yardstick::new(gpu, "copy", len);
     // Two inputs and an output are the bytes of a copy of half as many values again.
     let copy3 = Yardstick::new(gpu, "copy", len / 2 * 3);
     let fill = Yardstick::new(gpu, "fill", len);
     type Op<'a> = &'a dyn Fn(&mut Pass) -> Result<()>;
-    let table: [(&str, Op, &Yardstick, usize); 8] = [
+    let table: [(&str, Op, &Yardstick, usize); 9] = [
         ("selu", &|pass| pass.selu(&x, &y), &copy, 2),
         (
             "selu_backward",
@@ -120,6 +122,12 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
         (
             "lecun_normal",
             &|pass| pass.lecun_normal(&weights, &y),
+            &fill,
+            1,
+        ),
+        (
+            "lecun_uniform",
+            &|pass| pass.lecun_uniform(&uniform, &y),
             &fill,
             1,
         ),
