@@ -4,7 +4,7 @@ use crate::bindings::Bindings;
 use crate::memory::Memory;
 use crate::pass::Pass;
 use crate::pipelines::{
-    MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, WORKGROUP_SIZE,
+    MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, STEP_GROUP, WORKGROUP_SIZE,
 };
 use crate::{Error, Result};
 
@@ -40,6 +40,9 @@ pub(crate) struct Limits {
     pub max_buffer_bytes: u64,
     pub max_workgroups: u64,
     pub offset_alignment: u64,
+    pub uniform_alignment: u64,
+    /// Whether shaders run on the CPU.
+    pub software: bool,
 }
 
 /// Which adapter [`Gpu::request`] takes.
@@ -166,7 +169,7 @@ impl Gpu {
                 limits.max_storage_buffers_per_shader_stage,
                 MAX_BINDINGS,
             ),
-            ("max_bind_groups", limits.max_bind_groups, 2),
+            ("max_bind_groups", limits.max_bind_groups, STEP_GROUP + 1),
             (
                 "max_bindings_per_bind_group",
                 limits.max_bindings_per_bind_group,
@@ -211,6 +214,8 @@ impl Gpu {
                 max_buffer_bytes: limits.max_buffer_size,
                 max_workgroups: limits.max_compute_workgroups_per_dimension.into(),
                 offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
+                uniform_alignment: limits.min_uniform_buffer_offset_alignment.into(),
+                software: device.adapter_info().device_type == wgpu::DeviceType::Cpu,
             },
             pipelines: Pipelines::new(&device, &limits),
             memory: Memory::default(),

@@ -9,6 +9,7 @@ mod pass;
 mod pipelines;
 pub mod random;
 mod tensor;
+mod transfer;
 pub mod wgsl;
 
 pub use error::{Error, Result};

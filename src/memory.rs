@@ -14,6 +14,44 @@ struct Idle {
     bytes: u64,
 }
 
+/// A range of a buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Region {
+    pub buffer: wgpu::Buffer,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+impl Region {
+    /// A new buffer of zeros, for good.
+    pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self> {
+        let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+        let buffer = create(gpu, Purpose::Tensor, bytes)?;
+        Ok(Self {
+            buffer,
+            offset: 0,
+            bytes,
+        })
+    }
+
+    /// A part of it.
+    pub fn part(&self, offset: u64, bytes: u64) -> Self {
+        Self {
+            buffer: self.buffer.clone(),
+            offset: self.offset + offset,
+            bytes,
+        }
+    }
+
+    pub fn binding(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.bytes),
+        }
+    }
+}
+
 /// What a buffer is for, which decides its usages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
@@ -48,22 +86,12 @@ impl Memory {
                 return Ok(buffer);
             }
         }
-        let create = || {
-            gpu.checked(bytes, || {
-                gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("selfnorm"),
-                    size: bytes,
-                    usage: purpose.usage(),
-                    mapped_at_creation: purpose == Purpose::Upload,
-                })
-            })
-        };
-        match create() {
+        match create(gpu, purpose, bytes) {
             Err(Error::OutOfMemory { .. }) => {
                 *self.idle() = Idle::default();
                 // Freed once the GPU is done with them.
                 gpu.wait(None);
-                create()
+                create(gpu, purpose, bytes)
             }
             result => result,
         }
@@ -90,4 +118,15 @@ impl Memory {
     fn idle(&self) -> MutexGuard<'_, Idle> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn create(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+    gpu.checked(bytes, || {
+        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("selfnorm"),
+            size: bytes,
+            usage: purpose.usage(),
+            mapped_at_creation: purpose == Purpose::Upload,
+        })
+    })
 }

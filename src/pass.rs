@@ -1,8 +1,11 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 
-use crate::pipelines::{Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
+use crate::pipelines::{
+    Form, Kernel, LANES_PER_INVOCATION, Pipeline, STEP_GROUP, Variant, WORKGROUP_SIZE,
+};
 use crate::tensor::ElementType;
 use crate::{Element, Error, Gpu, Result, Tensor};
 
@@ -71,6 +74,65 @@ pub(crate) struct Chunk {
     pub lanes: u32,
 }
 
+/// A dispatch with everything bound to it, to be recorded as often as one likes.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pipeline: Arc<Pipeline>,
+    tensors: wgpu::BindGroup,
+    params: Params,
+    step: bool,
+    groups: [u32; 2],
+}
+
+#[derive(Debug)]
+enum Params {
+    Immediates(Box<[u8]>),
+    Uniform(wgpu::BindGroup),
+}
+
+impl Dispatch {
+    /// Of `groups` workgroups; the shader finds its own by group.y * groups.x + group.x, and does
+    /// nothing from `groups` on.
+    pub fn new<P: Pod>(
+        gpu: &Gpu,
+        kernel: Kernel,
+        variant: Variant,
+        buffers: &[wgpu::BufferBinding],
+        params: &P,
+        groups: u64,
+    ) -> Result<Self> {
+        let pipeline = gpu.pipelines().get(gpu, kernel, variant, buffers.len())?;
+        let entries: Vec<_> = buffers
+            .iter()
+            .enumerate()
+            .map(|(i, buffer)| wgpu::BindGroupEntry {
+                binding: i as u32,
+                resource: wgpu::BindingResource::Buffer(buffer.clone()),
+            })
+            .collect();
+        let tensors = gpu.checked(0, || {
+            gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(kernel.module.name),
+                layout: &pipeline.tensors,
+                entries: &entries,
+            })
+        })?;
+        let bytes = bytemuck::bytes_of(params);
+        let params = match &pipeline.params {
+            None => Params::Immediates(bytes.into()),
+            Some(layout) => Params::Uniform(gpu.pipelines().params(gpu, layout, bytes)?),
+        };
+        let across = groups.min(gpu.limits().max_workgroups).max(1);
+        Ok(Self {
+            pipeline,
+            tensors,
+            params,
+            step: kernel.module.step,
+            groups: [across as u32, groups.div_ceil(across) as u32],
+        })
+    }
+}
+
 impl<'encoder> Pass<'encoder> {
     pub(crate) fn new(
         gpu: &Gpu,
@@ -88,6 +150,21 @@ impl<'encoder> Pass<'encoder> {
         }
     }
 
+    /// Records `dispatch`, bound to the record of a step: its bind group and offset.
+    pub(crate) fn dispatch(&mut self, dispatch: &Dispatch, step: (&wgpu::BindGroup, u32)) {
+        let pass = &mut self.pass;
+        pass.set_pipeline(&dispatch.pipeline.pipeline);
+        pass.set_bind_group(0, &dispatch.tensors, &[]);
+        match &dispatch.params {
+            Params::Immediates(bytes) => pass.set_immediates(0, bytes),
+            Params::Uniform(group) => pass.set_bind_group(1, group, &[]),
+        }
+        if dispatch.step {
+            pass.set_bind_group(STEP_GROUP, step.0, &[step.1]);
+        }
+        pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], 1);
+    }
+
     /// Dispatches an element-wise kernel over tensors of one shape. `op` names it in errors.
     pub(crate) fn elementwise<T: Element, P: Pod, const N: usize>(
         &mut self,
@@ -103,12 +180,13 @@ impl<'encoder> Pass<'encoder> {
             kernel.module,
             T::TYPE,
             operands.iter().all(|operand| operand.tensor.fills_lanes()),
+            Form::default(),
         );
         if len == 0 {
             return Ok(());
         }
-        let pipeline = gpu.pipelines().get(gpu, kernel, variant)?;
         let lane_values = variant.values_per_lane();
+        let pipeline = gpu.pipelines().get(gpu, kernel, variant, N)?;
         let group_lanes = u64::from(WORKGROUP_SIZE * LANES_PER_INVOCATION);
         let limits = gpu.limits();
         // Whole workgroups, whose runs are multiples of any offset alignment.

@@ -10,7 +10,7 @@ pub(crate) const WORKGROUP_SIZE: u32 = 256;
 pub(crate) const LANES_PER_INVOCATION: u32 = 4;
 
 /// Storage buffers of one entry point, at most.
-pub(crate) const MAX_BINDINGS: u32 = 3;
+pub(crate) const MAX_BINDINGS: u32 = 4;
 /// Bytes of one op's parameters, at most: what Vulkan has room for in immediates.
 pub(crate) const MAX_PARAMS_BYTES: u32 = 128;
 /// Bytes of the run of a tensor that one workgroup owns, at most: lanes of four f32.
@@ -25,24 +25,38 @@ pub(crate) struct Module {
     pub sources: &'static [&'static str],
     /// Constants that the host needs too.
     pub constants: &'static [(&'static str, u32)],
-    pub entry_points: &'static [EntryPoint],
-    /// The struct of the parameters, and of the Rust struct the fields' names and offsets, and its size.
-    pub params: Params,
+    pub entry_points: &'static [&'static str],
+    pub params: Struct,
+    pub elements: &'static [ElementType],
+    /// Other files that it is built with, one set of them at a time, and what each is called.
+    pub alternatives: &'static [(&'static str, &'static [&'static str])],
+    /// Forms to check ahead of time: all that differ by more than the values of constants.
+    pub forms: fn() -> Vec<Form>,
+    /// Whether it is bound to the record of a step.
+    pub step: bool,
+    /// Other structs that the host writes.
+    pub structs: &'static [&'static Struct],
 }
 
+/// A struct of the WGSL, and of the Rust struct the fields' names and offsets, and its size.
 #[derive(Debug)]
-pub(crate) struct EntryPoint {
-    pub name: &'static str,
-    /// The number of storage buffers.
-    pub bindings: u32,
-}
-
-#[derive(Debug)]
-pub(crate) struct Params {
+pub(crate) struct Struct {
     pub name: &'static str,
     pub fields: &'static [(&'static str, usize)],
     pub size: usize,
 }
+
+/// What an op is built for, beyond the device: one of its alternatives, and constants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Form {
+    pub alternative: usize,
+    pub constants: Vec<(&'static str, u32)>,
+}
+
+/// Of a module with one form.
+pub(crate) const SINGLE: &[(&str, &[&str])] = &[("", &[])];
+pub(crate) const SINGLE_FORM: fn() -> Vec<Form> = || vec![Form::default()];
+pub(crate) const FLOATS: &[ElementType] = &[ElementType::F32, ElementType::F16];
 
 /// An entry point of a module, which is known by its address.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +81,7 @@ impl Hash for Kernel {
 }
 
 /// How a module is built for a device and the tensors at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Variant {
     pub element: ElementType,
     /// Four values in a lane, or one.
@@ -75,28 +89,34 @@ pub(crate) struct Variant {
     /// Parameters as immediates, or in a uniform buffer.
     pub immediates: bool,
     pub int64: bool,
+    pub form: Form,
 }
 
 impl Variant {
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub fn all(module: &'static Module) -> impl Iterator<Item = Self> {
         let both = [true, false];
-        [ElementType::F32, ElementType::F16]
-            .into_iter()
-            .flat_map(move |element| {
+        let forms = (module.forms)().into_iter();
+        forms.flat_map(move |form| {
+            module.elements.iter().flat_map(move |&element| {
+                let form = form.clone();
                 both.into_iter().flat_map(move |wide_lanes| {
+                    let form = form.clone();
                     both.into_iter().flat_map(move |immediates| {
+                        let form = form.clone();
                         both.into_iter().map(move |int64| Self {
                             element,
                             wide_lanes,
                             immediates,
                             int64,
+                            form: form.clone(),
                         })
                     })
                 })
             })
+        })
     }
 
-    pub fn values_per_lane(self) -> u64 {
+    pub fn values_per_lane(&self) -> u64 {
         if self.wide_lanes { 4 } else { 1 }
     }
 }
@@ -116,7 +136,7 @@ impl std::fmt::Display for Variant {
 
 impl Module {
     /// The whole WGSL.
-    pub fn source(&self, variant: Variant) -> String {
+    pub fn source(&self, variant: &Variant) -> String {
         let lane = match (variant.element, variant.wide_lanes) {
             (ElementType::F32, true) => include_str!("../shaders/shared/lane_f32x4.wgsl"),
             (ElementType::F32, false) => include_str!("../shaders/shared/lane_f32.wgsl"),
@@ -143,6 +163,7 @@ impl Module {
         let constants: String = constants
             .iter()
             .chain(self.constants)
+            .chain(&variant.form.constants)
             .map(|(name, value)| format!("const {name} = {value}u;\n"))
             .collect();
         // A directive must come first; without a line of its own, it moves no other.
@@ -152,12 +173,33 @@ impl Module {
             ""
         };
         let tile = include_str!("../shaders/shared/tile.wgsl");
+        let (_, alternative) = self.alternatives[variant.form.alternative];
+        let step = if self.step {
+            include_str!("../shaders/shared/step.wgsl")
+        } else {
+            ""
+        };
         [directive]
             .iter()
             .chain(self.sources)
+            .chain(alternative)
             .copied()
-            .chain([tile, lane, wide, &constants, &params])
+            .chain([tile, lane, wide, step, &constants, &params])
             .collect()
+    }
+
+    /// What `variant` is called.
+    pub fn name(&self, variant: &Variant) -> String {
+        let (alternative, _) = self.alternatives[variant.form.alternative];
+        let constants = variant.form.constants.iter();
+        let constants: String = constants
+            .map(|(name, value)| format!("{name}={value} "))
+            .collect();
+        [self.name, alternative, &constants, &variant.to_string()]
+            .into_iter()
+            .flat_map(str::split_whitespace)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -170,6 +212,9 @@ pub(crate) struct Pipeline {
     pub params: Option<wgpu::BindGroupLayout>,
 }
 
+/// Where the record of a step is bound.
+pub(crate) const STEP_GROUP: u32 = 2;
+
 /// The pipelines of a device, each created when it is first needed.
 #[derive(Debug)]
 pub(crate) struct Pipelines {
@@ -177,6 +222,7 @@ pub(crate) struct Pipelines {
     params: RwLock<HashMap<Box<[u8]>, wgpu::BindGroup>>,
     immediate_bytes: usize,
     int64: bool,
+    step: wgpu::BindGroupLayout,
 }
 
 /// Uniform buffers of parameters kept; repeated calls have the same few.
@@ -195,22 +241,41 @@ impl Pipelines {
                 0
             },
             int64: features.contains(wgpu::Features::SHADER_INT64),
+            step: layout(device, 1, wgpu::BufferBindingType::Uniform, true),
         }
     }
 
+    /// The layout of the bind group of a step's record.
+    pub fn step(&self) -> &wgpu::BindGroupLayout {
+        &self.step
+    }
+
     /// How this device builds `module`.
-    pub fn variant(&self, module: &Module, element: ElementType, wide_lanes: bool) -> Variant {
+    pub fn variant(
+        &self,
+        module: &Module,
+        element: ElementType,
+        wide_lanes: bool,
+        form: Form,
+    ) -> Variant {
         let immediates = module.params.size <= self.immediate_bytes;
         Variant {
             element,
             wide_lanes,
             immediates,
             int64: self.int64,
+            form,
         }
     }
 
-    pub fn get(&self, gpu: &Gpu, kernel: Kernel, variant: Variant) -> Result<Arc<Pipeline>> {
-        let entry_point = &kernel.module.entry_points[kernel.entry_point];
+    /// The pipeline of an entry point with `bindings` storage buffers.
+    pub fn get(
+        &self,
+        gpu: &Gpu,
+        kernel: Kernel,
+        variant: Variant,
+        bindings: usize,
+    ) -> Result<Arc<Pipeline>> {
         let key = (kernel, variant);
         if let Some(pipeline) = self
             .created
@@ -225,9 +290,8 @@ impl Pipelines {
         if let Some(pipeline) = created.get(&key) {
             return Ok(pipeline.clone());
         }
-        let pipeline = Arc::new(gpu.checked(0, || {
-            create(gpu.device(), kernel.module, entry_point, variant)
-        })?);
+        let pipeline =
+            Arc::new(gpu.checked(0, || self.create(gpu.device(), kernel, &key.1, bindings))?);
         created.insert(key, pipeline.clone());
         Ok(pipeline)
     }
@@ -277,67 +341,71 @@ impl Pipelines {
         params.insert(bytes.into(), group.clone());
         Ok(group)
     }
+
+    fn create(
+        &self,
+        device: &wgpu::Device,
+        kernel: Kernel,
+        variant: &Variant,
+        bindings: usize,
+    ) -> Pipeline {
+        let module = kernel.module;
+        let entry_point = module.entry_points[kernel.entry_point];
+        let storage = wgpu::BufferBindingType::Storage { read_only: false };
+        let tensors = layout(device, bindings, storage, false);
+        let params = (!variant.immediates)
+            .then(|| layout(device, 1, wgpu::BufferBindingType::Uniform, false));
+        let step = module.step.then_some(&self.step);
+        let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(module.name),
+            source: wgpu::ShaderSource::Wgsl(module.source(variant).into()),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry_point),
+            layout: Some(
+                &device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                    label: Some(entry_point),
+                    bind_group_layouts: &[Some(&tensors), params.as_ref(), step],
+                    immediate_size: if variant.immediates {
+                        module.params.size as u32
+                    } else {
+                        0
+                    },
+                }),
+            ),
+            module: &shader,
+            entry_point: Some(entry_point),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        Pipeline {
+            pipeline,
+            tensors,
+            params,
+        }
+    }
 }
 
-fn create(
+fn layout(
     device: &wgpu::Device,
-    module: &Module,
-    entry_point: &EntryPoint,
-    variant: Variant,
-) -> Pipeline {
-    let layout = |count: u32, ty: wgpu::BufferBindingType| {
-        let entries: Vec<_> = (0..count)
-            .map(|binding| wgpu::BindGroupLayoutEntry {
-                binding,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty,
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            })
-            .collect();
-        device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: None,
-            entries: &entries,
+    count: usize,
+    ty: wgpu::BufferBindingType,
+    has_dynamic_offset: bool,
+) -> wgpu::BindGroupLayout {
+    let entries: Vec<_> = (0..count as u32)
+        .map(|binding| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset,
+                min_binding_size: None,
+            },
+            count: None,
         })
-    };
-    let tensors = layout(
-        entry_point.bindings,
-        wgpu::BufferBindingType::Storage { read_only: false },
-    );
-    let params = (!variant.immediates).then(|| layout(1, wgpu::BufferBindingType::Uniform));
-    let groups: Vec<_> = [Some(&tensors), params.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(Some)
         .collect();
-    let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(module.name),
-        source: wgpu::ShaderSource::Wgsl(module.source(variant).into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(entry_point.name),
-        layout: Some(
-            &device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(entry_point.name),
-                bind_group_layouts: &groups,
-                immediate_size: if variant.immediates {
-                    module.params.size as u32
-                } else {
-                    0
-                },
-            }),
-        ),
-        module: &shader,
-        entry_point: Some(entry_point.name),
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    Pipeline {
-        pipeline,
-        tensors,
-        params,
-    }
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: None,
+        entries: &entries,
+    })
 }

@@ -1,12 +1,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
-use futures_channel::oneshot;
 
 use crate::memory::Purpose;
+use crate::transfer::{self, COPY_ALIGNMENT, Progress};
 use crate::{Error, Gpu, Result};
 
 /// A type of tensor elements: `f32` or [`half::f16`].
@@ -75,14 +74,8 @@ pub struct Tensor<T: Element = f32> {
     element: PhantomData<T>,
 }
 
-/// Uploads and readbacks go in pieces of this size, so that their buffers are small and kept.
-const STAGING_BYTES: u64 = 32 << 20;
-
-const MIN_STAGING_BYTES: u64 = 1 << 10;
-
 /// A lane is four values, and a copy moves multiples of four bytes.
 const LANE_VALUES: u64 = 4;
-const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -105,7 +98,9 @@ impl Gpu {
     /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub fn tensor<T: Element>(&self, data: &[T], shape: impl AsRef<[usize]>) -> Result<Tensor<T>> {
         let tensor = Tensor::uninitialized(self, shape.as_ref(), data.len())?;
-        tensor.upload(data)?;
+        // All of the last lane, so that nothing is left there of the buffer's last tenant.
+        let lane = LANE_VALUES * size_of::<T>() as u64;
+        transfer::write(self, &tensor.buffer, 0, bytemuck::cast_slice(data), lane)?;
         Ok(tensor)
     }
 
@@ -287,7 +282,7 @@ impl<T: Element> Tensor<T> {
     /// [`Error::DeviceLost`]; [`Error::MissingUsage`] for a wrapped buffer without `COPY_SRC`.
     #[cfg(not(target_family = "wasm"))]
     pub fn to_vec(&self) -> Result<Vec<T>> {
-        pollster::block_on(self.read_with(wait))
+        pollster::block_on(self.read_by(transfer::wait))
     }
 
     /// The elements, in row-major order. Does not block: on native platforms a thread waits for
@@ -297,14 +292,10 @@ impl<T: Element> Tensor<T> {
     ///
     /// As [`to_vec`](Self::to_vec).
     pub async fn read(&self) -> Result<Vec<T>> {
-        self.read_with(wait_aside).await
+        self.read_by(transfer::wait_aside).await
     }
 
-    /// Reads piece by piece; `progress` sees to it that the GPU's answer arrives.
-    async fn read_with(
-        &self,
-        progress: impl Fn(&Gpu, wgpu::SubmissionIndex, Answer),
-    ) -> Result<Vec<T>> {
+    async fn read_by(&self, progress: impl Progress) -> Result<Vec<T>> {
         if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::MissingUsage {
                 op: "read",
@@ -312,83 +303,9 @@ impl<T: Element> Tensor<T> {
             });
         }
         let mut data = vec![T::zeroed(); self.len()];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut data);
-        for (piece, bytes) in bytes.chunks_mut(STAGING_BYTES as usize).enumerate() {
-            let start = self.offset + piece as u64 * STAGING_BYTES;
-            let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
-            let staging = self.staging(Purpose::Readback, copied)?;
-            let copy = self.gpu.submit(|encoder| {
-                encoder.copy_buffer_to_buffer(&self.buffer, start, &staging, 0, copied);
-                Ok(())
-            })?;
-            let (sender, mapped) = oneshot::channel();
-            let answer: Answer = Arc::new(Mutex::new(Some(sender)));
-            let callback = answer.clone();
-            self.gpu.checked(0, || {
-                staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
-                    if let (Ok(()), Some(sender)) = (result, take(&callback)) {
-                        // Nobody may be waiting any more.
-                        let _ = sender.send(());
-                    }
-                });
-            })?;
-            progress(&self.gpu, copy, answer);
-            mapped.await.map_err(|_| Error::DeviceLost)?;
-            {
-                let view = staging
-                    .get_mapped_range(0..copied)
-                    .map_err(|_| Error::DeviceLost)?;
-                bytes.copy_from_slice(&view[..bytes.len()]);
-            }
-            staging.unmap();
-            self.gpu.memory().give(Purpose::Readback, staging);
-        }
+        let bytes = bytemuck::cast_slice_mut(&mut data);
+        transfer::read(&self.gpu, &self.buffer, self.offset, bytes, progress).await?;
         Ok(data)
-    }
-
-    /// Sizes in powers of two, so that few buffers serve all lengths.
-    fn staging(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
-        let size = bytes.next_power_of_two().max(MIN_STAGING_BYTES);
-        let largest = self.gpu.limits().max_buffer_bytes / COPY_ALIGNMENT * COPY_ALIGNMENT;
-        self.gpu
-            .memory()
-            .take(&self.gpu, purpose, size.min(largest))
-    }
-
-    fn upload(&self, data: &[T]) -> Result<()> {
-        let bytes: &[u8] = bytemuck::cast_slice(data);
-        let mut under_way = None;
-        for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
-            // All of the last lane, so that nothing is left there of the buffer's last tenant.
-            let copied = (bytes.len() as u64).next_multiple_of(LANE_VALUES * size_of::<T>() as u64);
-            let staging = self.staging(Purpose::Upload, copied)?;
-            {
-                let mut view = staging
-                    .get_mapped_range_mut(0..copied)
-                    .map_err(|_| Error::DeviceLost)?;
-                view.slice(..bytes.len()).copy_from_slice(bytes);
-                view.slice(bytes.len()..).fill(0);
-            }
-            staging.unmap();
-            let start = piece as u64 * STAGING_BYTES;
-            let submission = self.gpu.submit(|encoder| {
-                encoder.copy_buffer_to_buffer(&staging, 0, &self.buffer, start, copied);
-                Ok(())
-            })?;
-            // Two pieces under way at most.
-            if let Some(earlier) = under_way.replace(submission) {
-                self.gpu.wait(Some(earlier));
-            }
-            let (gpu, returned) = (self.gpu.downgrade(), staging.clone());
-            self.gpu.checked(0, || {
-                staging.map_async(wgpu::MapMode::Write, .., move |result| {
-                    if let (Ok(()), Some(gpu)) = (result, gpu.upgrade()) {
-                        gpu.memory().give(Purpose::Upload, returned);
-                    }
-                });
-            })?;
-        }
-        Ok(())
     }
 }
 
@@ -406,38 +323,3 @@ pub(crate) fn count(shape: &[usize]) -> Result<u64> {
             limit: format!("elements are counted in 32 bits, {} at most", u32::MAX),
         })
 }
-
-/// Where the readback waits for its answer; dropping the sender is an answer too.
-type Answer = Arc<Mutex<Option<oneshot::Sender<()>>>>;
-
-fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
-    answer.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-/// Blocks until the GPU has done the submission. The answer may still be on its way then, in another
-/// thread that polls the device; but from a lost device none comes.
-#[cfg(not(target_family = "wasm"))]
-fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer) {
-    gpu.wait(Some(submission));
-    let is_missing = answer
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_some();
-    if is_missing && gpu.is_lost() {
-        drop(take(&answer));
-    }
-}
-
-/// Has a thread wait; where there are none to be had, waits here.
-#[cfg(not(target_family = "wasm"))]
-fn wait_aside(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer) {
-    let (waiter, index, sender) = (gpu.clone(), submission.clone(), answer.clone());
-    let spawned = std::thread::Builder::new().spawn(move || wait(&waiter, index, sender));
-    if spawned.is_err() {
-        wait(gpu, submission, answer);
-    }
-}
-
-/// A browser goes on by itself.
-#[cfg(target_family = "wasm")]
-fn wait_aside(_: &Gpu, _: wgpu::SubmissionIndex, _: Answer) {}

@@ -19,7 +19,7 @@
 //! add.
 
 use crate::ops::MODULES;
-use crate::pipelines::{Module, Variant};
+use crate::pipelines::{Module, Struct, Variant};
 
 /// `fn expm1(x: f32) -> f32` and `fn expm1_4(x: vec4f) -> vec4f`: eˣ − 1 for every x.
 ///
@@ -64,30 +64,44 @@ pub struct Shader {
     pub source: String,
     /// The entry points.
     pub entry_points: Vec<&'static str>,
-    /// The name of the parameters' struct.
-    pub params: &'static str,
-    /// The fields' names and offsets in bytes that the host writes to.
-    pub params_fields: &'static [(&'static str, usize)],
-    /// The bytes that the host writes.
-    pub params_size: usize,
+    /// The structs that the host writes, the parameters first.
+    pub structs: Vec<HostStruct>,
 }
 
-/// Every shader of the crate in every form that it is built in, to compile or check ahead of time.
+/// A struct of a shader as the host writes it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct HostStruct {
+    /// Its name in the WGSL.
+    pub name: &'static str,
+    /// The fields' names and offsets in bytes.
+    pub fields: &'static [(&'static str, usize)],
+    /// Its size in bytes.
+    pub size: usize,
+}
+
+impl From<&Struct> for HostStruct {
+    fn from(written: &Struct) -> Self {
+        let Struct { name, fields, size } = *written;
+        Self { name, fields, size }
+    }
+}
+
+/// Every shader of the crate in every form that it is built in, up to the values of constants, to
+/// compile or check ahead of time.
 pub fn shaders() -> Vec<Shader> {
     let shader = |module: &Module, variant: Variant| Shader {
-        name: format!("{} {variant}", module.name),
-        source: module.source(variant),
-        entry_points: module
-            .entry_points
-            .iter()
-            .map(|entry_point| entry_point.name)
+        name: module.name(&variant),
+        source: module.source(&variant),
+        entry_points: module.entry_points.to_vec(),
+        structs: [&module.params]
+            .into_iter()
+            .chain(module.structs.iter().copied())
+            .map(HostStruct::from)
             .collect(),
-        params: module.params.name,
-        params_fields: module.params.fields,
-        params_size: module.params.size,
     };
     MODULES
         .iter()
-        .flat_map(|module| Variant::all().map(move |variant| shader(module, variant)))
+        .flat_map(|module| Variant::all(module).map(move |variant| shader(module, variant)))
         .collect()
 }

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         every_file_is_in_use,
     )];
     for shader in wgsl::shaders() {
-        let Shader { name, params, .. } = shader.clone();
+        let name = shader.name.clone();
         let needs = needs(&shader);
         for target in Target::ALL {
             if target.supports(needs) {
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
         if !needs.contains(Capabilities::SHADER_INT64) {
             trials.push(tint(&name, shader.source.clone()));
         }
-        trials.push(trial(format!("{name}: {params}"), move || {
-            parameters_are_the_host_s(&shader)
+        trials.push(trial(format!("{name}: structs"), move || {
+            structs_are_the_host_s(&shader)
         }));
     }
     for (name, source) in public_sources() {
@@ -222,35 +222,36 @@ fn entry_points_can_be_written(shader: &Shader, target: Target) -> Result<()> {
     Ok(())
 }
 
-/// The struct of the parameters is what the host writes: the same fields at the same offsets. The
-/// host's is as long as WGSL's, which ends on a multiple of its alignment, because a uniform buffer
-/// must be.
-fn parameters_are_the_host_s(shader: &Shader) -> Result<()> {
+/// The structs are what the host writes: the same fields at the same offsets. The host's is as long
+/// as WGSL's, which ends on a multiple of its alignment, because a uniform buffer must be.
+fn structs_are_the_host_s(shader: &Shader) -> Result<()> {
     let (module, _) = validated(&shader.source, needs(shader))?;
-    let named = |name: &Option<String>| name.as_deref() == Some(shader.params);
-    let (_, params) = module
-        .types
-        .iter()
-        .find(|(_, ty)| named(&ty.name))
-        .ok_or("no such struct")?;
-    let TypeInner::Struct { members, span } = &params.inner else {
-        return Err("not a struct".into());
-    };
-    let fields: Vec<_> = members
-        .iter()
-        .map(|member| {
-            (
-                member.name.as_deref().unwrap_or_default(),
-                member.offset as usize,
+    for written in &shader.structs {
+        let named = |name: &Option<String>| name.as_deref() == Some(written.name);
+        let (_, found) = module
+            .types
+            .iter()
+            .find(|(_, ty)| named(&ty.name))
+            .ok_or_else(|| format!("no struct {}", written.name))?;
+        let TypeInner::Struct { members, span } = &found.inner else {
+            return Err(format!("{} is not a struct", written.name).into());
+        };
+        let fields: Vec<_> = members
+            .iter()
+            .map(|member| {
+                (
+                    member.name.as_deref().unwrap_or_default(),
+                    member.offset as usize,
+                )
+            })
+            .collect();
+        if fields != written.fields || *span as usize != written.size {
+            return Err(format!(
+                "of {}, the host writes {} bytes, {:?}; the WGSL has {span}, {fields:?}",
+                written.name, written.size, written.fields
             )
-        })
-        .collect();
-    if fields != shader.params_fields || *span as usize != shader.params_size {
-        return Err(format!(
-            "the host writes {} bytes, {:?}; the WGSL has {span}, {fields:?}",
-            shader.params_size, shader.params_fields
-        )
-        .into());
+            .into());
+        }
     }
     Ok(())
 }

@@ -6,3 +6,6 @@ fn narrow(v: vec4f) -> Lane { return Lane(v.x); }
 fn block_of(i: u32) -> u32 { return i / 4u; }
 fn words_of(words: vec4u, i: u32) -> vec4u { return vec4u(words[i % 4u]); }
 fn elements_of(i: u32) -> vec4u { return vec4u(i); }
+const LANE_VALUES = 1u;
+// The lane of a vector of four sums that begins at its value c.
+fn lane_of(v: vec4f, c: u32) -> vec4f { return vec4f(v[c]); }

@@ -6,3 +6,6 @@ fn narrow(v: vec4f) -> Lane { return Lane(v); }
 fn block_of(i: u32) -> u32 { return i; }
 fn words_of(words: vec4u, i: u32) -> vec4u { return words; }
 fn elements_of(i: u32) -> vec4u { return 4u * i + vec4u(0u, 1u, 2u, 3u); }
+const LANE_VALUES = 4u;
+// The lane of a vector of four sums that begins at its value c.
+fn lane_of(v: vec4f, c: u32) -> vec4f { return v; }

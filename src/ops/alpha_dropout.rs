@@ -2,7 +2,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{require, selu::Selu, words};
 use crate::pass::{Chunk, Pass, read, update, write};
-use crate::pipelines::{EntryPoint, Kernel, Module, Params};
+use crate::pipelines::{FLOATS, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
 use crate::tensor::count;
 use crate::{Element, Error, Result, Tensor, random};
 
@@ -15,24 +15,12 @@ pub(crate) static MODULE: Module = Module {
     ],
     constants: &[],
     entry_points: &[
-        EntryPoint {
-            name: "alpha_dropout",
-            bindings: 2,
-        },
-        EntryPoint {
-            name: "alpha_dropout_in_place",
-            bindings: 1,
-        },
-        EntryPoint {
-            name: "alpha_dropout_broadcast",
-            bindings: 2,
-        },
-        EntryPoint {
-            name: "alpha_dropout_broadcast_in_place",
-            bindings: 1,
-        },
+        "alpha_dropout",
+        "alpha_dropout_in_place",
+        "alpha_dropout_broadcast",
+        "alpha_dropout_broadcast_in_place",
     ],
-    params: Params {
+    params: Struct {
         name: "AlphaDropoutParams",
         fields: &[
             ("lanes", std::mem::offset_of!(AlphaDropoutParams, lanes)),
@@ -60,6 +48,11 @@ pub(crate) static MODULE: Module = Module {
         ],
         size: size_of::<AlphaDropoutParams>(),
     },
+    elements: FLOATS,
+    alternatives: SINGLE,
+    forms: SINGLE_FORM,
+    step: false,
+    structs: &[],
 };
 
 const FORWARD: &str = "alpha_dropout";

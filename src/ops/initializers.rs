@@ -2,7 +2,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::words;
 use crate::pass::{Chunk, Pass, write};
-use crate::pipelines::{EntryPoint, Kernel, Module, Params};
+use crate::pipelines::{FLOATS, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
 use crate::{Element, Gpu, Result, Tensor, random};
 
 pub(crate) static MODULE: Module = Module {
@@ -12,21 +12,8 @@ pub(crate) static MODULE: Module = Module {
         include_str!("../../shaders/shared/philox.wgsl"),
     ],
     constants: &random::INVERSE_CDF,
-    entry_points: &[
-        EntryPoint {
-            name: "fill_truncated_normal",
-            bindings: 1,
-        },
-        EntryPoint {
-            name: "fill_uniform",
-            bindings: 1,
-        },
-        EntryPoint {
-            name: "fill_constant",
-            bindings: 1,
-        },
-    ],
-    params: Params {
+    entry_points: &["fill_truncated_normal", "fill_uniform", "fill_constant"],
+    params: Struct {
         name: "InitializerParams",
         fields: &[
             ("lanes", std::mem::offset_of!(InitializerParams, lanes)),
@@ -36,6 +23,11 @@ pub(crate) static MODULE: Module = Module {
         ],
         size: size_of::<InitializerParams>(),
     },
+    elements: FLOATS,
+    alternatives: SINGLE,
+    forms: SINGLE_FORM,
+    step: false,
+    structs: &[],
 };
 
 const TRUNCATED_NORMAL: Kernel = Kernel {

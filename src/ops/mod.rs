@@ -2,8 +2,10 @@
 
 pub(crate) mod alpha_dropout;
 pub(crate) mod elu;
+pub(crate) mod epilogue;
 pub(crate) mod initializers;
 pub(crate) mod selu;
+pub(crate) mod step;
 
 use crate::pipelines::Module;
 use crate::{Error, Result};

@@ -2,7 +2,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::require;
 use crate::pass::{Chunk, Pass, read, update, write};
-use crate::pipelines::{EntryPoint, Kernel, Module, Params};
+use crate::pipelines::{FLOATS, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
 use crate::{Element, Result, Tensor};
 
 pub(crate) static MODULE: Module = Module {
@@ -15,24 +15,12 @@ pub(crate) static MODULE: Module = Module {
     ],
     constants: &[],
     entry_points: &[
-        EntryPoint {
-            name: "selu_forward",
-            bindings: 2,
-        },
-        EntryPoint {
-            name: "selu_in_place",
-            bindings: 1,
-        },
-        EntryPoint {
-            name: "selu_backward",
-            bindings: 3,
-        },
-        EntryPoint {
-            name: "selu_backward_in_place",
-            bindings: 2,
-        },
+        "selu_forward",
+        "selu_in_place",
+        "selu_backward",
+        "selu_backward_in_place",
     ],
-    params: Params {
+    params: Struct {
         name: "SeluParams",
         fields: &[
             ("lanes", std::mem::offset_of!(SeluParams, lanes)),
@@ -42,6 +30,11 @@ pub(crate) static MODULE: Module = Module {
         ],
         size: size_of::<SeluParams>(),
     },
+    elements: FLOATS,
+    alternatives: SINGLE,
+    forms: SINGLE_FORM,
+    step: false,
+    structs: &[],
 };
 
 const FORWARD: Kernel = Kernel {
@@ -102,7 +95,7 @@ impl Selu {
             require(op, name, value, (value as f32).is_finite(), "a finite f32")?;
         }
         let product = self.scale_alpha();
-        let scale_alpha = product as f32;
+        let (scale, scale_alpha, residual) = self.rounded();
         require(
             op,
             "alpha * scale",
@@ -110,18 +103,24 @@ impl Selu {
             scale_alpha.is_finite(),
             "a finite f32",
         )?;
-        let residual = if product == 0.0 {
-            0.0
-        } else {
-            (product - f64::from(scale_alpha)) / product
-        };
-        let scale = self.scale as f32;
         Ok(move |chunk: Chunk| SeluParams {
             lanes: chunk.lanes,
             scale,
             scale_alpha,
-            residual: residual as f32,
+            residual,
         })
+    }
+
+    /// The scale, λα, and what rounding λα has lost, relative to it.
+    pub(crate) fn rounded(&self) -> (f32, f32, f32) {
+        let product = self.scale_alpha();
+        let rounded = product as f32;
+        let residual = if product == 0.0 {
+            0.0
+        } else {
+            (product - f64::from(rounded)) / product
+        };
+        (self.scale as f32, rounded, residual as f32)
     }
 }
 

@@ -1,0 +1,115 @@
+//! What follows a sum in the kernel that makes it: activation and dropout, and their gradients.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{selu::Selu, words};
+use crate::pipelines::Struct;
+
+/// What follows a sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Epilogue {
+    pub activation: Activation,
+    pub dropout: Option<Dropout>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Activation {
+    #[default]
+    Linear,
+    /// SELU, and ELU with a scale of 1.
+    Elu(Selu),
+    Relu,
+}
+
+/// An alpha dropout whose call is the step's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Dropout {
+    /// An element is dropped if its word is below.
+    pub threshold: u32,
+    pub scale: f32,
+    pub shift: f32,
+    pub dropped: f32,
+    pub seed: u64,
+}
+
+pub(crate) static EPILOGUE: Struct = Struct {
+    name: "Epilogue",
+    fields: &[
+        ("scale", std::mem::offset_of!(EpilogueParams, scale)),
+        (
+            "scale_alpha",
+            std::mem::offset_of!(EpilogueParams, scale_alpha),
+        ),
+        ("residual", std::mem::offset_of!(EpilogueParams, residual)),
+        ("threshold", std::mem::offset_of!(EpilogueParams, threshold)),
+        (
+            "keep_scale",
+            std::mem::offset_of!(EpilogueParams, keep_scale),
+        ),
+        (
+            "keep_shift",
+            std::mem::offset_of!(EpilogueParams, keep_shift),
+        ),
+        ("dropped", std::mem::offset_of!(EpilogueParams, dropped)),
+        ("padding", std::mem::offset_of!(EpilogueParams, padding)),
+        ("seed", std::mem::offset_of!(EpilogueParams, seed)),
+    ],
+    size: size_of::<EpilogueParams>(),
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(crate) struct EpilogueParams {
+    scale: f32,
+    scale_alpha: f32,
+    residual: f32,
+    threshold: u32,
+    keep_scale: f32,
+    keep_shift: f32,
+    dropped: f32,
+    padding: u32,
+    seed: [u32; 2],
+}
+
+/// The files that shaders with an epilogue are built with.
+pub(crate) const SOURCES: [&str; 5] = [
+    include_str!("../../shaders/shared/epilogue.wgsl"),
+    include_str!("../../shaders/shared/elu.wgsl"),
+    include_str!("../../shaders/shared/expm1.wgsl"),
+    include_str!("../../shaders/shared/philox.wgsl"),
+    include_str!("../../shaders/shared/is_nan.wgsl"),
+];
+
+impl Epilogue {
+    pub fn is_identity(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The constants of a form with this epilogue.
+    pub fn constants(&self) -> [(&'static str, u32); 2] {
+        let activation = match self.activation {
+            Activation::Linear => 0,
+            Activation::Elu(_) => 1,
+            Activation::Relu => 2,
+        };
+        [
+            ("ACTIVATION", activation),
+            ("DROPOUT", self.dropout.is_some().into()),
+        ]
+    }
+
+    pub fn params(&self) -> EpilogueParams {
+        let mut params = EpilogueParams::zeroed();
+        if let Activation::Elu(selu) = self.activation {
+            (params.scale, params.scale_alpha, params.residual) = selu.rounded();
+        }
+        if let Some(dropout) = self.dropout {
+            params.threshold = dropout.threshold;
+            params.keep_scale = dropout.scale;
+            params.keep_shift = dropout.shift;
+            params.dropped = dropout.dropped;
+            params.seed = words(dropout.seed);
+        }
+        params
+    }
+}

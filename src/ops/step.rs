@@ -1,0 +1,132 @@
+//! What differs from one training step to the next.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::words;
+use crate::pipelines::Struct;
+use crate::{Error, Gpu, Result, transfer};
+
+pub(crate) static STEP: Struct = Struct {
+    name: "Step",
+    fields: &[
+        ("first", std::mem::offset_of!(StepParams, first)),
+        ("count", std::mem::offset_of!(StepParams, count)),
+        ("call", std::mem::offset_of!(StepParams, call)),
+        ("training", std::mem::offset_of!(StepParams, training)),
+        ("result", std::mem::offset_of!(StepParams, result)),
+        ("rate", std::mem::offset_of!(StepParams, rate)),
+        ("padding", std::mem::offset_of!(StepParams, padding)),
+    ],
+    size: size_of::<StepParams>(),
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct StepParams {
+    first: u32,
+    count: u32,
+    call: [u32; 2],
+    training: u32,
+    result: u32,
+    rate: f32,
+    padding: u32,
+}
+
+/// The record of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Step {
+    /// The batch: `count` samples, from this place in the data set's order on.
+    pub first: u32,
+    pub count: u32,
+    /// The number of the dropout masks.
+    pub call: u64,
+    pub training: bool,
+    /// Where the sums of the loss go.
+    pub result: u32,
+    /// The learning rate, with Adam's corrections.
+    pub rate: f32,
+}
+
+/// The records of steps ahead, of which each step binds one.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    buffer: wgpu::Buffer,
+    group: wgpu::BindGroup,
+    stride: usize,
+    capacity: usize,
+}
+
+impl Steps {
+    pub fn new(gpu: &Gpu, capacity: usize) -> Result<Self> {
+        let alignment = gpu.limits().uniform_alignment as usize;
+        let stride = size_of::<StepParams>().next_multiple_of(alignment);
+        let bytes = (stride * capacity) as u64;
+        let max = gpu.limits().max_buffer_bytes;
+        if bytes > max {
+            return Err(Error::TooLarge {
+                shape: vec![capacity],
+                limit: format!(
+                    "the records of the steps take {bytes} bytes, the device's max_buffer_size is {max}"
+                ),
+            });
+        }
+        let (buffer, group) = gpu.checked(bytes, || {
+            let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("selfnorm steps"),
+                size: bytes,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("selfnorm steps"),
+                layout: gpu.pipelines().step(),
+                entries: &[wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &buffer,
+                        offset: 0,
+                        size: wgpu::BufferSize::new(size_of::<StepParams>() as u64),
+                    }),
+                }],
+            });
+            (buffer, group)
+        })?;
+        Ok(Self {
+            buffer,
+            group,
+            stride,
+            capacity,
+        })
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.buffer.size()
+    }
+
+    /// Replaces the first records.
+    pub fn write(&self, gpu: &Gpu, steps: &[Step]) -> Result<()> {
+        let mut bytes = vec![0; steps.len() * self.stride];
+        for (step, bytes) in steps.iter().zip(bytes.chunks_mut(self.stride)) {
+            let params = StepParams {
+                first: step.first,
+                count: step.count,
+                call: words(step.call),
+                training: step.training.into(),
+                result: step.result,
+                rate: step.rate,
+                padding: 0,
+            };
+            bytes[..size_of::<StepParams>()].copy_from_slice(bytemuck::bytes_of(&params));
+        }
+        transfer::write(gpu, &self.buffer, 0, &bytes, transfer::COPY_ALIGNMENT)
+    }
+
+    /// What to bind for the step of record `index`.
+    pub fn bound(&self, index: usize) -> (&wgpu::BindGroup, u32) {
+        (&self.group, (index * self.stride) as u32)
+    }
+}
