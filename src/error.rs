@@ -133,6 +133,38 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
+    /// Layers do not fit together, or a layer is not what it must be.
+    #[error("{layer}: {detail}")]
+    Layer {
+        /// The layer's name.
+        layer: String,
+        /// What it needs, and what it has.
+        detail: String,
+    },
+    /// Data is not what a network needs.
+    #[error("{op}: {detail}")]
+    Data {
+        /// The operation.
+        op: &'static str,
+        /// What it needs, and what it got.
+        detail: String,
+    },
+    /// Training has diverged.
+    #[error(
+        "the loss became NaN in training step {step}; a lower learning rate may help, and data without NaN or infinity"
+    )]
+    NotANumber {
+        /// The first step whose loss is NaN, counted from 1 since the network was built.
+        step: u64,
+    },
+    /// A file of weights can't be read or written, or is not of this network.
+    #[error("{path}: {detail}")]
+    File {
+        /// The path.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// The device has no memory left; it still works.
     #[error("out of GPU memory: {bytes} bytes were asked for")]
     OutOfMemory {

@@ -253,6 +253,13 @@ impl Gpu {
             .contains(wgpu::Features::SHADER_F16)
     }
 
+    pub(crate) fn supports_int64(&self) -> bool {
+        self.0
+            .device
+            .features()
+            .contains(wgpu::Features::SHADER_INT64)
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         self.0.limits
     }
@@ -282,14 +289,23 @@ impl Gpu {
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
+        let submission = self.enqueue(record)?;
+        if self.is_lost() {
+            return Err(Error::DeviceLost);
+        }
+        Ok(submission)
+    }
+
+    /// As [`submit`](Self::submit), for work whose results are read later: nothing is told of a lost
+    /// device.
+    pub(crate) fn enqueue(
+        &self,
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
+    ) -> Result<wgpu::SubmissionIndex> {
         self.checked(0, || {
             let mut encoder = self.0.device.create_command_encoder(&Default::default());
             record(&mut encoder)?;
-            let submission = self.0.queue.submit([encoder.finish()]);
-            if self.is_lost() {
-                return Err(Error::DeviceLost);
-            }
-            Ok(submission)
+            Ok(self.0.queue.submit([encoder.finish()]))
         })?
     }
 

@@ -4,6 +4,8 @@ mod bindings;
 mod error;
 mod gpu;
 mod memory;
+#[cfg(not(target_family = "wasm"))]
+pub mod nn;
 mod ops;
 mod pass;
 mod pipelines;

@@ -97,7 +97,16 @@ impl Gpu {
     /// [`Error::Length`] if `data` does not fill `shape`; [`Error::TooLarge`],
     /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
     pub fn tensor<T: Element>(&self, data: &[T], shape: impl AsRef<[usize]>) -> Result<Tensor<T>> {
-        let tensor = Tensor::uninitialized(self, shape.as_ref(), data.len())?;
+        let shape = shape.as_ref();
+        let len = count(shape)?;
+        if len != data.len() as u64 {
+            return Err(Error::Length {
+                shape: shape.into(),
+                expected: len as usize,
+                actual: data.len(),
+            });
+        }
+        let tensor = Tensor::uninitialized(self, shape)?;
         // All of the last lane, so that nothing is left there of the buffer's last tenant.
         let lane = LANE_VALUES * size_of::<T>() as u64;
         transfer::write(self, &tensor.buffer, 0, bytemuck::cast_slice(data), lane)?;
@@ -180,17 +189,9 @@ impl<T: Element> Tensor<T> {
         }
     }
 
-    /// A tensor whose elements something else is about to write. `data_len` is the length of what
-    /// it is made from.
-    fn uninitialized(gpu: &Gpu, shape: &[usize], data_len: usize) -> Result<Self> {
+    /// A tensor whose elements something else is about to write.
+    pub(crate) fn uninitialized(gpu: &Gpu, shape: &[usize]) -> Result<Self> {
         let len = count(shape)?;
-        if len != data_len as u64 {
-            return Err(Error::Length {
-                shape: shape.into(),
-                expected: len as usize,
-                actual: data_len,
-            });
-        }
         let bytes = len.next_multiple_of(LANE_VALUES).max(LANE_VALUES) * size_of::<T>() as u64;
         let max = gpu.limits().max_buffer_bytes;
         if bytes > max {
@@ -210,7 +211,7 @@ impl<T: Element> Tensor<T> {
         shape: &[usize],
         record: impl FnOnce(&mut crate::Pass, &Self) -> Result<()>,
     ) -> Result<Self> {
-        let tensor = Self::uninitialized(gpu, shape, count(shape)? as usize)?;
+        let tensor = Self::uninitialized(gpu, shape)?;
         gpu.submit(|encoder| record(&mut crate::Pass::new(gpu, encoder, false), &tensor))?;
         Ok(tensor)
     }

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{selu::Selu, words};
-use crate::pipelines::Struct;
+use crate::pipelines::{Form, Struct};
 
 /// What follows a sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -80,7 +80,45 @@ pub(crate) const SOURCES: [&str; 5] = [
     include_str!("../../shaders/shared/is_nan.wgsl"),
 ];
 
+/// Of modules with one form for each epilogue.
+pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[("", &SOURCES)];
+
+/// The forms that differ by their epilogue.
+pub(crate) fn forms() -> Vec<Form> {
+    let dropout = Dropout {
+        threshold: 0,
+        scale: 1.0,
+        shift: 0.0,
+        dropped: 0.0,
+        seed: 0,
+    };
+    [
+        Activation::Linear,
+        Activation::Elu(Selu::default()),
+        Activation::Relu,
+    ]
+    .into_iter()
+    .flat_map(|activation| {
+        [None, Some(dropout)].map(|dropout| {
+            let epilogue = Epilogue {
+                activation,
+                dropout,
+            };
+            epilogue.form()
+        })
+    })
+    .collect()
+}
+
 impl Epilogue {
+    /// The form of a module with this epilogue and nothing else to choose.
+    pub fn form(&self) -> Form {
+        Form {
+            alternative: 0,
+            constants: self.constants().into(),
+        }
+    }
+
     pub fn is_identity(&self) -> bool {
         *self == Self::default()
     }

@@ -1,21 +1,54 @@
 //! One file per op: its parameters, its checks, its dispatch.
 
+pub(crate) mod activation;
+pub(crate) mod adam;
 pub(crate) mod alpha_dropout;
+pub(crate) mod categorical_crossentropy;
+pub(crate) mod conv2d;
+pub(crate) mod dense;
 pub(crate) mod elu;
 pub(crate) mod epilogue;
+pub(crate) mod gather;
 pub(crate) mod initializers;
+pub(crate) mod max_pool2d;
+pub(crate) mod mean_squared_error;
+pub(crate) mod moments;
+pub(crate) mod product;
 pub(crate) mod selu;
+pub(crate) mod sgd;
+pub(crate) mod softmax;
 pub(crate) mod step;
+pub(crate) mod sum_losses;
 
-use crate::pipelines::Module;
-use crate::{Error, Result};
+use bytemuck::Pod;
+
+use crate::memory::Region;
+use crate::pass::Dispatch;
+use crate::pipelines::{Form, Kernel, Module, WORKGROUP_SIZE};
+use crate::tensor::ElementType;
+use crate::{Error, Gpu, Result};
 
 /// Every module of the crate.
-pub(crate) static MODULES: &[&Module] =
-    &[&selu::MODULE, &alpha_dropout::MODULE, &initializers::MODULE];
+pub(crate) static MODULES: &[&Module] = &[
+    &selu::MODULE,
+    &alpha_dropout::MODULE,
+    &initializers::MODULE,
+    &dense::MODULE,
+    &conv2d::MODULE,
+    &gather::MODULE,
+    &activation::MODULE,
+    &max_pool2d::MODULE,
+    &softmax::MODULE,
+    &categorical_crossentropy::MODULE,
+    &mean_squared_error::MODULE,
+    &sum_losses::MODULE,
+    &adam::MODULE,
+    &sgd::MODULE,
+    &moments::MODULE,
+];
 
 /// `value` if `allowed`, or an error that states the rule.
-fn require(
+pub(crate) fn require(
     op: &'static str,
     name: &'static str,
     value: f64,
@@ -37,4 +70,28 @@ fn require(
 /// The low and the high word, as the shaders take them.
 fn words(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
+}
+
+/// The values in a lane of tensors with rows of this length.
+fn lane_values(row: u32) -> u32 {
+    if row.is_multiple_of(4) { 4 } else { 1 }
+}
+
+/// A dispatch with an invocation for each of `items`, of lanes of so many values.
+fn per_item<P: Pod>(
+    gpu: &Gpu,
+    kernel: Kernel,
+    form: Form,
+    lane_values: u32,
+    regions: &[&Region],
+    params: &P,
+    items: u32,
+) -> Result<Dispatch> {
+    let wide_lanes = lane_values == 4;
+    let variant = gpu
+        .pipelines()
+        .variant(kernel.module, ElementType::F32, wide_lanes, form);
+    let buffers: Vec<_> = regions.iter().map(|region| region.binding()).collect();
+    let groups = items.div_ceil(WORKGROUP_SIZE);
+    Dispatch::new(gpu, kernel, variant, &buffers, params, groups.into())
 }

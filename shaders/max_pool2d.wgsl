@@ -1,0 +1,104 @@
+// The maximum of each window, and its gradient. x is [batch, height, width, channels], y the same with
+// the output's height and width.
+
+struct MaxPool2dParams {
+    // (height, width)
+    input: vec2u,
+    output: vec2u,
+    pool: vec2u,
+    strides: vec2u,
+    // in front of the input
+    padding: vec2u,
+    channels: u32,
+    // values of what is written
+    len: u32,
+    epilogue: Epilogue,
+}
+
+// (batch, row, column, channel) of value i of a tensor with this height and width
+fn place_of(i: u32, extent: vec2u, channels: u32) -> vec4u {
+    let pixel = i / channels;
+    let row = pixel / extent.y;
+    return vec4u(row / extent.x, row % extent.x, pixel % extent.y, i % channels);
+}
+
+// the index of such a place
+fn index_of(batch: u32, pixel: vec2u, channel: u32, extent: vec2u, channels: u32) -> u32 {
+    return ((batch * extent.x + pixel.x) * extent.y + pixel.y) * channels + channel;
+}
+
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+// Where in x the maximum is: the first of equals, and the first NaN if there is one.
+@group(0) @binding(2) var<storage, read_write> maxima: array<u32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn max_pool2d_forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+    let q = p;
+    let i = item_index(group, groups, local);
+    if (i >= q.len) {
+        return;
+    }
+    let place = place_of(i, q.output, q.channels);
+    // The window without what is padding.
+    let corner = place.yz * q.strides;
+    let first = max(corner, q.padding) - q.padding;
+    let end = min(corner + q.pool - q.padding, q.input);
+    var best = index_of(place.x, first, place.w, q.input, q.channels);
+    var value = x[best];
+    for (var row = first.x; row < end.x; row++) {
+        for (var column = first.y; column < end.y; column++) {
+            let k = index_of(place.x, vec2u(row, column), place.w, q.input, q.channels);
+            let is_nan = is_nan4(vec4f(value, x[k], 0.0, 0.0));
+            if (!is_nan.x && (is_nan.y || x[k] > value)) {
+                best = k;
+                value = x[k];
+            }
+        }
+    }
+    y[i] = value;
+    maxima[i] = best;
+}
+
+@group(0) @binding(0) var<storage, read_write> dy: array<f32>;
+@group(0) @binding(1) var<storage, read_write> chosen: array<u32>;
+@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
+// from which x came
+@group(0) @binding(3) var<storage, read_write> z: array<f32>;
+
+// The sum of dy over the windows that chose value i of x, in the order of the windows.
+fn gradient(i: u32, q: MaxPool2dParams) -> f32 {
+    let place = place_of(i, q.input, q.channels);
+    let padded = place.yz + q.padding;
+    let first = select((padded - q.pool) / q.strides + 1u, vec2u(0u), padded < q.pool);
+    let end = min(padded / q.strides + 1u, q.output);
+    var sum = 0.0;
+    for (var row = first.x; row < end.x; row++) {
+        for (var column = first.y; column < end.y; column++) {
+            let k = index_of(place.x, vec2u(row, column), place.w, q.output, q.channels);
+            if (chosen[k] == i) {
+                sum += dy[k];
+            }
+        }
+    }
+    return sum;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn max_pool2d_backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+    let q = p;
+    let i = item_index(group, groups, local);
+    if (i < q.len) {
+        dx[i] = gradient(i, q);
+    }
+}
+
+// dx on through the epilogue of z
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn max_pool2d_backward_through(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+    let q = p;
+    let i = item_index(group, groups, local);
+    if (i < q.len) {
+        dx[i] = epilogue_backward(i, vec4f(z[i]), vec4f(gradient(i, q)), q.epilogue).x;
+    }
+}

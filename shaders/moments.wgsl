@@ -1,0 +1,48 @@
+// Count, mean and sum of squared deviations of the values of x, of each workgroup's share, for the host
+// to merge. By the updates of Welford 1962, shares merged as by Chan, Golub and LeVeque 1979: no sum
+// of squares that cancels.
+
+struct MomentsParams {
+    // of x
+    len: u32,
+}
+
+// [at least len]
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+// [workgroups]: (count, mean, sum of squared deviations, 0)
+@group(0) @binding(1) var<storage, read_write> partials: array<vec4f>;
+
+var<workgroup> shares: array<vec3f, WORKGROUP_SIZE>;
+
+fn merged(a: vec3f, b: vec3f) -> vec3f {
+    let count = a.x + b.x;
+    if (count == 0.0) {
+        return a;
+    }
+    let difference = b.y - a.y;
+    let weight = b.x / count;
+    return vec3f(count, a.y + difference * weight, a.z + b.z + difference * difference * (a.x * weight));
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn moments(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+    let len = p.len;
+    // (count, mean, sum of squared deviations)
+    var share = vec3f(0.0);
+    for (var i = group.x * WORKGROUP_SIZE + local; i < len; i += groups.x * WORKGROUP_SIZE) {
+        let difference = x[i] - share.y;
+        share.x += 1.0;
+        share.y += difference / share.x;
+        share.z += difference * (x[i] - share.y);
+    }
+    shares[local] = share;
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (local < half) {
+            shares[local] = merged(shares[local], shares[local + half]);
+        }
+    }
+    if (local == 0u) {
+        partials[group.x] = vec4f(shares[0], 0.0);
+    }
+}

@@ -1,0 +1,32 @@
+// totals[step.result] = the sum of the rows of a loss, by one workgroup, in an order that is always
+// the same.
+
+struct SumLossesParams {
+    rows: u32,
+}
+
+// [rows]
+@group(0) @binding(0) var<storage, read_write> sums: array<vec2f>;
+// [results]
+@group(0) @binding(1) var<storage, read_write> totals: array<vec2f>;
+
+var<workgroup> shares: array<vec2f, WORKGROUP_SIZE>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn sum_losses(@builtin(local_invocation_index) local: u32) {
+    let rows = p.rows;
+    var share = vec2f(0.0);
+    for (var row = local; row < rows; row += WORKGROUP_SIZE) {
+        share += sums[row];
+    }
+    shares[local] = share;
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (local < half) {
+            shares[local] += shares[local + half];
+        }
+    }
+    if (local == 0u) {
+        totals[step.result] = shares[0];
+    }
+}

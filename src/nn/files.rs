@@ -1,0 +1,160 @@
+//! Weights and checkpoints as safetensors files.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::network::Weight;
+use super::sequential::{F32, Sequential, read};
+use super::workspace::Slots;
+use crate::memory::Region;
+use crate::{Error, Result, transfer};
+
+const STEP: &str = "step";
+const SEED: &str = "seed";
+const OPTIMIZER: &str = "optimizer";
+
+fn error(path: &Path, detail: impl ToString) -> Error {
+    Error::File {
+        path: path.display().to_string(),
+        detail: detail.to_string(),
+    }
+}
+
+/// What an optimizer keeps of a weight is called.
+fn slot_name(model: &Sequential, weight: &Weight, slot: &str) -> String {
+    format!("{}/{}/{slot}", model.optimizer.name(), weight.name)
+}
+
+/// The tensors of a file: name, weight, and the buffer that it is part of.
+fn tensors(model: &Sequential, slots: Option<&Slots>) -> Vec<(String, Weight, Region)> {
+    let weights = model.network.weights();
+    let mut tensors: Vec<_> = weights
+        .map(|weight| (weight.name.clone(), weight.clone(), model.weights.clone()))
+        .collect();
+    if let Some(slots) = slots {
+        let trained = model.network.layers.iter().filter(|layer| layer.trainable);
+        for weight in trained.flat_map(|layer| &layer.weights) {
+            for (slot, region) in model.optimizer.slots().iter().zip(&slots.slots) {
+                let name = slot_name(model, weight, slot);
+                tensors.push((name, weight.clone(), region.clone()));
+            }
+        }
+    }
+    tensors
+}
+
+pub(crate) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
+    let empty;
+    let slots = match (&model.slots, checkpoint) {
+        (_, false) => None,
+        (Some(slots), true) => Some(slots),
+        (None, true) => {
+            empty = Slots::new(model.plan(), &model.optimizer)?;
+            Some(&empty)
+        }
+    };
+    let mut contents = Vec::new();
+    for (name, weight, region) in tensors(model, slots) {
+        let start = weight.offset as u64 * F32;
+        let values: Vec<u8> = read(&model.gpu, &region.part(start, weight.len as u64 * F32), 0)?;
+        contents.push((name, weight.shape, values));
+    }
+    let views = contents.iter().map(|(name, shape, values)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), values);
+        view.map(|view| (name, view))
+            .map_err(|problem| error(path, problem))
+    });
+    let metadata = checkpoint.then(|| {
+        HashMap::from([
+            (STEP.into(), model.step.to_string()),
+            (SEED.into(), model.seed.to_string()),
+            (OPTIMIZER.into(), model.optimizer.name().into()),
+        ])
+    });
+    let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
+        .map_err(|problem| error(path, problem))?;
+    write_atomically(path, &bytes).map_err(|problem| error(path, problem))
+}
+
+/// A file of another name, renamed when it is complete.
+fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
+    let bytes = std::fs::read(path).map_err(|problem| error(path, problem))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|problem| error(path, format!("not a safetensors file: {problem}")))?;
+    let slots = if checkpoint {
+        Some(Slots::new(model.plan(), &model.optimizer)?)
+    } else {
+        None
+    };
+    let (mut step, mut seed) = (model.step, model.seed);
+    if checkpoint {
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|problem| error(path, problem))?;
+        let metadata = metadata.metadata().clone().unwrap_or_default();
+        let entry = |name: &str| {
+            let missing = || error(path, format!("not a checkpoint: it has no {name}"));
+            metadata.get(name).ok_or_else(missing)
+        };
+        let number = |name: &str| {
+            let value = entry(name)?;
+            let wrong = |_| error(path, format!("{name} is {value:?}, not a number"));
+            value.parse::<u64>().map_err(wrong)
+        };
+        let (optimizer, compiled) = (entry(OPTIMIZER)?, model.optimizer.name());
+        if optimizer != compiled {
+            let detail =
+                format!("a checkpoint of {optimizer}, the network is compiled for {compiled}");
+            return Err(error(path, detail));
+        }
+        (step, seed) = (number(STEP)?, number(SEED)?);
+    }
+    let tensors = tensors(model, slots.as_ref());
+    let mut values = Vec::new();
+    for (name, weight, region) in &tensors {
+        let tensor = file
+            .tensor(name)
+            .map_err(|_| error(path, format!("it has no {name}")))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != weight.shape {
+            let detail = format!(
+                "{name} is {:?} {:?}, the network has F32 {:?}",
+                tensor.dtype(),
+                tensor.shape(),
+                weight.shape
+            );
+            return Err(error(path, detail));
+        }
+        let start = weight.offset as u64 * F32;
+        values.push((region.clone(), start, tensor.data()));
+    }
+    let known = |name: &str| tensors.iter().any(|(known, ..)| known == name);
+    if let Some(name) = file.names().into_iter().find(|name| !known(name)) {
+        let detail = format!("it has {name}, which the network has not");
+        return Err(error(path, detail));
+    }
+    for (region, start, data) in values {
+        let alignment = transfer::COPY_ALIGNMENT;
+        transfer::write(&model.gpu, &region.buffer, start, data, alignment)?;
+    }
+    if let Some(slots) = slots {
+        model.slots = Some(slots);
+        model.training = None;
+        model.step = step;
+        model.reseed(seed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,527 @@
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use super::data::Feed;
+use super::network::derived_seed;
+use super::optimizer::{Loss, Optimizer};
+use super::sequential::{DEFAULT_BATCH, Sequential, Training, step_dispatches, totals};
+use super::workspace::Forward;
+use super::{Dataset, files};
+use crate::ops::step::Step;
+use crate::{Error, Pass, Result, random};
+
+/// Loss and accuracy, on average over samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Score {
+    /// The mean loss.
+    pub loss: f64,
+    /// The share of samples (or positions) whose largest output is where the largest target is; NaN
+    /// for losses that are not of classes.
+    pub accuracy: f64,
+}
+
+impl Score {
+    /// From the sums of steps with `terms` terms in all.
+    pub(crate) fn new(loss: Loss, totals: &[[f32; 2]], terms: usize) -> Self {
+        let sum = |i: usize| totals.iter().map(|total| f64::from(total[i])).sum::<f64>();
+        Self {
+            loss: sum(0) / terms as f64,
+            accuracy: match loss {
+                Loss::CategoricalCrossentropy => sum(1) / terms as f64,
+                Loss::MeanSquaredError => f64::NAN,
+            },
+        }
+    }
+}
+
+/// How to train.
+///
+/// By default as in Keras: batches of 32, one epoch, shuffled.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Fit<'a> {
+    optimizer: Optimizer,
+    loss: Option<Loss>,
+    batch_size: usize,
+    epochs: usize,
+    initial_epoch: usize,
+    shuffle: bool,
+    seed: Option<u64>,
+    validation_split: f64,
+    validation_data: Option<&'a Dataset>,
+}
+
+impl<'a> Fit<'a> {
+    /// With this optimizer. If the network has been trained with one of the same kind, the moments and
+    /// the count of steps go on.
+    pub fn new(optimizer: impl Into<Optimizer>) -> Self {
+        Self {
+            optimizer: optimizer.into(),
+            loss: None,
+            batch_size: DEFAULT_BATCH,
+            epochs: 1,
+            initial_epoch: 0,
+            shuffle: true,
+            seed: None,
+            validation_split: 0.0,
+            validation_data: None,
+        }
+    }
+
+    /// What to make small. By default what the network was compiled with.
+    pub fn loss(mut self, loss: Loss) -> Self {
+        self.loss = Some(loss);
+        self
+    }
+
+    /// Samples in a batch; the last of an epoch may have fewer.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// The epoch to stop after, counted from 1.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Epochs that have been trained before, as in Keras: those of the order of samples.
+    pub fn initial_epoch(mut self, initial_epoch: usize) -> Self {
+        self.initial_epoch = initial_epoch;
+        self
+    }
+
+    /// Whether each epoch takes the samples in another order.
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// The seed of the order. By default the network's.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The share of the samples, the last ones, that are not trained on but evaluated after each
+    /// epoch.
+    pub fn validation_split(mut self, validation_split: f64) -> Self {
+        self.validation_split = validation_split;
+        self
+    }
+
+    /// Samples to evaluate after each epoch, in place of a split.
+    pub fn validation_data(mut self, data: &'a Dataset) -> Self {
+        self.validation_data = Some(data);
+        self
+    }
+
+    fn check(&self, samples: usize) -> Result<usize> {
+        let wrong = |detail: String| Err(Error::Data { op: "fit", detail });
+        if self.batch_size == 0 {
+            return wrong("batch_size must be at least 1".into());
+        }
+        if !(0.0..1.0).contains(&self.validation_split) {
+            return wrong(format!(
+                "validation_split is {}, must be at least 0 and below 1",
+                self.validation_split
+            ));
+        }
+        let split = match self.validation_data {
+            Some(_) => 0.0,
+            None => self.validation_split,
+        };
+        let trained = (samples as f64 * (1.0 - split)).floor() as usize;
+        if trained == 0 {
+            return wrong(format!(
+                "of {samples} samples, a validation_split of {split} leaves none to train on"
+            ));
+        }
+        Ok(trained)
+    }
+}
+
+/// What training has come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct History {
+    /// The scores of each epoch.
+    pub epochs: Vec<EpochScores>,
+    /// The loss of each step.
+    pub losses: Vec<f64>,
+    /// Whether a callback has stopped it.
+    pub stopped: bool,
+}
+
+/// The scores of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EpochScores {
+    /// On average over the epoch's steps, with dropout, each before its change of the weights.
+    pub training: Score,
+    /// Of the validation samples, after the epoch.
+    pub validation: Option<Score>,
+}
+
+/// What a callback is told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// A step has been submitted.
+    Batch(BatchEnd<'a>),
+    /// An epoch is over.
+    Epoch(EpochEnd<'a>),
+}
+
+/// A step of an epoch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchEnd<'a> {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// The last epoch.
+    pub epochs: usize,
+    /// The step in the epoch, counted from 1.
+    pub batch: usize,
+    /// The steps of the epoch.
+    pub batches: usize,
+    model: &'a Sequential,
+    samples: usize,
+}
+
+impl BatchEnd<'_> {
+    /// The mean so far in this epoch; waits for the GPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotANumber`], [`Error::DeviceLost`].
+    pub fn score(&self) -> Result<Score> {
+        let (_, training) = self.model.prepared()?;
+        let totals = totals(&self.model.gpu, &training.losses, self.batch)?;
+        let before = self.model.step - self.batch as u64;
+        finite(&totals, before)?;
+        let terms = self.samples * training.losses.positions;
+        Ok(Score::new(self.model.loss, &totals, terms))
+    }
+}
+
+/// The end of an epoch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EpochEnd<'a> {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// The last epoch.
+    pub epochs: usize,
+    /// Its scores.
+    pub scores: EpochScores,
+    /// The network, to be saved for instance.
+    pub model: &'a Sequential,
+}
+
+/// Steps that may be submitted before the GPU has done the first of them.
+const AHEAD: usize = 4;
+
+impl Sequential {
+    /// Trains on `data`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] if the data is not of the network's shapes, or without targets;
+    /// [`Error::Parameter`]; [`Error::NotANumber`] after the epoch in which the loss became NaN;
+    /// [`Error::OtherGpu`], [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn fit(&mut self, data: &Dataset, fit: &Fit) -> Result<History> {
+        self.fit_with(data, fit, |_| ControlFlow::Continue(()))
+    }
+
+    /// Trains on `data`; `callback` is told of each batch and epoch, and may stop it with
+    /// [`ControlFlow::Break`].
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit).
+    pub fn fit_with(
+        &mut self,
+        data: &Dataset,
+        fit: &Fit,
+        mut callback: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<History> {
+        let trained = fit.check(data.len())?;
+        fit.optimizer.check()?;
+        let loss = fit.loss.unwrap_or(self.loss);
+        if loss != self.loss || fit.optimizer.name() != self.optimizer.name() {
+            self.compile(fit.optimizer, loss)?;
+        } else if fit.optimizer != self.optimizer {
+            self.optimizer = fit.optimizer;
+            self.training = None;
+        }
+        let validated = match fit.validation_data {
+            Some(validation) => validation.len(),
+            None => data.len() - trained,
+        };
+        let batches = trained.div_ceil(fit.batch_size);
+        let validations = validated.div_ceil(fit.batch_size);
+        self.prepare_training(fit.batch_size, batches + validations)?;
+        let feed = self.feed("fit", data)?;
+        let validation = match fit.validation_data {
+            Some(validation) => {
+                let feed = self.feed("fit: validation data", validation)?;
+                feed.write(&self.gpu, &ordered(validation.len()))?;
+                Some(feed)
+            }
+            None => None,
+        };
+        let mut order = ordered(data.len());
+        let mut history = History::default();
+        for epoch in fit.initial_epoch..fit.epochs {
+            if fit.shuffle {
+                shuffle(&mut order[..trained], fit.seed.unwrap_or(self.seed), epoch);
+            }
+            feed.write(&self.gpu, &order)?;
+            let steps = self.records(fit, trained, validated);
+            self.steps.write(&self.gpu, &steps)?;
+            let mut under_way = VecDeque::new();
+            let mut samples = 0;
+            for (i, step) in steps[..batches].iter().enumerate() {
+                let (forward, training) = self.prepared()?;
+                under_way.push_back(self.submit_step(
+                    i,
+                    &feed,
+                    step_dispatches(forward, training),
+                )?);
+                if under_way.len() > AHEAD {
+                    self.gpu.wait(under_way.pop_front());
+                }
+                self.step += 1;
+                samples += step.count as usize;
+                let end = BatchEnd {
+                    epoch: epoch + 1,
+                    epochs: fit.epochs,
+                    batch: i + 1,
+                    batches,
+                    model: self,
+                    samples,
+                };
+                if callback(Progress::Batch(end)).is_break() {
+                    history.stopped = true;
+                    break;
+                }
+            }
+            let done = self.trained_steps(&steps[..batches], samples);
+            if !history.stopped {
+                let (forward, training) = self.prepared()?;
+                let feed = validation.as_ref().unwrap_or(&feed);
+                for i in batches..steps.len() {
+                    self.submit_step(i, feed, evaluation(forward, training))?;
+                }
+            }
+            let (_, training) = self.prepared()?;
+            let totals = totals(&self.gpu, &training.losses, steps.len())?;
+            finite(&totals[..done], self.step - done as u64)?;
+            let positions = training.losses.positions;
+            let losses = totals[..done].iter().zip(&steps);
+            history.losses.extend(losses.map(|(total, step)| {
+                f64::from(total[0]) / (step.count as usize * positions) as f64
+            }));
+            let scores = EpochScores {
+                training: Score::new(self.loss, &totals[..done], samples * positions),
+                validation: (!history.stopped && validated > 0)
+                    .then(|| Score::new(self.loss, &totals[batches..], validated * positions)),
+            };
+            history.epochs.push(scores);
+            if history.stopped {
+                break;
+            }
+            let end = EpochEnd {
+                epoch: epoch + 1,
+                epochs: fit.epochs,
+                scores,
+                model: self,
+            };
+            if callback(Progress::Epoch(end)).is_break() {
+                history.stopped = true;
+                break;
+            }
+        }
+        Ok(history)
+    }
+
+    /// Loss and accuracy on `data`. Dropout is the identity.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit), but for NaN, which is a loss like any other here.
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Score> {
+        const OP: &str = "evaluate";
+        if data.is_empty() {
+            return Err(Error::Data {
+                op: OP,
+                detail: "the data set has no samples".into(),
+            });
+        }
+        self.prepare_forward(None)?;
+        let rows = self
+            .forward
+            .as_ref()
+            .map_or(DEFAULT_BATCH, |forward| forward.rows);
+        let batches = data.len().div_ceil(rows);
+        self.prepare_losses(batches)?;
+        let feed = self.feed(OP, data)?;
+        feed.write(&self.gpu, &ordered(data.len()))?;
+        let record = |i: usize| Step {
+            first: (i * rows) as u32,
+            count: rows.min(data.len() - i * rows) as u32,
+            result: i as u32,
+            ..Step::default()
+        };
+        let steps: Vec<_> = (0..batches).map(record).collect();
+        self.steps.write(&self.gpu, &steps)?;
+        let (forward, training) = self.prepared()?;
+        let mut under_way = VecDeque::new();
+        for i in 0..batches {
+            under_way.push_back(self.submit_step(i, &feed, evaluation(forward, training))?);
+            if under_way.len() > AHEAD {
+                self.gpu.wait(under_way.pop_front());
+            }
+        }
+        let totals = totals(&self.gpu, &training.losses, batches)?;
+        let terms = data.len() * training.losses.positions;
+        Ok(Score::new(self.loss, &totals, terms))
+    }
+
+    /// The records of an epoch: its steps, then those of the validation.
+    fn records(&self, fit: &Fit, trained: usize, validated: usize) -> Vec<Step> {
+        let batch = fit.batch_size;
+        let count = |first: usize, of: usize| batch.min(of - first);
+        let mut steps: Vec<_> = (0..trained)
+            .step_by(batch)
+            .enumerate()
+            .map(|(i, first)| self.next_step(i, first, count(first, trained)))
+            .collect();
+        let start = if fit.validation_data.is_some() {
+            0
+        } else {
+            trained
+        };
+        for first in (0..validated).step_by(batch) {
+            steps.push(Step {
+                first: (start + first) as u32,
+                count: count(first, validated) as u32,
+                result: steps.len() as u32,
+                ..Step::default()
+            });
+        }
+        steps
+    }
+
+    fn submit_step<'a>(
+        &self,
+        record: usize,
+        feed: &'a Feed,
+        dispatches: impl Iterator<Item = &'a crate::pass::Dispatch>,
+    ) -> Result<wgpu::SubmissionIndex> {
+        self.gpu.enqueue(|encoder| {
+            let mut pass = Pass::new(&self.gpu, encoder, false);
+            for dispatch in feed.dispatches.iter().chain(dispatches) {
+                pass.dispatch(dispatch, self.steps.bound(record));
+            }
+            Ok(())
+        })
+    }
+
+    /// How many of `steps` have taken `samples` samples.
+    fn trained_steps(&self, steps: &[Step], samples: usize) -> usize {
+        let mut taken = 0;
+        steps
+            .iter()
+            .take_while(|step| {
+                let begun = taken < samples;
+                taken += step.count as usize;
+                begun
+            })
+            .count()
+    }
+
+    /// Writes the weights to a safetensors file, by their names, atomically.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`], [`Error::DeviceLost`]. The file is then as it was.
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        files::save(self, path.as_ref(), false)
+    }
+
+    /// Reads the weights of a safetensors file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's names,
+    /// shapes and types; [`Error::DeviceLost`]. The network is then as it was.
+    pub fn load(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        files::load(self, path.as_ref(), false)
+    }
+
+    /// Writes everything that training goes on from: the weights, the optimizer's moments, the number of
+    /// the step and the seed.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save).
+    pub fn save_checkpoint(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        files::save(self, path.as_ref(), true)
+    }
+
+    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written. Training goes on as if it had
+    /// never stopped, with the optimizer, the data and the batches of before, and
+    /// [`Fit::initial_epoch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_checkpoint(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        files::load(self, path.as_ref(), true)
+    }
+}
+
+/// All of a step that is not for training.
+fn evaluation<'a>(
+    forward: &'a Forward,
+    training: &'a Training,
+) -> impl Iterator<Item = &'a crate::pass::Dispatch> {
+    forward.dispatches.iter().chain(&training.losses.dispatches)
+}
+
+/// An error if a loss is NaN; `before` steps came before these.
+fn finite(totals: &[[f32; 2]], before: u64) -> Result<()> {
+    match totals.iter().position(|total| total[0].is_nan()) {
+        Some(i) => Err(Error::NotANumber {
+            step: before + i as u64 + 1,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn ordered(len: usize) -> Vec<u32> {
+    (0..len as u32).collect()
+}
+
+/// What the order of the samples is drawn for, among what has a seed.
+const ORDER: u64 = u64::MAX;
+
+/// Fisher and Yates's shuffle, from the order 0, 1, 2, …: a function of the seed and the epoch.
+fn shuffle(order: &mut [u32], seed: u64, epoch: usize) {
+    for (place, i) in order.iter_mut().zip(0..) {
+        *place = i;
+    }
+    let words = random::words(
+        derived_seed(seed, ORDER),
+        epoch as u64,
+        0..order.len() as u64,
+    );
+    for (i, word) in (1..order.len()).rev().zip(words) {
+        let j = (u64::from(word) * (i as u64 + 1)) >> 32;
+        order.swap(i, j as usize);
+    }
+}

@@ -1,0 +1,465 @@
+use crate::{Error, Result, Selu};
+
+/// A layer of a [`Sequential`](super::Sequential) network, made from one of [`Dense`], [`Conv2d`],
+/// [`MaxPool2d`], [`Flatten`], [`Activation`], [`AlphaDropout`] and [`Dropout`].
+#[derive(Clone, Debug)]
+pub struct Layer {
+    pub(crate) name: Option<String>,
+    pub(crate) trainable: bool,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Dense {
+        units: usize,
+        weighted: Weighted,
+    },
+    Conv2d {
+        filters: usize,
+        window: Sliding,
+        weighted: Weighted,
+    },
+    MaxPool2d(Sliding),
+    Flatten,
+    Activation(Activation),
+    AlphaDropout(crate::AlphaDropout),
+    Dropout(f64),
+}
+
+/// What layers with a kernel have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Weighted {
+    pub activation: Activation,
+    pub use_bias: bool,
+    pub kernel_initializer: Initializer,
+    pub bias_initializer: Initializer,
+    pub weights: Option<(Vec<f32>, Vec<f32>)>,
+}
+
+impl Default for Weighted {
+    fn default() -> Self {
+        Self {
+            activation: Activation::Linear,
+            use_bias: true,
+            kernel_initializer: Initializer::GlorotUniform,
+            bias_initializer: Initializer::Zeros,
+            weights: None,
+        }
+    }
+}
+
+/// A window that slides over height and width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sliding {
+    pub size: [usize; 2],
+    pub strides: [usize; 2],
+    pub padding: Padding,
+}
+
+impl Layer {
+    fn new(kind: Kind) -> Self {
+        Self {
+            name: None,
+            trainable: true,
+            kind,
+        }
+    }
+
+    /// The name, which must be the only one of its kind in the network. By default as in Keras: `dense`,
+    /// `dense_1`, `conv2d`, `max_pooling2d`, …
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The layer's type as Keras calls it, and its default name.
+    pub(crate) fn types(&self) -> (&'static str, &'static str) {
+        match self.kind {
+            Kind::Dense { .. } => ("Dense", "dense"),
+            Kind::Conv2d { .. } => ("Conv2D", "conv2d"),
+            Kind::MaxPool2d(_) => ("MaxPooling2D", "max_pooling2d"),
+            Kind::Flatten => ("Flatten", "flatten"),
+            Kind::Activation(_) => ("Activation", "activation"),
+            Kind::AlphaDropout(_) => ("AlphaDropout", "alpha_dropout"),
+            Kind::Dropout(_) => ("Dropout", "dropout"),
+        }
+    }
+}
+
+/// An activation function, inside a layer or as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// x
+    #[default]
+    Linear,
+    /// λx for x > 0, λα(eˣ − 1) else, see [`Tensor::selu`](crate::Tensor::selu).
+    Selu,
+    /// SELU with other constants, as from [`Selu::with_fixed_point`](crate::Selu).
+    SeluWith(Selu),
+    /// x for x > 0, α(eˣ − 1) else, see [`Tensor::elu`](crate::Tensor::elu); α is 1 in Keras.
+    Elu(f64),
+    /// x for x > 0, 0 else.
+    Relu,
+    /// eˣ / Σ eˣ over the last axis.
+    Softmax,
+}
+
+impl From<Activation> for Layer {
+    fn from(activation: Activation) -> Self {
+        Self::new(Kind::Activation(activation))
+    }
+}
+
+/// How weights begin. Each layer has random numbers of its own, derived from the network's seed and
+/// the layer's position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Initializer {
+    /// Uniform in ±√(6 / (fan_in + fan_out)), Keras's default, see
+    /// [`GlorotUniform`](crate::GlorotUniform).
+    #[default]
+    GlorotUniform,
+    /// A truncated normal of deviation √(1 / fan_in), for SELU, see
+    /// [`LecunNormal`](crate::LecunNormal).
+    LecunNormal,
+    /// Uniform in ±√(3 / fan_in), see [`LecunUniform`](crate::LecunUniform).
+    LecunUniform,
+    /// 0
+    Zeros,
+}
+
+/// How a window treats the border of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding {
+    /// The window stays inside: ⌊(n − k) / s⌋ + 1 positions.
+    #[default]
+    Valid,
+    /// ⌈n / s⌉ positions, with as much padding before as behind, or one more behind.
+    Same,
+}
+
+macro_rules! weighted {
+    () => {
+        /// What follows the sums. Linear by default.
+        pub fn activation(mut self, activation: Activation) -> Self {
+            self.weighted.activation = activation;
+            self
+        }
+
+        /// Whether there are biases, as there are by default.
+        pub fn use_bias(mut self, use_bias: bool) -> Self {
+            self.weighted.use_bias = use_bias;
+            self
+        }
+
+        /// How the kernel begins. Glorot-uniform by default.
+        pub fn kernel_initializer(mut self, initializer: Initializer) -> Self {
+            self.weighted.kernel_initializer = initializer;
+            self
+        }
+
+        /// How the biases begin. Zeros by default.
+        pub fn bias_initializer(mut self, initializer: Initializer) -> Self {
+            self.weighted.bias_initializer = initializer;
+            self
+        }
+
+        /// The kernel and the biases to begin with, in place of initializers. Without biases, give none
+        /// of them.
+        pub fn weights(mut self, kernel: impl Into<Vec<f32>>, bias: impl Into<Vec<f32>>) -> Self {
+            self.weighted.weights = Some((kernel.into(), bias.into()));
+            self
+        }
+
+        /// `false`: training leaves the weights as they are.
+        pub fn trainable(mut self, trainable: bool) -> Self {
+            self.trainable = trainable;
+            self
+        }
+
+        /// The layer's name, see [`Layer::name`].
+        pub fn name(mut self, name: impl Into<String>) -> Self {
+            self.name = Some(name.into());
+            self
+        }
+    };
+}
+
+/// y = activation(x w + b) on the last axis of an input of any rank.
+///
+/// The kernel w is [inputs, units], the biases b are [units].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Dense {
+    units: usize,
+    weighted: Weighted,
+    trainable: bool,
+    name: Option<String>,
+}
+
+impl Dense {
+    /// With `units` outputs.
+    pub fn new(units: usize) -> Self {
+        Self {
+            units,
+            weighted: Weighted::default(),
+            trainable: true,
+            name: None,
+        }
+    }
+
+    weighted!();
+}
+
+impl From<Dense> for Layer {
+    fn from(dense: Dense) -> Self {
+        let Dense {
+            units,
+            weighted,
+            trainable,
+            name,
+        } = dense;
+        Self {
+            name,
+            trainable,
+            kind: Kind::Dense { units, weighted },
+        }
+    }
+}
+
+/// y = activation(x ∗ w + b), the cross-correlation over height and width of an input [height, width,
+/// channels].
+///
+/// The kernel w is [kernel height, kernel width, channels, filters], the biases b are [filters].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Conv2d {
+    filters: usize,
+    window: Sliding,
+    weighted: Weighted,
+    trainable: bool,
+    name: Option<String>,
+}
+
+impl Conv2d {
+    /// With `filters` outputs, and a kernel of this height and width. Strides of 1, valid padding.
+    pub fn new(filters: usize, kernel_size: [usize; 2]) -> Self {
+        Self {
+            filters,
+            window: Sliding {
+                size: kernel_size,
+                strides: [1, 1],
+                padding: Padding::Valid,
+            },
+            weighted: Weighted::default(),
+            trainable: true,
+            name: None,
+        }
+    }
+
+    /// The window's steps in height and width.
+    pub fn strides(mut self, strides: [usize; 2]) -> Self {
+        self.window.strides = strides;
+        self
+    }
+
+    /// What happens at the border.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.window.padding = padding;
+        self
+    }
+
+    weighted!();
+}
+
+impl From<Conv2d> for Layer {
+    fn from(conv2d: Conv2d) -> Self {
+        let Conv2d {
+            filters,
+            window,
+            weighted,
+            trainable,
+            name,
+        } = conv2d;
+        Self {
+            name,
+            trainable,
+            kind: Kind::Conv2d {
+                filters,
+                window,
+                weighted,
+            },
+        }
+    }
+}
+
+/// The maximum of a window that slides over height and width of an input [height, width, channels].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MaxPool2d {
+    window: Sliding,
+    name: Option<String>,
+}
+
+impl MaxPool2d {
+    /// With a window of this height and width, and steps of the same size. Valid padding.
+    pub fn new(pool_size: [usize; 2]) -> Self {
+        Self {
+            window: Sliding {
+                size: pool_size,
+                strides: pool_size,
+                padding: Padding::Valid,
+            },
+            name: None,
+        }
+    }
+
+    /// The window's steps in height and width.
+    pub fn strides(mut self, strides: [usize; 2]) -> Self {
+        self.window.strides = strides;
+        self
+    }
+
+    /// What happens at the border; padding is never the maximum.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.window.padding = padding;
+        self
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<MaxPool2d> for Layer {
+    fn from(pool: MaxPool2d) -> Self {
+        Self {
+            name: pool.name,
+            ..Self::new(Kind::MaxPool2d(pool.window))
+        }
+    }
+}
+
+/// All axes as one.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Flatten {
+    name: Option<String>,
+}
+
+impl Flatten {
+    /// A layer that only changes the shape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<Flatten> for Layer {
+    fn from(flatten: Flatten) -> Self {
+        Self {
+            name: flatten.name,
+            ..Self::new(Kind::Flatten)
+        }
+    }
+}
+
+/// The dropout of self-normalizing networks, see [`crate::AlphaDropout`]: in training, with other masks
+/// in every step; else the identity.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct AlphaDropout {
+    dropout: crate::AlphaDropout,
+    name: Option<String>,
+}
+
+impl AlphaDropout {
+    /// Drops each element with probability `rate`, 0 ≤ `rate` < 1.
+    pub fn new(rate: f64) -> Self {
+        Self {
+            dropout: crate::AlphaDropout::new(rate),
+            name: None,
+        }
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<AlphaDropout> for Layer {
+    fn from(layer: AlphaDropout) -> Self {
+        Self {
+            name: layer.name,
+            ..Self::new(Kind::AlphaDropout(layer.dropout))
+        }
+    }
+}
+
+/// Ordinary dropout: in training, elements become 0 with probability `rate`, and the others are
+/// divided by 1 − `rate`. It keeps the mean, not the variance.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Dropout {
+    rate: f64,
+    name: Option<String>,
+}
+
+impl Dropout {
+    /// Drops each element with probability `rate`, 0 ≤ `rate` < 1.
+    pub fn new(rate: f64) -> Self {
+        Self { rate, name: None }
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<Dropout> for Layer {
+    fn from(layer: Dropout) -> Self {
+        Self {
+            name: layer.name,
+            ..Self::new(Kind::Dropout(layer.rate))
+        }
+    }
+}
+
+impl Sliding {
+    /// The positions along an axis, and the padding in front.
+    pub(crate) fn along(&self, axis: usize, extent: usize) -> Option<(usize, usize)> {
+        let (size, stride) = (self.size[axis], self.strides[axis]);
+        if size == 0 || stride == 0 || extent == 0 {
+            return None;
+        }
+        match self.padding {
+            Padding::Valid => Some((extent.checked_sub(size)? / stride + 1, 0)),
+            Padding::Same => {
+                let positions = extent.div_ceil(stride);
+                let needed = (positions - 1) * stride + size;
+                Some((positions, needed.saturating_sub(extent) / 2))
+            }
+        }
+    }
+}
+
+/// An error of the layer `name`.
+pub(crate) fn error<T>(name: &str, detail: impl Into<String>) -> Result<T> {
+    Err(Error::Layer {
+        layer: name.into(),
+        detail: detail.into(),
+    })
+}

@@ -1,0 +1,58 @@
+//! Self-normalizing networks, trained on the GPU: layers, losses and optimizers with Keras's names,
+//! defaults and layouts.
+//!
+//! ```
+//! # fn main() -> selfnorm::Result<()> {
+//! use selfnorm::Gpu;
+//! use selfnorm::nn::{
+//!     Activation::{Selu, Softmax}, Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten,
+//!     Initializer::LecunNormal, Sequential,
+//! };
+//!
+//! let gpu = Gpu::new()?;
+//! let mut model = Sequential::new([8, 8, 1])
+//!     .add(Conv2d::new(4, [3, 3]).kernel_initializer(LecunNormal).activation(Selu))
+//!     .add(AlphaDropout::new(0.1))
+//!     .add(Flatten::new())
+//!     .add(Dense::new(10).activation(Softmax))
+//!     .build(&gpu, 42)?; // seed
+//!
+//! # let (pixels, labels) = ([7u8; 100 * 64], [3u8; 100]);
+//! let data = Dataset::from_bytes(&gpu, &pixels, [8, 8, 1])?.classes(&labels)?;
+//! let fit = Fit::new(Adam::default()).batch_size(20).epochs(2).validation_split(0.2);
+//! let history = model.fit(&data, &fit)?;
+//! let score = model.evaluate(&data)?;
+//! println!("{:.4}, {:.4}", score.loss, score.accuracy);
+//! # assert_eq!(history.epochs.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A training step is one submission of dispatches that were bound before the first: nothing is
+//! compiled, allocated or read back between steps. The data set lies on the GPU, which gathers the
+//! batches; loss and accuracy add up there, and are read once an epoch, or when a callback asks. At
+//! most a few steps are recorded ahead of the GPU, so that memory does not grow with them.
+//!
+//! The same seed gives the same run on the same device, bit for bit: the weights, the order of the
+//! samples and the dropout masks are functions of it, and no sum depends on the order in which
+//! invocations happen to run.
+
+mod data;
+mod files;
+mod fit;
+mod layers;
+mod network;
+mod optimizer;
+mod sequential;
+mod summary;
+mod workspace;
+
+pub use crate::ops::product::Tiling;
+pub use data::Dataset;
+pub use fit::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Score};
+pub use layers::{
+    Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d,
+    Padding,
+};
+pub use optimizer::{Adam, Loss, Optimizer, Sgd};
+pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};

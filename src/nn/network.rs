@@ -1,0 +1,522 @@
+//! From layers to stages: shapes, parameters, and what is done in which kernel.
+
+use super::layers::{self, Activation, Initializer, Kind, Layer, Sliding, Weighted};
+use crate::ops::conv2d::Window;
+use crate::ops::epilogue::{self, Dropout, Epilogue};
+use crate::ops::require;
+use crate::tensor::count;
+use crate::{Result, Selu, random};
+
+/// A network as it is built, whatever the size of a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub input_shape: Vec<usize>,
+    pub layers: Vec<BuiltLayer>,
+    pub stages: Vec<Stage>,
+    /// f32s in the buffer of the parameters; the trainable ones come first.
+    pub parameters: usize,
+    pub trainable: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BuiltLayer {
+    pub name: String,
+    /// As Keras calls it.
+    pub layer_type: &'static str,
+    pub output_shape: Vec<usize>,
+    pub trainable: bool,
+    pub weights: Vec<Weight>,
+    /// The stage that the weights are of.
+    stage: Option<usize>,
+    /// Where its output lies.
+    pub output: Value,
+}
+
+/// A kernel or biases.
+#[derive(Clone, Debug)]
+pub(crate) struct Weight {
+    /// As in Keras: `dense_1/kernel`.
+    pub name: String,
+    pub shape: Vec<usize>,
+    /// In the buffer of the parameters, in f32s.
+    pub offset: usize,
+    pub len: usize,
+    pub initial: Initial,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Initial {
+    Given(Vec<f32>),
+    Random(Initializer, u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// The network's input.
+    Input,
+    /// The sums of a stage, before its epilogue.
+    Sums(usize),
+    /// What a stage makes of them.
+    Activations(usize),
+}
+
+/// What one kernel does, and what follows in its epilogue.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub kind: StageKind,
+    pub epilogue: Epilogue,
+    pub input: Value,
+    /// Elements of a sample's output.
+    pub len: usize,
+}
+
+/// The kernel of a stage, and the biases behind it, in f32s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parameters {
+    pub offset: usize,
+    pub len: usize,
+    pub bias: bool,
+    pub trainable: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StageKind {
+    Weighted(Sums, Parameters),
+    MaxPool2d {
+        window: Window,
+        channels: usize,
+    },
+    /// Nothing but the epilogue.
+    Epilogue,
+    Softmax {
+        rows: usize,
+        classes: usize,
+    },
+}
+
+/// What the weights are summed over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sums {
+    /// `rows` vectors of a sample.
+    Dense {
+        rows: usize,
+        inputs: usize,
+        outputs: usize,
+    },
+    Conv2d {
+        window: Window,
+        channels: usize,
+        filters: usize,
+    },
+}
+
+/// Which of a layer's random numbers.
+#[derive(Clone, Copy)]
+enum Draw {
+    Kernel,
+    Bias,
+    Dropout,
+}
+
+/// The seed of what is at `position`, from the network's.
+pub(crate) fn derived_seed(seed: u64, position: u64) -> u64 {
+    let counter = [position as u32, (position >> 32) as u32, 0, 0];
+    let [low, high, ..] = random::philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
+    u64::from(low) | u64::from(high) << 32
+}
+
+impl Network {
+    /// A layer's parameters begin at a multiple of `alignment` f32s. Unless `fused`, the output of
+    /// every layer is stored.
+    pub fn new(
+        input_shape: &[usize],
+        layers: &[Layer],
+        seed: u64,
+        alignment: usize,
+        fused: bool,
+    ) -> Result<Self> {
+        if layers.is_empty() {
+            return layers::error("sequential", "needs at least one layer");
+        }
+        if count(input_shape)? == 0 {
+            let detail = format!("an input of shape {input_shape:?} has no elements");
+            return layers::error("sequential", detail);
+        }
+        let mut network = Self {
+            input_shape: input_shape.into(),
+            layers: Vec::new(),
+            stages: Vec::new(),
+            parameters: 0,
+            trainable: 0,
+        };
+        for layer in layers {
+            network.add(layer, seed, fused)?;
+        }
+        network.place_parameters(alignment)?;
+        Ok(network)
+    }
+
+    pub fn output_shape(&self) -> &[usize] {
+        self.layers
+            .last()
+            .map_or(&self.input_shape, |layer| &layer.output_shape)
+    }
+
+    pub fn output(&self) -> Value {
+        self.layers
+            .last()
+            .map_or(Value::Input, |layer| layer.output)
+    }
+
+    pub fn ends_with_softmax(&self) -> bool {
+        let last = self.stages.last().map(|stage| stage.kind);
+        matches!(last, Some(StageKind::Softmax { .. }))
+    }
+
+    /// Whether a softmax is the last activation, or there is none.
+    pub fn ends_with_logits(&self) -> bool {
+        self.ends_with_softmax()
+            || self.stages.last().is_some_and(|stage| {
+                matches!(stage.kind, StageKind::Weighted(..)) && stage.epilogue.is_identity()
+            })
+    }
+
+    pub fn weights(&self) -> impl Iterator<Item = &Weight> {
+        self.layers.iter().flat_map(|layer| &layer.weights)
+    }
+
+    /// Elements of a sample of `value`.
+    pub fn len(&self, value: Value) -> usize {
+        match value {
+            Value::Input => self.input_shape.iter().product(),
+            Value::Sums(stage) | Value::Activations(stage) => self.stages[stage].len,
+        }
+    }
+
+    /// The name as in Keras, where nobody has given one: the type, and a number from the second on.
+    fn name(&self, layer: &Layer) -> Result<String> {
+        let (layer_type, default) = layer.types();
+        let taken = |name: &str| self.layers.iter().any(|built| built.name == name);
+        if let Some(name) = &layer.name {
+            if taken(name) {
+                return layers::error(name, "the name is another layer's");
+            }
+            if name.is_empty() || name.contains('/') {
+                return layers::error(
+                    layer_type,
+                    format!("{name:?} is no name for a layer: it is empty, or has a /"),
+                );
+            }
+            return Ok(name.clone());
+        }
+        let mut name = String::from(default);
+        let mut number = 0;
+        while taken(&name) {
+            number += 1;
+            name = format!("{default}_{number}");
+        }
+        Ok(name)
+    }
+
+    fn add(&mut self, layer: &Layer, seed: u64, fused: bool) -> Result<()> {
+        let name = self.name(layer)?;
+        let position = self.layers.len();
+        let draw = |draw| derived_seed(seed, position as u64 * 3 + draw as u64);
+        let mut built = BuiltLayer {
+            layer_type: layer.types().0,
+            output_shape: self.output_shape().to_vec(),
+            trainable: layer.trainable,
+            weights: Vec::new(),
+            stage: None,
+            output: self.output(),
+            name,
+        };
+        match &layer.kind {
+            Kind::Flatten => built.output_shape = vec![built.output_shape.iter().product()],
+            Kind::Activation(activation) => self.activate(&mut built, *activation, fused)?,
+            Kind::AlphaDropout(dropout) => {
+                let (threshold, scale, shift, dropped) = dropout.epilogue("alpha_dropout")?;
+                let dropout = Dropout {
+                    threshold,
+                    scale,
+                    shift,
+                    dropped,
+                    seed: draw(Draw::Dropout),
+                };
+                self.drop_out(&mut built, dropout, fused);
+            }
+            Kind::Dropout(rate) => {
+                let allowed = (0.0..1.0).contains(rate);
+                require("dropout", "rate", *rate, allowed, "at least 0 and below 1")?;
+                let dropout = Dropout {
+                    threshold: (rate * 2f64.powi(32)).round() as u32,
+                    scale: (1.0 / (1.0 - rate)) as f32,
+                    shift: -0.0,
+                    dropped: 0.0,
+                    seed: draw(Draw::Dropout),
+                };
+                self.drop_out(&mut built, dropout, fused);
+            }
+            Kind::MaxPool2d(sliding) => {
+                let ([height, width, channels], window) = self.slide(&built, sliding)?;
+                built.output_shape = vec![height, width, channels];
+                let kind = StageKind::MaxPool2d { window, channels };
+                built.output = self.push(kind, &built);
+            }
+            Kind::Dense { units, weighted } => {
+                let [axes @ .., inputs] = &built.output_shape[..] else {
+                    return layers::error(
+                        &built.name,
+                        format!("needs an input with an axis, {} gives []", self.previous()),
+                    );
+                };
+                let (rows, inputs) = (axes.iter().product(), *inputs);
+                let outputs = at_least_1(&built.name, "units", *units)?;
+                built.output_shape = [axes, &[outputs]].concat();
+                let sums = Sums::Dense {
+                    rows,
+                    inputs,
+                    outputs,
+                };
+                self.weigh(
+                    &mut built,
+                    sums,
+                    vec![inputs, outputs],
+                    weighted,
+                    draw,
+                    fused,
+                )?;
+            }
+            Kind::Conv2d {
+                filters,
+                window,
+                weighted,
+            } => {
+                let ([height, width, channels], window) = self.slide(&built, window)?;
+                let filters = at_least_1(&built.name, "filters", *filters)?;
+                built.output_shape = vec![height, width, filters];
+                let sums = Sums::Conv2d {
+                    window,
+                    channels,
+                    filters,
+                };
+                let [kernel_height, kernel_width] = window.size;
+                let shape = vec![kernel_height, kernel_width, channels, filters];
+                self.weigh(&mut built, sums, shape, weighted, draw, fused)?;
+            }
+        }
+        count(&built.output_shape)?;
+        self.layers.push(built);
+        Ok(())
+    }
+
+    /// Of what the next layer's input is the output.
+    fn previous(&self) -> &str {
+        self.layers
+            .last()
+            .map_or("the network's input", |layer| &layer.name)
+    }
+
+    fn push(&mut self, kind: StageKind, built: &BuiltLayer) -> Value {
+        self.stages.push(Stage {
+            kind,
+            epilogue: Epilogue::default(),
+            input: built.output,
+            len: built.output_shape.iter().product(),
+        });
+        Value::Sums(self.stages.len() - 1)
+    }
+
+    /// The epilogue that can still take `wanted`, which the last stage has if its output is what
+    /// comes next, or else a stage of its own.
+    fn epilogue(
+        &mut self,
+        built: &mut BuiltLayer,
+        fused: bool,
+        free: impl Fn(&Epilogue) -> bool,
+    ) -> &mut Epilogue {
+        let takes = |stage: &Stage| {
+            matches!(stage.kind, StageKind::Weighted(..) | StageKind::Epilogue)
+                && free(&stage.epilogue)
+        };
+        let stage = match built.output {
+            Value::Sums(stage) | Value::Activations(stage)
+                if fused && takes(&self.stages[stage]) =>
+            {
+                stage
+            }
+            _ => {
+                self.push(StageKind::Epilogue, built);
+                self.stages.len() - 1
+            }
+        };
+        built.output = Value::Activations(stage);
+        &mut self.stages[stage].epilogue
+    }
+
+    fn activate(
+        &mut self,
+        built: &mut BuiltLayer,
+        activation: Activation,
+        fused: bool,
+    ) -> Result<()> {
+        let finite = |selu: Selu, rule| {
+            let (scale, scale_alpha, _) = selu.rounded();
+            let allowed = scale.is_finite() && scale_alpha.is_finite();
+            require("activation", "alpha", selu.alpha, allowed, rule)?;
+            Ok(epilogue::Activation::Elu(selu))
+        };
+        let activation = match activation {
+            Activation::Linear => return Ok(()),
+            Activation::Softmax => {
+                let [axes @ .., classes] = &built.output_shape[..] else {
+                    let detail = format!("a softmax needs an axis, {} gives []", self.previous());
+                    return layers::error(&built.name, detail);
+                };
+                let kind = StageKind::Softmax {
+                    rows: axes.iter().product(),
+                    classes: *classes,
+                };
+                built.output = self.push(kind, built);
+                return Ok(());
+            }
+            Activation::Relu => epilogue::Activation::Relu,
+            Activation::Selu => epilogue::Activation::Elu(Selu::default()),
+            Activation::SeluWith(selu) => {
+                finite(selu, "a finite f32, and the scale, and their product")?
+            }
+            Activation::Elu(alpha) => {
+                // Rounded first, so that forward and backward are those of the same α.
+                let alpha = f64::from(alpha as f32);
+                finite(Selu { alpha, scale: 1.0 }, "a finite f32")?
+            }
+        };
+        let free = |epilogue: &Epilogue| epilogue.is_identity();
+        self.epilogue(built, fused, free).activation = activation;
+        Ok(())
+    }
+
+    fn drop_out(&mut self, built: &mut BuiltLayer, dropout: Dropout, fused: bool) {
+        let free = |epilogue: &Epilogue| epilogue.dropout.is_none();
+        if dropout.threshold > 0 {
+            self.epilogue(built, fused, free).dropout = Some(dropout);
+        }
+    }
+
+    /// The output of a window that slides over an image.
+    fn slide(&self, built: &BuiltLayer, sliding: &Sliding) -> Result<([usize; 3], Window)> {
+        let previous = self.previous();
+        let shape = &built.output_shape;
+        let &[height, width, channels] = &shape[..] else {
+            let detail = format!(
+                "needs an input of shape [height, width, channels], {previous} gives {shape:?}"
+            );
+            return layers::error(&built.name, detail);
+        };
+        let (size, strides) = (sliding.size, sliding.strides);
+        let (Some(down), Some(across)) = (sliding.along(0, height), sliding.along(1, width)) else {
+            let detail = format!(
+                "a window of {size:?} with strides of {strides:?} needs an input of at least its size, and none of them 0; {previous} gives {shape:?}"
+            );
+            return layers::error(&built.name, detail);
+        };
+        let window = Window {
+            input: [height, width],
+            output: [down.0, across.0],
+            size,
+            strides,
+            padding: [down.1, across.1],
+        };
+        Ok(([down.0, across.0, channels], window))
+    }
+
+    /// A stage with a kernel of `shape`.
+    fn weigh(
+        &mut self,
+        built: &mut BuiltLayer,
+        sums: Sums,
+        shape: Vec<usize>,
+        weighted: &Weighted,
+        draw: impl Fn(Draw) -> u64,
+        fused: bool,
+    ) -> Result<()> {
+        let columns = shape.last().copied().unwrap_or(1);
+        let kernel_len = count(&shape)? as usize;
+        let bias_len = if weighted.use_bias { columns } else { 0 };
+        let initial = match &weighted.weights {
+            None => [
+                Initial::Random(weighted.kernel_initializer, draw(Draw::Kernel)),
+                Initial::Random(weighted.bias_initializer, draw(Draw::Bias)),
+            ],
+            Some((kernel, bias)) => {
+                if (kernel.len(), bias.len()) != (kernel_len, bias_len) {
+                    let detail = format!(
+                        "its kernel is {shape:?}, as {} gives {:?}, with {bias_len} biases: {kernel_len} and {bias_len} weights; {} and {} were given",
+                        self.previous(),
+                        self.output_shape(),
+                        kernel.len(),
+                        bias.len(),
+                    );
+                    return layers::error(&built.name, detail);
+                }
+                [Initial::Given(kernel.clone()), Initial::Given(bias.clone())]
+            }
+        };
+        let parameters = Parameters {
+            offset: 0,
+            len: kernel_len + bias_len,
+            bias: weighted.use_bias,
+            trainable: built.trainable,
+        };
+        let [kernel, bias] = initial;
+        let mut weight = |name, shape: Vec<usize>, len, initial| {
+            built.weights.push(Weight {
+                name: format!("{}/{name}", built.name),
+                shape,
+                offset: 0,
+                len,
+                initial,
+            });
+        };
+        weight("kernel", shape, kernel_len, kernel);
+        if weighted.use_bias {
+            weight("bias", vec![columns], bias_len, bias);
+        }
+        built.stage = Some(self.stages.len());
+        built.output = self.push(StageKind::Weighted(sums, parameters), built);
+        self.activate(built, weighted.activation, fused)
+    }
+
+    /// The trainable ones first, so that an optimizer's range is one.
+    fn place_parameters(&mut self, alignment: usize) -> Result<()> {
+        for trainable in [true, false] {
+            for layer in &mut self.layers {
+                let Some(stage) = layer.stage.filter(|_| layer.trainable == trainable) else {
+                    continue;
+                };
+                let mut end = self.parameters;
+                if let StageKind::Weighted(_, parameters) = &mut self.stages[stage].kind {
+                    parameters.offset = end;
+                }
+                for weight in &mut layer.weights {
+                    weight.offset = end;
+                    end += weight.len;
+                }
+                self.parameters = end.next_multiple_of(alignment);
+                // They are bound as one.
+                count(&[self.parameters])?;
+            }
+            if trainable {
+                self.trainable = self.parameters;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at_least_1(layer: &str, name: &str, value: usize) -> Result<usize> {
+    if value == 0 {
+        return layers::error(layer, format!("{name} must be at least 1"));
+    }
+    Ok(value)
+}

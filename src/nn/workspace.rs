@@ -1,0 +1,531 @@
+//! The buffers that batches are computed in, and the dispatches over them.
+
+use super::network::{Network, Parameters, StageKind, Sums, Value};
+use super::optimizer::{Loss, Optimizer};
+use crate::memory::Region;
+use crate::ops::adam::{self, adam};
+use crate::ops::categorical_crossentropy::categorical_crossentropy;
+use crate::ops::conv2d::Conv2d;
+use crate::ops::conv2d::Window;
+use crate::ops::dense::Dense;
+use crate::ops::max_pool2d::{self, MaxPool2d};
+use crate::ops::mean_squared_error::mean_squared_error;
+use crate::ops::product::{End, Product, Tiling};
+use crate::ops::sum_losses::sum_losses;
+use crate::ops::{activation, sgd, softmax};
+use crate::pass::Dispatch;
+use crate::{Error, Gpu, Result};
+
+const F32: u64 = size_of::<f32>() as u64;
+
+/// Batches are computed by multiples of it, so that products can be cut evenly.
+const ROWS: usize = 8;
+
+/// The parameters of a network, and where and how it is computed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan<'a> {
+    pub gpu: &'a Gpu,
+    pub tiling: Tiling,
+    pub network: &'a Network,
+    pub weights: &'a Region,
+}
+
+impl Plan<'_> {
+    /// A new region of `rows` rows of `len` f32s.
+    fn region(&self, rows: usize, len: usize) -> Result<Region> {
+        let limits = self.gpu.limits();
+        let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
+        let bytes = rows as u64 * len as u64 * F32;
+        // Shaders count in i32.
+        if bytes > max || bytes / F32 > i32::MAX as u64 {
+            return Err(Error::TooLarge {
+                shape: vec![rows, len],
+                limit: format!(
+                    "a batch takes {bytes} bytes there, the device binds {max} at most, and elements are counted in 31 bits; make batches smaller"
+                ),
+            });
+        }
+        Region::new(self.gpu, bytes)
+    }
+
+    fn part(&self, of: &Region, parameters: Parameters) -> Region {
+        of.part(parameters.offset as u64 * F32, parameters.len as u64 * F32)
+    }
+
+    /// The dispatches of products, with scratch memory for the largest.
+    fn prepare(&self, steps: Vec<Work>) -> Result<(Vec<Dispatch>, Option<Region>)> {
+        let bytes = steps.iter().map(|work| match work {
+            Work::Product(product) => product.scratch_bytes(self.gpu, self.tiling),
+            Work::Dispatch(_) => 0,
+        });
+        let scratch = match bytes.max().unwrap_or(0) {
+            0 => None,
+            bytes => Some(self.region(1, bytes.div_ceil(F32) as usize)?),
+        };
+        let mut dispatches = Vec::new();
+        for work in steps {
+            match work {
+                Work::Dispatch(dispatch) => dispatches.push(dispatch),
+                Work::Product(product) => {
+                    let scratch = scratch.as_ref().unwrap_or(&product.sums);
+                    dispatches.extend(product.prepare(self.gpu, self.tiling, scratch)?);
+                }
+            }
+        }
+        Ok((dispatches, scratch))
+    }
+}
+
+enum Work {
+    Product(Box<Product>),
+    Dispatch(Dispatch),
+}
+
+impl From<Product> for Work {
+    fn from(product: Product) -> Self {
+        Self::Product(Box::new(product))
+    }
+}
+
+impl From<Dispatch> for Work {
+    fn from(dispatch: Dispatch) -> Self {
+        Self::Dispatch(dispatch)
+    }
+}
+
+/// From a batch to the network's output.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    /// The rows of a batch, at most.
+    pub rows: usize,
+    pub input: Region,
+    /// Of each stage.
+    sums: Vec<Region>,
+    activations: Vec<Region>,
+    /// Of each pool, where its maxima are from.
+    indices: Vec<Option<Region>>,
+    scratch: Option<Region>,
+    /// All but the last softmax.
+    pub dispatches: Vec<Dispatch>,
+    /// The softmax at the end, which training does without.
+    pub softmax: Option<Dispatch>,
+}
+
+impl Forward {
+    /// For batches of up to `batch` samples.
+    pub fn new(plan: Plan, batch: usize) -> Result<Self> {
+        let Plan { gpu, network, .. } = plan;
+        let rows = Self::rows_of(batch);
+        let mut forward = Self {
+            rows,
+            input: plan.region(rows, network.len(Value::Input))?,
+            sums: Vec::new(),
+            activations: Vec::new(),
+            indices: Vec::new(),
+            scratch: None,
+            dispatches: Vec::new(),
+            softmax: None,
+        };
+        let mut work: Vec<Work> = Vec::new();
+        for (i, stage) in network.stages.iter().enumerate() {
+            let input = forward.value(stage.input).clone();
+            let sums = match stage.kind {
+                StageKind::Epilogue => input.clone(),
+                _ => plan.region(rows, stage.len)?,
+            };
+            let activations = if stage.epilogue.is_identity() {
+                sums.clone()
+            } else {
+                plan.region(rows, stage.len)?
+            };
+            let mut index = None;
+            let end = if stage.epilogue.is_identity() {
+                End::Nothing
+            } else {
+                End::Forward(stage.epilogue, activations.clone())
+            };
+            match stage.kind {
+                StageKind::Weighted(op, parameters) => {
+                    let weights = plan.part(plan.weights, parameters);
+                    let product = match op.of(rows, parameters) {
+                        Op::Dense(dense) => dense.forward(&input, &weights, &sums, end),
+                        Op::Conv2d(conv2d) => conv2d.forward(&input, &weights, &sums, end),
+                    };
+                    work.push(product.into());
+                }
+                StageKind::MaxPool2d { window, channels } => {
+                    let places = plan.region(rows, stage.len)?;
+                    let pool = pool(window, rows, channels);
+                    work.push(max_pool2d::forward(gpu, &input, &sums, &places, &pool)?.into());
+                    index = Some(places);
+                }
+                StageKind::Epilogue => {
+                    work.push(
+                        activation::forward(
+                            gpu,
+                            &input,
+                            &activations,
+                            (rows * stage.len) as u32,
+                            &stage.epilogue,
+                        )?
+                        .into(),
+                    );
+                }
+                StageKind::Softmax {
+                    rows: positions,
+                    classes,
+                } => {
+                    let dispatch = softmax::forward(
+                        gpu,
+                        &input,
+                        &sums,
+                        (rows * positions) as u32,
+                        classes as u32,
+                    )?;
+                    if i + 1 == network.stages.len() {
+                        forward.softmax = Some(dispatch);
+                    } else {
+                        work.push(dispatch.into());
+                    }
+                }
+            }
+            forward.sums.push(sums);
+            forward.activations.push(activations);
+            forward.indices.push(index);
+        }
+        (forward.dispatches, forward.scratch) = plan.prepare(work)?;
+        Ok(forward)
+    }
+
+    /// What a batch is rounded up to.
+    pub fn rows_of(batch: usize) -> usize {
+        batch.max(1).next_multiple_of(ROWS)
+    }
+
+    pub fn value(&self, value: Value) -> &Region {
+        match value {
+            Value::Input => &self.input,
+            Value::Sums(stage) => &self.sums[stage],
+            Value::Activations(stage) => &self.activations[stage],
+        }
+    }
+
+    /// The distinct buffers, for the sum of their sizes.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        [&self.input]
+            .into_iter()
+            .chain(&self.sums)
+            .chain(&self.activations)
+            .chain(self.indices.iter().flatten())
+            .chain(&self.scratch)
+    }
+}
+
+enum Op {
+    Dense(Dense),
+    Conv2d(Conv2d),
+}
+
+impl Sums {
+    /// The op of a batch.
+    fn of(self, batch: usize, parameters: Parameters) -> Op {
+        let bias = parameters.bias;
+        match self {
+            Self::Dense {
+                rows,
+                inputs,
+                outputs,
+            } => Op::Dense(Dense {
+                rows: batch * rows,
+                inputs,
+                outputs,
+                bias,
+            }),
+            Self::Conv2d {
+                window,
+                channels,
+                filters,
+            } => Op::Conv2d(Conv2d {
+                batch,
+                channels,
+                filters,
+                window,
+                bias,
+            }),
+        }
+    }
+}
+
+fn pool(window: Window, batch: usize, channels: usize) -> MaxPool2d {
+    let pair = |pair: [usize; 2]| pair.map(|extent| extent as u32);
+    MaxPool2d {
+        batch: batch as u32,
+        channels: channels as u32,
+        input: pair(window.input),
+        output: pair(window.output),
+        pool: pair(window.size),
+        strides: pair(window.strides),
+        padding: pair(window.padding),
+    }
+}
+
+/// From the gradient of a value to those of the weights, and of the network's input if it is wanted.
+#[derive(Debug)]
+pub(crate) struct Backward {
+    pub dispatches: Vec<Dispatch>,
+    /// The gradient of the network's input.
+    pub input: Option<Region>,
+    buffers: Vec<Region>,
+}
+
+impl Backward {
+    /// From `dy`, the gradient of the output of the first `stages`, which it overwrites.
+    pub fn new(
+        plan: Plan,
+        forward: &Forward,
+        stages: usize,
+        dy: &Region,
+        gradients: &Region,
+        input_gradient: bool,
+    ) -> Result<Self> {
+        let Plan { gpu, network, .. } = plan;
+        let stages = &network.stages[..stages];
+        let trained = |kind: &StageKind| matches!(kind, StageKind::Weighted(_, parameters) if parameters.trainable);
+        let first_trained = stages.iter().position(|stage| trained(&stage.kind));
+        let lowest = if input_gradient {
+            0
+        } else {
+            first_trained.unwrap_or(stages.len())
+        };
+        let rows = forward.rows;
+        let mut work: Vec<Work> = Vec::new();
+        let mut buffers = Vec::new();
+        // The gradient of a stage's sums.
+        let mut dz = dy.clone();
+        if let (Some(last), Some(z)) = (stages.last(), forward.sums.get(stages.len() - 1))
+            && !last.epilogue.is_identity()
+        {
+            work.push(
+                activation::backward(gpu, z, dy, dy, (rows * last.len) as u32, &last.epilogue)?
+                    .into(),
+            );
+        }
+        for (i, stage) in stages.iter().enumerate().skip(lowest).rev() {
+            let input = forward.value(stage.input);
+            if let StageKind::Weighted(op, parameters) = stage.kind
+                && parameters.trainable
+            {
+                let dw = plan.part(gradients, parameters);
+                let product = match op.of(rows, parameters) {
+                    Op::Dense(dense) => dense.kernel_gradient(input, &dz, &dw),
+                    Op::Conv2d(conv2d) => conv2d.kernel_gradient(input, &dz, &dw),
+                };
+                work.push(product.into());
+            }
+            if i == lowest && !input_gradient {
+                break;
+            }
+            // Through the epilogue that the input is from.
+            let below = i
+                .checked_sub(1)
+                .map(|below| (&forward.sums[below], &network.stages[below].epilogue));
+            let below = below.filter(|(_, epilogue)| !epilogue.is_identity());
+            if matches!(stage.kind, StageKind::Epilogue) && below.is_none() {
+                continue;
+            }
+            let dx = plan.region(rows, network.len(stage.input))?;
+            buffers.push(dx.clone());
+            match stage.kind {
+                StageKind::Weighted(op, parameters) => {
+                    let weights = plan.part(plan.weights, parameters);
+                    let end = match below {
+                        None => End::Nothing,
+                        Some((z, epilogue)) => End::Backward(*epilogue, z.clone()),
+                    };
+                    let product = match op.of(rows, parameters) {
+                        Op::Dense(dense) => dense.input_gradient(&dz, &weights, &dx, end),
+                        Op::Conv2d(conv2d) => conv2d.input_gradient(&dz, &weights, &dx, end),
+                    };
+                    work.push(product.into());
+                }
+                StageKind::MaxPool2d { window, channels } => {
+                    let Some(index) = &forward.indices[i] else {
+                        continue;
+                    };
+                    let pool = pool(window, rows, channels);
+                    work.push(max_pool2d::backward(gpu, &dz, index, &dx, &pool, below)?.into());
+                }
+                StageKind::Epilogue => {
+                    if let Some((z, epilogue)) = below {
+                        let len = (rows * network.len(stage.input)) as u32;
+                        work.push(activation::backward(gpu, z, &dz, &dx, len, epilogue)?.into());
+                    }
+                }
+                StageKind::Softmax {
+                    rows: positions,
+                    classes,
+                } => {
+                    let y = &forward.sums[i];
+                    work.push(
+                        softmax::backward(
+                            gpu,
+                            y,
+                            &dz,
+                            &dx,
+                            (rows * positions) as u32,
+                            classes as u32,
+                            below,
+                        )?
+                        .into(),
+                    );
+                }
+            }
+            dz = dx;
+        }
+        let (dispatches, scratch) = plan.prepare(work)?;
+        buffers.extend(scratch);
+        Ok(Self {
+            dispatches,
+            input: input_gradient.then_some(dz),
+            buffers,
+        })
+    }
+
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.buffers.iter()
+    }
+}
+
+/// From a batch's output and targets to its loss, and the gradient of what the loss is computed from.
+#[derive(Debug)]
+pub(crate) struct Losses {
+    pub targets: Region,
+    /// The gradient of the output of the first `stages`.
+    pub gradient: Region,
+    pub stages: usize,
+    /// The sums of each row: loss and hits.
+    rows: Region,
+    /// Of each step.
+    pub totals: Region,
+    pub dispatches: Vec<Dispatch>,
+    /// Terms of a sample's loss, which is their mean.
+    pub positions: usize,
+}
+
+impl Losses {
+    /// With totals of up to `steps` steps.
+    pub fn new(plan: Plan, forward: &Forward, loss: Loss, steps: usize) -> Result<Self> {
+        let Plan { gpu, network, .. } = plan;
+        let (stages, output) = match (loss, network.stages.split_last()) {
+            (Loss::CategoricalCrossentropy, Some((last, _)))
+                if matches!(last.kind, StageKind::Softmax { .. }) =>
+            {
+                (network.stages.len() - 1, last.input)
+            }
+            _ => (network.stages.len(), network.output()),
+        };
+        let len = network.len(output);
+        let classes = network.output_shape().last().copied().unwrap_or(1);
+        let batch = forward.rows;
+        let targets = plan.region(batch, len)?;
+        let gradient = plan.region(batch, len)?;
+        let totals = plan.region(steps, 2)?;
+        let y = forward.value(output);
+        let (rows, positions, dispatch);
+        match loss {
+            Loss::CategoricalCrossentropy => {
+                positions = len / classes;
+                rows = plan.region(batch * positions, 2)?;
+                dispatch = categorical_crossentropy(
+                    gpu,
+                    y,
+                    &targets,
+                    &gradient,
+                    &rows,
+                    (batch * positions) as u32,
+                    classes as u32,
+                    positions as u32,
+                )?;
+            }
+            Loss::MeanSquaredError => {
+                positions = 1;
+                rows = plan.region(batch, 2)?;
+                dispatch = mean_squared_error(
+                    gpu,
+                    y,
+                    &targets,
+                    &gradient,
+                    &rows,
+                    batch as u32,
+                    len as u32,
+                )?;
+            }
+        }
+        let sum = sum_losses(gpu, &rows, &totals, (batch * positions) as u32)?;
+        Ok(Self {
+            targets,
+            gradient,
+            stages,
+            rows,
+            totals,
+            dispatches: vec![dispatch, sum],
+            positions,
+        })
+    }
+
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        [&self.targets, &self.gradient, &self.rows, &self.totals].into_iter()
+    }
+}
+
+/// The gradients of the weights that are trained, and what the optimizer keeps of each.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    pub gradients: Region,
+    pub slots: Vec<Region>,
+}
+
+impl Slots {
+    pub fn new(plan: Plan, optimizer: &Optimizer) -> Result<Self> {
+        let region = || plan.region(1, plan.network.trainable.max(1));
+        Ok(Self {
+            gradients: region()?,
+            slots: optimizer
+                .slots()
+                .iter()
+                .map(|_| region())
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// One step of the optimizer.
+    pub fn update(&self, plan: Plan, optimizer: &Optimizer) -> Result<Vec<Dispatch>> {
+        let len = plan.network.trainable;
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        let weights = plan.weights.part(0, len as u64 * F32);
+        let (gpu, g) = (plan.gpu, &self.gradients);
+        let len = len as u32;
+        let dispatch = match (optimizer, &self.slots[..]) {
+            (Optimizer::Adam(p), [m, v]) => {
+                let p = adam::Adam {
+                    beta_1: p.beta_1,
+                    beta_2: p.beta_2,
+                    epsilon: p.epsilon,
+                };
+                adam(gpu, &weights, g, m, v, len, &p)?
+            }
+            (Optimizer::Sgd(p), [velocity]) => {
+                let momentum = p.momentum as f32;
+                sgd::momentum(gpu, &weights, g, velocity, len, momentum, p.nesterov)?
+            }
+            _ => sgd::sgd(gpu, &weights, g, len)?,
+        };
+        Ok(vec![dispatch])
+    }
+
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        [&self.gradients].into_iter().chain(&self.slots)
+    }
+}

@@ -1,0 +1,160 @@
+//! Convolutions over two dimensions, and the gradients, as products of patches that are never stored.
+
+use bytemuck::Zeroable;
+
+use super::product::{self, End, Kind, Product, ProductParams, RUN};
+use crate::memory::Region;
+use crate::pipelines::Module;
+
+pub(crate) static MODULE: Module = Module {
+    name: "conv2d",
+    sources: &[
+        include_str!("../../shaders/conv2d.wgsl"),
+        product::SOURCES[0],
+        product::SOURCES[1],
+        product::SOURCES[2],
+        product::SOURCES[3],
+        product::SOURCES[4],
+        product::SOURCES[5],
+    ],
+    constants: &[],
+    entry_points: &["product"],
+    params: product::PARAMS,
+    elements: product::ELEMENTS,
+    alternatives: product::ALTERNATIVES,
+    forms: product::forms,
+    step: true,
+    structs: product::STRUCTS,
+};
+
+/// A convolution of `batch` images. x is [batch, input, channels], w [kernel, channels, filters] with the
+/// biases behind it, y [batch, output, filters].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conv2d {
+    pub batch: usize,
+    pub channels: usize,
+    pub filters: usize,
+    pub window: Window,
+    pub bias: bool,
+}
+
+/// Where a window slides over an image; each pair is (height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub input: [usize; 2],
+    pub output: [usize; 2],
+    pub size: [usize; 2],
+    pub strides: [usize; 2],
+    /// The padding in front.
+    pub padding: [usize; 2],
+}
+
+impl Conv2d {
+    fn taps(&self) -> usize {
+        self.window.size.iter().product::<usize>() * self.channels
+    }
+
+    fn positions(&self) -> usize {
+        self.batch * self.window.output.iter().product::<usize>()
+    }
+
+    fn params(&self) -> ProductParams {
+        let pair = |pair: [usize; 2]| pair.map(|extent| extent as u32);
+        ProductParams {
+            bias: (self.taps() * self.filters) as u32,
+            ones: self.taps() as u32,
+            channels: self.channels as u32,
+            filters: self.filters as u32,
+            input: pair(self.window.input),
+            output: pair(self.window.output),
+            kernel: pair(self.window.size),
+            strides: pair(self.window.strides),
+            padding: pair(self.window.padding),
+            ..ProductParams::zeroed()
+        }
+    }
+
+    fn in_runs(&self) -> bool {
+        self.channels.is_multiple_of(RUN) && self.filters.is_multiple_of(RUN)
+    }
+
+    fn padded(&self) -> bool {
+        let Window {
+            input,
+            output,
+            size,
+            strides,
+            padding,
+        } = self.window;
+        let beyond = |d: usize| (output[d] - 1) * strides[d] + size[d] > input[d];
+        padding != [0, 0] || beyond(0) || beyond(1)
+    }
+
+    /// sums = x ∗ w + b
+    pub fn forward(&self, x: &Region, w: &Region, sums: &Region, end: End) -> Product {
+        Product {
+            module: &MODULE,
+            kind: Kind::Forward,
+            params: ProductParams {
+                rows: self.positions() as u32,
+                inner: self.taps() as u32,
+                columns: self.filters as u32,
+                ..self.params()
+            },
+            biased: self.bias,
+            along_inner: [true, false],
+            whole: !self.padded(),
+            in_runs: self.in_runs(),
+            left: x.clone(),
+            right: w.clone(),
+            sums: sums.clone(),
+            end,
+        }
+    }
+
+    /// dw, and the biases' gradient behind it.
+    pub fn kernel_gradient(&self, x: &Region, dz: &Region, dw: &Region) -> Product {
+        Product {
+            module: &MODULE,
+            kind: Kind::KernelGradient,
+            params: ProductParams {
+                rows: (self.taps() + usize::from(self.bias)) as u32,
+                inner: self.positions() as u32,
+                columns: self.filters as u32,
+                ..self.params()
+            },
+            biased: false,
+            along_inner: [false, false],
+            whole: !self.padded() && !self.bias,
+            in_runs: self.in_runs() && self.positions().is_multiple_of(RUN),
+            left: x.clone(),
+            right: dz.clone(),
+            sums: dw.clone(),
+            end: End::Nothing,
+        }
+    }
+
+    /// dx, and what `end` makes of it.
+    pub fn input_gradient(&self, dz: &Region, w: &Region, dx: &Region, end: End) -> Product {
+        let [height, width] = self.window.input;
+        let [kernel_height, kernel_width] = self.window.size;
+        Product {
+            module: &MODULE,
+            kind: Kind::InputGradient,
+            params: ProductParams {
+                rows: (self.batch * height * width) as u32,
+                inner: (kernel_height * kernel_width * self.filters) as u32,
+                columns: self.channels as u32,
+                ..self.params()
+            },
+            biased: false,
+            along_inner: [true, true],
+            whole: false,
+            in_runs: self.in_runs(),
+            left: dz.clone(),
+            right: w.clone(),
+            sums: dx.clone(),
+            end,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Dense layers: y = x w + b on the last axis, and the gradients.
+
+use bytemuck::Zeroable;
+
+use super::product::{self, End, Kind, Product, ProductParams, RUN};
+use crate::memory::Region;
+use crate::pipelines::Module;
+
+pub(crate) static MODULE: Module = Module {
+    name: "dense",
+    sources: &[
+        include_str!("../../shaders/dense.wgsl"),
+        product::SOURCES[0],
+        product::SOURCES[1],
+        product::SOURCES[2],
+        product::SOURCES[3],
+        product::SOURCES[4],
+        product::SOURCES[5],
+    ],
+    constants: &[],
+    entry_points: &["product"],
+    params: product::PARAMS,
+    elements: product::ELEMENTS,
+    alternatives: product::ALTERNATIVES,
+    forms: product::forms,
+    step: true,
+    structs: product::STRUCTS,
+};
+
+/// A dense layer of `rows` vectors. w is [inputs, outputs], the biases behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dense {
+    pub rows: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub bias: bool,
+}
+
+impl Dense {
+    /// sums = x w + b
+    pub fn forward(&self, x: &Region, w: &Region, sums: &Region, end: End) -> Product {
+        let params = ProductParams {
+            rows: self.rows as u32,
+            inner: self.inputs as u32,
+            columns: self.outputs as u32,
+            bias: (self.inputs * self.outputs) as u32,
+            ..ProductParams::zeroed()
+        };
+        Product {
+            module: &MODULE,
+            kind: Kind::Forward,
+            params,
+            biased: self.bias,
+            along_inner: [true, false],
+            whole: true,
+            in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
+            left: x.clone(),
+            right: w.clone(),
+            sums: sums.clone(),
+            end,
+        }
+    }
+
+    /// dw = xᵀ dz, and the biases' gradient behind it.
+    pub fn kernel_gradient(&self, x: &Region, dz: &Region, dw: &Region) -> Product {
+        let params = ProductParams {
+            rows: (self.inputs + usize::from(self.bias)) as u32,
+            inner: self.rows as u32,
+            columns: self.outputs as u32,
+            ones: self.inputs as u32,
+            ..ProductParams::zeroed()
+        };
+        Product {
+            module: &MODULE,
+            kind: Kind::KernelGradient,
+            params,
+            biased: false,
+            along_inner: [false, false],
+            whole: !self.bias,
+            in_runs: [self.rows, self.inputs, self.outputs]
+                .iter()
+                .all(|extent| extent.is_multiple_of(RUN)),
+            left: x.clone(),
+            right: dz.clone(),
+            sums: dw.clone(),
+            end: End::Nothing,
+        }
+    }
+
+    /// dx = dz wᵀ, and what `end` makes of it.
+    pub fn input_gradient(&self, dz: &Region, w: &Region, dx: &Region, end: End) -> Product {
+        let params = ProductParams {
+            rows: self.rows as u32,
+            inner: self.outputs as u32,
+            columns: self.inputs as u32,
+            ..ProductParams::zeroed()
+        };
+        Product {
+            module: &MODULE,
+            kind: Kind::InputGradient,
+            params,
+            biased: false,
+            along_inner: [true, true],
+            whole: true,
+            in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
+            left: dz.clone(),
+            right: w.clone(),
+            sums: dx.clone(),
+            end,
+        }
+    }
+}

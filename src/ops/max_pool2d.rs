@@ -1,0 +1,149 @@
+//! The maxima of windows of images.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
+use super::per_item;
+use super::step::STEP;
+use crate::memory::Region;
+use crate::pass::Dispatch;
+use crate::pipelines::{Kernel, Module, Struct};
+use crate::tensor::ElementType;
+use crate::{Gpu, Result};
+
+pub(crate) static MODULE: Module = Module {
+    name: "max_pool2d",
+    sources: &[
+        include_str!("../../shaders/max_pool2d.wgsl"),
+        include_str!("../../shaders/shared/item.wgsl"),
+    ],
+    constants: &[],
+    entry_points: &[
+        "max_pool2d_forward",
+        "max_pool2d_backward",
+        "max_pool2d_backward_through",
+    ],
+    params: Struct {
+        name: "MaxPool2dParams",
+        fields: &[
+            ("input", std::mem::offset_of!(MaxPool2dParams, input)),
+            ("output", std::mem::offset_of!(MaxPool2dParams, output)),
+            ("pool", std::mem::offset_of!(MaxPool2dParams, pool)),
+            ("strides", std::mem::offset_of!(MaxPool2dParams, strides)),
+            ("padding", std::mem::offset_of!(MaxPool2dParams, padding)),
+            ("channels", std::mem::offset_of!(MaxPool2dParams, channels)),
+            ("len", std::mem::offset_of!(MaxPool2dParams, len)),
+            ("epilogue", std::mem::offset_of!(MaxPool2dParams, epilogue)),
+        ],
+        size: size_of::<MaxPool2dParams>(),
+    },
+    elements: &[ElementType::F32],
+    alternatives: epilogue::ALTERNATIVES,
+    forms: epilogue::forms,
+    step: true,
+    structs: &[&EPILOGUE, &STEP],
+};
+
+const FORWARD: Kernel = Kernel {
+    module: &MODULE,
+    entry_point: 0,
+};
+
+const BACKWARD: Kernel = Kernel {
+    module: &MODULE,
+    entry_point: 1,
+};
+
+const BACKWARD_THROUGH: Kernel = Kernel {
+    module: &MODULE,
+    entry_point: 2,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct MaxPool2dParams {
+    input: [u32; 2],
+    output: [u32; 2],
+    pool: [u32; 2],
+    strides: [u32; 2],
+    padding: [u32; 2],
+    channels: u32,
+    len: u32,
+    epilogue: EpilogueParams,
+}
+
+/// Of x [batch, input height, input width, channels] and y [batch, output height, output width,
+/// channels]. Every window has a place that is not padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MaxPool2d {
+    pub batch: u32,
+    pub channels: u32,
+    /// Height and width.
+    pub input: [u32; 2],
+    pub output: [u32; 2],
+    pub pool: [u32; 2],
+    pub strides: [u32; 2],
+    /// In front of the input.
+    pub padding: [u32; 2],
+}
+
+impl MaxPool2d {
+    fn len(&self, extent: [u32; 2]) -> u32 {
+        self.batch * extent[0] * extent[1] * self.channels
+    }
+
+    fn params(&self, len: u32, epilogue: &Epilogue) -> MaxPool2dParams {
+        MaxPool2dParams {
+            input: self.input,
+            output: self.output,
+            pool: self.pool,
+            strides: self.strides,
+            padding: self.padding,
+            channels: self.channels,
+            len,
+            epilogue: epilogue.params(),
+        }
+    }
+}
+
+/// y = the maxima of x; maxima [as y], of u32 = where in x they are.
+pub(crate) fn forward(
+    gpu: &Gpu,
+    x: &Region,
+    y: &Region,
+    maxima: &Region,
+    p: &MaxPool2d,
+) -> Result<Dispatch> {
+    let len = p.len(p.output);
+    let epilogue = Epilogue::default();
+    let params = p.params(len, &epilogue);
+    let form = epilogue.form();
+    per_item(gpu, FORWARD, form, 1, &[x, y, maxima], &params, len)
+}
+
+/// dx = the sums of dy over the windows whose maximum a value is, and `through` the epilogue of z if x
+/// came from it.
+pub(crate) fn backward(
+    gpu: &Gpu,
+    dy: &Region,
+    maxima: &Region,
+    dx: &Region,
+    p: &MaxPool2d,
+    through: Option<(&Region, &Epilogue)>,
+) -> Result<Dispatch> {
+    let len = p.len(p.input);
+    match through.filter(|(_, epilogue)| !epilogue.is_identity()) {
+        None => {
+            let epilogue = Epilogue::default();
+            let params = p.params(len, &epilogue);
+            let form = epilogue.form();
+            per_item(gpu, BACKWARD, form, 1, &[dy, maxima, dx], &params, len)
+        }
+        Some((z, epilogue)) => {
+            let params = p.params(len, epilogue);
+            let form = epilogue.form();
+            let regions = [dy, maxima, dx, z];
+            per_item(gpu, BACKWARD_THROUGH, form, 1, &regions, &params, len)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Mean and variance of a tensor.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::per_item;
+use crate::memory::Region;
+use crate::pass::Dispatch;
+use crate::pipelines::{Form, Kernel, Module, SINGLE, SINGLE_FORM, Struct, WORKGROUP_SIZE};
+use crate::tensor::ElementType;
+use crate::{Gpu, Result};
+
+pub(crate) static MODULE: Module = Module {
+    name: "moments",
+    sources: &[include_str!("../../shaders/moments.wgsl")],
+    constants: &[],
+    entry_points: &["moments"],
+    params: Struct {
+        name: "MomentsParams",
+        fields: &[("len", std::mem::offset_of!(MomentsParams, len))],
+        size: size_of::<MomentsParams>(),
+    },
+    elements: &[ElementType::F32],
+    alternatives: SINGLE,
+    forms: SINGLE_FORM,
+    step: false,
+    structs: &[],
+};
+
+const KERNEL: Kernel = Kernel {
+    module: &MODULE,
+    entry_point: 0,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct MomentsParams {
+    len: u32,
+}
+
+/// So that counts of shares are exact in f32 for every length that a u32 can hold.
+const MAX_PARTIALS: u32 = 256;
+
+/// How many partials [`moments`] writes for `len` values.
+pub(crate) fn partials(len: u32) -> u32 {
+    len.div_ceil(WORKGROUP_SIZE).clamp(1, MAX_PARTIALS)
+}
+
+/// out [partials, 4] = (count, mean, sum of squared deviations, 0) of shares of the first `len` values
+/// of x.
+pub(crate) fn moments(gpu: &Gpu, x: &Region, out: &Region, len: u32) -> Result<Dispatch> {
+    let params = MomentsParams { len };
+    let invocations = partials(len) * WORKGROUP_SIZE;
+    per_item(
+        gpu,
+        KERNEL,
+        Form::default(),
+        1,
+        &[x, out],
+        &params,
+        invocations,
+    )
+}
+
+/// The mean and the variance out of the partials; NaN of no values.
+pub(crate) fn merge(partials: &[[f32; 4]]) -> (f64, f64) {
+    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for partial in partials {
+        let [n, m, s, _] = partial.map(f64::from);
+        if n == 0.0 {
+            continue;
+        }
+        let total = count + n;
+        let difference = m - mean;
+        mean += difference * n / total;
+        squares += s + difference * difference * count * n / total;
+        count = total;
+    }
+    if count == 0.0 {
+        return (f64::NAN, f64::NAN);
+    }
+    (mean, squares / count)
+}

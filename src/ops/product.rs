@@ -1,0 +1,385 @@
+//! Products of matrices, which layers are made of: what an op's shader says of its operands, cut into
+//! tiles as suits the device.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::epilogue::{EPILOGUE, Epilogue, EpilogueParams};
+use crate::memory::Region;
+use crate::pass::Dispatch;
+use crate::pipelines::{Form, Kernel, Module, Struct};
+use crate::tensor::ElementType;
+use crate::{Gpu, Result};
+
+/// How products are cut into tiles.
+///
+/// What suits a GPU, whose workgroups share fast memory, is slow on a software device, and the other
+/// way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tiling {
+    /// 64 × 64 sums a workgroup, from tiles in workgroup memory: for GPUs.
+    Workgroup,
+    /// 16 × 16 sums an invocation, in registers: for software devices.
+    Registers,
+}
+
+impl Tiling {
+    /// The one for the kind of the device.
+    pub fn of(gpu: &Gpu) -> Self {
+        if gpu.limits().software {
+            Self::Registers
+        } else {
+            Self::Workgroup
+        }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(crate) struct ProductParams {
+    pub rows: u32,
+    pub inner: u32,
+    pub columns: u32,
+    pub chunks: u32,
+    pub chunk: u32,
+    pub bias: u32,
+    pub ones: u32,
+    pub channels: u32,
+    pub filters: u32,
+    pub gap: u32,
+    pub input: [u32; 2],
+    pub output: [u32; 2],
+    pub kernel: [u32; 2],
+    pub strides: [u32; 2],
+    pub padding: [u32; 2],
+    pub epilogue: EpilogueParams,
+}
+
+pub(crate) const PARAMS: Struct = Struct {
+    name: "ProductParams",
+    fields: &[
+        ("rows", std::mem::offset_of!(ProductParams, rows)),
+        ("inner", std::mem::offset_of!(ProductParams, inner)),
+        ("columns", std::mem::offset_of!(ProductParams, columns)),
+        ("chunks", std::mem::offset_of!(ProductParams, chunks)),
+        ("chunk", std::mem::offset_of!(ProductParams, chunk)),
+        ("bias", std::mem::offset_of!(ProductParams, bias)),
+        ("ones", std::mem::offset_of!(ProductParams, ones)),
+        ("channels", std::mem::offset_of!(ProductParams, channels)),
+        ("filters", std::mem::offset_of!(ProductParams, filters)),
+        ("input", std::mem::offset_of!(ProductParams, input)),
+        ("output", std::mem::offset_of!(ProductParams, output)),
+        ("kernel", std::mem::offset_of!(ProductParams, kernel)),
+        ("strides", std::mem::offset_of!(ProductParams, strides)),
+        ("padding", std::mem::offset_of!(ProductParams, padding)),
+        ("epilogue", std::mem::offset_of!(ProductParams, epilogue)),
+    ],
+    size: size_of::<ProductParams>(),
+};
+
+macro_rules! shared {
+    ($file:literal) => {
+        include_str!(concat!("../../shaders/shared/", $file))
+    };
+}
+
+/// The files behind an op's own.
+pub(crate) const SOURCES: [&str; 6] = [
+    shared!("product.wgsl"),
+    super::epilogue::SOURCES[0],
+    super::epilogue::SOURCES[1],
+    super::epilogue::SOURCES[2],
+    super::epilogue::SOURCES[3],
+    super::epilogue::SOURCES[4],
+];
+
+const OCTETS: usize = 0;
+const OCTETS_BY_TWOS: usize = 1;
+const DIRECT: usize = 2;
+const TILED: usize = 3;
+const CHUNKS: usize = 4;
+
+pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[
+    (
+        "octets",
+        &[
+            shared!("product_octets.wgsl"),
+            shared!("operands_f32x8.wgsl"),
+            shared!("run_f32.wgsl"),
+        ],
+    ),
+    (
+        "octets u64",
+        &[
+            shared!("product_octets.wgsl"),
+            shared!("operands_f32x8.wgsl"),
+            shared!("run_u64.wgsl"),
+        ],
+    ),
+    (
+        "direct",
+        &[
+            shared!("product_direct.wgsl"),
+            shared!("finish_tile.wgsl"),
+            shared!("operands_f32.wgsl"),
+        ],
+    ),
+    (
+        "tiled",
+        &[
+            shared!("product_tiled.wgsl"),
+            shared!("finish_tile.wgsl"),
+            shared!("operands_f32.wgsl"),
+        ],
+    ),
+    (
+        "chunks",
+        &[shared!("product_chunks.wgsl"), shared!("operands_f32.wgsl")],
+    ),
+];
+
+/// Of an alternative, the invocations of a workgroup; the sums across a tile, and the work of a
+/// workgroup in tiles.
+const fn tile(alternative: usize) -> (u32, u32, u32) {
+    match alternative {
+        OCTETS | OCTETS_BY_TWOS => (8, 16, 8),
+        DIRECT => (64, 4, 64),
+        TILED => (256, 64, 1),
+        _ => (64, 1, 64),
+    }
+}
+
+/// Extents must be multiples of it for values to be loaded eight at a time.
+pub(crate) const RUN: usize = 8;
+
+pub(crate) const ELEMENTS: &[ElementType] = &[ElementType::F32];
+pub(crate) const STRUCTS: &[&Struct] = &[&EPILOGUE, &super::step::STEP];
+
+/// Which of a layer's three products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Forward = 0,
+    KernelGradient = 1,
+    InputGradient = 2,
+}
+
+/// What follows the sums.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    Nothing,
+    /// The activations y of the sums.
+    Forward(Epilogue, Region),
+    /// The gradient through the epilogue that made the op's input from z.
+    Backward(Epilogue, Region),
+}
+
+/// A product of the op `module`.
+#[derive(Clone, Debug)]
+pub(crate) struct Product {
+    pub module: &'static Module,
+    pub kind: Kind,
+    /// Its operands' extents, and what else the op's shader goes by.
+    pub params: ProductParams,
+    pub biased: bool,
+    /// Whether neighbours along the inner axis are neighbours in memory, left and right.
+    pub along_inner: [bool; 2],
+    /// Whether left has neither padding nor a line of ones.
+    pub whole: bool,
+    /// Whether neighbours in memory come in runs of eight.
+    pub in_runs: bool,
+    pub left: Region,
+    pub right: Region,
+    pub sums: Region,
+    pub end: End,
+}
+
+/// All forms that differ by their files, or by the product.
+pub(crate) fn forms() -> Vec<Form> {
+    let mut forms = Vec::new();
+    for alternative in 0..ALTERNATIVES.len() {
+        for kind in [Kind::Forward, Kind::KernelGradient, Kind::InputGradient] {
+            forms.push(form(
+                alternative,
+                kind,
+                kind == Kind::Forward,
+                [kind != Kind::KernelGradient, kind == Kind::InputGradient],
+                false,
+                kind as u32 % 2 + u32::from(kind == Kind::InputGradient) * 2,
+                [("ACTIVATION", 1), ("DROPOUT", 1)],
+            ));
+        }
+    }
+    forms
+}
+
+fn form(
+    alternative: usize,
+    kind: Kind,
+    biased: bool,
+    along_inner: [bool; 2],
+    whole: bool,
+    end: u32,
+    epilogue: [(&'static str, u32); 2],
+) -> Form {
+    let (workgroup, tile, _) = tile(alternative);
+    let mut constants = vec![
+        ("PRODUCT", kind as u32),
+        ("PRODUCT_KERNEL_GRADIENT", Kind::KernelGradient as u32),
+        ("PRODUCT_INPUT_GRADIENT", Kind::InputGradient as u32),
+        ("PRODUCT_WORKGROUP", workgroup),
+        ("PRODUCT_TILE", tile),
+        ("LEFT_ALONG_INNER", along_inner[0].into()),
+        ("RIGHT_ALONG_INNER", along_inner[1].into()),
+        ("LEFT_IS_WHOLE", whole.into()),
+        ("BIAS", biased.into()),
+        ("EPILOGUE", end),
+    ];
+    constants.extend(epilogue);
+    Form {
+        alternative,
+        constants,
+    }
+}
+
+/// Sums of no more than this many values are not cut into chunks.
+const MIN_CHUNK: u64 = 64;
+
+impl Product {
+    fn alternative(&self, gpu: &Gpu, tiling: Tiling) -> usize {
+        match tiling {
+            Tiling::Workgroup => TILED,
+            Tiling::Registers if !self.in_runs => DIRECT,
+            Tiling::Registers if gpu.supports_int64() => OCTETS_BY_TWOS,
+            Tiling::Registers => OCTETS,
+        }
+    }
+
+    fn tiles(&self, alternative: usize) -> u64 {
+        let (_, tile, _) = tile(alternative);
+        u64::from(self.params.rows.div_ceil(tile)) * u64::from(self.params.columns.div_ceil(tile))
+    }
+
+    /// (the number of chunks that the inner axis is cut into so that the device is busy, the length
+    /// of one)
+    fn chunks(&self, alternative: usize) -> (u32, u32) {
+        let wanted = match alternative {
+            OCTETS | OCTETS_BY_TWOS => 64,
+            _ => 512,
+        };
+        let inner = u64::from(self.params.inner);
+        let chunks = (wanted / self.tiles(alternative)).clamp(1, (inner / MIN_CHUNK).max(1));
+        let chunk = inner.div_ceil(chunks).next_multiple_of(RUN as u64);
+        (inner.div_ceil(chunk) as u32, chunk as u32)
+    }
+
+    /// The bytes of scratch memory that it needs.
+    pub fn scratch_bytes(&self, gpu: &Gpu, tiling: Tiling) -> u64 {
+        let (chunks, _) = self.chunks(self.alternative(gpu, tiling));
+        if chunks == 1 {
+            return 0;
+        }
+        // The kernel that adds them up reads lanes of four.
+        let values = u64::from(self.params.rows) * u64::from(self.params.columns);
+        (u64::from(chunks) * values + 4) * size_of::<f32>() as u64
+    }
+
+    /// Its dispatches, with `scratch` to be used by one product at a time.
+    pub fn prepare(&self, gpu: &Gpu, tiling: Tiling, scratch: &Region) -> Result<Vec<Dispatch>> {
+        let alternative = self.alternative(gpu, tiling);
+        let (chunks, chunk) = self.chunks(alternative);
+        let mut params = self.params;
+        (params.chunks, params.chunk) = (chunks, chunk);
+        let (_, _, tiles) = tile(alternative);
+        let groups = (self.tiles(alternative) * u64::from(chunks)).div_ceil(tiles.into());
+        if chunks == 1 {
+            let dispatch = self.dispatch(
+                gpu,
+                alternative,
+                self.biased,
+                params,
+                &self.left,
+                &self.sums,
+                &self.end,
+                groups,
+            )?;
+            return Ok(vec![dispatch]);
+        }
+        let partial = self.dispatch(
+            gpu,
+            alternative,
+            false,
+            params,
+            &self.left,
+            scratch,
+            &End::Nothing,
+            groups,
+        )?;
+        let lanes = u64::from(params.rows) * u64::from(params.columns) / self.lane_values();
+        let (_, _, lanes_per_group) = tile(CHUNKS);
+        let groups = lanes.div_ceil(lanes_per_group.into());
+        let sum = self.dispatch(
+            gpu,
+            CHUNKS,
+            self.biased,
+            params,
+            scratch,
+            &self.sums,
+            &self.end,
+            groups,
+        )?;
+        Ok(vec![partial, sum])
+    }
+
+    fn lane_values(&self) -> u64 {
+        if self.params.columns.is_multiple_of(4) {
+            4
+        } else {
+            1
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn dispatch(
+        &self,
+        gpu: &Gpu,
+        alternative: usize,
+        biased: bool,
+        mut params: ProductParams,
+        left: &Region,
+        sums: &Region,
+        end: &End,
+        groups: u64,
+    ) -> Result<Dispatch> {
+        let mut buffers = vec![left.binding(), self.right.binding(), sums.binding()];
+        let (end, epilogue) = match end {
+            End::Nothing => (0, Epilogue::default()),
+            End::Forward(epilogue, y) => {
+                buffers.push(y.binding());
+                (1, *epilogue)
+            }
+            End::Backward(epilogue, z) => {
+                buffers.push(z.binding());
+                (2, *epilogue)
+            }
+        };
+        params.epilogue = epilogue.params();
+        let form = form(
+            alternative,
+            self.kind,
+            biased,
+            self.along_inner,
+            self.whole,
+            end,
+            epilogue.constants(),
+        );
+        let kernel = Kernel {
+            module: self.module,
+            entry_point: 0,
+        };
+        let wide = self.lane_values() == 4;
+        let variant = gpu
+            .pipelines()
+            .variant(self.module, ElementType::F32, wide, form);
+        Dispatch::new(gpu, kernel, variant, &buffers, &params, groups)
+    }
+}
