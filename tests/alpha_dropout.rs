@@ -4,7 +4,7 @@ mod common;
 
 use common::{ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
 use half::f16;
-use selfnorm::{AlphaDropout, LecunNormal};
+use selfnorm::{AlphaDropout, LecunNormal, Selu, random};
 
 /// Klambauer et al. 2017, section 3: (a, b, a α' + b).
 fn coefficients(rate: f64) -> (f64, f64, f64) {
@@ -137,6 +137,172 @@ fn mean_and_variance_stay_zero_and_one() {
             "rate {rate}: variance {variance}"
         );
     }
+}
+
+#[test]
+fn the_default_fixed_point_changes_no_bit_of_the_coefficients() {
+    for rate in [0.0, 0.01, 0.05, 0.1, 0.25, 0.3, 0.5, 0.9, 0.999] {
+        let dropout = AlphaDropout::new(rate);
+        let (a, b, _) = coefficients(rate);
+        assert_eq!(dropout.coefficients().unwrap(), (a, b), "rate {rate}");
+        assert_eq!(dropout.clone().fixed_point(0.0, 1.0), dropout);
+    }
+}
+
+/// The paper's general form, as `selu.py` of its authors has it: (a, b, a α' + b).
+fn general_coefficients(rate: f64, mean: f64, variance: f64) -> (f64, f64, f64) {
+    let selu = Selu::with_fixed_point(mean, variance).unwrap();
+    let (keep, limit) = (1.0 - rate, -selu.scale * selu.alpha);
+    let spread = (1.0 - keep) * (limit - mean).powi(2) + variance;
+    let a = (variance / (keep * spread)).sqrt();
+    let b = mean - a * (keep * mean + (1.0 - keep) * limit);
+    (a, b, a * limit + b)
+}
+
+/// Of different signs, sizes and distances from what a SELU can have.
+const FIXED_POINTS: [(f64, f64); 6] = [
+    (0.0, 1.0),
+    (0.0, 2.0),
+    (-0.1, 2.0),
+    (0.3, 0.5),
+    (-0.5, 1.0),
+    (-4.0, 25.0),
+];
+
+#[test]
+fn coefficients_are_the_paper_s_for_any_fixed_point() {
+    for (mean, variance) in FIXED_POINTS {
+        for rate in [0.0, 0.05, 0.5, 0.99] {
+            let dropout = AlphaDropout::new(rate).fixed_point(mean, variance);
+            let (a, b) = dropout.coefficients().unwrap();
+            let expected = general_coefficients(rate, mean, variance);
+            // Some ten roundings of each term.
+            approx::assert_relative_eq!(a, expected.0, max_relative = 2e-15);
+            approx::assert_abs_diff_eq!(b, expected.1, epsilon = 4e-15 * variance.sqrt());
+            // What they are for: the two moments of a mixture of kept and dropped.
+            let keep = 1.0 - rate;
+            let its_mean = keep * (a * mean + b) + rate * expected.2;
+            let of_kept = a * a * variance + (a * mean + b - mean).powi(2);
+            let its_variance = keep * of_kept + rate * (expected.2 - mean).powi(2);
+            approx::assert_abs_diff_eq!(its_mean, mean, epsilon = 1e-14 * variance.sqrt());
+            approx::assert_relative_eq!(its_variance, variance, max_relative = 1e-14);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn mean_and_variance_stay_those_of_the_fixed_point() {
+    let len = 1 << 20;
+    // N(0, 1) by Box and Muller.
+    let words: Vec<u32> = random::words(21, 0, 0..len).collect();
+    let uniform = |word: u32| (f64::from(word) + 0.5) * 2f64.powi(-32);
+    let normals: Vec<f64> = words
+        .chunks(2)
+        .flat_map(|pair| {
+            let radius = (-2.0 * uniform(pair[0]).ln()).sqrt();
+            let (sin, cos) = (std::f64::consts::TAU * uniform(pair[1])).sin_cos();
+            [radius * cos, radius * sin]
+        })
+        .collect();
+    for (mean, variance) in FIXED_POINTS {
+        let check = |values: &[f32], what: &str| {
+            let moment = |centre: f64, power| {
+                let terms = values.iter().map(|&y| (f64::from(y) - centre).powi(power));
+                terms.sum::<f64>() / len as f64
+            };
+            let (mean_found, variance_found, fourth) =
+                (moment(0.0, 1), moment(mean, 2), moment(mean, 4));
+            // The standard errors of the mean of independent values, and of their squares.
+            let errors = (
+                (mean_found - mean) / (variance / len as f64).sqrt(),
+                (variance_found - variance) / ((fourth - variance * variance) / len as f64).sqrt(),
+            );
+            println!("({mean}, {variance}), {what}: off by {errors:.2?} standard errors");
+            assert!(
+                errors.0.abs() < 5.0 && errors.1.abs() < 5.0,
+                "({mean}, {variance}), {what}: {mean_found}, {variance_found}"
+            );
+        };
+        let z: Vec<f32> = normals
+            .iter()
+            .map(|n| (variance.sqrt() * n) as f32)
+            .collect();
+        let selu = Selu::with_fixed_point(mean, variance).unwrap();
+        let x = gpu()
+            .tensor(&z, [z.len()])
+            .unwrap()
+            .selu_with(&selu)
+            .unwrap();
+        check(&x.to_vec().unwrap(), "selu");
+        for rate in [0.05, 0.3, 0.8] {
+            let dropout = AlphaDropout::new(rate).fixed_point(mean, variance).seed(31);
+            let y = x.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+            check(&y, &format!("dropout of {rate}"));
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn another_fixed_point_keeps_the_mask_and_the_bounds() {
+    let x = activations(1757);
+    let tensor = gpu().tensor(&x, [1757]).unwrap();
+    for (mean, variance) in FIXED_POINTS {
+        let plain = AlphaDropout::new(0.4).seed(5);
+        let dropout = plain.clone().fixed_point(mean, variance);
+        let kept = dropout.mask([1757]).unwrap();
+        assert_eq!(kept, plain.mask([1757]).unwrap());
+        let (a, b) = dropout.coefficients().unwrap();
+        let selu = Selu::with_fixed_point(mean, variance).unwrap();
+        let dropped = b - a * selu.scale * selu.alpha;
+        let y = tensor.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+        let dx = tensor
+            .alpha_dropout_backward(&dropout)
+            .unwrap()
+            .to_vec()
+            .unwrap();
+        for (((&x, &y), &dx), &kept) in x.iter().zip(&y).zip(&dx).zip(&kept) {
+            // A dropped element is rounded once, and from an f64 with a few roundings.
+            let (expected, bound, slope) = if kept {
+                (a * f64::from(x) + b, tolerance(a, b, x), a)
+            } else {
+                (dropped, 1.001 * 2f64.powi(-24) * dropped.abs(), 0.0)
+            };
+            let error = (f64::from(y) - expected).abs();
+            assert!(error <= bound, "{y}, not {expected}");
+            let expected = slope * f64::from(x);
+            let error = (f64::from(dx) - expected).abs();
+            assert!(
+                error <= 2f64.powi(-23) * expected.abs(),
+                "{dx}, not {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_fixed_point_that_no_selu_has_is_an_error_where_it_is_used() {
+    let x = gpu().tensor(&[1.0], [1]).unwrap();
+    let dropout = AlphaDropout::new(0.5).fixed_point(0.7, 1.0);
+    let rule = "mean is 0.7, must be below 0.683 sqrt(variance), which is what ReLU gives";
+    for (error, op) in [
+        (dropout.coefficients().unwrap_err(), "alpha_dropout"),
+        (dropout.mask([1]).unwrap_err(), "alpha_dropout"),
+        (x.alpha_dropout(&dropout).unwrap_err(), "alpha_dropout"),
+        (
+            x.alpha_dropout_backward(&dropout).unwrap_err(),
+            "alpha_dropout_backward",
+        ),
+    ] {
+        assert_eq!(error.to_string(), format!("{op}: {rule}"));
+    }
+    let flat = AlphaDropout::new(0.5).fixed_point(0.0, 0.0);
+    assert_eq!(
+        flat.coefficients().unwrap_err().to_string(),
+        "alpha_dropout: variance is 0.0, must be finite and above 0"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{require, selu::Selu, words};
+use super::{epilogue::Dropout, require, selu::Selu, words};
 use crate::pass::{Chunk, Pass, read, update, write};
 use crate::pipelines::{FLOATS, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
 use crate::tensor::count;
@@ -78,8 +78,8 @@ struct AlphaDropoutParams {
     strides: [u32; 8],
 }
 
-/// The dropout that keeps mean 0 and variance 1: dropped elements become SELU's limit −λα instead
-/// of 0, then everything is scaled and shifted.
+/// The dropout that keeps mean 0 and variance 1, or another [`fixed_point`](Self::fixed_point): dropped
+/// elements become SELU's limit −λα instead of 0, then everything is scaled and shifted.
 ///
 /// With α' = −λα, a = ((1 − rate)(1 + rate α'²))^−½ and b = −a α' rate, a kept x becomes a x + b and a
 /// dropped one a α' + b. An element is dropped if its random word is below round(rate · 2³²); the mask
@@ -109,6 +109,8 @@ pub struct AlphaDropout {
     call: u64,
     noise_shape: Option<Vec<usize>>,
     training: bool,
+    mean: f64,
+    variance: f64,
 }
 
 /// The mask element of a tensor's element: of each dimension, the last first, the extent and the
@@ -134,6 +136,8 @@ impl AlphaDropout {
             call: 0,
             noise_shape: None,
             training: true,
+            mean: 0.0,
+            variance: 1.0,
         }
     }
 
@@ -162,16 +166,31 @@ impl AlphaDropout {
         self
     }
 
+    /// The mean μ and the variance ν to keep, those of the activations of
+    /// [`Selu::with_fixed_point`]`(mean, variance)`, whose limit −λα is then α' (checked when it is
+    /// used); 0 and 1 without this call.
+    ///
+    /// With q = 1 − rate, a = √(ν / (q (rate (α' − μ)² + ν))) and b = μ − a (q μ + rate α'), as in
+    /// `selu.py` of the paper's authors.
+    pub fn fixed_point(mut self, mean: f64, variance: f64) -> Self {
+        self.mean = mean;
+        self.variance = variance;
+        self
+    }
+
     /// (a, b), with which a kept x becomes a x + b.
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] if the rate is outside [0, 1).
+    /// [`Error::Parameter`] if the rate is outside [0, 1), or no SELU has the
+    /// [`fixed_point`](Self::fixed_point).
     pub fn coefficients(&self) -> Result<(f64, f64)> {
-        self.coefficients_for(FORWARD)
+        let (a, b, _) = self.coefficients_for(FORWARD)?;
+        Ok((a, b))
     }
 
-    fn coefficients_for(&self, op: &'static str) -> Result<(f64, f64)> {
+    /// (a, b, a α' + b)
+    fn coefficients_for(&self, op: &'static str) -> Result<(f64, f64, f64)> {
         let rate = require(
             op,
             "rate",
@@ -179,9 +198,32 @@ impl AlphaDropout {
             (0.0..1.0).contains(&self.rate),
             "at least 0 and below 1",
         )?;
-        let limit = -Selu::default().scale_alpha();
-        let a = ((1.0 - rate) * (1.0 + rate * limit * limit)).powf(-0.5);
-        Ok((a, -a * limit * rate))
+        let limit = -Selu::solve(op, self.mean, self.variance)?.scale_alpha();
+        let keep = 1.0 - rate;
+        let distance = (limit - self.mean) / self.variance.sqrt();
+        let a = (keep * (1.0 + rate * distance * distance)).powf(-0.5);
+        let b = self.mean - a * keep * self.mean - a * limit * rate;
+        Ok((a, b, a * limit + b))
+    }
+
+    /// What a kernel needs for the forward pass, in the one rounding that all of them share; the
+    /// identity outside training and at rate 0.
+    pub(crate) fn epilogue(&self, op: &'static str) -> Result<Dropout> {
+        let (a, b, dropped) = self.coefficients_for(op)?;
+        let identity = !self.training || self.rate == 0.0;
+        // x + -0.0 is x, for zeros of either sign too.
+        let (threshold, scale, shift) = if identity {
+            (0, 1.0, -0.0)
+        } else {
+            (self.threshold(), a as f32, b as f32)
+        };
+        Ok(Dropout {
+            threshold,
+            scale,
+            shift,
+            dropped: dropped as f32,
+            seed: self.seed,
+        })
     }
 
     /// Which elements of a tensor of `shape` are kept, on the host: the mask of the GPU, bit for bit.
@@ -255,34 +297,25 @@ impl AlphaDropout {
         Ok(Some(Broadcast(merged)))
     }
 
-    /// Records it with kept x going to `scale` x + `shift`, the others to `dropped`.
+    /// Records it with what `dropout` says.
     fn record<T: Element>(
         &self,
         pass: &mut Pass,
         op: &'static str,
-        (scale, shift, dropped): (f64, f64, f64),
+        dropout: Dropout,
         source: (&'static str, &Tensor<T>),
         destination: Option<(&'static str, &Tensor<T>)>,
     ) -> Result<()> {
         let broadcast = self.broadcast(source.1.shape())?;
         let mut params = AlphaDropoutParams {
-            threshold: self.threshold(),
-            scale: scale as f32,
-            shift: shift as f32,
-            dropped: dropped as f32,
-            seed: words(self.seed),
+            threshold: dropout.threshold,
+            scale: dropout.scale,
+            shift: dropout.shift,
+            dropped: dropout.dropped,
+            seed: words(dropout.seed),
             call: words(self.call),
             ..AlphaDropoutParams::zeroed()
         };
-        if !self.training || self.rate == 0.0 {
-            // x + -0.0 is x, for zeros of either sign too.
-            params = AlphaDropoutParams {
-                threshold: 0,
-                scale: 1.0,
-                shift: -0.0,
-                ..params
-            };
-        }
         let dimensions = broadcast.iter().flat_map(|broadcast| &broadcast.0);
         for (d, &(extent, stride)) in dimensions.enumerate() {
             params.extents[d] = extent;
@@ -319,15 +352,8 @@ impl AlphaDropout {
         x: &Tensor<T>,
         y: Option<&Tensor<T>>,
     ) -> Result<()> {
-        let (a, b) = self.coefficients_for(FORWARD)?;
-        let dropped = -a * Selu::default().scale_alpha() + b;
-        self.record(
-            pass,
-            FORWARD,
-            (a, b, dropped),
-            ("x", x),
-            y.map(|y| ("y", y)),
-        )
+        let dropout = self.epilogue(FORWARD)?;
+        self.record(pass, FORWARD, dropout, ("x", x), y.map(|y| ("y", y)))
     }
 
     fn backward<T: Element>(
@@ -336,11 +362,15 @@ impl AlphaDropout {
         dy: &Tensor<T>,
         dx: Option<&Tensor<T>>,
     ) -> Result<()> {
-        let (a, _) = self.coefficients_for(BACKWARD)?;
+        let gradient = Dropout {
+            shift: -0.0,
+            dropped: 0.0,
+            ..self.epilogue(BACKWARD)?
+        };
         self.record(
             pass,
             BACKWARD,
-            (a, -0.0, 0.0),
+            gradient,
             ("dy", dy),
             dx.map(|dx| ("dx", dx)),
         )

@@ -1,3 +1,5 @@
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
+
 use bytemuck::{Pod, Zeroable};
 
 use super::require;
@@ -66,7 +68,7 @@ struct SeluParams {
 /// The two constants of SELU, λ (`scale`) and α.
 ///
 /// `Selu::default()` are the published ones (Klambauer et al. 2017, arXiv 1706.02515), for which
-/// mean 0 and variance 1 are a stable fixed point.
+/// mean 0 and variance 1 are a stable fixed point; [`Selu::with_fixed_point`] are those for another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Selu {
     /// α: the function tends to −λα for x → −∞.
@@ -85,6 +87,97 @@ impl Default for Selu {
 }
 
 impl Selu {
+    /// The constants for which mean μ and variance ν stay from layer to layer, instead of 0 and 1.
+    ///
+    /// They solve E\[selu(z)\] = μ and Var\[selu(z)\] = ν for z ~ N(0, ν): what a layer whose weights
+    /// have the sum ω = 0 and the sum of squares τ = 1 makes of such inputs (Klambauer et al. 2017,
+    /// arXiv 1706.02515, section 2). With Φ the distribution function of N(0, 1) and
+    ///
+    /// - A = E\[z; z > 0\] = √(ν / 2π),
+    /// - B = E\[1 − eᶻ; z < 0\] = ½ − exp(ν/2) Φ(−√ν),
+    /// - D = E\[(1 − eᶻ)²; z < 0\] = ½ − 2 exp(ν/2) Φ(−√ν) + exp(2ν) Φ(−2√ν),
+    ///
+    /// these are λ(A − αB) = μ and λ²(ν/2 + α²D) = ν + μ². They have one solution with positive λ and α
+    /// if −B √(ν / (D − B²)) < μ < √(ν / (π − 1)), else none. The upper bound is 0.683 √ν; the lower one
+    /// is −0.803 for ν = 1, and goes from −0.683 √ν for small ν to −√ν for large ones.
+    ///
+    /// The mean and the variance that the result has are within 10⁻¹⁴ √ν and 10⁻¹⁴ ν of those asked
+    /// for. For μ = 0, α and λ are within a relative 10⁻¹⁵ of the exact ones; (0, 1) gives
+    /// `Selu::default()`.
+    ///
+    /// **Stability.** That the fixed point attracts for all ω and τ near 0 and 1, the paper proves for
+    /// (0, 1) alone. For ω = 0 and τ = 1 the others attract as well: the map depends on ν only, and the
+    /// eigenvalues of its Jacobian are 0 and J = ∂Var\[selu(z)\]/∂ν. J < 1: for n ~ N(0, 1),
+    /// selu(√ν n)/√ν increases with n and its derivative by ν decreases with n, so their covariance is
+    /// negative and Var\[selu(z)\]/ν decreases with ν. J > 0 is tested only, for 10⁻⁸ ≤ ν ≤ 10⁶. J is 0.78
+    /// for (0, 1); where ν is small or μ near its upper bound, it is near 1 and the pull is weak.
+    ///
+    /// The authors' notebook `getSELUparameters` takes weights with ω = 1, z ~ N(μ, ν): the same for
+    /// μ = 0, other constants else.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::Selu;
+    ///
+    /// assert_eq!(Selu::with_fixed_point(0.0, 1.0)?, Selu::default());
+    /// let wide = Selu::with_fixed_point(0.0, 2.0)?;
+    /// assert_eq!((wide.alpha as f32, wide.scale as f32), (1.9712558, 1.0607091));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](crate::Error::Parameter) if the mean or the variance is not finite, the variance
+    /// not above 0, or the mean outside the bounds above.
+    pub fn with_fixed_point(mean: f64, variance: f64) -> Result<Self> {
+        Self::solve("Selu::with_fixed_point", mean, variance)
+    }
+
+    /// [`with_fixed_point`](Self::with_fixed_point), with errors of `op`.
+    pub(super) fn solve(op: &'static str, mean: f64, variance: f64) -> Result<Self> {
+        require(op, "mean", mean, mean.is_finite(), "finite")?;
+        let positive = variance.is_finite() && variance > 0.0;
+        require(op, "variance", variance, positive, "finite and above 0")?;
+        if (mean, variance) == (0.0, 1.0) {
+            // Its rounded values have been published; what is below may be an f64's ulp off.
+            return Ok(Self::default());
+        }
+        let (centred_alpha, kappa) = centred(variance);
+        let ratio = mean / variance.sqrt();
+        let square = ratio * ratio;
+        // For x = α / centred_alpha and ρ = π μ² / (ν + μ²) it is (1 − x)² = ρ (1 + κ x²), where 1 − x
+        // has the sign of μ. These are (1 − ρ)(1 + μ²/ν) and (1 − κρ)(1 + μ²/ν).
+        let below_relu = 1.0 - (PI - 1.0) * square;
+        let above_step = 1.0 - (PI * kappa - 1.0) * square;
+        require(
+            op,
+            "mean",
+            mean,
+            mean <= 0.0 || below_relu > 0.0,
+            "below 0.683 sqrt(variance), which is what ReLU gives",
+        )?;
+        require(
+            op,
+            "mean",
+            mean,
+            mean >= 0.0 || above_step > 0.0,
+            "above what alpha = infinity gives: -0.803 for variance 1, from -0.683 sqrt(variance) \
+             for small variances to -sqrt(variance) for large ones",
+        )?;
+        let rho = PI * square / (1.0 + square);
+        let root = (rho * (1.0 + kappa - kappa * rho)).sqrt();
+        let x = if mean > 0.0 {
+            below_relu / ((1.0 + square) * (1.0 + root))
+        } else {
+            (1.0 + square) * (1.0 + root) / above_step
+        };
+        Ok(Self {
+            alpha: centred_alpha * x,
+            scale: (2.0 * (1.0 + square) / (1.0 + kappa * x * x)).sqrt(),
+        })
+    }
+
     /// λα
     pub(crate) fn scale_alpha(&self) -> f64 {
         self.scale * self.alpha
@@ -121,6 +214,50 @@ impl Selu {
             (product - f64::from(rounded)) / product
         };
         (self.scale as f32, rounded, residual as f32)
+    }
+}
+
+/// α for mean 0, A / B, and κ = D / (π B²), which falls from 1 to 2/π, in the notation of
+/// [`Selu::with_fixed_point`], within a relative 10⁻¹⁵ and 3 · 10⁻¹⁵.
+fn centred(variance: f64) -> (f64, f64) {
+    // With t = √(ν/2): B = (1 − erfcx(t)) / 2 and D = (1 − 2 erfcx(t) + erfcx(2t)) / 2.
+    let t = variance.sqrt() * FRAC_1_SQRT_2;
+    let (first, second) = if t < 0.5 {
+        // The power series, over t and t², because the differences cancel:
+        // erfcx(t) = Σ (−t)ᵏ / Γ(k/2 + 1), here from k = 2 on until (2t)ᵏ / Γ(k/2 + 1) < 2⁻⁵⁸.
+        let mut terms = [1.0, -t * FRAC_2_SQRT_PI * (2.0 / 3.0)];
+        let (mut once, mut twice, mut power) = (0.0, 0.0, 4.0);
+        for k in 2..=40 {
+            let [term, next] = terms;
+            once += term;
+            twice += (power - 2.0) * term;
+            terms = [next, term * (t * t * 2.0 / f64::from(k + 2))];
+            power *= 2.0;
+        }
+        let first = FRAC_2_SQRT_PI - t * once;
+        (first, twice / (first * first))
+    } else {
+        let near = erfcx(t);
+        let first = 1.0 - near;
+        let second = erfcx(2.0 * t) - 2.0 * near + 1.0;
+        (first / t, second / (first * first))
+    };
+    (FRAC_2_SQRT_PI / first, 2.0 / PI * second)
+}
+
+/// exp(x²) erfc(x) for x ≥ 0, where the factors would overflow and underflow too.
+fn erfcx(x: f64) -> f64 {
+    if x < 25.0 {
+        let square = x * x;
+        let lost = x.mul_add(x, -square);
+        libm::exp(square) * (1.0 + lost) * libm::erfc(x)
+    } else {
+        // The asymptotic series; its next term is below 2⁻⁶⁰.
+        let u = 0.5 / (x * x);
+        let series = (1..=7)
+            .rev()
+            .fold(1.0, |sum, k| 1.0 - f64::from(2 * k - 1) * u * sum);
+        0.5 * FRAC_2_SQRT_PI / x * series
     }
 }
 
