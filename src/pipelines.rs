@@ -28,7 +28,7 @@ pub(crate) struct Module {
     pub entry_points: &'static [&'static str],
     pub params: Struct,
     pub elements: &'static [ElementType],
-    /// Other files that it is built with, one set of them at a time, and what each is called.
+    /// Sets of files of which a form is built with some, and what each is called.
     pub alternatives: &'static [(&'static str, &'static [&'static str])],
     /// Forms to check ahead of time: all that differ by more than the values of constants.
     pub forms: fn() -> Vec<Form>,
@@ -46,15 +46,14 @@ pub(crate) struct Struct {
     pub size: usize,
 }
 
-/// What an op is built for, beyond the device: one of its alternatives, and constants.
+/// What an op is built for, beyond the device: some of its alternatives, and constants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Form {
-    pub alternative: usize,
+    pub alternatives: Vec<usize>,
     pub constants: Vec<(&'static str, u32)>,
 }
 
 /// Of a module with one form.
-pub(crate) const SINGLE: &[(&str, &[&str])] = &[("", &[])];
 pub(crate) const SINGLE_FORM: fn() -> Vec<Form> = || vec![Form::default()];
 pub(crate) const FLOATS: &[ElementType] = &[ElementType::F32, ElementType::F16];
 
@@ -173,7 +172,7 @@ impl Module {
             ""
         };
         let tile = include_str!("../shaders/shared/tile.wgsl");
-        let (_, alternative) = self.alternatives[variant.form.alternative];
+        let alternatives = variant.form.alternatives.iter();
         let step = if self.step {
             include_str!("../shaders/shared/step.wgsl")
         } else {
@@ -182,7 +181,7 @@ impl Module {
         [directive]
             .iter()
             .chain(self.sources)
-            .chain(alternative)
+            .chain(alternatives.flat_map(|&i| self.alternatives[i].1))
             .copied()
             .chain([tile, lane, wide, step, &constants, &params])
             .collect()
@@ -190,12 +189,15 @@ impl Module {
 
     /// What `variant` is called.
     pub fn name(&self, variant: &Variant) -> String {
-        let (alternative, _) = self.alternatives[variant.form.alternative];
+        let alternatives = variant.form.alternatives.iter();
+        let alternatives: String = alternatives
+            .map(|&i| format!("{} ", self.alternatives[i].0))
+            .collect();
         let constants = variant.form.constants.iter();
         let constants: String = constants
             .map(|(name, value)| format!("{name}={value} "))
             .collect();
-        [self.name, alternative, &constants, &variant.to_string()]
+        [self.name, &alternatives, &constants, &variant.to_string()]
             .into_iter()
             .flat_map(str::split_whitespace)
             .collect::<Vec<_>>()

@@ -31,27 +31,12 @@ struct ProductParams {
 
 // [chunks, rows, columns]: the sums, plus the biases
 @group(0) @binding(2) var<storage, read_write> sums: array<Lane>;
-// forward: y, from the sums; backward: z, from which the input of this op came
-@group(0) @binding(3) var<storage, read_write> activations: array<Lane>;
 
-const EPILOGUE_NONE = 0u;
-const EPILOGUE_FORWARD = 1u;
-const EPILOGUE_BACKWARD = 2u;
-
-// The end of lane i of the sums, which is in the columns from `column` on.
-fn finish(i: u32, column: u32, sum: vec4f, q: ProductParams) {
-    if (EPILOGUE == EPILOGUE_BACKWARD) {
-        sums[i] = narrow(epilogue_backward(i, widen(activations[i]), sum, q.epilogue));
-        return;
+fn biased(column: u32, sum: vec4f, q: ProductParams) -> vec4f {
+    if (BIAS == 0u) {
+        return sum;
     }
-    var z = sum;
-    if (BIAS != 0u) {
-        z += biases(q.bias + column);
-    }
-    sums[i] = narrow(z);
-    if (EPILOGUE == EPILOGUE_FORWARD) {
-        activations[i] = narrow(epilogue(i, z, q.epilogue));
-    }
+    return sum + biases(q.bias + column);
 }
 
 fn biases(i: u32) -> vec4f {

@@ -144,7 +144,7 @@ fn product(
     store(first, row, column + 8u, s01, q);
     store(first, row + 8u, column, s10, q);
     store(first, row + 8u, column + 8u, s11, q);
-    if (BIAS != 0u || EPILOGUE != EPILOGUE_NONE) {
+    if (IS_FINISHED_LATER) {
         // A loop needs the sums in memory: there are too many for an epilogue of each to be compiled.
         let last_row = min(row + PRODUCT_TILE, q.rows);
         let last_column = min(column + PRODUCT_TILE, q.columns);

@@ -391,6 +391,13 @@ impl AlphaDropout {
         }
     }
 
+    /// For another fixed point than mean 0 and variance 1, see
+    /// [`AlphaDropout::fixed_point`](crate::AlphaDropout::fixed_point).
+    pub fn fixed_point(mut self, mean: f64, variance: f64) -> Self {
+        self.dropout = self.dropout.fixed_point(mean, variance);
+        self
+    }
+
     /// The layer's name, see [`Layer::name`].
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());

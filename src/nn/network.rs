@@ -235,14 +235,8 @@ impl Network {
             Kind::Flatten => built.output_shape = vec![built.output_shape.iter().product()],
             Kind::Activation(activation) => self.activate(&mut built, *activation, fused)?,
             Kind::AlphaDropout(dropout) => {
-                let (threshold, scale, shift, dropped) = dropout.epilogue("alpha_dropout")?;
-                let dropout = Dropout {
-                    threshold,
-                    scale,
-                    shift,
-                    dropped,
-                    seed: draw(Draw::Dropout),
-                };
+                let dropout = dropout.clone().seed(draw(Draw::Dropout));
+                let dropout = dropout.epilogue("alpha_dropout")?;
                 self.drop_out(&mut built, dropout, fused);
             }
             Kind::Dropout(rate) => {

@@ -2,7 +2,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{epilogue::Dropout, require, selu::Selu, words};
 use crate::pass::{Chunk, Pass, read, update, write};
-use crate::pipelines::{FLOATS, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
+use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
 use crate::tensor::count;
 use crate::{Element, Error, Result, Tensor, random};
 
@@ -49,7 +49,7 @@ pub(crate) static MODULE: Module = Module {
         size: size_of::<AlphaDropoutParams>(),
     },
     elements: FLOATS,
-    alternatives: SINGLE,
+    alternatives: &[],
     forms: SINGLE_FORM,
     step: false,
     structs: &[],

@@ -114,7 +114,7 @@ impl Epilogue {
     /// The form of a module with this epilogue and nothing else to choose.
     pub fn form(&self) -> Form {
         Form {
-            alternative: 0,
+            alternatives: vec![0],
             constants: self.constants().into(),
         }
     }

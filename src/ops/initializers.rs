@@ -2,7 +2,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::words;
 use crate::pass::{Chunk, Pass, write};
-use crate::pipelines::{FLOATS, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
+use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
 use crate::{Element, Gpu, Result, Tensor, random};
 
 pub(crate) static MODULE: Module = Module {
@@ -24,7 +24,7 @@ pub(crate) static MODULE: Module = Module {
         size: size_of::<InitializerParams>(),
     },
     elements: FLOATS,
-    alternatives: SINGLE,
+    alternatives: &[],
     forms: SINGLE_FORM,
     step: false,
     structs: &[],

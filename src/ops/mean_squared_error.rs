@@ -6,7 +6,7 @@ use super::per_item;
 use super::step::STEP;
 use crate::memory::Region;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
+use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
 use crate::tensor::ElementType;
 use crate::{Gpu, Result};
 
@@ -30,7 +30,7 @@ pub(crate) static MODULE: Module = Module {
         size: size_of::<MeanSquaredErrorParams>(),
     },
     elements: &[ElementType::F32],
-    alternatives: SINGLE,
+    alternatives: &[],
     forms: SINGLE_FORM,
     step: true,
     structs: &[&STEP],

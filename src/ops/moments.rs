@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::per_item;
 use crate::memory::Region;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE, SINGLE_FORM, Struct, WORKGROUP_SIZE};
+use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct, WORKGROUP_SIZE};
 use crate::tensor::ElementType;
 use crate::{Gpu, Result};
 
@@ -20,7 +20,7 @@ pub(crate) static MODULE: Module = Module {
         size: size_of::<MomentsParams>(),
     },
     elements: &[ElementType::F32],
-    alternatives: SINGLE,
+    alternatives: &[],
     forms: SINGLE_FORM,
     step: false,
     structs: &[],

@@ -98,6 +98,9 @@ const OCTETS_BY_TWOS: usize = 1;
 const DIRECT: usize = 2;
 const TILED: usize = 3;
 const CHUNKS: usize = 4;
+const SUMS: usize = 5;
+const FORWARD: usize = 6;
+const BACKWARD: usize = 7;
 
 pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[
     (
@@ -136,6 +139,9 @@ pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[
         "chunks",
         &[shared!("product_chunks.wgsl"), shared!("operands_f32.wgsl")],
     ),
+    ("sums", &[shared!("finish_sums.wgsl")]),
+    ("forward", &[shared!("finish_forward.wgsl")]),
+    ("backward", &[shared!("finish_backward.wgsl")]),
 ];
 
 /// Of an alternative, the invocations of a workgroup; the sums across a tile, and the work of a
@@ -196,7 +202,7 @@ pub(crate) struct Product {
 /// All forms that differ by their files, or by the product.
 pub(crate) fn forms() -> Vec<Form> {
     let mut forms = Vec::new();
-    for alternative in 0..ALTERNATIVES.len() {
+    for alternative in OCTETS..=CHUNKS {
         for kind in [Kind::Forward, Kind::KernelGradient, Kind::InputGradient] {
             forms.push(form(
                 alternative,
@@ -204,7 +210,11 @@ pub(crate) fn forms() -> Vec<Form> {
                 kind == Kind::Forward,
                 [kind != Kind::KernelGradient, kind == Kind::InputGradient],
                 false,
-                kind as u32 % 2 + u32::from(kind == Kind::InputGradient) * 2,
+                match kind {
+                    Kind::Forward => FORWARD,
+                    Kind::KernelGradient => SUMS,
+                    Kind::InputGradient => BACKWARD,
+                },
                 [("ACTIVATION", 1), ("DROPOUT", 1)],
             ));
         }
@@ -218,7 +228,7 @@ fn form(
     biased: bool,
     along_inner: [bool; 2],
     whole: bool,
-    end: u32,
+    end: usize,
     epilogue: [(&'static str, u32); 2],
 ) -> Form {
     let (workgroup, tile, _) = tile(alternative);
@@ -232,11 +242,10 @@ fn form(
         ("RIGHT_ALONG_INNER", along_inner[1].into()),
         ("LEFT_IS_WHOLE", whole.into()),
         ("BIAS", biased.into()),
-        ("EPILOGUE", end),
     ];
     constants.extend(epilogue);
     Form {
-        alternative,
+        alternatives: vec![alternative, end],
         constants,
     }
 }
@@ -352,14 +361,14 @@ impl Product {
     ) -> Result<Dispatch> {
         let mut buffers = vec![left.binding(), self.right.binding(), sums.binding()];
         let (end, epilogue) = match end {
-            End::Nothing => (0, Epilogue::default()),
+            End::Nothing => (SUMS, Epilogue::default()),
             End::Forward(epilogue, y) => {
                 buffers.push(y.binding());
-                (1, *epilogue)
+                (FORWARD, *epilogue)
             }
             End::Backward(epilogue, z) => {
                 buffers.push(z.binding());
-                (2, *epilogue)
+                (BACKWARD, *epilogue)
             }
         };
         params.epilogue = epilogue.params();

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::require;
 use crate::pass::{Chunk, Pass, read, update, write};
-use crate::pipelines::{FLOATS, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
+use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
 use crate::{Element, Result, Tensor};
 
 pub(crate) static MODULE: Module = Module {
@@ -33,7 +33,7 @@ pub(crate) static MODULE: Module = Module {
         size: size_of::<SeluParams>(),
     },
     elements: FLOATS,
-    alternatives: SINGLE,
+    alternatives: &[],
     forms: SINGLE_FORM,
     step: false,
     structs: &[],

@@ -6,7 +6,7 @@ use super::step::STEP;
 use super::{lane_values, per_item};
 use crate::memory::Region;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE, SINGLE_FORM, Struct};
+use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
 use crate::tensor::ElementType;
 use crate::{Gpu, Result};
 
@@ -27,7 +27,7 @@ pub(crate) static MODULE: Module = Module {
         size: size_of::<SgdParams>(),
     },
     elements: &[ElementType::F32],
-    alternatives: SINGLE,
+    alternatives: &[],
     forms: SINGLE_FORM,
     step: true,
     structs: &[&STEP],

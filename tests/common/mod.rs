@@ -236,6 +236,11 @@ impl Golden {
         bytemuck::pod_collect_to_vec(&self.bytes(name))
     }
 
+    pub fn shape(&self, name: &str) -> Vec<usize> {
+        let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
+        file.tensor(name).unwrap().shape().to_vec()
+    }
+
     pub fn f64(&self, name: &str) -> Vec<f64> {
         bytemuck::pod_collect_to_vec(&self.bytes(name))
     }

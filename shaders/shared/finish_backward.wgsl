@@ -1,0 +1,9 @@
+// The sums are the gradient of what an earlier layer has made of its sums z.
+const IS_FINISHED_LATER = true;
+
+@group(0) @binding(3) var<storage, read_write> z: array<Lane>;
+
+// The end of lane i of the sums, which is in the columns from `column` on.
+fn finish(i: u32, column: u32, sum: vec4f, q: ProductParams) {
+    sums[i] = narrow(epilogue_backward(i, widen(z[i]), sum, q.epilogue));
+}

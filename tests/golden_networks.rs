@@ -1,0 +1,198 @@
+//! Layers and trainings against Keras 3's values in float64.
+
+mod common;
+
+use common::{Golden, golden, gpu};
+use selfnorm::nn::{
+    Activation, Adam, Conv2d, Dense, Flatten, Layer, Loss, MaxPool2d, Padding, Sequential,
+    SequentialBuilder, Tiling,
+};
+use selfnorm::{Gpu, Tensor};
+
+/// The bound of the documentation, relative to the largest value of a tensor: what f32 leaves of sums
+/// of some hundred products.
+const BOUND: f64 = 1e-5;
+
+const TILINGS: [Tiling; 2] = [Tiling::Registers, Tiling::Workgroup];
+
+/// Every value within [`BOUND`] of the expected one, relative to it, or to the tensor's root mean
+/// square where it is smaller: sums that cancel have the error of their terms.
+fn assert_close(what: &str, actual: &[f32], expected: &[f64]) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let squares: f64 = expected.iter().map(|x| x * x).sum();
+    let typical = (squares / expected.len() as f64).sqrt();
+    for (i, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
+        let error = (f64::from(actual) - expected).abs();
+        assert!(
+            error <= BOUND * expected.abs().max(typical),
+            "{what}[{i}] is {actual:e}, not {expected:e}"
+        );
+    }
+}
+
+fn tensor(gpu: &Gpu, file: &Golden, name: &str) -> Tensor {
+    gpu.tensor(&file.f32(name), file.shape(name)).unwrap()
+}
+
+/// One layer forward and backward, with the weights of the file.
+fn check_layer(file: &str, layer: impl Fn(&Golden) -> Layer) {
+    let (gpu, file) = (gpu(), golden(file));
+    for tiling in TILINGS {
+        let x = tensor(&gpu, &file, "x");
+        let mut model = Sequential::new(&x.shape()[1..])
+            .add(layer(&file))
+            .tiling(tiling)
+            .build(&gpu, 1)
+            .unwrap();
+        let y = model.predict(&x).unwrap();
+        assert_eq!(y.shape(), file.shape("y"));
+        assert_close("y", &y.to_vec().unwrap(), &file.f64("y"));
+        let gradient = model
+            .gradient(&x, &tensor(&gpu, &file, "dy"), false)
+            .unwrap();
+        assert_close("y", &gradient.y.to_vec().unwrap(), &file.f64("y"));
+        assert_close("dx", &gradient.dx.to_vec().unwrap(), &file.f64("dx"));
+        for (name, dw) in gradient.weights {
+            let name = format!("d{}", name.split('/').next_back().unwrap());
+            assert_close(&name, &dw.to_vec().unwrap(), &file.f64(&name));
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn dense_is_keras_s() {
+    check_layer("dense", |file| {
+        Dense::new(7)
+            .weights(file.f32("kernel"), file.f32("bias"))
+            .into()
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn dense_on_the_last_of_four_axes_is_keras_s() {
+    check_layer("dense_rank4", |file| {
+        Dense::new(5)
+            .activation(Activation::Selu)
+            .weights(file.f32("kernel"), file.f32("bias"))
+            .into()
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn conv2d_is_keras_s() {
+    check_layer("conv2d_valid", |file| {
+        Conv2d::new(4, [3, 3])
+            .activation(Activation::Selu)
+            .weights(file.f32("kernel"), file.f32("bias"))
+            .into()
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn conv2d_with_strides_and_same_padding_is_keras_s() {
+    check_layer("conv2d_same_stride2", |file| {
+        Conv2d::new(6, [3, 2])
+            .strides([2, 2])
+            .padding(Padding::Same)
+            .activation(Activation::Elu(1.0))
+            .weights(file.f32("kernel"), file.f32("bias"))
+            .into()
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn max_pool2d_is_keras_s() {
+    check_layer("max_pool2d", |_| MaxPool2d::new([2, 2]).into());
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn max_pool2d_with_strides_and_same_padding_is_keras_s() {
+    check_layer("max_pool2d_3_stride2_same", |_| {
+        let pool = MaxPool2d::new([3, 3]).strides([2, 2]);
+        pool.padding(Padding::Same).into()
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn softmax_is_keras_s() {
+    check_layer("softmax", |_| Activation::Softmax.into());
+}
+
+/// Ten steps of Adam: every loss, every final weight, and what the network then makes of a probe.
+fn check_training(file: &str, network: SequentialBuilder) {
+    let (gpu, file) = (gpu(), golden(file));
+    for tiling in TILINGS {
+        let mut model = network.clone().tiling(tiling).build(&gpu, 1).unwrap();
+        model
+            .compile(Adam::default(), Loss::CategoricalCrossentropy)
+            .unwrap();
+        let mut weights = model.weights().unwrap();
+        for (i, (_, weight)) in weights.iter_mut().enumerate() {
+            *weight = tensor(&gpu, &file, &format!("init.{i}"));
+        }
+        model.set_weights(&weights).unwrap();
+        let step = |name: &str, i: usize| {
+            let (values, shape) = (file.f32(name), file.shape(name));
+            let len = values.len() / shape[0];
+            gpu.tensor(&values[i * len..(i + 1) * len], &shape[1..])
+                .unwrap()
+        };
+        for (i, &expected) in file.f64("losses").iter().enumerate() {
+            let score = model.train_on_batch(&step("x", i), &step("y", i)).unwrap();
+            let error = (score.loss - expected).abs();
+            assert!(
+                error <= BOUND * expected,
+                "step {i}: {score:?}, not {expected}"
+            );
+        }
+        for (i, (name, weight)) in model.weights().unwrap().iter().enumerate() {
+            let expected = file.f64(&format!("final.{i}"));
+            for (actual, expected) in weight.to_vec().unwrap().iter().zip(expected) {
+                let error = (f64::from(*actual) - expected).abs();
+                assert!(error <= BOUND, "{name}: {actual}, not {expected}");
+            }
+        }
+        let probe = model.predict(&tensor(&gpu, &file, "probe")).unwrap();
+        for (actual, expected) in probe
+            .to_vec()
+            .unwrap()
+            .iter()
+            .zip(file.f64("probe_softmax"))
+        {
+            let error = (f64::from(*actual) - expected).abs();
+            assert!(error <= BOUND, "probe: {actual}, not {expected}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn ten_steps_of_a_selu_network_are_keras_s() {
+    let network = Sequential::new([8, 8, 1])
+        .add(Conv2d::new(4, [3, 3]).activation(Activation::Selu))
+        .add(Flatten::new())
+        .add(Dense::new(16).activation(Activation::Selu))
+        .add(Dense::new(10).activation(Activation::Softmax));
+    check_training("train_selu_cnn", network);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn ten_steps_of_an_elu_network_with_pools_are_keras_s() {
+    let elu = Activation::Elu(1.0);
+    let network = Sequential::new([12, 12, 1])
+        .add(Conv2d::new(4, [3, 3]).activation(elu))
+        .add(MaxPool2d::new([2, 2]))
+        .add(Conv2d::new(6, [3, 3]).activation(elu))
+        .add(MaxPool2d::new([2, 2]))
+        .add(Flatten::new())
+        .add(Dense::new(10).activation(Activation::Softmax));
+    check_training("train_elu_pool_cnn", network);
+}
