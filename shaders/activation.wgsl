@@ -12,7 +12,11 @@ struct ActivationParams {
 @group(0) @binding(1) var<storage, read_write> y: array<Lane>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn activation_forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn activation_forward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i < q.lanes) {
@@ -26,7 +30,11 @@ fn activation_forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgrou
 @group(0) @binding(2) var<storage, read_write> dx: array<Lane>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn activation_backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn activation_backward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i < q.lanes) {
@@ -36,7 +44,11 @@ fn activation_backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgro
 
 // dy = dy through the epilogue of z
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn activation_backward_in_place(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn activation_backward_in_place(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i < q.lanes) {

@@ -17,7 +17,11 @@ struct AdamParams {
 @group(0) @binding(3) var<storage, read_write> v: array<Lane>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn adam(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn adam(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i >= q.lanes) {

@@ -8,70 +8,119 @@
 // input gradient: left patches of dz [input positions, kernel positions * filters], right w, a line of
 // it a channel
 //
-// A position is (image, y, x), a tap (kernel y, kernel x, channel).
+// A position is (image, y, x), a tap (kernel y, kernel x, channel or filter): numbers of three digits.
 
-struct Position { image: i32, at: vec2i }
-struct Tap { at: vec2i, channel: i32 }
-
-fn position(i: u32, extents: vec2u) -> Position {
-    let x = i % extents.y;
+// The digits of i, whose lower two are below these extents.
+fn digits(i: u32, extents: vec2u) -> vec3i {
     let rest = i / extents.y;
-    return Position(i32(rest / extents.x), vec2i(vec2u(rest % extents.x, x)));
+    return vec3i(vec3u(rest / extents.x, rest % extents.x, i % extents.y));
 }
 
-fn tap(i: u32, channels: u32, q: ProductParams) -> Tap {
-    let rest = i / channels;
-    return Tap(vec2i(vec2u(rest / q.kernel.y, rest % q.kernel.y)), i32(i % channels));
+// Adds to the last digit, whose extent is a multiple of what is added.
+fn next_digits(d: vec3i, by: i32, extents: vec2u) -> vec3i {
+    let e = vec2i(extents);
+    let low = d.z + by;
+    let middle = d.y + select(0, 1, low >= e.y);
+    let high = d.x + select(0, 1, middle >= e.x);
+    return vec3i(high, select(middle, 0, middle >= e.x), select(low, 0, low >= e.y));
 }
 
-fn inside(at: vec2i, extents: vec2u) -> bool {
-    return all(at >= vec2i(0)) && all(at < vec2i(extents));
+// Of the two lower digits along the inner axis of left.
+fn inner_extents(q: ProductParams) -> vec2u {
+    if (PRODUCT == PRODUCT_KERNEL_GRADIENT) {
+        return q.output;
+    }
+    return vec2u(q.kernel.y, select(q.channels, q.filters, PRODUCT == PRODUCT_INPUT_GRADIENT));
 }
 
+// OUTSIDE, unless (y, x) is inside the image.
 fn place_of(image: i32, at: vec2i, channel: i32, extents: vec2u, channels: u32) -> i32 {
     let e = vec2i(extents);
     let place = ((image * e.x + at.x) * e.y + at.y) * i32(channels) + channel;
-    return select(OUTSIDE, place, inside(at, extents));
+    if (IS_UNPADDED != 0u) {
+        return place;
+    }
+    return select(OUTSIDE, place, all(at >= vec2i(0)) && all(at < e));
 }
 
-fn left_line(line: u32, q: ProductParams) -> vec4i {
+// Of the two lower digits of a line of left.
+fn line_extents(q: ProductParams) -> vec2u {
     if (PRODUCT == PRODUCT_KERNEL_GRADIENT) {
-        let t = tap(line, q.channels, q);
-        return vec4i(t.at - vec2i(q.padding), t.channel, i32(line) - i32(q.ones));
+        return vec2u(q.kernel.y, q.channels);
     }
     if (PRODUCT == PRODUCT_INPUT_GRADIENT) {
-        let here = position(line, q.input);
-        return vec4i(here.at + vec2i(q.padding), here.image, 0);
+        return q.input;
     }
-    let out = position(line, q.output);
-    return vec4i(out.at * vec2i(q.strides) - vec2i(q.padding), out.image, 0);
+    return q.output;
 }
 
-fn left_place(line: vec4i, k: u32, q: ProductParams) -> i32 {
+// And the number of lines up to the one of ones.
+fn left_digits(line: u32, q: ProductParams) -> vec4i {
+    return vec4i(digits(line, line_extents(q)), i32(line) - i32(q.ones));
+}
+
+fn left_next_digits(d: vec4i, q: ProductParams) -> vec4i {
+    return vec4i(next_digits(d.xyz, 1, line_extents(q)), d.w + 1);
+}
+
+fn left_line(d: vec4i, q: ProductParams) -> vec4i {
     if (PRODUCT == PRODUCT_KERNEL_GRADIENT) {
-        let out = position(k, q.output);
-        let place = place_of(out.image, out.at * vec2i(q.strides) + line.xy, line.z, q.input, q.channels);
+        return vec4i(d.xy - vec2i(q.padding), d.zw);
+    }
+    if (PRODUCT == PRODUCT_INPUT_GRADIENT) {
+        return vec4i(d.yz + vec2i(q.padding), d.x, 0);
+    }
+    return vec4i(d.yz * vec2i(q.strides) - vec2i(q.padding), d.x, 0);
+}
+
+fn left_first(k: u32, q: ProductParams) -> vec4i {
+    return vec4i(digits(k, inner_extents(q)), 0);
+}
+
+fn left_next(at: vec4i, by: i32, q: ProductParams) -> vec4i {
+    return vec4i(next_digits(at.xyz, by, inner_extents(q)), 0);
+}
+
+fn left_place(line: vec4i, at: vec4i, q: ProductParams) -> i32 {
+    if (PRODUCT == PRODUCT_KERNEL_GRADIENT) {
+        let place = place_of(at.x, at.yz * vec2i(q.strides) + line.xy, line.z, q.input, q.channels);
         return select(place, ONE, line.w >= 0);
     }
     if (PRODUCT == PRODUCT_INPUT_GRADIENT) {
-        let t = tap(k, q.filters, q);
-        let strided = line.xy - t.at;
-        let out = strided / vec2i(q.strides);
-        let place = place_of(line.z, out, t.channel, q.output, q.filters);
+        let strided = line.xy - at.xy;
+        // Strides of 1 are worth a test: a division takes as long as several multiplications.
+        let is_strided = any(q.strides != vec2u(1u));
+        var out = strided;
+        if (is_strided) {
+            out = strided / vec2i(q.strides);
+        }
+        let place = place_of(line.z, out, at.z, q.output, q.filters);
         return select(OUTSIDE, place, all(strided >= vec2i(0)) && all(out * vec2i(q.strides) == strided));
     }
-    let t = tap(k, q.channels, q);
-    return place_of(line.z, line.xy + t.at, t.channel, q.input, q.channels);
+    return place_of(line.z, line.xy + at.xy, at.z, q.input, q.channels);
 }
 
 fn right_line(column: u32, q: ProductParams) -> vec4i {
     return vec4i(i32(select(column, column * q.filters, PRODUCT == PRODUCT_INPUT_GRADIENT)), 0, 0, 0);
 }
 
-fn right_place(line: vec4i, k: u32, q: ProductParams) -> u32 {
+// (where the kernel's position, or the inner, begins; the filter)
+fn right_first(k: u32, q: ProductParams) -> vec4i {
     if (PRODUCT == PRODUCT_INPUT_GRADIENT) {
-        let kernel_position = k / q.filters;
-        return u32(line.x) + kernel_position * q.channels * q.filters + k % q.filters;
+        return vec4i(i32(k / q.filters * (q.channels * q.filters)), i32(k % q.filters), 0, 0);
     }
-    return u32(line.x) + k * q.filters;
+    return vec4i(i32(k * q.filters), 0, 0, 0);
+}
+
+fn right_next(at: vec4i, by: i32, q: ProductParams) -> vec4i {
+    if (PRODUCT == PRODUCT_INPUT_GRADIENT) {
+        let low = at.y + by;
+        let is_over = low >= i32(q.filters);
+        return vec4i(at.x + select(0, i32(q.channels * q.filters), is_over), select(low, 0, is_over), 0, 0);
+    }
+    return vec4i(at.x + by * i32(q.filters), 0, 0, 0);
+}
+
+fn right_place(line: vec4i, at: vec4i, q: ProductParams) -> u32 {
+    return u32(line.x + at.x + at.y);
 }

@@ -25,7 +25,11 @@ fn sample_of(row: u32) -> u32 {
 @group(0) @binding(0) var<storage, read_write> floats: array<Lane>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn gather_floats(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn gather_floats(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i >= q.lanes) {
@@ -43,7 +47,11 @@ fn gather_floats(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
 @group(0) @binding(0) var<storage, read_write> bytes: array<u32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn gather_bytes(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn gather_bytes(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i >= q.lanes) {
@@ -65,7 +73,11 @@ fn gather_bytes(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gr
 @group(0) @binding(0) var<storage, read_write> labels: array<u32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn gather_classes(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn gather_classes(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i >= q.lanes) {

@@ -33,7 +33,11 @@ fn index_of(batch: u32, pixel: vec2u, channel: u32, extent: vec2u, channels: u32
 @group(0) @binding(2) var<storage, read_write> maxima: array<u32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn max_pool2d_forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn max_pool2d_forward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i >= q.len) {
@@ -85,7 +89,11 @@ fn gradient(i: u32, q: MaxPool2dParams) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn max_pool2d_backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn max_pool2d_backward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i < q.len) {
@@ -95,7 +103,11 @@ fn max_pool2d_backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgro
 
 // dx on through the epilogue of z
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn max_pool2d_backward_through(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn max_pool2d_backward_through(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i < q.len) {

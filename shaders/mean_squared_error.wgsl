@@ -15,7 +15,11 @@ struct MeanSquaredErrorParams {
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2f>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn mean_squared_error(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn mean_squared_error(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let row = item_index(group, groups, local);
     if (row >= q.rows) {

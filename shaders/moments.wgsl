@@ -25,7 +25,11 @@ fn merged(a: vec3f, b: vec3f) -> vec3f {
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn moments(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn moments(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let len = p.len;
     // (count, mean, sum of squared deviations)
     var share = vec3f(0.0);

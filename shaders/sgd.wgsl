@@ -11,7 +11,11 @@ struct SgdParams {
 @group(0) @binding(2) var<storage, read_write> velocity: array<Lane>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn sgd(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let i = item_index(group, groups, local);
     if (i < p.lanes) {
         w[i] = narrow(widen(w[i]) - step.rate * widen(g[i]));
@@ -19,7 +23,11 @@ fn sgd(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn sgd_momentum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn sgd_momentum(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i < q.lanes) {
@@ -30,7 +38,11 @@ fn sgd_momentum(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gr
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn sgd_nesterov(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn sgd_nesterov(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let i = item_index(group, groups, local);
     if (i < q.lanes) {

@@ -12,7 +12,11 @@ struct SoftmaxParams {
 @group(0) @binding(1) var<storage, read_write> probabilities: array<f32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn softmax_forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn softmax_forward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let row = item_index(group, groups, local);
     if (row >= q.rows) {
@@ -49,7 +53,11 @@ fn weighted_sum(first: u32, end: u32) -> f32 {
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn softmax_backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn softmax_backward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let row = item_index(group, groups, local);
     if (row >= q.rows) {
@@ -67,7 +75,11 @@ fn softmax_backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups
 @group(0) @binding(3) var<storage, read_write> z: array<f32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn softmax_backward_through(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
+fn softmax_backward_through(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
     let q = p;
     let row = item_index(group, groups, local);
     if (row >= q.rows) {

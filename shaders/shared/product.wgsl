@@ -1,8 +1,12 @@
-// sums = left * right, with left [rows, inner] and right [inner, columns], and what follows. An op
-// says where the operands' values lie; how the sums are cut into tiles is a matter of the device.
+// sums = left * right, with left [rows, inner] and right [inner, columns], and what follows. How the
+// sums are cut into tiles is a matter of the device. An op says where the operands' values lie:
 //
-// A value's place is an index into the operand, or OUTSIDE for a 0 that is nowhere (padding), or ONE
-// for a 1 (the input of the biases).
+// left_line(left_digits(row)) and right_line(column): what of a place depends on the line, and
+// left_next_digits those of the next row;
+// left_first(k) and right_first(k): what depends on the inner k, and left_next and right_next the same
+// of an inner that is one more, or a run of eight more: neither takes a division;
+// left_place and right_place: the index into the operand, or of left OUTSIDE for a 0 that is nowhere
+// (padding), or ONE for a 1 (the input of the biases).
 
 const OUTSIDE = -1;
 const ONE = -2;
@@ -37,11 +41,4 @@ fn biased(column: u32, sum: vec4f, q: ProductParams) -> vec4f {
         return sum;
     }
     return sum + biases(q.bias + column);
-}
-
-fn biases(i: u32) -> vec4f {
-    if (LANE_VALUES == 1u) {
-        return vec4f(right_value(i));
-    }
-    return vec4f(right_value(i), right_value(i + 1u), right_value(i + 2u), right_value(i + 3u));
 }

@@ -43,11 +43,11 @@ fn product(
         for (var v = local; v < TILE_LINES * TILE_INNER; v += PRODUCT_WORKGROUP) {
             let l = loaded(v, LEFT_ALONG_INNER != 0u);
             let left_k = min(first + l.y, end - 1u);
-            let left_value = left_at(left_line(min(first_row + l.x, q.rows - 1u), q), left_k, q);
+            let left_value = left_at(left_line(left_digits(min(first_row + l.x, q.rows - 1u), q), q), left_first(left_k, q), q);
             left_tile[tile_value(l.y, l.x)] = select(0.0, left_value, first + l.y < end);
             let r = loaded(v, RIGHT_ALONG_INNER != 0u);
             let right_k = min(first + r.y, end - 1u);
-            let right_value = right_at(right_line(min(first_column + r.x, q.columns - 1u), q), right_k, q);
+            let right_value = right_at(right_line(min(first_column + r.x, q.columns - 1u), q), right_first(right_k, q), q);
             right_tile[tile_value(r.y, r.x)] = select(0.0, right_value, first + r.y < end);
         }
         workgroupBarrier();

@@ -95,7 +95,7 @@ pub(crate) const SOURCES: [&str; 6] = [
 
 const OCTETS: usize = 0;
 const OCTETS_BY_TWOS: usize = 1;
-const DIRECT: usize = 2;
+const VALUES: usize = 2;
 const TILED: usize = 3;
 const CHUNKS: usize = 4;
 const SUMS: usize = 5;
@@ -106,25 +106,24 @@ pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[
     (
         "octets",
         &[
-            shared!("product_octets.wgsl"),
-            shared!("operands_f32x8.wgsl"),
+            shared!("product_registers.wgsl"),
+            shared!("slices_octets.wgsl"),
             shared!("run_f32.wgsl"),
         ],
     ),
     (
         "octets u64",
         &[
-            shared!("product_octets.wgsl"),
-            shared!("operands_f32x8.wgsl"),
+            shared!("product_registers.wgsl"),
+            shared!("slices_octets.wgsl"),
             shared!("run_u64.wgsl"),
         ],
     ),
     (
-        "direct",
+        "values",
         &[
-            shared!("product_direct.wgsl"),
-            shared!("finish_tile.wgsl"),
-            shared!("operands_f32.wgsl"),
+            shared!("product_registers.wgsl"),
+            shared!("slices_values.wgsl"),
         ],
     ),
     (
@@ -148,8 +147,7 @@ pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[
 /// workgroup in tiles.
 const fn tile(alternative: usize) -> (u32, u32, u32) {
     match alternative {
-        OCTETS | OCTETS_BY_TWOS => (8, 16, 8),
-        DIRECT => (64, 4, 64),
+        OCTETS | OCTETS_BY_TWOS | VALUES => (8, 16, 8),
         TILED => (256, 64, 1),
         _ => (64, 1, 64),
     }
@@ -189,8 +187,10 @@ pub(crate) struct Product {
     pub biased: bool,
     /// Whether neighbours along the inner axis are neighbours in memory, left and right.
     pub along_inner: [bool; 2],
-    /// Whether left has neither padding nor a line of ones.
-    pub whole: bool,
+    /// Whether left has padding.
+    pub padded: bool,
+    /// Whether its last line is of ones.
+    pub ones: bool,
     /// Whether neighbours in memory come in runs of eight.
     pub in_runs: bool,
     pub left: Region,
@@ -209,7 +209,8 @@ pub(crate) fn forms() -> Vec<Form> {
                 kind,
                 kind == Kind::Forward,
                 [kind != Kind::KernelGradient, kind == Kind::InputGradient],
-                false,
+                true,
+                kind == Kind::KernelGradient,
                 match kind {
                     Kind::Forward => FORWARD,
                     Kind::KernelGradient => SUMS,
@@ -227,7 +228,8 @@ fn form(
     kind: Kind,
     biased: bool,
     along_inner: [bool; 2],
-    whole: bool,
+    padded: bool,
+    ones: bool,
     end: usize,
     epilogue: [(&'static str, u32); 2],
 ) -> Form {
@@ -240,7 +242,8 @@ fn form(
         ("PRODUCT_TILE", tile),
         ("LEFT_ALONG_INNER", along_inner[0].into()),
         ("RIGHT_ALONG_INNER", along_inner[1].into()),
-        ("LEFT_IS_WHOLE", whole.into()),
+        ("LEFT_IS_WHOLE", (!padded && !ones).into()),
+        ("IS_UNPADDED", (!padded).into()),
         ("BIAS", biased.into()),
     ];
     constants.extend(epilogue);
@@ -257,7 +260,7 @@ impl Product {
     fn alternative(&self, gpu: &Gpu, tiling: Tiling) -> usize {
         match tiling {
             Tiling::Workgroup => TILED,
-            Tiling::Registers if !self.in_runs => DIRECT,
+            Tiling::Registers if !self.in_runs => VALUES,
             Tiling::Registers if gpu.supports_int64() => OCTETS_BY_TWOS,
             Tiling::Registers => OCTETS,
         }
@@ -272,8 +275,8 @@ impl Product {
     /// of one)
     fn chunks(&self, alternative: usize) -> (u32, u32) {
         let wanted = match alternative {
-            OCTETS | OCTETS_BY_TWOS => 64,
-            _ => 512,
+            TILED => 512,
+            _ => 64,
         };
         let inner = u64::from(self.params.inner);
         let chunks = (wanted / self.tiles(alternative)).clamp(1, (inner / MIN_CHUNK).max(1));
@@ -377,7 +380,8 @@ impl Product {
             self.kind,
             biased,
             self.along_inner,
-            self.whole,
+            self.padded,
+            self.ones,
             end,
             epilogue.constants(),
         );

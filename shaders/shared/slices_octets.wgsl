@@ -1,0 +1,119 @@
+// Slices of eight inners, loaded eight neighbouring values at a time.
+const SLICE = 8u;
+
+// 8 lines and 8 inners, by quarters. Of a left one, a column of a matrix is a line: t01 has lines 0 to 3
+// at inner 4 to 7. Of a right one, a column is an inner: t01 has inner 0 to 3 at columns 4 to 7.
+alias Slice = Octet;
+
+struct Eight { a: vec4f, b: vec4f }
+
+@group(0) @binding(0) var<storage, read_write> left: array<Run>;
+@group(0) @binding(1) var<storage, read_write> right: array<Run>;
+
+// Of a lane of four.
+fn biases(i: u32) -> vec4f {
+    let run = eight(right[i / 8u]);
+    return select(run.b, run.a, i % 8u < 4u);
+}
+
+fn left_run(line: vec4i, at: vec4i, q: ProductParams) -> Eight {
+    let place = left_place(line, at, q);
+    let run = eight(left[u32(max(place, 0)) / 8u]);
+    if (LEFT_IS_WHOLE != 0u) {
+        return run;
+    }
+    let nowhere = vec4f(f32(OUTSIDE - place));
+    return Eight(select(run.a, nowhere, place < 0), select(run.b, nowhere, place < 0));
+}
+
+fn right_run(line: vec4i, at: vec4i, q: ProductParams) -> Eight {
+    return eight(right[right_place(line, at, q) / 8u]);
+}
+
+fn octet(e0: Eight, e1: Eight, e2: Eight, e3: Eight, e4: Eight, e5: Eight, e6: Eight, e7: Eight) -> Slice {
+    return Slice(
+        mat4x4f(e0.a, e1.a, e2.a, e3.a), mat4x4f(e0.b, e1.b, e2.b, e3.b),
+        mat4x4f(e4.a, e5.a, e6.a, e7.a), mat4x4f(e4.b, e5.b, e6.b, e7.b),
+    );
+}
+
+fn transposed(o: Slice) -> Slice {
+    return Slice(transpose(o.t00), transpose(o.t10), transpose(o.t01), transpose(o.t11));
+}
+
+fn left_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
+    if (LEFT_ALONG_INNER == 0u) {
+        // A run is eight lines.
+        let line = lines.l0;
+        let at_1 = left_next(at, 1, q);
+        let at_2 = left_next(at_1, 1, q);
+        let at_3 = left_next(at_2, 1, q);
+        let at_4 = left_next(at_3, 1, q);
+        let at_5 = left_next(at_4, 1, q);
+        let at_6 = left_next(at_5, 1, q);
+        let at_7 = left_next(at_6, 1, q);
+        let tile = octet(
+            left_run(line, at, q), left_run(line, at_1, q), left_run(line, at_2, q), left_run(line, at_3, q),
+            left_run(line, at_4, q), left_run(line, at_5, q), left_run(line, at_6, q), left_run(line, at_7, q),
+        );
+        return transposed(tile);
+    }
+    let tile = octet(
+        left_run(lines.l0, at, q), left_run(lines.l1, at, q), left_run(lines.l2, at, q), left_run(lines.l3, at, q),
+        left_run(lines.l4, at, q), left_run(lines.l5, at, q), left_run(lines.l6, at, q), left_run(lines.l7, at, q),
+    );
+    return tile;
+}
+
+// What is a slice on.
+fn left_next_slice(at: vec4i, q: ProductParams) -> vec4i {
+    if (LEFT_ALONG_INNER != 0u) {
+        return left_next(at, 8, q);
+    }
+    let at_2 = left_next(left_next(at, 1, q), 1, q);
+    let at_4 = left_next(left_next(at_2, 1, q), 1, q);
+    let at_6 = left_next(left_next(at_4, 1, q), 1, q);
+    return left_next(left_next(at_6, 1, q), 1, q);
+}
+
+fn right_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
+    if (RIGHT_ALONG_INNER == 0u) {
+        // A run is eight columns.
+        let line = lines.l0;
+        let at_1 = right_next(at, 1, q);
+        let at_2 = right_next(at_1, 1, q);
+        let at_3 = right_next(at_2, 1, q);
+        let at_4 = right_next(at_3, 1, q);
+        let at_5 = right_next(at_4, 1, q);
+        let at_6 = right_next(at_5, 1, q);
+        let at_7 = right_next(at_6, 1, q);
+        let tile = octet(
+            right_run(line, at, q), right_run(line, at_1, q), right_run(line, at_2, q), right_run(line, at_3, q),
+            right_run(line, at_4, q), right_run(line, at_5, q), right_run(line, at_6, q), right_run(line, at_7, q),
+        );
+        return tile;
+    }
+    let tile = octet(
+        right_run(lines.l0, at, q), right_run(lines.l1, at, q), right_run(lines.l2, at, q), right_run(lines.l3, at, q),
+        right_run(lines.l4, at, q), right_run(lines.l5, at, q), right_run(lines.l6, at, q), right_run(lines.l7, at, q),
+    );
+    return transposed(tile);
+}
+
+// What is a slice on.
+fn right_next_slice(at: vec4i, q: ProductParams) -> vec4i {
+    if (RIGHT_ALONG_INNER != 0u) {
+        return right_next(at, 8, q);
+    }
+    let at_2 = right_next(right_next(at, 1, q), 1, q);
+    let at_4 = right_next(right_next(at_2, 1, q), 1, q);
+    let at_6 = right_next(right_next(at_4, 1, q), 1, q);
+    return right_next(right_next(at_6, 1, q), 1, q);
+}
+
+fn accumulate(s: Octet, l: Slice, r: Slice) -> Octet {
+    return Octet(
+        s.t00 + r.t00 * l.t00 + r.t10 * l.t01, s.t01 + r.t01 * l.t00 + r.t11 * l.t01,
+        s.t10 + r.t00 * l.t10 + r.t10 * l.t11, s.t11 + r.t01 * l.t10 + r.t11 * l.t11,
+    );
+}

@@ -1,0 +1,56 @@
+// Slices of one inner, for operands whose extents are no multiples of 8: left a value at a time, right in
+// lanes of the sums.
+const SLICE = 1u;
+
+// Eight lines.
+struct Slice { a: vec4f, b: vec4f }
+
+@group(0) @binding(0) var<storage, read_write> left: array<f32>;
+@group(0) @binding(1) var<storage, read_write> right: array<Lane>;
+
+fn biases(i: u32) -> vec4f { return widen(right[i / LANE_VALUES]); }
+
+fn left_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
+    let place = left_place(line, at, q);
+    let value = left[u32(max(place, 0))];
+    return select(value, f32(OUTSIDE - place), place < 0);
+}
+
+fn right_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
+    let place = right_place(line, at, q);
+    return widen(right[place / LANE_VALUES])[place % LANE_VALUES];
+}
+
+// Of four neighbouring columns.
+fn right_four(l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i, at: vec4i, q: ProductParams) -> vec4f {
+    if (RIGHT_ALONG_INNER == 0u && LANE_VALUES == 4u) {
+        return widen(right[right_place(l0, at, q) / LANE_VALUES]);
+    }
+    return vec4f(right_at(l0, at, q), right_at(l1, at, q), right_at(l2, at, q), right_at(l3, at, q));
+}
+
+fn left_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
+    return Slice(
+        vec4f(left_at(lines.l0, at, q), left_at(lines.l1, at, q), left_at(lines.l2, at, q), left_at(lines.l3, at, q)),
+        vec4f(left_at(lines.l4, at, q), left_at(lines.l5, at, q), left_at(lines.l6, at, q), left_at(lines.l7, at, q)),
+    );
+}
+
+fn right_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
+    return Slice(
+        right_four(lines.l0, lines.l1, lines.l2, lines.l3, at, q),
+        right_four(lines.l4, lines.l5, lines.l6, lines.l7, at, q),
+    );
+}
+
+fn left_next_slice(at: vec4i, q: ProductParams) -> vec4i { return left_next(at, 1, q); }
+fn right_next_slice(at: vec4i, q: ProductParams) -> vec4i { return right_next(at, 1, q); }
+
+// The products of four rows and four columns, a row in a column of the matrix.
+fn outer(rows: vec4f, columns: vec4f) -> mat4x4f {
+    return mat4x4f(columns * rows.x, columns * rows.y, columns * rows.z, columns * rows.w);
+}
+
+fn accumulate(s: Octet, l: Slice, r: Slice) -> Octet {
+    return Octet(s.t00 + outer(l.a, r.a), s.t01 + outer(l.a, r.b), s.t10 + outer(l.b, r.a), s.t11 + outer(l.b, r.b));
+}
