@@ -4,16 +4,18 @@
 //! `cargo run --release --example quickstart`
 
 use std::error::Error;
-use std::io::Read;
 use std::time::{Duration, Instant};
 
-use flate2::read::GzDecoder;
 use half::f16;
 use selfnorm::{AlphaDropout, Element, Gpu, LecunNormal, Pass, Selu, Tensor, wgpu};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use common::digits::{PIXELS, digits};
 
-const PIXELS: usize = 64;
+mod common {
+    pub mod digits;
+}
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let gpu = Gpu::new()?;
@@ -21,7 +23,8 @@ fn main() -> Result<()> {
     println!("{} ({:?})", info.name, info.device_type);
     println!("{}, {} {}\n", info.backend, info.driver, info.driver_info);
 
-    let digits = standardized(&digits()?);
+    let (pixels, _) = digits()?;
+    let digits = standardized(&pixels);
     let once = every_operation(&gpu, &digits, [PIXELS, 256])?;
     let tiled = every_operation(&gpu, &digits.repeat(70), [PIXELS, 1 << 16])?;
     if !once || !tiled {
@@ -246,20 +249,8 @@ fn ulp(x: f64) -> (f64, f64) {
     (x, EPSILON * power_of_two)
 }
 
-/// The pixels, from 0 to 16, of 1,797 digits.
-fn digits() -> Result<Vec<f32>> {
-    let compressed = include_bytes!("data/digits.csv.gz");
-    let mut csv = String::new();
-    GzDecoder::new(&compressed[..]).read_to_string(&mut csv)?;
-    csv.lines()
-        // The label comes last.
-        .flat_map(|digit| digit.split(',').take(PIXELS))
-        .map(|pixel| Ok(pixel.parse()?))
-        .collect()
-}
-
 /// With mean 0 and variance 1, where a SELU network wants its inputs.
-fn standardized(values: &[f32]) -> Vec<f32> {
+fn standardized(values: &[u8]) -> Vec<f32> {
     let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
     let (mean, variance) = moments(&values);
     values

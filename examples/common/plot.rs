@@ -1,0 +1,352 @@
+//! Plots in the examples' style. Lengths are in pixels of the final picture.
+
+#![allow(dead_code)] // No example needs all of it.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::BufWriter;
+use std::ops::Range;
+use std::path::Path;
+
+use plotters::coord::{Shift, types::RangedCoordf64};
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+/// plotters draws lines with hard edges: everything is drawn this much larger and then averaged.
+const ZOOM: u32 = 3;
+
+pub const INK: RGBAColor = RGBAColor(30, 41, 59, 1.0);
+pub const GREY: RGBAColor = RGBAColor(100, 116, 139, 1.0);
+pub const LIGHT_GREY: RGBAColor = RGBAColor(100, 116, 139, 0.45);
+pub const AXIS: RGBAColor = RGBAColor(178, 190, 205, 1.0);
+pub const GRID: RGBAColor = RGBAColor(232, 237, 243, 1.0);
+pub const BLUE: RGBAColor = RGBAColor(29, 95, 184, 1.0);
+pub const LIGHT_BLUE: RGBAColor = RGBAColor(29, 95, 184, 0.45);
+pub const ORANGE: RGBAColor = RGBAColor(232, 105, 42, 1.0);
+pub const TEAL: RGBAColor = RGBAColor(15, 150, 135, 1.0);
+pub const LIGHT_TEAL: RGBAColor = RGBAColor(15, 150, 135, 0.55);
+
+const FONT: &str = "Inter";
+const REGULAR: &[u8] = include_bytes!("../data/Inter-Regular.ttf");
+const SEMI_BOLD: &[u8] = include_bytes!("../data/Inter-SemiBold.ttf");
+
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+type Plane = Cartesian2d<RangedCoordf64, RangedCoordf64>;
+
+/// Draws a picture and writes it as a PNG.
+pub fn picture(
+    path: &Path,
+    (width, height): (u32, u32),
+    draw: impl FnOnce(&Area) -> Result<()>,
+) -> Result<()> {
+    register_font(FONT, FontStyle::Normal, REGULAR)
+        .and(register_font(FONT, FontStyle::Bold, SEMI_BOLD))
+        .map_err(|_| "the fonts can't be read")?;
+    let size = (width * ZOOM, height * ZOOM);
+    let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
+    let canvas = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+    canvas.fill(&WHITE)?;
+    draw(&canvas)?;
+    canvas.present()?;
+    drop(canvas);
+    save(path, (width, height), &pixels)
+        .map_err(|problem| format!("{}: {problem}", path.display()).into())
+}
+
+/// What an axis shows.
+pub struct Axis {
+    range: Range<f64>,
+    decimals: usize,
+    ticks: Option<usize>,
+    name: &'static str,
+    log: bool,
+}
+
+impl Axis {
+    /// With so many decimals on the labels.
+    pub fn new(range: Range<f64>, decimals: usize) -> Self {
+        Self {
+            range,
+            decimals,
+            ticks: None,
+            name: "",
+            log: false,
+        }
+    }
+
+    /// Of logarithms, between these powers of ten, whole ones of which have labels.
+    pub fn log(powers: Range<f64>) -> Self {
+        let whole = powers.end.floor() - powers.start.ceil() + 1.0;
+        Self {
+            log: true,
+            ticks: Some(whole.clamp(1.0, 7.0) as usize),
+            ..Self::new(powers, 0)
+        }
+    }
+
+    /// Logarithmic, wide enough for these values, and a little more.
+    pub fn log_around(values: impl Iterator<Item = f64>) -> Self {
+        Self::log(Self::around(values.map(f64::log10)).range)
+    }
+
+    /// Wide enough for these values, and a little more.
+    pub fn around(values: impl Iterator<Item = f64>) -> Self {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.filter(|value| value.is_finite()) {
+            (low, high) = (low.min(value), high.max(value));
+        }
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        }
+        let room = ((high - low) / 12.0).max(0.01);
+        let (low, high) = (low - room, high + room);
+        let decimals = if high - low < 0.3 { 2 } else { 1 };
+        Self::new(low..high, decimals)
+    }
+
+    /// With so many labels at most.
+    pub fn ticks(self, ticks: usize) -> Self {
+        Self {
+            ticks: Some(ticks),
+            ..self
+        }
+    }
+
+    pub fn name(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    fn label(&self, value: f64) -> String {
+        if self.log {
+            power_of_ten(value.round() as i32)
+        } else {
+            number(value, self.decimals)
+        }
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        if self.log { value.log10() } else { value }
+    }
+}
+
+impl From<(Range<f64>, usize)> for Axis {
+    fn from((range, decimals): (Range<f64>, usize)) -> Self {
+        Self::new(range, decimals)
+    }
+}
+
+/// Where a legend is.
+#[derive(Clone, Copy)]
+pub enum Corner {
+    TopLeft,
+    TopRight,
+    BottomLeft,
+    BottomRight,
+}
+
+/// A chart with a title.
+pub struct Panel<'a> {
+    chart: ChartContext<'a, BitMapBackend<'a>, Plane>,
+    x: Axis,
+    y: Axis,
+}
+
+impl<'a> Panel<'a> {
+    pub fn new(
+        area: &Area<'a>,
+        title: &str,
+        subtitle: &str,
+        x: impl Into<Axis>,
+        y: impl Into<Axis>,
+    ) -> Result<Self> {
+        let (x, y) = (x.into(), y.into());
+        write(area, (72, 52), title, 34, FontStyle::Bold, INK)?;
+        write(area, (72, 86), subtitle, 23, FontStyle::Normal, GREY)?;
+        let name_height = if x.name.is_empty() { 0 } else { 26 };
+        let mut chart = ChartBuilder::on(area)
+            .margin_top(px(108))
+            .margin_right(px(36))
+            .margin_bottom(px(16))
+            .x_label_area_size(px(40 + name_height))
+            .y_label_area_size(px(72))
+            .build_cartesian_2d(x.range.clone(), y.range.clone())?;
+        let name = TextStyle::from((FONT, px(22)).into_font()).color(&INK);
+        chart
+            .configure_mesh()
+            .x_labels(x.ticks.unwrap_or(9))
+            .y_labels(y.ticks.unwrap_or(7))
+            .x_label_formatter(&|value| x.label(*value))
+            .y_label_formatter(&|value| y.label(*value))
+            .x_desc(x.name)
+            .axis_desc_style(name)
+            .set_all_tick_mark_size(px(6))
+            .label_style((FONT, px(22)).into_font().color(&GREY))
+            // plotters puts the text a fifth of its size too high.
+            .y_label_offset(px(22) / 5)
+            .bold_line_style(GRID.stroke_width(ZOOM))
+            .light_line_style(TRANSPARENT)
+            .axis_style(AXIS.stroke_width(ZOOM))
+            .draw()?;
+        Ok(Self { chart, x, y })
+    }
+
+    pub fn zero_lines(&mut self) -> Result<()> {
+        let (x, y) = (self.chart.x_range(), self.chart.y_range());
+        for ends in [
+            [(x.start, 0.0), (x.end, 0.0)],
+            [(0.0, y.start), (0.0, y.end)],
+        ] {
+            let line = PathElement::new(ends, AXIS.stroke_width(ZOOM));
+            self.chart.draw_series([line])?;
+        }
+        Ok(())
+    }
+
+    pub fn curve(&mut self, x: &[f32], y: &[f32], color: RGBAColor) -> Result<()> {
+        let points = x.iter().zip(y).map(|(&x, &y)| (x.into(), y.into()));
+        self.line(points.collect(), color)
+    }
+
+    pub fn line(&mut self, points: Vec<(f64, f64)>, color: RGBAColor) -> Result<()> {
+        self.stroke(points, color, 4)
+    }
+
+    pub fn thin_line(&mut self, points: Vec<(f64, f64)>, color: RGBAColor) -> Result<()> {
+        self.stroke(points, color, 2)
+    }
+
+    fn stroke(&mut self, points: Vec<(f64, f64)>, color: RGBAColor, width: u32) -> Result<()> {
+        let place = |(x, y)| (self.x.place(x), self.y.place(y));
+        let points: Vec<_> = points.into_iter().map(place).collect();
+        let line = PathElement::new(points, color.stroke_width(width * ZOOM));
+        self.chart.draw_series([line])?;
+        Ok(())
+    }
+
+    /// A dot with a rim.
+    pub fn dot(&mut self, (x, y): (f64, f64), fill: RGBAColor, rim: RGBAColor) -> Result<()> {
+        let at = (self.x.place(x), self.y.place(y));
+        let dot = |radius, color: RGBAColor| Circle::new(at, px(radius), color.filled());
+        self.chart.draw_series([dot(8, rim), dot(4, fill)])?;
+        Ok(())
+    }
+
+    /// The density of the values.
+    pub fn histogram(&mut self, values: &[f32], width: f64, color: RGBAColor) -> Result<()> {
+        let range = self.chart.x_range();
+        let mut counts = vec![0; ((range.end - range.start) / width).round() as usize];
+        for value in values.iter().map(|&value| f64::from(value)) {
+            let bin = ((value - range.start) / width) as usize;
+            if value >= range.start && bin < counts.len() {
+                counts[bin] += 1;
+            }
+        }
+        let mut steps = vec![(range.start, 0.0)];
+        for (i, count) in counts.into_iter().enumerate() {
+            let density = f64::from(count) / (values.len() as f64 * width);
+            let left = range.start + i as f64 * width;
+            steps.extend([(left, density), (left + width, density)]);
+        }
+        steps.push((range.end, 0.0));
+        let area = Polygon::new(steps, color.filled());
+        self.chart.draw_series([area])?;
+        Ok(())
+    }
+
+    /// What a colour stands for, at this place of the plot.
+    pub fn legend(&self, (x, y): (i32, i32), color: RGBAColor, text: &str) -> Result<()> {
+        let area = self.chart.plotting_area().strip_coord_spec();
+        let swatch = [(px(x), px(y - 3)), (px(x + 32), px(y + 3))];
+        area.draw(&Rectangle::new(swatch, color.filled()))?;
+        write(&area, (x + 44, y + 8), text, 24, FontStyle::Normal, INK)
+    }
+
+    /// What the colours stand for, one below the other, on white.
+    pub fn legends(&self, corner: Corner, entries: &[(RGBAColor, &str)]) -> Result<()> {
+        const LINE: i32 = 36;
+        let area = self.chart.plotting_area().strip_coord_spec();
+        let font = (FONT, px(24)).into_font().color(&INK);
+        let mut text_width = 0;
+        for (_, text) in entries {
+            let (width, _) = area.estimate_text_size(text, &font)?;
+            text_width = text_width.max(width / ZOOM);
+        }
+        let (width, height) = area.dim_in_pixel();
+        let right = (width / ZOOM) as i32 - text_width as i32 - 74;
+        let bottom = (height / ZOOM) as i32 - entries.len() as i32 * LINE + 6;
+        let (x, y) = match corner {
+            Corner::TopLeft => (30, 30),
+            Corner::TopRight => (right, 30),
+            Corner::BottomLeft => (30, bottom),
+            Corner::BottomRight => (right, bottom),
+        };
+        let end = (x + 44 + text_width as i32, y + entries.len() as i32 * LINE);
+        let background = [(px(x - 12), px(y - 20)), (px(end.0 + 12), px(end.1 - 16))];
+        area.draw(&Rectangle::new(background, WHITE.filled()))?;
+        for ((color, text), i) in entries.iter().zip(0..) {
+            self.legend((x, y + i * LINE), *color, text)?;
+        }
+        Ok(())
+    }
+}
+
+/// Text whose baseline starts here.
+pub fn write(
+    area: &Area,
+    (x, baseline): (i32, i32),
+    text: &str,
+    size: i32,
+    style: FontStyle,
+    color: RGBAColor,
+) -> Result<()> {
+    // plotters' baseline is half the size below the point given.
+    let at = (px(x), px(baseline) - px(size) / 2);
+    let font = (FONT, px(size), style).into_font();
+    area.draw_text(text, &font.color(&color), at)?;
+    Ok(())
+}
+
+pub fn px(length: i32) -> i32 {
+    length * ZOOM as i32
+}
+
+/// With a minus sign where others have a hyphen.
+pub fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(zero) if zero.parse() == Ok(0.0) => zero.into(),
+        Some(positive) => format!("−{positive}"),
+        None => text,
+    }
+}
+
+fn power_of_ten(exponent: i32) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let digits = exponent.to_string();
+    let raised = |c: char| c.to_digit(10).map_or('⁻', |digit| RAISED[digit as usize]);
+    match exponent {
+        0 => "1".into(),
+        1 => "10".into(),
+        _ => format!("10{}", digits.chars().map(raised).collect::<String>()),
+    }
+}
+
+/// Averages squares of `ZOOM` by `ZOOM` pixels and writes the PNG.
+fn save(path: &Path, (width, height): (u32, u32), pixels: &[u8]) -> Result<()> {
+    let (row_len, zoom) = (width as usize, ZOOM as usize);
+    let average = |i: usize| {
+        let (y, x, channel) = (i / 3 / row_len, i / 3 % row_len, i % 3);
+        let row = |dy| ((y * zoom + dy) * row_len + x) * zoom * 3 + channel;
+        let sum: usize = (0..zoom)
+            .flat_map(|dy| (0..zoom).map(move |dx| (dx, dy)))
+            .map(|(dx, dy)| usize::from(pixels[row(dy) + dx * 3]))
+            .sum();
+        (sum / (zoom * zoom)) as u8
+    };
+    let image: Vec<u8> = (0..row_len * height as usize * 3).map(average).collect();
+    let mut png = png::Encoder::new(BufWriter::new(File::create(path)?), width, height);
+    png.set_color(png::ColorType::Rgb);
+    png.write_header()?.write_image_data(&image)?;
+    Ok(())
+}

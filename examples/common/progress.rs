@@ -1,0 +1,128 @@
+//! Training as Keras shows it: a bar for each epoch, and a line that stays.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use selfnorm::Result;
+use selfnorm::nn::{BatchEnd, Dataset, EpochEnd, Fit, History, Progress, Score, Sequential};
+
+/// To know the score is to wait for the GPU, so it is asked for no more often.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// [`Sequential::fit`] with a progress bar. Where the output is not a terminal, only the lines that
+/// stay.
+pub fn fit(model: &mut Sequential, data: &Dataset, fit: &Fit) -> Result<History> {
+    let mut epoch = Epoch::new();
+    let mut failure = None;
+    let history = model.fit_with(data, fit, |progress| {
+        match progress {
+            Progress::Batch(end) => {
+                if let Err(error) = epoch.batch(&end) {
+                    failure = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            Progress::Epoch(end) => {
+                epoch.end(&end);
+                epoch = Epoch::new();
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    epoch.bar.finish_and_clear();
+    match failure {
+        Some(error) => Err(error),
+        None => history,
+    }
+}
+
+struct Epoch {
+    bar: ProgressBar,
+    steps: usize,
+    start: Instant,
+    asked: Instant,
+}
+
+impl Epoch {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            bar: ProgressBar::hidden(),
+            steps: 0,
+            start: now,
+            asked: now,
+        }
+    }
+
+    fn batch(&mut self, end: &BatchEnd) -> Result<()> {
+        if end.batch == 1 {
+            println!("Epoch {}/{}", end.epoch, end.epochs);
+            self.steps = end.batches;
+            if std::io::stdout().is_terminal() {
+                self.bar = bar(end.batches);
+            }
+        }
+        // The last step's score stands while the validation runs.
+        let ask = self.asked.elapsed() >= INTERVAL || end.batch == end.batches;
+        if ask && !self.bar.is_hidden() {
+            let score = end.score()?;
+            self.asked = Instant::now();
+            let step = self.start.elapsed() / end.batch as u32;
+            let left = (step * (end.batches - end.batch) as u32)
+                .as_secs_f64()
+                .round() as u64;
+            self.bar.set_message(format!(
+                "{}:{:02} left {} - {}",
+                left / 60,
+                left % 60,
+                per_step(step),
+                scores("", score)
+            ));
+        }
+        self.bar.set_position(end.batch as u64);
+        Ok(())
+    }
+
+    fn end(&self, end: &EpochEnd) {
+        self.bar.finish_and_clear();
+        let time = self.start.elapsed();
+        let validation = end.scores.validation.map(|score| scores("val_", score));
+        println!(
+            "{0}/{0} {1} {2:.0}s {3} - {4}{5}",
+            self.steps,
+            "━".repeat(WIDTH),
+            time.as_secs_f64(),
+            per_step(time / self.steps.max(1) as u32),
+            scores("", end.scores.training),
+            validation.map_or(String::new(), |scores| format!(" - {scores}")),
+        );
+    }
+}
+
+const WIDTH: usize = 20;
+
+fn bar(steps: usize) -> ProgressBar {
+    let digits = steps.to_string().len();
+    let template = format!("{{pos:>{digits}}}/{{len}} {{bar:{WIDTH}.green/black.bright}} {{msg}}");
+    let style = ProgressStyle::with_template(&template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸━");
+    ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stdout())
+        .with_style(style)
+}
+
+fn per_step(step: Duration) -> String {
+    match step.as_secs_f64() {
+        s if s >= 1.0 => format!("{s:.2}s/step"),
+        s if s >= 1e-3 => format!("{:.0}ms/step", s * 1e3),
+        s => format!("{:.0}µs/step", s * 1e6),
+    }
+}
+
+fn scores(prefix: &str, score: Score) -> String {
+    let Score { loss, accuracy, .. } = score;
+    format!("{prefix}loss: {loss:.4} - {prefix}accuracy: {accuracy:.4}")
+}
