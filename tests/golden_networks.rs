@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Golden, golden, gpu};
+use common::{Golden, golden, gpu, smallest_gpu};
 use selfnorm::nn::{
     Activation, Adam, Conv2d, Dense, Flatten, Layer, Loss, MaxPool2d, Padding, Sequential,
     SequentialBuilder, Tiling,
@@ -38,17 +38,17 @@ fn tensor(gpu: &Gpu, file: &Golden, name: &str) -> Tensor {
 fn check_layer(file: &str, layer: impl Fn(&Golden) -> Layer) {
     let (gpu, file) = (gpu(), golden(file));
     for tiling in TILINGS {
-        let x = tensor(&gpu, &file, "x");
+        let x = tensor(gpu, &file, "x");
         let mut model = Sequential::new(&x.shape()[1..])
             .add(layer(&file))
             .tiling(tiling)
-            .build(&gpu, 1)
+            .build(gpu, 1)
             .unwrap();
         let y = model.predict(&x).unwrap();
         assert_eq!(y.shape(), file.shape("y"));
         assert_close("y", &y.to_vec().unwrap(), &file.f64("y"));
         let gradient = model
-            .gradient(&x, &tensor(&gpu, &file, "dy"), false)
+            .gradient(&x, &tensor(gpu, &file, "dy"), false)
             .unwrap();
         assert_close("y", &gradient.y.to_vec().unwrap(), &file.f64("y"));
         assert_close("dx", &gradient.dx.to_vec().unwrap(), &file.f64("dx"));
@@ -126,16 +126,16 @@ fn softmax_is_keras_s() {
 }
 
 /// Ten steps of Adam: every loss, every final weight, and what the network then makes of a probe.
-fn check_training(file: &str, network: SequentialBuilder) {
-    let (gpu, file) = (gpu(), golden(file));
+fn check_training(gpu: &Gpu, file: &str, network: SequentialBuilder) {
+    let file = golden(file);
     for tiling in TILINGS {
-        let mut model = network.clone().tiling(tiling).build(&gpu, 1).unwrap();
+        let mut model = network.clone().tiling(tiling).build(gpu, 1).unwrap();
         model
             .compile(Adam::default(), Loss::CategoricalCrossentropy)
             .unwrap();
         let mut weights = model.weights().unwrap();
         for (i, (_, weight)) in weights.iter_mut().enumerate() {
-            *weight = tensor(&gpu, &file, &format!("init.{i}"));
+            *weight = tensor(gpu, &file, &format!("init.{i}"));
         }
         model.set_weights(&weights).unwrap();
         let step = |name: &str, i: usize| {
@@ -159,7 +159,7 @@ fn check_training(file: &str, network: SequentialBuilder) {
                 assert!(error <= BOUND, "{name}: {actual}, not {expected}");
             }
         }
-        let probe = model.predict(&tensor(&gpu, &file, "probe")).unwrap();
+        let probe = model.predict(&tensor(gpu, &file, "probe")).unwrap();
         for (actual, expected) in probe
             .to_vec()
             .unwrap()
@@ -175,12 +175,22 @@ fn check_training(file: &str, network: SequentialBuilder) {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn ten_steps_of_a_selu_network_are_keras_s() {
-    let network = Sequential::new([8, 8, 1])
+    check_training(gpu(), "train_selu_cnn", selu_network());
+}
+
+/// Parameters in uniform buffers, and no 64-bit integers.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn ten_steps_on_a_device_with_webgpu_s_defaults_are_keras_s() {
+    check_training(&smallest_gpu(), "train_selu_cnn", selu_network());
+}
+
+fn selu_network() -> SequentialBuilder {
+    Sequential::new([8, 8, 1])
         .add(Conv2d::new(4, [3, 3]).activation(Activation::Selu))
         .add(Flatten::new())
         .add(Dense::new(16).activation(Activation::Selu))
-        .add(Dense::new(10).activation(Activation::Softmax));
-    check_training("train_selu_cnn", network);
+        .add(Dense::new(10).activation(Activation::Softmax))
 }
 
 #[test]
@@ -194,5 +204,5 @@ fn ten_steps_of_an_elu_network_with_pools_are_keras_s() {
         .add(MaxPool2d::new([2, 2]))
         .add(Flatten::new())
         .add(Dense::new(10).activation(Activation::Softmax));
-    check_training("train_elu_pool_cnn", network);
+    check_training(gpu(), "train_elu_pool_cnn", network);
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use super::data::Feed;
 use super::network::derived_seed;
 use super::optimizer::{Loss, Optimizer};
-use super::sequential::{DEFAULT_BATCH, Sequential, Training, step_dispatches, totals};
+use super::sequential::{Sequential, Training, step_dispatches, totals};
 use super::workspace::Forward;
 use super::{Dataset, files};
 use crate::ops::step::Step;
@@ -59,7 +59,7 @@ impl<'a> Fit<'a> {
         Self {
             optimizer: optimizer.into(),
             loss: None,
-            batch_size: DEFAULT_BATCH,
+            batch_size: 32,
             epochs: 1,
             initial_epoch: 0,
             shuffle: true,
@@ -361,11 +361,8 @@ impl Sequential {
                 detail: "the data set has no samples".into(),
             });
         }
-        self.prepare_forward(None)?;
-        let rows = self
-            .forward
-            .as_ref()
-            .map_or(DEFAULT_BATCH, |forward| forward.rows);
+        self.prepare_evaluation(data.len())?;
+        let rows = self.forward.as_ref().map_or(1, |forward| forward.rows);
         let batches = data.len().div_ceil(rows);
         self.prepare_losses(batches)?;
         let feed = self.feed(OP, data)?;

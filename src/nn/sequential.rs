@@ -15,8 +15,11 @@ use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, 
 
 pub(crate) const F32: u64 = size_of::<f32>() as u64;
 
-/// The batch that predictions and evaluations are made in before anything has been trained.
-pub(crate) const DEFAULT_BATCH: usize = 32;
+/// The largest batch that predictions and evaluations are made in before anything has been trained.
+const EVALUATION_BATCH: usize = 256;
+
+/// Batches of which buffers are not made anew for larger ones.
+const ENOUGH: usize = 32;
 
 /// The layers of a network that is yet to be built.
 #[derive(Clone, Debug)]
@@ -283,7 +286,7 @@ impl Sequential {
     /// `COPY_SRC`; [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn predict(&mut self, x: &Tensor) -> Result<Tensor> {
         let n = self.samples("predict", "x", x, self.input_shape())?;
-        self.prepare_forward(None)?;
+        self.prepare_evaluation(n)?;
         self.steps.write(&self.gpu, &[Step::default()])?;
         let forward = self.forward.as_ref().ok_or(Error::DeviceLost)?;
         let dispatches = forward.dispatches.iter().chain(&forward.softmax);
@@ -568,24 +571,31 @@ impl Sequential {
         }
     }
 
-    /// Makes the buffers for batches of `batch`, unless they are there; of any size, if `None`.
-    pub(crate) fn prepare_forward(&mut self, batch: Option<usize>) -> Result<()> {
-        let fits = self.forward.as_ref().is_some_and(|forward| {
-            batch.is_none_or(|batch| forward.rows == Forward::rows_of(batch))
-        });
-        if !fits {
+    /// Makes the buffers for batches of `batch`, unless they are there.
+    fn prepare_forward(&mut self, batch: usize) -> Result<()> {
+        let fits = |forward: &Forward| forward.rows == Forward::rows_of(batch);
+        if !self.forward.as_ref().is_some_and(fits) {
             self.training = None;
             self.forward = None;
-            let forward = Forward::new(self.plan(), batch.unwrap_or(DEFAULT_BATCH))?;
+            let forward = Forward::new(self.plan(), batch)?;
             self.forward = Some(forward);
         }
         Ok(())
     }
 
+    /// Makes the buffers for `samples` samples, unless there are some already that will do.
+    pub(crate) fn prepare_evaluation(&mut self, samples: usize) -> Result<()> {
+        let enough = |forward: &Forward| forward.rows >= samples.min(ENOUGH);
+        if self.forward.as_ref().is_some_and(enough) {
+            return Ok(());
+        }
+        self.prepare_forward(samples.min(EVALUATION_BATCH))
+    }
+
     /// Makes everything for training in batches of `batch`, `steps` between two readbacks, unless it is
     /// there.
     pub(crate) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<()> {
-        self.prepare_forward(Some(batch))?;
+        self.prepare_forward(batch)?;
         self.prepare_losses(steps)
     }
 

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::product::{self, End, Kind, Product, ProductParams, RUN};
+use super::product::{self, End, Kind, Layout, Product, ProductParams, RUN};
 use crate::memory::Region;
 use crate::pipelines::Module;
 
@@ -94,18 +94,20 @@ impl Conv2d {
     pub fn forward(&self, x: &Region, w: &Region, sums: &Region, end: End) -> Product {
         Product {
             module: &MODULE,
-            kind: Kind::Forward,
+            layout: Layout {
+                kind: Kind::Forward,
+                biased: self.bias,
+                along_inner: [true, false],
+                padded: self.padded(),
+                ones: false,
+                in_runs: self.in_runs(),
+            },
             params: ProductParams {
                 rows: self.positions() as u32,
                 inner: self.taps() as u32,
                 columns: self.filters as u32,
                 ..self.params()
             },
-            biased: self.bias,
-            along_inner: [true, false],
-            padded: self.padded(),
-            ones: false,
-            in_runs: self.in_runs(),
             left: x.clone(),
             right: w.clone(),
             sums: sums.clone(),
@@ -117,18 +119,20 @@ impl Conv2d {
     pub fn kernel_gradient(&self, x: &Region, dz: &Region, dw: &Region) -> Product {
         Product {
             module: &MODULE,
-            kind: Kind::KernelGradient,
+            layout: Layout {
+                kind: Kind::KernelGradient,
+                biased: false,
+                along_inner: [false, false],
+                padded: self.padded(),
+                ones: self.bias,
+                in_runs: self.in_runs() && self.positions().is_multiple_of(RUN),
+            },
             params: ProductParams {
                 rows: (self.taps() + usize::from(self.bias)) as u32,
                 inner: self.positions() as u32,
                 columns: self.filters as u32,
                 ..self.params()
             },
-            biased: false,
-            along_inner: [false, false],
-            padded: self.padded(),
-            ones: self.bias,
-            in_runs: self.in_runs() && self.positions().is_multiple_of(RUN),
             left: x.clone(),
             right: dz.clone(),
             sums: dw.clone(),
@@ -142,18 +146,20 @@ impl Conv2d {
         let [kernel_height, kernel_width] = self.window.size;
         Product {
             module: &MODULE,
-            kind: Kind::InputGradient,
+            layout: Layout {
+                kind: Kind::InputGradient,
+                biased: false,
+                along_inner: [true, true],
+                padded: true,
+                ones: false,
+                in_runs: self.in_runs(),
+            },
             params: ProductParams {
                 rows: (self.batch * height * width) as u32,
                 inner: (kernel_height * kernel_width * self.filters) as u32,
                 columns: self.channels as u32,
                 ..self.params()
             },
-            biased: false,
-            along_inner: [true, true],
-            padded: true,
-            ones: false,
-            in_runs: self.in_runs(),
             left: dz.clone(),
             right: w.clone(),
             sums: dx.clone(),

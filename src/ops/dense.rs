@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::product::{self, End, Kind, Product, ProductParams, RUN};
+use super::product::{self, End, Kind, Layout, Product, ProductParams, RUN};
 use crate::memory::Region;
 use crate::pipelines::Module;
 
@@ -48,13 +48,15 @@ impl Dense {
         };
         Product {
             module: &MODULE,
-            kind: Kind::Forward,
+            layout: Layout {
+                kind: Kind::Forward,
+                biased: self.bias,
+                along_inner: [true, false],
+                padded: false,
+                ones: false,
+                in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
+            },
             params,
-            biased: self.bias,
-            along_inner: [true, false],
-            padded: false,
-            ones: false,
-            in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
             left: x.clone(),
             right: w.clone(),
             sums: sums.clone(),
@@ -73,15 +75,17 @@ impl Dense {
         };
         Product {
             module: &MODULE,
-            kind: Kind::KernelGradient,
+            layout: Layout {
+                kind: Kind::KernelGradient,
+                biased: false,
+                along_inner: [false, false],
+                padded: false,
+                ones: self.bias,
+                in_runs: [self.rows, self.inputs, self.outputs]
+                    .iter()
+                    .all(|extent| extent.is_multiple_of(RUN)),
+            },
             params,
-            biased: false,
-            along_inner: [false, false],
-            padded: false,
-            ones: self.bias,
-            in_runs: [self.rows, self.inputs, self.outputs]
-                .iter()
-                .all(|extent| extent.is_multiple_of(RUN)),
             left: x.clone(),
             right: dz.clone(),
             sums: dw.clone(),
@@ -99,13 +103,15 @@ impl Dense {
         };
         Product {
             module: &MODULE,
-            kind: Kind::InputGradient,
+            layout: Layout {
+                kind: Kind::InputGradient,
+                biased: false,
+                along_inner: [true, true],
+                padded: false,
+                ones: false,
+                in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
+            },
             params,
-            biased: false,
-            along_inner: [true, true],
-            padded: false,
-            ones: false,
-            in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
             left: dz.clone(),
             right: w.clone(),
             sums: dx.clone(),

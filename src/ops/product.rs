@@ -4,6 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::epilogue::{EPILOGUE, Epilogue, EpilogueParams};
+use super::lane_values;
 use crate::memory::Region;
 use crate::pass::Dispatch;
 use crate::pipelines::{Form, Kernel, Module, Struct};
@@ -181,9 +182,20 @@ pub(crate) enum End {
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
     pub module: &'static Module,
-    pub kind: Kind,
+    pub layout: Layout,
     /// Its operands' extents, and what else the op's shader goes by.
     pub params: ProductParams,
+    pub left: Region,
+    pub right: Region,
+    pub sums: Region,
+    pub end: End,
+}
+
+/// What a product's kernel is built for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub kind: Kind,
+    /// Whether biases are added.
     pub biased: bool,
     /// Whether neighbours along the inner axis are neighbours in memory, left and right.
     pub along_inner: [bool; 2],
@@ -193,63 +205,51 @@ pub(crate) struct Product {
     pub ones: bool,
     /// Whether neighbours in memory come in runs of eight.
     pub in_runs: bool,
-    pub left: Region,
-    pub right: Region,
-    pub sums: Region,
-    pub end: End,
 }
 
 /// All forms that differ by their files, or by the product.
 pub(crate) fn forms() -> Vec<Form> {
-    let mut forms = Vec::new();
-    for alternative in OCTETS..=CHUNKS {
-        for kind in [Kind::Forward, Kind::KernelGradient, Kind::InputGradient] {
-            forms.push(form(
-                alternative,
-                kind,
-                kind == Kind::Forward,
-                [kind != Kind::KernelGradient, kind == Kind::InputGradient],
-                true,
-                kind == Kind::KernelGradient,
-                match kind {
-                    Kind::Forward => FORWARD,
-                    Kind::KernelGradient => SUMS,
-                    Kind::InputGradient => BACKWARD,
-                },
-                [("ACTIVATION", 1), ("DROPOUT", 1)],
-            ));
-        }
-    }
-    forms
+    let layout = |kind| Layout {
+        kind,
+        biased: kind == Kind::Forward,
+        along_inner: [kind != Kind::KernelGradient, kind == Kind::InputGradient],
+        padded: true,
+        ones: kind == Kind::KernelGradient,
+        in_runs: false,
+    };
+    let epilogue = [("ACTIVATION", 1), ("DROPOUT", 1)];
+    (OCTETS..=CHUNKS)
+        .flat_map(|alternative| {
+            [
+                (Kind::Forward, FORWARD),
+                (Kind::KernelGradient, SUMS),
+                (Kind::InputGradient, BACKWARD),
+            ]
+            .map(|(kind, end)| layout(kind).form(alternative, end, epilogue))
+        })
+        .collect()
 }
 
-fn form(
-    alternative: usize,
-    kind: Kind,
-    biased: bool,
-    along_inner: [bool; 2],
-    padded: bool,
-    ones: bool,
-    end: usize,
-    epilogue: [(&'static str, u32); 2],
-) -> Form {
-    let (workgroup, tile, _) = tile(alternative);
-    let mut constants = vec![
-        ("PRODUCT", kind as u32),
-        ("PRODUCT_KERNEL_GRADIENT", Kind::KernelGradient as u32),
-        ("PRODUCT_INPUT_GRADIENT", Kind::InputGradient as u32),
-        ("PRODUCT_WORKGROUP", workgroup),
-        ("PRODUCT_TILE", tile),
-        ("LEFT_ALONG_INNER", along_inner[0].into()),
-        ("RIGHT_ALONG_INNER", along_inner[1].into()),
-        ("LEFT_IS_WHOLE", (!padded && !ones).into()),
-        ("IS_UNPADDED", (!padded).into()),
-        ("BIAS", biased.into()),
-    ];
-    constants.extend(epilogue);
-    Form {
-        alternatives: vec![alternative, end],
-        constants,
+impl Layout {
+    fn form(&self, alternative: usize, end: usize, epilogue: [(&'static str, u32); 2]) -> Form {
+        let (workgroup, tile, _) = tile(alternative);
+        let mut constants = vec![
+            ("PRODUCT", self.kind as u32),
+            ("PRODUCT_KERNEL_GRADIENT", Kind::KernelGradient as u32),
+            ("PRODUCT_INPUT_GRADIENT", Kind::InputGradient as u32),
+            ("PRODUCT_WORKGROUP", workgroup),
+            ("PRODUCT_TILE", tile),
+            ("LEFT_ALONG_INNER", self.along_inner[0].into()),
+            ("RIGHT_ALONG_INNER", self.along_inner[1].into()),
+            ("LEFT_IS_WHOLE", (!self.padded && !self.ones).into()),
+            ("IS_UNPADDED", (!self.padded).into()),
+            ("BIAS", self.biased.into()),
+        ];
+        constants.extend(epilogue);
+        Form {
+            alternatives: vec![alternative, end],
+            constants,
+        }
     }
 }
 
@@ -260,7 +260,7 @@ impl Product {
     fn alternative(&self, gpu: &Gpu, tiling: Tiling) -> usize {
         match tiling {
             Tiling::Workgroup => TILED,
-            Tiling::Registers if !self.in_runs => VALUES,
+            Tiling::Registers if !self.layout.in_runs => VALUES,
             Tiling::Registers if gpu.supports_int64() => OCTETS_BY_TWOS,
             Tiling::Registers => OCTETS,
         }
@@ -299,71 +299,38 @@ impl Product {
     pub fn prepare(&self, gpu: &Gpu, tiling: Tiling, scratch: &Region) -> Result<Vec<Dispatch>> {
         let alternative = self.alternative(gpu, tiling);
         let (chunks, chunk) = self.chunks(alternative);
-        let mut params = self.params;
-        (params.chunks, params.chunk) = (chunks, chunk);
+        let mut product = self.clone();
+        (product.params.chunks, product.params.chunk) = (chunks, chunk);
         let (_, _, tiles) = tile(alternative);
         let groups = (self.tiles(alternative) * u64::from(chunks)).div_ceil(tiles.into());
         if chunks == 1 {
-            let dispatch = self.dispatch(
-                gpu,
-                alternative,
-                self.biased,
-                params,
-                &self.left,
-                &self.sums,
-                &self.end,
-                groups,
-            )?;
-            return Ok(vec![dispatch]);
+            return Ok(vec![product.dispatch(gpu, alternative, groups)?]);
         }
-        let partial = self.dispatch(
-            gpu,
-            alternative,
-            false,
-            params,
-            &self.left,
-            scratch,
-            &End::Nothing,
-            groups,
-        )?;
-        let lanes = u64::from(params.rows) * u64::from(params.columns) / self.lane_values();
-        let (_, _, lanes_per_group) = tile(CHUNKS);
-        let groups = lanes.div_ceil(lanes_per_group.into());
-        let sum = self.dispatch(
-            gpu,
-            CHUNKS,
-            self.biased,
-            params,
-            scratch,
-            &self.sums,
-            &self.end,
-            groups,
-        )?;
-        Ok(vec![partial, sum])
+        let mut partial = product.clone();
+        partial.layout.biased = false;
+        partial.sums = scratch.clone();
+        partial.end = End::Nothing;
+        product.left = scratch.clone();
+        let values = u64::from(self.params.rows) * u64::from(self.params.columns);
+        let (_, _, lanes) = tile(CHUNKS);
+        let lane_groups = (values / self.lane_values()).div_ceil(lanes.into());
+        Ok(vec![
+            partial.dispatch(gpu, alternative, groups)?,
+            product.dispatch(gpu, CHUNKS, lane_groups)?,
+        ])
     }
 
     fn lane_values(&self) -> u64 {
-        if self.params.columns.is_multiple_of(4) {
-            4
-        } else {
-            1
-        }
+        lane_values(self.params.columns).into()
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn dispatch(
-        &self,
-        gpu: &Gpu,
-        alternative: usize,
-        biased: bool,
-        mut params: ProductParams,
-        left: &Region,
-        sums: &Region,
-        end: &End,
-        groups: u64,
-    ) -> Result<Dispatch> {
-        let mut buffers = vec![left.binding(), self.right.binding(), sums.binding()];
-        let (end, epilogue) = match end {
+    fn dispatch(&self, gpu: &Gpu, alternative: usize, groups: u64) -> Result<Dispatch> {
+        let mut buffers = vec![
+            self.left.binding(),
+            self.right.binding(),
+            self.sums.binding(),
+        ];
+        let (end, epilogue) = match &self.end {
             End::Nothing => (SUMS, Epilogue::default()),
             End::Forward(epilogue, y) => {
                 buffers.push(y.binding());
@@ -374,25 +341,19 @@ impl Product {
                 (BACKWARD, *epilogue)
             }
         };
-        params.epilogue = epilogue.params();
-        let form = form(
-            alternative,
-            self.kind,
-            biased,
-            self.along_inner,
-            self.padded,
-            self.ones,
-            end,
-            epilogue.constants(),
-        );
+        let params = ProductParams {
+            epilogue: epilogue.params(),
+            ..self.params
+        };
+        let form = self.layout.form(alternative, end, epilogue.constants());
         let kernel = Kernel {
             module: self.module,
             entry_point: 0,
         };
-        let wide = self.lane_values() == 4;
+        let wide_lanes = self.lane_values() == 4;
         let variant = gpu
             .pipelines()
-            .variant(self.module, ElementType::F32, wide, form);
+            .variant(self.module, ElementType::F32, wide_lanes, form);
         Dispatch::new(gpu, kernel, variant, &buffers, &params, groups)
     }
 }
