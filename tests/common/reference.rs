@@ -2,6 +2,7 @@
 //! `tf.nn.conv2d` (cross-correlation, channels last) with TensorFlow's `VALID` and `SAME`, the maxima of
 //! `tf.nn.max_pool2d`, the published SELU, and the dropout of DESIGN.md. Gradients are central
 //! differences of Σ y · dy, so that nothing here knows how a gradient is computed.
+#![allow(dead_code)]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
