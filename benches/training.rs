@@ -1,6 +1,7 @@
 //! `cargo bench --bench training`: a training step of the tutorial's network for MNIST, and its largest
 //! product beside the same product in a plain loop.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use selfnorm::nn::{
@@ -21,6 +22,7 @@ const TAPS: usize = 9;
 const FEATURES: usize = POSITIONS * FILTERS;
 const UNITS: usize = 256;
 const CLASSES: usize = 10;
+const PIXELS: usize = 28 * 28;
 
 /// One invocation a sum, one multiplication a turn of the loop.
 const PLAIN: &str = "
@@ -50,19 +52,13 @@ fn main() -> Result<()> {
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     step(&gpu)?;
-    product(&gpu)
+    product(&gpu)?;
+    memory()
 }
 
-/// Floating-point operations of a step: each layer's forward product, the gradient of its kernel, and,
-/// but for the first, of its input.
-fn step_operations() -> f64 {
-    let convolution = 2 * BATCH * POSITIONS * TAPS * FILTERS;
-    let dense = 2 * BATCH * (FEATURES * UNITS + UNITS * CLASSES);
-    (2 * convolution + 3 * dense) as f64
-}
-
-fn step(gpu: &Gpu) -> Result<()> {
-    let mut model = Sequential::new([28, 28, 1])
+/// The tutorial's network, and so many samples like MNIST's.
+fn tutorial(gpu: &Gpu, samples: usize) -> Result<(Sequential, Dataset)> {
+    let model = Sequential::new([28, 28, 1])
         .add(
             Conv2d::new(FILTERS, [3, 3])
                 .kernel_initializer(LecunNormal)
@@ -77,14 +73,69 @@ fn step(gpu: &Gpu) -> Result<()> {
         )
         .add(Dense::new(CLASSES).activation(Softmax))
         .build(gpu, 1)?;
-    let samples = BATCH * STEPS;
-    let words: Vec<u32> = selfnorm::random::words(1, 0, 0..(samples * 784) as u64).collect();
+    let words: Vec<u32> = selfnorm::random::words(1, 0, 0..(samples * PIXELS) as u64).collect();
     let pixels: Vec<u8> = words.iter().map(|word| (word >> 24) as u8).collect();
     let labels: Vec<u32> = words[..samples]
         .iter()
         .map(|word| word % CLASSES as u32)
         .collect();
     let data = Dataset::from_bytes(gpu, &pixels, [28, 28, 1])?.classes(&labels)?;
+    Ok((model, data))
+}
+
+/// What the device has allocated once a step on as much data as MNIST's is done, and the sum that
+/// explains it.
+fn memory() -> Result<()> {
+    const SAMPLES: usize = 60_000;
+    let gpu = Gpu::new()?;
+    let (mut model, data) = tutorial(&gpu, SAMPLES)?;
+    let fit = Fit::new(Adam::default())
+        .batch_size(BATCH)
+        .validation_split(0.2);
+    model.fit_with(&data, &fit, |_| ControlFlow::Break(()))?;
+    let Some(report) = gpu.device().generate_allocator_report() else {
+        return Ok(());
+    };
+    let memory = model.memory();
+    // Labels, and the order of the samples, are u32.
+    let data = SAMPLES * (PIXELS + 2 * size_of::<u32>());
+    let parts = [
+        ("weights", memory.weights),
+        ("gradients and moments", memory.optimizer),
+        ("batch, sums and activations", memory.forward),
+        ("their gradients, losses", memory.backward),
+        ("data set", data as u64),
+    ];
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    println!("\nmemory after a step, MB:");
+    for (name, bytes) in parts {
+        println!("{:8.1} {name}", megabytes(bytes));
+    }
+    let sum = parts.iter().map(|(_, bytes)| bytes).sum();
+    println!("{:8.1} in all", megabytes(sum));
+    let staging = report.allocations.iter().filter(|allocation| {
+        ["upload", "readback"]
+            .iter()
+            .any(|what| allocation.name.contains(what))
+    });
+    println!(
+        "{:8.1} allocated by the device, of which {:.1} to upload and read back",
+        megabytes(report.total_allocated_bytes),
+        megabytes(staging.map(|allocation| allocation.size).sum())
+    );
+    Ok(())
+}
+
+/// Floating-point operations of a step: each layer's forward product, the gradient of its kernel, and,
+/// but for the first, of its input.
+fn step_operations() -> f64 {
+    let convolution = 2 * BATCH * POSITIONS * TAPS * FILTERS;
+    let dense = 2 * BATCH * (FEATURES * UNITS + UNITS * CLASSES);
+    (2 * convolution + 3 * dense) as f64
+}
+
+fn step(gpu: &Gpu) -> Result<()> {
+    let (mut model, data) = tutorial(gpu, BATCH * STEPS)?;
     let fit = Fit::new(Adam::default()).batch_size(BATCH);
     let start = Instant::now();
     model.fit(&data, &fit)?;
@@ -101,11 +152,6 @@ fn step(gpu: &Gpu) -> Result<()> {
         times,
         STEPS,
         step_operations(),
-    );
-    let memory = model.memory();
-    println!(
-        "memory: {memory:?}, {:.1} MB in all",
-        memory.total() as f64 / 1e6
     );
     Ok(())
 }

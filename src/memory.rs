@@ -66,6 +66,14 @@ pub(crate) enum Purpose {
 const MAX_IDLE_BYTES: u64 = 256 << 20;
 
 impl Purpose {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Tensor => "selfnorm",
+            Self::Upload => "selfnorm upload",
+            Self::Readback => "selfnorm readback",
+        }
+    }
+
     fn usage(self) -> wgpu::BufferUsages {
         use wgpu::BufferUsages as Usage;
         match self {
@@ -123,7 +131,7 @@ impl Memory {
 fn create(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
     gpu.checked(bytes, || {
         gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("selfnorm"),
+            label: Some(purpose.label()),
             size: bytes,
             usage: purpose.usage(),
             mapped_at_creation: purpose == Purpose::Upload,

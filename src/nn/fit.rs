@@ -53,8 +53,8 @@ pub struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// With this optimizer. If the network has been trained with one of the same kind, the moments and
-    /// the count of steps go on.
+    /// With this optimizer. If the network has been trained with one of the same kind, which keeps the
+    /// same of each weight, that and the count of steps go on.
     pub fn new(optimizer: impl Into<Optimizer>) -> Self {
         Self {
             optimizer: optimizer.into(),
@@ -251,7 +251,8 @@ impl Sequential {
         let trained = fit.check(data.len())?;
         fit.optimizer.check()?;
         let loss = fit.loss.unwrap_or(self.loss);
-        if loss != self.loss || fit.optimizer.name() != self.optimizer.name() {
+        let kept = |optimizer: &Optimizer| (optimizer.name(), optimizer.slots());
+        if loss != self.loss || kept(&fit.optimizer) != kept(&self.optimizer) {
             self.compile(fit.optimizer, loss)?;
         } else if fit.optimizer != self.optimizer {
             self.optimizer = fit.optimizer;

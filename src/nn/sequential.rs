@@ -530,7 +530,7 @@ impl Sequential {
                 Initial::Random(kind, seed) => (*kind, *seed),
             };
             let shape = &weight.shape;
-            let tensor = Tensor::<f32>::create(&self.gpu, shape, |pass, w| match kind {
+            let fill = |pass: &mut Pass, w: &Tensor| match kind {
                 Initializer::GlorotUniform => {
                     pass.glorot_uniform(&GlorotUniform::for_kernel(shape).seed(seed), w)
                 }
@@ -541,13 +541,21 @@ impl Sequential {
                     pass.lecun_uniform(&LecunUniform::for_kernel(shape).seed(seed), w)
                 }
                 Initializer::Zeros => pass.zeros(w),
-            })?;
+            };
             let bytes = weight.len as u64 * F32;
-            self.gpu.submit(|encoder| {
-                let source = tensor.buffer();
-                encoder.copy_buffer_to_buffer(source, 0, &self.weights.buffer, start, bytes);
-                Ok(())
-            })?;
+            let place = self.weights.buffer.slice(start..start + bytes);
+            if start.is_multiple_of(self.gpu.limits().offset_alignment) {
+                let w = self.gpu.wrap(place, shape)?;
+                self.gpu
+                    .submit(|encoder| fill(&mut Pass::new(&self.gpu, encoder, false), &w))?;
+            } else {
+                let w = Tensor::create(&self.gpu, shape, fill)?;
+                self.gpu.submit(|encoder| {
+                    let to = &self.weights.buffer;
+                    encoder.copy_buffer_to_buffer(w.buffer(), 0, to, start, bytes);
+                    Ok(())
+                })?;
+            }
         }
         Ok(())
     }

@@ -416,16 +416,15 @@ impl Losses {
     /// With totals of up to `steps` steps.
     pub fn new(plan: Plan, forward: &Forward, loss: Loss, steps: usize) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
-        let (stages, output) = match (loss, network.stages.split_last()) {
-            (Loss::CategoricalCrossentropy, Some((last, _)))
-                if matches!(last.kind, StageKind::Softmax { .. }) =>
-            {
-                (network.stages.len() - 1, last.input)
-            }
-            _ => (network.stages.len(), network.output()),
+        let last = network.output_shape().last().copied().unwrap_or(1);
+        let (stages, output, classes) = match (loss, network.stages.split_last()) {
+            (Loss::CategoricalCrossentropy, Some((stage, before))) => match stage.kind {
+                StageKind::Softmax { classes, .. } => (before.len(), stage.input, classes),
+                _ => (network.stages.len(), network.output(), last),
+            },
+            _ => (network.stages.len(), network.output(), last),
         };
         let len = network.len(output);
-        let classes = network.output_shape().last().copied().unwrap_or(1);
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
