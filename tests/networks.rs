@@ -1331,3 +1331,41 @@ fn deep_selu_networks_keep_mean_0_and_variance_1() {
         .unwrap();
     assert!(last.variance > 1.15 || last.mean.abs() > 0.1, "{last:?}");
 }
+
+/// The softmax at the end is left out where the loss is computed from logits, and only there.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_mean_squared_error_of_a_softmax_is_of_its_output() {
+    let mut model = Sequential::new([4])
+        .add(Dense::new(3).activation(Softmax))
+        .build(gpu(), 5)
+        .unwrap();
+    model
+        .compile(Sgd::new(0.5), Loss::MeanSquaredError)
+        .unwrap();
+    let (x, t) = (normal(6 * 4, 3, 0), normal(6 * 3, 4, 0));
+    let inputs = gpu().tensor(&x, [6, 4]).unwrap();
+    let targets = gpu().tensor(&t, [6, 3]).unwrap();
+    for _ in 0..3 {
+        let y = model.predict(&inputs).unwrap().to_vec().unwrap();
+        let squares = y.iter().zip(&t).map(|(y, t)| f64::from(y - t).powi(2));
+        let expected = squares.sum::<f64>() / y.len() as f64;
+        let score = model.train_on_batch(&inputs, &targets).unwrap();
+        assert_near("the loss", score.loss, expected);
+        assert!(score.accuracy.is_nan());
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_network_of_nothing_but_a_softmax_is_evaluated_and_trained() {
+    let mut model = Sequential::new([3]).add(Softmax).build(gpu(), 5).unwrap();
+    let data = dataset(&[1.0, 2.0, 3.0, 3.0, 2.0, 1.0], &[2, 1], [3]);
+    let sum = [1f64, 2.0, 3.0].map(f64::exp).iter().sum::<f64>();
+    let expected = (sum.ln() - 3.0 + sum.ln() - 2.0) / 2.0;
+    let score = model.evaluate(&data).unwrap();
+    assert_near("the loss", score.loss, expected);
+    assert_eq!(score.accuracy, 0.5);
+    let history = model.fit(&data, &Fit::new(still())).unwrap();
+    assert_near("the loss", history.epochs[0].training.loss, expected);
+}

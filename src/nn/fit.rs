@@ -488,7 +488,9 @@ fn evaluation<'a>(
     forward: &'a Forward,
     training: &'a Training,
 ) -> impl Iterator<Item = &'a crate::pass::Dispatch> {
-    forward.dispatches.iter().chain(&training.losses.dispatches)
+    forward
+        .to_losses(&training.losses)
+        .chain(&training.losses.dispatches)
 }
 
 /// An error if a loss is NaN; `before` steps came before these.

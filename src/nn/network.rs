@@ -168,9 +168,10 @@ impl Network {
             .map_or(Value::Input, |layer| layer.output)
     }
 
+    /// Whether the output is a softmax's, of classes on the last axis.
     pub fn ends_with_softmax(&self) -> bool {
         let last = self.stages.last().map(|stage| stage.kind);
-        matches!(last, Some(StageKind::Softmax { .. }))
+        matches!(last, Some(StageKind::Softmax { classes, .. }) if self.output_shape().last() == Some(&classes))
     }
 
     /// Whether a softmax is the last activation, or there is none.

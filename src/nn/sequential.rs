@@ -289,9 +289,7 @@ impl Sequential {
         self.prepare_evaluation(n)?;
         self.steps.write(&self.gpu, &[Step::default()])?;
         let forward = self.forward.as_ref().ok_or(Error::DeviceLost)?;
-        let dispatches = forward.dispatches.iter().chain(&forward.softmax);
-        let y = forward.value(self.network.output());
-        self.run(forward, x, n, y, self.output_shape(), dispatches)
+        self.run(forward, x, n)
     }
 
     /// One training step on x, [n, input shape], and the targets y, [n, output shape]: one-hot for a
@@ -373,12 +371,11 @@ impl Sequential {
             ..self.next_step(0, 0, n)
         };
         steps.write(&self.gpu, &[step])?;
-        let dispatches = forward.dispatches.iter().chain(&forward.softmax);
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, dy, 0, n, &start);
             let mut pass = Pass::new(&self.gpu, encoder, false);
-            for dispatch in dispatches.chain(&backward.dispatches) {
+            for dispatch in forward.to_output().chain(&backward.dispatches) {
                 pass.dispatch(dispatch, steps.bound(0));
             }
             Ok(())
@@ -437,12 +434,11 @@ impl Sequential {
             let dispatch = moments::moments(&self.gpu, value, &partials, len)?;
             measured.push((layer, partials, dispatch));
         }
-        let dispatches = forward.dispatches.iter().chain(&forward.softmax);
         let moments = measured.iter().map(|(_, _, dispatch)| dispatch);
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             let mut pass = Pass::new(&self.gpu, encoder, false);
-            for dispatch in dispatches.chain(moments) {
+            for dispatch in forward.to_output().chain(moments) {
                 pass.dispatch(dispatch, steps.bound(0));
             }
             Ok(())
@@ -700,24 +696,18 @@ impl Sequential {
         Ok(())
     }
 
-    /// Runs `dispatches` on the n samples of x, in as many batches as it takes.
-    fn run<'a>(
-        &self,
-        forward: &Forward,
-        x: &Tensor,
-        n: usize,
-        y: &Region,
-        shape: &[usize],
-        dispatches: impl Iterator<Item = &'a Dispatch> + Clone,
-    ) -> Result<Tensor> {
+    /// The output for the n samples of x, in as many batches as it takes.
+    fn run(&self, forward: &Forward, x: &Tensor, n: usize) -> Result<Tensor> {
+        let shape = self.output_shape();
         let result = Tensor::uninitialized(&self.gpu, &[&[n], shape].concat())?;
         let sample_bytes = shape.iter().product::<usize>() as u64 * F32;
+        let y = forward.value(self.network.output());
         self.gpu.submit(|encoder| {
             for first in (0..n).step_by(forward.rows) {
                 let count = forward.rows.min(n - first);
                 fill(encoder, x, first, count, &forward.input);
                 let mut pass = Pass::new(&self.gpu, encoder, false);
-                for dispatch in dispatches.clone() {
+                for dispatch in forward.to_output() {
                     pass.dispatch(dispatch, self.steps.bound(0));
                 }
                 drop(pass);
@@ -758,8 +748,7 @@ pub(crate) fn step_dispatches<'a>(
     training: &'a Training,
 ) -> impl Iterator<Item = &'a Dispatch> {
     forward
-        .dispatches
-        .iter()
+        .to_losses(&training.losses)
         .chain(&training.losses.dispatches)
         .chain(&training.backward.dispatches)
         .chain(&training.update)

@@ -105,10 +105,10 @@ pub(crate) struct Forward {
     /// Of each pool, where its maxima are from.
     indices: Vec<Option<Region>>,
     scratch: Option<Region>,
-    /// All but the last softmax.
-    pub dispatches: Vec<Dispatch>,
-    /// The softmax at the end, which training does without.
-    pub softmax: Option<Dispatch>,
+    /// All but a softmax at the end.
+    dispatches: Vec<Dispatch>,
+    /// The softmax at the end, which cross-entropy does without.
+    softmax: Option<Dispatch>,
 }
 
 impl Forward {
@@ -200,6 +200,20 @@ impl Forward {
     /// What a batch is rounded up to.
     pub fn rows_of(batch: usize) -> usize {
         batch.max(1).next_multiple_of(ROWS)
+    }
+
+    /// All dispatches, from the input to the output.
+    pub fn to_output(&self) -> impl Iterator<Item = &Dispatch> + Clone {
+        self.dispatches.iter().chain(&self.softmax)
+    }
+
+    /// Those from the input to what `losses` are computed from.
+    pub fn to_losses(&self, losses: &Losses) -> impl Iterator<Item = &Dispatch> {
+        let softmax = self.softmax.iter();
+        let is_needed = losses.stages == self.sums.len();
+        self.dispatches
+            .iter()
+            .chain(softmax.filter(move |_| is_needed))
     }
 
     pub fn value(&self, value: Value) -> &Region {
@@ -302,7 +316,7 @@ impl Backward {
         let mut buffers = Vec::new();
         // The gradient of a stage's sums.
         let mut dz = dy.clone();
-        if let (Some(last), Some(z)) = (stages.last(), forward.sums.get(stages.len() - 1))
+        if let Some((last, z)) = stages.iter().zip(&forward.sums).next_back()
             && !last.epilogue.is_identity()
         {
             work.push(
@@ -416,15 +430,16 @@ impl Losses {
     /// With totals of up to `steps` steps.
     pub fn new(plan: Plan, forward: &Forward, loss: Loss, steps: usize) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
-        let last = network.output_shape().last().copied().unwrap_or(1);
-        let (stages, output, classes) = match (loss, network.stages.split_last()) {
-            (Loss::CategoricalCrossentropy, Some((stage, before))) => match stage.kind {
-                StageKind::Softmax { classes, .. } => (before.len(), stage.input, classes),
-                _ => (network.stages.len(), network.output(), last),
-            },
-            _ => (network.stages.len(), network.output(), last),
+        let (stages, output) = match (loss, network.stages.split_last()) {
+            (Loss::CategoricalCrossentropy, Some((softmax, before)))
+                if matches!(softmax.kind, StageKind::Softmax { .. }) =>
+            {
+                (before.len(), softmax.input)
+            }
+            _ => (network.stages.len(), network.output()),
         };
         let len = network.len(output);
+        let classes = network.output_shape().last().copied().unwrap_or(1);
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
