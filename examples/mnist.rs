@@ -23,7 +23,7 @@ use selfnorm::nn::{
 };
 use selfnorm::{Gpu, Tensor};
 
-use common::plot::{Area, Axis, BLUE, Corner, INK, LIGHT_BLUE, ORANGE, Panel, picture};
+use common::plot::{Area, Axis, BLUE, Corner, INK, LIGHT_BLUE, ORANGE, Panel, numbered, picture, smoothed};
 use common::{digits, idx, progress};
 
 mod common {
@@ -71,7 +71,7 @@ fn run() -> Result<()> {
     let training = task.training.dataset(&gpu, &task)?;
     let test = task.test.dataset(&gpu, &task)?;
     let sample = task.test.sample(&gpu, &task)?;
-    let before = model.statistics(&sample, false)?;
+    let before = model.statistics(&sample)?;
     let fit = Fit::new(Adam::default())
         .batch_size(arguments.batch.unwrap_or(task.batch))
         .epochs(arguments.epochs.unwrap_or(task.epochs))
@@ -83,7 +83,7 @@ fn run() -> Result<()> {
         "\nTest loss: {:.4} - test accuracy: {:.4}\n",
         score.loss, score.accuracy
     );
-    let after = model.statistics(&sample, false)?;
+    let after = model.statistics(&sample)?;
     print_statistics(&sample, &before, &after)?;
 
     let (plot, weights) = (out.join("history.png"), out.join("weights.safetensors"));
@@ -322,15 +322,6 @@ fn by_epoch(
 
 fn by_step(area: &Area, history: &History) -> Result<()> {
     let losses = &history.losses;
-    let points = |losses: &mut dyn Iterator<Item = f64>| (1..).map(f64::from).zip(losses).collect();
-    let steps: Vec<(f64, f64)> = points(&mut losses.iter().copied());
-    // The mean of what came before, on the axis's scale; older steps count less and less.
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let smooth = points(&mut losses.iter().map(|loss| {
-        sum = 0.95 * sum + loss.ln();
-        weight = 0.95 * weight + 1.0;
-        (sum / weight).exp()
-    }));
     let mut panel = Panel::new(
         area,
         "Training loss of each step",
@@ -340,8 +331,8 @@ fn by_step(area: &Area, history: &History) -> Result<()> {
             .ticks(12),
         Axis::log_around(losses.iter().copied()),
     )?;
-    panel.thin_line(steps, LIGHT_BLUE)?;
-    panel.line(smooth, INK)?;
+    panel.thin_line(numbered(losses), LIGHT_BLUE)?;
+    panel.line(numbered(&smoothed(losses)), INK)?;
     panel.legends(
         Corner::TopRight,
         &[(LIGHT_BLUE, "a batch"), (INK, "smoothed")],

@@ -589,9 +589,7 @@ fn tensors_have_the_network_s_shapes_and_device() {
     type Call<'a> = &'a dyn Fn(&mut Sequential, &Tensor) -> Result<()>;
     let calls: [(&str, Call); 5] = [
         ("predict", &|model, x| model.predict(x).map(drop)),
-        ("statistics", &|model, x| {
-            model.statistics(x, false).map(drop)
-        }),
+        ("statistics", &|model, x| model.statistics(x).map(drop)),
         ("gradient", &|model, x| {
             model.gradient(x, &y, false).map(drop)
         }),

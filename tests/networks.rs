@@ -699,8 +699,8 @@ fn looking_at_a_network_does_not_disturb_its_training() {
                 let (step, weights) = (model.step(), weight_bits(&model));
                 model.gradient(&x, &y, true).unwrap();
                 model.gradient(&x, &y, false).unwrap();
-                model.statistics(&x, true).unwrap();
-                model.statistics(&x, false).unwrap();
+                model.statistics_in_training(&x).unwrap();
+                model.statistics(&x).unwrap();
                 model.predict(&x).unwrap();
                 model.evaluate(&data).unwrap();
                 model.summary();
@@ -1130,7 +1130,7 @@ fn any_number_of_samples_can_be_predicted_and_evaluated() {
                     .unwrap();
             }
             let x = gpu().tensor(&case.x(), [n, 6]).unwrap();
-            for layer in model.statistics(&x, false).unwrap() {
+            for layer in model.statistics(&x).unwrap() {
                 assert_eq!(layer.mean.is_nan(), n == 0, "{layer:?}");
             }
         }
@@ -1183,7 +1183,7 @@ fn networks_without_weights_can_be_scored_differentiated_and_trained() {
         let squares: f64 = real(&z).iter().map(|z| z * z).sum();
         let score = model.train_on_batch(&x, &y).unwrap();
         assert_near("loss", score.loss, squares / 20.0);
-        assert_eq!(model.statistics(&x, true).unwrap().len(), 1);
+        assert_eq!(model.statistics_in_training(&x).unwrap().len(), 1);
     }
 }
 
@@ -1249,7 +1249,11 @@ fn statistics_are_of_every_layer_s_output() {
         "dense_1",
     ];
     for training in [false, true] {
-        let layers = model.statistics(&x, training).unwrap();
+        let layers = if training {
+            model.statistics_in_training(&x).unwrap()
+        } else {
+            model.statistics(&x).unwrap()
+        };
         assert_eq!(layers.len(), names.len());
         for (i, (layer, name)) in layers.iter().zip(names).enumerate() {
             let call = training.then_some(0);
@@ -1297,14 +1301,17 @@ fn deep_selu_networks_keep_mean_0_and_variance_1() {
     // Of 256 summands the variance of a layer's sums is off by √(2 / 256) = 0.09 a unit and 0.006 on
     // average over 256 units; that of the weights' own draw shrinks with depth. 0.1 for the mean and 0.2
     // for the variance are the interval that the paper's figure of such networks shows.
-    for layer in network(&start, &selu).statistics(&x, false).unwrap() {
+    for layer in network(&start, &selu).statistics(&x).unwrap() {
         assert!(
             layer.mean.abs() < 0.1 && (layer.variance - 1.0).abs() < 0.2,
             "{layer:?}"
         );
     }
     let with_dropout = |network| selu(network).add(AlphaDropout::new(0.1));
-    for layer in network(&start, &with_dropout).statistics(&x, true).unwrap() {
+    for layer in network(&start, &with_dropout)
+        .statistics_in_training(&x)
+        .unwrap()
+    {
         assert!(
             layer.mean.abs() < 0.15 && (layer.variance - 1.0).abs() < 0.3,
             "{layer:?}"
@@ -1318,14 +1325,14 @@ fn deep_selu_networks_keep_mean_0_and_variance_1() {
         )
     };
     let last = network(&start, &relu)
-        .statistics(&x, false)
+        .statistics(&x)
         .unwrap()
         .pop()
         .unwrap();
     assert!(last.variance < 1e-4, "{last:?}");
     let with_plain_dropout = |network| selu(network).add(Dropout::new(0.1));
     let last = network(&start, &with_plain_dropout)
-        .statistics(&x, true)
+        .statistics_in_training(&x)
         .unwrap()
         .pop()
         .unwrap();

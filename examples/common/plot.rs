@@ -23,6 +23,7 @@ pub const GRID: RGBAColor = RGBAColor(232, 237, 243, 1.0);
 pub const BLUE: RGBAColor = RGBAColor(29, 95, 184, 1.0);
 pub const LIGHT_BLUE: RGBAColor = RGBAColor(29, 95, 184, 0.45);
 pub const ORANGE: RGBAColor = RGBAColor(232, 105, 42, 1.0);
+pub const LIGHT_ORANGE: RGBAColor = RGBAColor(232, 105, 42, 0.45);
 pub const TEAL: RGBAColor = RGBAColor(15, 150, 135, 1.0);
 pub const LIGHT_TEAL: RGBAColor = RGBAColor(15, 150, 135, 0.55);
 
@@ -289,6 +290,24 @@ impl<'a> Panel<'a> {
         }
         Ok(())
     }
+}
+
+/// What becomes of losses when each is the mean of those before, on a logarithmic scale, older ones
+/// counting less and less.
+pub fn smoothed(losses: &[f64]) -> Vec<f64> {
+    const KEPT: f64 = 0.95;
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let mean = |loss: &f64| {
+        sum = KEPT * sum + loss.ln();
+        weight = KEPT * weight + 1.0;
+        (sum / weight).exp()
+    };
+    losses.iter().map(mean).collect()
+}
+
+/// With the values' numbers, from 1 on.
+pub fn numbered(values: &[f64]) -> Vec<(f64, f64)> {
+    (1..).map(f64::from).zip(values.iter().copied()).collect()
 }
 
 /// Text whose baseline starts here.

@@ -395,15 +395,27 @@ impl Sequential {
         })
     }
 
-    /// Mean and variance of the output of every layer for x, [n, input shape]; with `training`, dropout
-    /// drops.
+    /// Mean and variance of the output of every layer for x, [n, input shape]. Dropout is the identity.
     ///
     /// Buffers are made for the call.
     ///
     /// # Errors
     ///
     /// As [`predict`](Self::predict).
-    pub fn statistics(&self, x: &Tensor, training: bool) -> Result<Vec<LayerStatistics>> {
+    pub fn statistics(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
+        self.measure(x, false)
+    }
+
+    /// As [`statistics`](Self::statistics), with what dropout drops in the next training step.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict`](Self::predict).
+    pub fn statistics_in_training(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
+        self.measure(x, true)
+    }
+
+    fn measure(&self, x: &Tensor, training: bool) -> Result<Vec<LayerStatistics>> {
         let n = self.samples("statistics", "x", x, self.input_shape())?;
         // Every layer's output is stored, where training stores what it needs.
         let alignment = alignment(&self.gpu);
