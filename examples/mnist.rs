@@ -23,7 +23,9 @@ use selfnorm::nn::{
 };
 use selfnorm::{Gpu, Tensor};
 
-use common::plot::{Area, Axis, BLUE, Corner, INK, LIGHT_BLUE, ORANGE, Panel, numbered, picture, smoothed};
+use common::plot::{
+    Area, Axis, BLUE, Corner, INK, LIGHT_BLUE, ORANGE, Panel, numbered, picture, smoothed,
+};
 use common::{digits, idx, progress};
 
 mod common {

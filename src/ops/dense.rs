@@ -6,26 +6,8 @@ use super::product::{self, End, Kind, Layout, Product, ProductParams, RUN};
 use crate::memory::Region;
 use crate::pipelines::Module;
 
-pub(crate) static MODULE: Module = Module {
-    name: "dense",
-    sources: &[
-        include_str!("../../shaders/dense.wgsl"),
-        product::SOURCES[0],
-        product::SOURCES[1],
-        product::SOURCES[2],
-        product::SOURCES[3],
-        product::SOURCES[4],
-        product::SOURCES[5],
-    ],
-    constants: &[],
-    entry_points: &["product"],
-    params: product::PARAMS,
-    elements: product::ELEMENTS,
-    alternatives: product::ALTERNATIVES,
-    forms: product::forms,
-    step: true,
-    structs: product::STRUCTS,
-};
+pub(crate) static MODULE: Module =
+    product::module("dense", &[include_str!("../../shaders/dense.wgsl")]);
 
 /// A dense layer of `rows` vectors. w is [inputs, outputs], the biases behind it.
 #[derive(Clone, Copy, Debug)]

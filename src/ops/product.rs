@@ -3,8 +3,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::epilogue::{EPILOGUE, Epilogue, EpilogueParams};
+use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
 use super::lane_values;
+use super::step::STEP;
 use crate::memory::Region;
 use crate::pass::Dispatch;
 use crate::pipelines::{Form, Kernel, Module, Struct};
@@ -56,7 +57,7 @@ pub(crate) struct ProductParams {
     pub epilogue: EpilogueParams,
 }
 
-pub(crate) const PARAMS: Struct = Struct {
+const PARAMS: Struct = Struct {
     name: "ProductParams",
     fields: &[
         ("rows", std::mem::offset_of!(ProductParams, rows)),
@@ -84,26 +85,17 @@ macro_rules! shared {
     };
 }
 
-/// The files behind an op's own.
-pub(crate) const SOURCES: [&str; 6] = [
-    shared!("product.wgsl"),
-    super::epilogue::SOURCES[0],
-    super::epilogue::SOURCES[1],
-    super::epilogue::SOURCES[2],
-    super::epilogue::SOURCES[3],
-    super::epilogue::SOURCES[4],
-];
-
 const OCTETS: usize = 0;
 const OCTETS_BY_TWOS: usize = 1;
 const VALUES: usize = 2;
 const TILED: usize = 3;
 const CHUNKS: usize = 4;
-const SUMS: usize = 5;
-const FORWARD: usize = 6;
-const BACKWARD: usize = 7;
+const SHARED: usize = 5;
+const SUMS: usize = 6;
+const FORWARD: usize = 7;
+const BACKWARD: usize = 8;
 
-pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[
+const ALTERNATIVES: &[(&str, &[&str])] = &[
     (
         "octets",
         &[
@@ -139,6 +131,17 @@ pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[
         "chunks",
         &[shared!("product_chunks.wgsl"), shared!("operands_f32.wgsl")],
     ),
+    (
+        "",
+        &[
+            shared!("product.wgsl"),
+            epilogue::SOURCES[0],
+            epilogue::SOURCES[1],
+            epilogue::SOURCES[2],
+            epilogue::SOURCES[3],
+            epilogue::SOURCES[4],
+        ],
+    ),
     ("sums", &[shared!("finish_sums.wgsl")]),
     ("forward", &[shared!("finish_forward.wgsl")]),
     ("backward", &[shared!("finish_backward.wgsl")]),
@@ -157,8 +160,23 @@ const fn tile(alternative: usize) -> (u32, u32, u32) {
 /// Extents must be multiples of it for values to be loaded eight at a time.
 pub(crate) const RUN: usize = 8;
 
-pub(crate) const ELEMENTS: &[ElementType] = &[ElementType::F32];
-pub(crate) const STRUCTS: &[&Struct] = &[&EPILOGUE, &super::step::STEP];
+static STRUCTS: &[&Struct] = &[&EPILOGUE, &STEP];
+
+/// The module of an op whose operands these `sources` describe.
+pub(crate) const fn module(name: &'static str, sources: &'static [&'static str]) -> Module {
+    Module {
+        name,
+        sources,
+        constants: &[],
+        entry_points: &["product"],
+        params: PARAMS,
+        elements: &[ElementType::F32],
+        alternatives: ALTERNATIVES,
+        forms,
+        step: true,
+        structs: STRUCTS,
+    }
+}
 
 /// Which of a layer's three products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +226,7 @@ pub(crate) struct Layout {
 }
 
 /// All forms that differ by their files, or by the product.
-pub(crate) fn forms() -> Vec<Form> {
+fn forms() -> Vec<Form> {
     let layout = |kind| Layout {
         kind,
         biased: kind == Kind::Forward,
@@ -247,7 +265,7 @@ impl Layout {
         ];
         constants.extend(epilogue);
         Form {
-            alternatives: vec![alternative, end],
+            alternatives: vec![alternative, SHARED, end],
             constants,
         }
     }
