@@ -1,6 +1,7 @@
 use crate::memory::Region;
 use crate::ops::gather::{self, Affine};
 use crate::pass::Dispatch;
+use crate::tensor::count;
 use crate::{Error, Gpu, Result, transfer};
 
 /// Samples on the GPU, with what a network should make of them.
@@ -71,7 +72,7 @@ impl Dataset {
     }
 
     fn new(gpu: &Gpu, values: usize, shape: &[usize], inputs: Inputs) -> Result<Self> {
-        let sample: usize = shape.iter().product();
+        let sample = count(shape)? as usize;
         if sample == 0 || !values.is_multiple_of(sample) {
             return error(format!(
                 "{values} values are no whole number of samples of shape {shape:?}"
@@ -117,7 +118,7 @@ impl Dataset {
     /// As [`classes`](Self::classes).
     pub fn targets(mut self, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Self> {
         let shape = shape.as_ref();
-        if values.len() != self.len * shape.iter().product::<usize>() {
+        if values.len() as u64 != (self.len as u64).saturating_mul(count(shape)?) {
             return error(format!(
                 "{} targets are not one of shape {shape:?} for each of {} samples",
                 values.len(),

@@ -262,9 +262,10 @@ impl Sequential {
             Some(validation) => validation.len(),
             None => data.len() - trained,
         };
-        let batches = trained.div_ceil(fit.batch_size);
-        let validations = validated.div_ceil(fit.batch_size);
-        self.prepare_training(fit.batch_size, batches + validations)?;
+        let batch = fit.batch_size.min(trained.max(validated));
+        let batches = trained.div_ceil(batch);
+        let validations = validated.div_ceil(batch);
+        self.prepare_training(batch, batches + validations)?;
         let feed = self.feed("fit", data)?;
         let validation = match fit.validation_data {
             Some(validation) => {
@@ -281,7 +282,7 @@ impl Sequential {
                 shuffle(&mut order[..trained], fit.seed.unwrap_or(self.seed), epoch);
             }
             feed.write(&self.gpu, &order)?;
-            let steps = self.records(fit, trained, validated);
+            let steps = self.records(batch, trained, validated, fit.validation_data.is_some());
             self.steps.write(&self.gpu, &steps)?;
             let mut under_way = VecDeque::new();
             let mut samples = 0;
@@ -390,19 +391,15 @@ impl Sequential {
     }
 
     /// The records of an epoch: its steps, then those of the validation.
-    fn records(&self, fit: &Fit, trained: usize, validated: usize) -> Vec<Step> {
-        let batch = fit.batch_size;
+    fn records(&self, batch: usize, trained: usize, validated: usize, apart: bool) -> Vec<Step> {
         let count = |first: usize, of: usize| batch.min(of - first);
         let mut steps: Vec<_> = (0..trained)
             .step_by(batch)
             .enumerate()
             .map(|(i, first)| self.next_step(i, first, count(first, trained)))
             .collect();
-        let start = if fit.validation_data.is_some() {
-            0
-        } else {
-            trained
-        };
+        // The validation samples are a data set of their own, or the last of the same.
+        let start = if apart { 0 } else { trained };
         for first in (0..validated).step_by(batch) {
             steps.push(Step {
                 first: (start + first) as u32,

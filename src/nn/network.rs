@@ -110,6 +110,9 @@ pub(crate) enum Sums {
     },
 }
 
+/// Windows and strides beyond are of no image, and what shaders count with them might overflow.
+const MAX_WINDOW: usize = 1 << 16;
+
 /// Which of a layer's random numbers.
 #[derive(Clone, Copy)]
 enum Draw {
@@ -409,6 +412,16 @@ impl Network {
             return layers::error(&built.name, detail);
         };
         let (size, strides) = (sliding.size, sliding.strides);
+        if size
+            .iter()
+            .chain(&strides)
+            .any(|&extent| extent > MAX_WINDOW)
+        {
+            let detail = format!(
+                "a window of {size:?} with strides of {strides:?} is beyond {MAX_WINDOW}, the most that there can be"
+            );
+            return layers::error(&built.name, detail);
+        }
         let (Some(down), Some(across)) = (sliding.along(0, height), sliding.along(1, width)) else {
             let detail = format!(
                 "a window of {size:?} with strides of {strides:?} needs an input of at least its size, and none of them 0; {previous} gives {shape:?}"

@@ -35,7 +35,10 @@ impl Plan<'_> {
     fn region(&self, rows: usize, len: usize) -> Result<Region> {
         let limits = self.gpu.limits();
         let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
-        let bytes = rows as u64 * len as u64 * F32;
+        let bytes = (rows as u64)
+            .checked_mul(len as u64)
+            .and_then(|values| values.checked_mul(F32))
+            .unwrap_or(u64::MAX);
         // Shaders count in i32.
         if bytes > max || bytes / F32 > i32::MAX as u64 {
             return Err(Error::TooLarge {
@@ -199,7 +202,7 @@ impl Forward {
 
     /// What a batch is rounded up to.
     pub fn rows_of(batch: usize) -> usize {
-        batch.max(1).next_multiple_of(ROWS)
+        batch.max(1).checked_next_multiple_of(ROWS).unwrap_or(batch)
     }
 
     /// All dispatches, from the input to the output.
