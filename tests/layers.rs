@@ -112,7 +112,7 @@ fn convolutions_of_any_shape_strides_and_padding_are_the_reference() {
     let windows = image().prop_flat_map(|image| (Just(image), sliding(image)));
     let parts = (windows, channels(), channels(), any::<bool>(), activation());
     let values = (parts, 1usize..6, tiling(), any::<u64>());
-    for_all(80, values, |(parts, batch, tiling, seed)| {
+    for_all(60, values, |(parts, batch, tiling, seed)| {
         let (windows, channels, filters, bias, activation) = parts;
         let ([height, width], (kernel, strides, padding)) = windows;
         let layer = Spec::Conv2d {
@@ -359,8 +359,11 @@ fn layers_that_share_kernels_are_the_reference() {
             tiling: TILINGS[seed as usize % 2],
             seed,
         };
-        for training in [false, true] {
-            let result = std::panic::catch_unwind(|| case.check(gpu(), training));
+        let drops = layers
+            .iter()
+            .any(|layer| matches!(layer, Spec::AlphaDropout(_) | Spec::Dropout(_)));
+        for training in if drops { &[false, true][..] } else { &[false] } {
+            let result = std::panic::catch_unwind(|| case.check(gpu(), *training));
             assert!(result.is_ok(), "{case:?}");
         }
     }
@@ -377,7 +380,7 @@ fn any_three_layers_are_the_reference() {
         tiling(),
         any::<u64>(),
     );
-    for_all(60, values, |(image, drawn, batch, tiling, seed)| {
+    for_all(50, values, |(image, drawn, batch, tiling, seed)| {
         let input = if image { vec![9, 10, 3] } else { vec![13] };
         let mut shape = input.clone();
         let mut layers = Vec::new();

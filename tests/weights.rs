@@ -184,7 +184,7 @@ fn saved_weights_load_bit_for_bit() {
     from.fit(&data(), &Fit::new(Adam::new(0.01)).batch_size(16))
         .unwrap();
     from.save(&path).unwrap();
-    assert_eq!(listed(folder.path()), [path.clone()]);
+    assert_eq!(listed(folder.path()), std::slice::from_ref(&path));
 
     let contents = Contents::read(&path);
     let mut names = NAMES;
@@ -387,7 +387,7 @@ fn saving_is_all_or_nothing() {
     std::fs::write(taken.join("content"), "old").unwrap();
     let error = model.save(&taken).unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{error}");
-    assert_eq!(listed(folder.path()), [taken.clone()]);
+    assert_eq!(listed(folder.path()), std::slice::from_ref(&taken));
     assert_eq!(
         std::fs::read_to_string(taken.join("content")).unwrap(),
         "old"
@@ -426,7 +426,7 @@ fn a_save_that_fails_leaves_the_old_file() {
     allow(0o555);
     let result = build(2).save(&path);
     allow(0o755);
-    assert_eq!(listed(folder.path()), [path.clone()]);
+    assert_eq!(listed(folder.path()), std::slice::from_ref(&path));
     match result {
         Err(error) => {
             assert!(matches!(error, Error::File { .. }), "{error}");
@@ -460,7 +460,7 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped() {
             let part = first.fit(&data, &fit().epochs(stopped_after)).unwrap();
             assert_eq!(part.epochs, history.epochs[..stopped_after]);
             first.save_checkpoint(&path).unwrap();
-            assert_eq!(listed(folder.path()), [path.clone()]);
+            assert_eq!(listed(folder.path()), std::slice::from_ref(&path));
             let (step, weights) = (first.step(), bits(&first));
             drop(first);
 

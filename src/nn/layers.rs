@@ -189,7 +189,7 @@ macro_rules! weighted {
 
 /// y = activation(x w + b) on the last axis of an input of any rank.
 ///
-/// The kernel w is [inputs, units], the biases b are [units].
+/// The kernel w is `[inputs, units]`, the biases b are `[units]`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Dense {
@@ -232,7 +232,7 @@ impl From<Dense> for Layer {
 /// y = activation(x ∗ w + b), the cross-correlation over height and width of an input [height, width,
 /// channels].
 ///
-/// The kernel w is [kernel height, kernel width, channels, filters], the biases b are [filters].
+/// The kernel w is `[kernel height, kernel width, channels, filters]`, the biases b are `[filters]`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Conv2d {

@@ -1,0 +1,318 @@
+//! Why SELU: networks of 32 and 64 dense layers on the 8×8 digits, with SELU and Lecun-normal
+//! weights, and with ELU and ReLU and Keras's default, Glorot-uniform weights.
+//!
+//! `cargo run --release --example deep` writes `deep.png` to the current directory, or another:
+//! `--out DIR`. In it, and as a table, one sees
+//!
+//! - mean and variance after each layer before any training: SELU keeps them near 0 and 1, while what
+//!   comes through ReLU or ELU shrinks from layer to layer;
+//! - the loss in training, with the same optimizer, batches and seed for all of them. It is plain SGD,
+//!   as in the paper: Adam, which rescales the gradients, lets ELU keep up with SELU at 32 layers, not
+//!   ReLU;
+//! - what dropout does to the mean and the variance of SELU layers: AlphaDropout keeps them, the
+//!   ordinary one does not.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use plotters::style::RGBAColor;
+use selfnorm::nn::{
+    Activation::{Elu, Relu, Selu, Softmax},
+    AlphaDropout, Dataset, Dense, Dropout, Fit,
+    Initializer::{GlorotUniform, LecunNormal},
+    Layer, Sequential, SequentialBuilder, Sgd,
+};
+use selfnorm::{Gpu, Tensor};
+
+use common::digits::{PIXELS, digits};
+use common::plot::{
+    Area, Axis, BLUE, Corner, GREY, LIGHT_BLUE, LIGHT_ORANGE, LIGHT_TEAL, ORANGE, PURPLE, Panel,
+    Result, TEAL, numbered, picture, smoothed,
+};
+
+mod common {
+    pub mod digits;
+    pub mod plot;
+}
+
+const DEPTHS: [usize; 2] = [32, 64];
+const DEEPEST: usize = 64;
+const UNITS: usize = 64;
+const SEED: u64 = 1;
+const LEARNING_RATE: f64 = 0.003;
+const BATCH: usize = 64;
+const EPOCHS: usize = 24;
+const RATE: f64 = 0.1;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let out = directory()?;
+    std::fs::create_dir_all(&out).map_err(|problem| format!("{}: {problem}", out.display()))?;
+    let gpu = Gpu::new()?;
+    let (pixels, labels) = digits()?;
+    let pixels = standardized(&pixels);
+    let x = gpu.tensor(&pixels, [labels.len(), PIXELS])?;
+    let data = Dataset::from_floats(&gpu, &pixels, [PIXELS])?.classes(&labels)?;
+
+    println!("{DEEPEST} dense layers of {UNITS}, {} digits", data.len());
+    let mut start = Vec::new();
+    for kind in [SELU, ELU, RELU] {
+        start.push((kind.name, kind.color, by_depth(&gpu, kind, None, &x)?));
+    }
+    table(
+        "Before training, Lecun-normal for SELU, else Glorot-uniform",
+        &start,
+    );
+
+    let mut dropped = vec![("no dropout", GREY, start[0].2.clone())];
+    for (name, color, dropout) in [
+        ("AlphaDropout", BLUE, AlphaDropout::new(RATE).into()),
+        ("Dropout", PURPLE, Dropout::new(RATE).into()),
+    ] {
+        dropped.push((name, color, by_depth(&gpu, SELU, Some(dropout), &x)?));
+    }
+    table(
+        &format!("SELU with dropout of rate {RATE}, in training"),
+        &dropped,
+    );
+
+    println!(
+        "\nTraining loss: SGD, learning rate {LEARNING_RATE}, batches of {BATCH}, {EPOCHS} epochs"
+    );
+    println!(
+        "{:<14}{:<8}{:>8}{:>8}{:>10}",
+        "", "layers", "first", "last", "accuracy"
+    );
+    let mut losses = Vec::new();
+    for depth in DEPTHS {
+        for kind in [SELU, ELU, RELU] {
+            let mut model = network(kind, None, depth).build(&gpu, SEED)?;
+            let fit = Fit::new(Sgd::new(LEARNING_RATE))
+                .batch_size(BATCH)
+                .epochs(EPOCHS);
+            let history = model.fit(&data, &fit)?;
+            if let [first, .., last] = &history.epochs[..] {
+                println!(
+                    "{:<14}{depth:<8}{:>8.4}{:>8.4}{:>10.4}",
+                    kind.name, first.training.loss, last.training.loss, last.training.accuracy
+                );
+            }
+            losses.push((depth, kind, history.losses));
+        }
+    }
+
+    let path = out.join("deep.png");
+    picture(&path, (1600, 1650), |canvas| {
+        let panels = canvas.split_evenly((3, 2));
+        let before = "Before training; weights Lecun-normal for SELU, else Glorot-uniform";
+        let mean = Axis::new(-0.1..0.42, 1).ticks(6);
+        let variance = Axis::log_around(start.iter().flat_map(|curve| &curve.2).map(|at| at.1));
+        draw(
+            &panels[0],
+            ("Mean by depth", before),
+            &start,
+            mean,
+            |at| at.0,
+            Corner::TopRight,
+        )?;
+        draw(
+            &panels[1],
+            ("Variance by depth", before),
+            &start,
+            variance,
+            |at| at.1,
+            Corner::BottomLeft,
+        )?;
+        for (panel, depth) in panels[2..].iter().zip(DEPTHS) {
+            draw_training(panel, depth, &losses)?;
+        }
+        let dropout = format!("SELU, after each layer and its dropout of rate {RATE}");
+        let mean = Axis::new(-0.15..0.3, 1);
+        let variance = Axis::new(0.0..2.5, 1);
+        let title = "Mean with dropout";
+        draw(
+            &panels[4],
+            (title, &dropout),
+            &dropped,
+            mean,
+            |at| at.0,
+            Corner::TopRight,
+        )?;
+        let title = "Variance with dropout";
+        draw(
+            &panels[5],
+            (title, &dropout),
+            &dropped,
+            variance,
+            |at| at.1,
+            Corner::BottomRight,
+        )
+    })?;
+    println!("\n{}", path.display());
+    Ok(())
+}
+
+/// A curve for each, by depth.
+fn draw(
+    area: &Area,
+    (title, subtitle): (&str, &str),
+    curves: &[Curve],
+    y: Axis,
+    value: impl Fn((f64, f64)) -> f64,
+    corner: Corner,
+) -> Result<()> {
+    let x = Axis::new(0.0..DEEPEST as f64 + 1.0, 0).name("layer");
+    let mut panel = Panel::new(area, title, subtitle, x, y)?;
+    for (_, color, moments) in curves.iter().rev() {
+        let values: Vec<_> = moments.iter().map(|&at| value(at)).collect();
+        panel.line(numbered(&values), *color)?;
+    }
+    let names: Vec<_> = curves
+        .iter()
+        .map(|&(name, color, _)| (color, name))
+        .collect();
+    panel.legends(corner, &names)
+}
+
+fn draw_training(area: &Area, depth: usize, losses: &[(usize, Kind, Vec<f64>)]) -> Result<()> {
+    let of_all = losses.iter().flat_map(|(.., losses)| losses);
+    let steps = losses.iter().map(|(.., losses)| losses.len()).max();
+    let mut panel = Panel::new(
+        area,
+        &format!("Training loss of {depth} layers"),
+        &format!("Cross-entropy; SGD, learning rate {LEARNING_RATE}, batches of {BATCH}"),
+        Axis::new(0.0..steps.unwrap_or(1) as f64, 0).name("step"),
+        Axis::log_around(of_all.copied()),
+    )?;
+    let of_depth = || losses.iter().filter(|trained| trained.0 == depth);
+    for (_, kind, losses) in of_depth() {
+        panel.thin_line(numbered(losses), kind.light)?;
+    }
+    for (_, kind, losses) in of_depth() {
+        panel.line(numbered(&smoothed(losses)), kind.color)?;
+    }
+    let names: Vec<_> = of_depth()
+        .map(|(_, kind, _)| (kind.color, kind.name))
+        .collect();
+    panel.legends(Corner::BottomLeft, &names)
+}
+
+/// An activation, with the initializer that goes with it.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    activation: selfnorm::nn::Activation,
+    initializer: selfnorm::nn::Initializer,
+    color: RGBAColor,
+    light: RGBAColor,
+}
+
+const SELU: Kind = Kind {
+    name: "SELU",
+    activation: Selu,
+    initializer: LecunNormal,
+    color: BLUE,
+    light: LIGHT_BLUE,
+};
+const ELU: Kind = Kind {
+    name: "ELU",
+    activation: Elu(1.0),
+    initializer: GlorotUniform,
+    color: ORANGE,
+    light: LIGHT_ORANGE,
+};
+const RELU: Kind = Kind {
+    name: "ReLU",
+    activation: Relu,
+    initializer: GlorotUniform,
+    color: TEAL,
+    light: LIGHT_TEAL,
+};
+
+fn network(kind: Kind, dropout: Option<Layer>, depth: usize) -> SequentialBuilder {
+    let mut network = Sequential::new([PIXELS]);
+    for _ in 0..depth {
+        network = network.add(
+            Dense::new(UNITS)
+                .kernel_initializer(kind.initializer)
+                .activation(kind.activation),
+        );
+        if let Some(dropout) = &dropout {
+            network = network.add(dropout.clone());
+        }
+    }
+    network.add(Dense::new(10).activation(Softmax))
+}
+
+/// Mean and variance of what each layer passes on, in training if there is dropout.
+fn by_depth(gpu: &Gpu, kind: Kind, dropout: Option<Layer>, x: &Tensor) -> Result<Vec<(f64, f64)>> {
+    let stride = 1 + usize::from(dropout.is_some());
+    let model = network(kind, dropout, DEEPEST).build(gpu, SEED)?;
+    let statistics = model.statistics_in_training(x)?;
+    let passed_on = statistics
+        .chunks_exact(stride)
+        .map(|layer| &layer[stride - 1]);
+    Ok(passed_on
+        .take(DEEPEST)
+        .map(|layer| (layer.mean, layer.variance))
+        .collect())
+}
+
+type Curve = (&'static str, RGBAColor, Vec<(f64, f64)>);
+
+fn table(title: &str, curves: &[Curve]) {
+    println!("\n{title}: mean, variance");
+    print!("{:<8}", "layer");
+    for (name, ..) in curves {
+        print!("{name:>20}");
+    }
+    println!();
+    for depth in [1, 2, 4, 8, 16, 32, 64] {
+        print!("{depth:<8}");
+        for (_, _, moments) in curves {
+            let (mean, variance) = moments[depth - 1];
+            print!("{mean:>10.3}{variance:>10.2e}");
+        }
+        println!();
+    }
+}
+
+/// Each pixel with mean 0 and variance 1 over the digits; those that are always blank are 0.
+fn standardized(pixels: &[u8]) -> Vec<f32> {
+    let mut values: Vec<f32> = pixels.iter().map(|&pixel| pixel.into()).collect();
+    for pixel in 0..PIXELS {
+        let column = || {
+            pixels
+                .iter()
+                .skip(pixel)
+                .step_by(PIXELS)
+                .map(|&value| f64::from(value))
+        };
+        let len = column().count() as f64;
+        let mean = column().sum::<f64>() / len;
+        let variance = column().map(|value| (value - mean).powi(2)).sum::<f64>() / len;
+        for value in values.iter_mut().skip(pixel).step_by(PIXELS) {
+            let deviation = variance.sqrt().max(f64::MIN_POSITIVE);
+            *value = ((f64::from(*value) - mean) / deviation) as f32;
+        }
+    }
+    values
+}
+
+fn directory() -> Result<PathBuf> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [] => Ok(".".into()),
+        [option, directory] if option == "--out" => Ok(directory.into()),
+        _ => Err("usage: deep [--out DIRECTORY]".into()),
+    }
+}
