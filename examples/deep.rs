@@ -27,7 +27,7 @@ use selfnorm::{Gpu, Tensor};
 use common::digits::{PIXELS, digits};
 use common::plot::{
     Area, Axis, BLUE, Corner, GREY, LIGHT_BLUE, LIGHT_ORANGE, LIGHT_TEAL, ORANGE, PURPLE, Panel,
-    Result, TEAL, numbered, picture, smoothed,
+    Result, TEAL, number, numbered, picture, smoothed,
 };
 
 mod common {
@@ -41,7 +41,7 @@ const UNITS: usize = 64;
 const SEED: u64 = 1;
 const LEARNING_RATE: f64 = 0.003;
 const BATCH: usize = 64;
-const EPOCHS: usize = 24;
+const EPOCHS: usize = 20;
 const RATE: f64 = 0.1;
 
 fn main() -> ExitCode {
@@ -280,7 +280,11 @@ fn table(title: &str, curves: &[Curve]) {
         print!("{depth:<8}");
         for (_, _, moments) in curves {
             let (mean, variance) = moments[depth - 1];
-            print!("{mean:>10.3}{variance:>10.2e}");
+            let variance = match variance {
+                small if small < 1e-3 => format!("{small:.1e}"),
+                large => number(large, 3),
+            };
+            print!("{:>10}{variance:>10}", number(mean, 3));
         }
         println!();
     }

@@ -1,4 +1,5 @@
-//! Training as Keras shows it: a bar for each epoch, and a line that stays.
+//! Training as Keras shows it: for each epoch a bar with the time that is left, the time of a step, loss
+//! and accuracy; then a line that stays.
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -65,6 +66,7 @@ impl Epoch {
                 self.bar = bar(end.batches);
             }
         }
+        self.bar.set_position(end.batch as u64);
         // The last step's score stands while the validation runs.
         let ask = self.asked.elapsed() >= INTERVAL || end.batch == end.batches;
         if ask && !self.bar.is_hidden() {
@@ -75,14 +77,13 @@ impl Epoch {
                 .as_secs_f64()
                 .round() as u64;
             self.bar.set_message(format!(
-                "{}:{:02} left {} - {}",
+                "{}:{:02} {} - {}",
                 left / 60,
                 left % 60,
                 per_step(step),
                 scores("", score)
             ));
         }
-        self.bar.set_position(end.batch as u64);
         Ok(())
     }
 
