@@ -4,7 +4,8 @@ use crate::bindings::Bindings;
 use crate::memory::Memory;
 use crate::pass::Pass;
 use crate::pipelines::{
-    MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, STEP_GROUP, WORKGROUP_SIZE,
+    MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, STEP_GROUP, WORKGROUP_BYTES,
+    WORKGROUP_SIZE,
 };
 use crate::{Error, Result};
 
@@ -178,7 +179,17 @@ impl Gpu {
             (
                 "max_uniform_buffers_per_shader_stage",
                 limits.max_uniform_buffers_per_shader_stage,
+                2,
+            ),
+            (
+                "max_dynamic_uniform_buffers_per_pipeline_layout",
+                limits.max_dynamic_uniform_buffers_per_pipeline_layout,
                 1,
+            ),
+            (
+                "max_compute_workgroup_storage_size",
+                limits.max_compute_workgroup_storage_size,
+                WORKGROUP_BYTES,
             ),
             (
                 "max_uniform_buffer_binding_size",

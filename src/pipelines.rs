@@ -11,6 +11,8 @@ pub(crate) const LANES_PER_INVOCATION: u32 = 4;
 
 /// Storage buffers of one entry point, at most.
 pub(crate) const MAX_BINDINGS: u32 = 4;
+/// Bytes of workgroup memory, at most: two tiles of a product.
+pub(crate) const WORKGROUP_BYTES: u32 = 8192;
 /// Bytes of one op's parameters, at most: what Vulkan has room for in immediates.
 pub(crate) const MAX_PARAMS_BYTES: u32 = 128;
 /// Bytes of the run of a tensor that one workgroup owns, at most: lanes of four f32.

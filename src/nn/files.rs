@@ -16,6 +16,9 @@ const STEP: &str = "step";
 const SEED: &str = "seed";
 const OPTIMIZER: &str = "optimizer";
 
+/// Steps are counted on from it, and become an f64.
+const MAX_STEP: u64 = 1 << 53;
+
 fn error(path: &Path, detail: impl ToString) -> Error {
     Error::File {
         path: path.display().to_string(),
@@ -126,6 +129,12 @@ pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
             return Err(error(path, detail));
         }
         (step, seed) = (number(STEP)?, number(SEED)?);
+        if step > MAX_STEP {
+            return Err(error(
+                path,
+                format!("{step} steps are more than there can be"),
+            ));
+        }
     }
     let tensors = tensors(model, slots.as_ref());
     let mut values = Vec::new();

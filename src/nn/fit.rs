@@ -252,10 +252,11 @@ impl Sequential {
         fit.optimizer.check()?;
         let loss = fit.loss.unwrap_or(self.loss);
         let kept = |optimizer: &Optimizer| (optimizer.name(), optimizer.slots());
-        if loss != self.loss || kept(&fit.optimizer) != kept(&self.optimizer) {
+        if kept(&fit.optimizer) != kept(&self.optimizer) {
             self.compile(fit.optimizer, loss)?;
-        } else if fit.optimizer != self.optimizer {
-            self.optimizer = fit.optimizer;
+        } else if (fit.optimizer, loss) != (self.optimizer, self.loss) {
+            self.check_loss(loss)?;
+            (self.optimizer, self.loss) = (fit.optimizer, loss);
             self.training = None;
         }
         let validated = match fit.validation_data {
@@ -316,7 +317,11 @@ impl Sequential {
                 let (forward, training) = self.prepared()?;
                 let feed = validation.as_ref().unwrap_or(&feed);
                 for i in batches..steps.len() {
-                    self.submit_step(i, feed, evaluation(forward, training))?;
+                    let evaluation = evaluation(forward, training);
+                    under_way.push_back(self.submit_step(i, feed, evaluation)?);
+                    if under_way.len() > AHEAD {
+                        self.gpu.wait(under_way.pop_front());
+                    }
                 }
             }
             let (_, training) = self.prepared()?;

@@ -212,17 +212,22 @@ impl Sequential {
     pub fn compile(&mut self, optimizer: impl Into<Optimizer>, loss: Loss) -> Result<()> {
         let optimizer = optimizer.into();
         optimizer.check()?;
+        self.check_loss(loss)?;
+        self.optimizer = optimizer;
+        self.loss = loss;
+        self.slots = None;
+        self.step = 0;
+        self.training = None;
+        Ok(())
+    }
+
+    pub(crate) fn check_loss(&self, loss: Loss) -> Result<()> {
         if loss == Loss::CategoricalCrossentropy && !self.network.ends_with_logits() {
             return Err(Error::Data {
                 op: "compile",
                 detail: "categorical cross-entropy is computed from logits: the last activation must be softmax, or linear".into(),
             });
         }
-        self.optimizer = optimizer;
-        self.loss = loss;
-        self.slots = None;
-        self.step = 0;
-        self.training = None;
         Ok(())
     }
 

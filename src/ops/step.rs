@@ -61,12 +61,13 @@ impl Steps {
         let alignment = gpu.limits().uniform_alignment as usize;
         let stride = size_of::<StepParams>().next_multiple_of(alignment);
         let bytes = (stride * capacity) as u64;
-        let max = gpu.limits().max_buffer_bytes;
+        // Offsets are u32.
+        let max = gpu.limits().max_buffer_bytes.min(u32::MAX.into());
         if bytes > max {
             return Err(Error::TooLarge {
                 shape: vec![capacity],
                 limit: format!(
-                    "the records of the steps take {bytes} bytes, the device's max_buffer_size is {max}"
+                    "the records of an epoch's steps take {bytes} bytes, at most there can be {max}"
                 ),
             });
         }
