@@ -1376,3 +1376,26 @@ fn a_network_of_nothing_but_a_softmax_is_evaluated_and_trained() {
     let history = model.fit(&data, &Fit::new(still())).unwrap();
     assert_near("the loss", history.epochs[0].training.loss, expected);
 }
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn another_loss_or_learning_rate_goes_on_with_the_steps_and_another_optimizer_begins_anew() {
+    let (x, labels) = blobs(8, 4, 3);
+    let data = dataset(&x, &labels, [4]);
+    let mut model = Sequential::new([4])
+        .add(Dense::new(3).activation(Softmax))
+        .build(gpu(), 5)
+        .unwrap();
+    let mut steps_after = |fit: Fit| {
+        model.fit(&data, &fit).unwrap();
+        model.step()
+    };
+    assert_eq!(steps_after(Fit::new(Adam::default())), 1);
+    assert_eq!(
+        steps_after(Fit::new(Adam::default()).loss(Loss::MeanSquaredError)),
+        2
+    );
+    assert_eq!(steps_after(Fit::new(Adam::new(0.1))), 3);
+    assert_eq!(steps_after(Fit::new(Sgd::new(0.1))), 1);
+    assert_eq!(steps_after(Fit::new(Sgd::new(0.1).momentum(0.9))), 1);
+}

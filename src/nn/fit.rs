@@ -286,7 +286,7 @@ impl Sequential {
             let steps = self.records(batch, trained, validated, fit.validation_data.is_some());
             self.steps.write(&self.gpu, &steps)?;
             let mut under_way = VecDeque::new();
-            let mut samples = 0;
+            let (mut done, mut samples) = (0, 0);
             for (i, step) in steps[..batches].iter().enumerate() {
                 let (forward, training) = self.prepared()?;
                 under_way.push_back(self.submit_step(
@@ -298,11 +298,12 @@ impl Sequential {
                     self.gpu.wait(under_way.pop_front());
                 }
                 self.step += 1;
+                done += 1;
                 samples += step.count as usize;
                 let end = BatchEnd {
                     epoch: epoch + 1,
                     epochs: fit.epochs,
-                    batch: i + 1,
+                    batch: done,
                     batches,
                     model: self,
                     samples,
@@ -312,7 +313,6 @@ impl Sequential {
                     break;
                 }
             }
-            let done = self.trained_steps(&steps[..batches], samples);
             if !history.stopped {
                 let (forward, training) = self.prepared()?;
                 let feed = validation.as_ref().unwrap_or(&feed);
@@ -429,19 +429,6 @@ impl Sequential {
             }
             Ok(())
         })
-    }
-
-    /// How many of `steps` have taken `samples` samples.
-    fn trained_steps(&self, steps: &[Step], samples: usize) -> usize {
-        let mut taken = 0;
-        steps
-            .iter()
-            .take_while(|step| {
-                let begun = taken < samples;
-                taken += step.count as usize;
-                begun
-            })
-            .count()
     }
 
     /// Writes the weights to a safetensors file, by their names, atomically.
