@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Runs a command on each of four software adapters, one after the other, and says how each went:
+#
+#     tests/adapters.sh cargo run --release --example check_device
+#     ADAPTERS='swiftshader llvmpipe-gl' tests/adapters.sh cargo test --test selu
+#
+# Their drivers are Debian's packages, unpacked to target/adapters and found by environment variables:
+# nothing is installed. Needs apt-get, dpkg and Debian's archive key (the package debian-archive-keyring).
+# A driver that can't be fetched is skipped, and named.
+set -uo pipefail
+
+all='lavapipe-22 lavapipe-25 swiftshader llvmpipe-gl'
+folder=$(cd "$(dirname "$0")/.." && pwd)/target/adapters
+
+if [ $# -eq 0 ]; then
+  sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"
+  exit 2
+fi
+
+# apt with its own lists and cache, and nothing installed as far as it knows.
+apt_options() {
+  cat <<EOF
+Dir::Etc::SourceList "$folder/apt/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::Etc::Preferences "/dev/null";
+Dir::Etc::PreferencesParts "/dev/null";
+Dir::State::Lists "$folder/apt/lists";
+Dir::State::Status "$folder/apt/status";
+Dir::Cache "$folder/apt/cache";
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Debug::NoLocking "true";
+EOF
+}
+
+# Debian's package lists, once.
+lists() {
+  [ -e "$folder/apt/ready" ] && return
+  mkdir -p "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial" && : >"$folder/apt/status" &&
+    apt_options >"$folder/apt/apt.conf" || return
+  local key=/usr/share/keyrings/debian-archive-keyring.gpg
+  cat >"$folder/apt/sources.list" <<EOF
+deb [signed-by=$key] http://deb.debian.org/debian bookworm main
+deb [signed-by=$key] http://deb.debian.org/debian bookworm-backports main
+deb [signed-by=$key] http://deb.debian.org/debian-security bookworm-security main
+EOF
+  APT_CONFIG=$folder/apt/apt.conf apt-get -qq update && touch "$folder/apt/ready"
+}
+
+# unpack ADAPTER APT-GET-ARGUMENTS: packages to $folder/ADAPTER, with what they need but a running system's own.
+unpack() {
+  local adapter=$1 unpacked=$folder/$1 packages url file
+  shift
+  [ -e "$unpacked/ready" ] && return
+  lists || return
+  export APT_CONFIG=$folder/apt/apt.conf
+  packages=$(apt-get -qq --print-uris "$@" | cut -d' ' -f1,2 | tr -d "'" |
+    grep -Ev ' (libc6|libgcc-s1|gcc-.*|libstdc\+\+6|dpkg|tar|media-types|(lib)?python3.*|libssl3|lib.*krb5.*)_') || return
+  mkdir -p "$unpacked" "$folder/packages" && cd "$folder/packages" || return
+  while read -r url file; do
+    if ! [ -e "$file" ]; then
+      /usr/lib/apt/apt-helper -qq download-file "$url" "$file" || return
+    fi
+    dpkg --extract "$file" "$unpacked" || return
+  done <<<"$packages"
+  touch "$unpacked/ready"
+}
+
+fetch() {
+  case $1 in
+  lavapipe-22) unpack "$1" install mesa-vulkan-drivers libvulkan1 ;;
+  lavapipe-25) unpack "$1" -t bookworm-backports install mesa-vulkan-drivers libvulkan1 ;;
+  # Of Chromium only SwiftShader's driver is wanted, which needs nothing.
+  swiftshader) unpack "$1-loader" install libvulkan1 && unpack "$1" download chromium-common ;;
+  llvmpipe-gl) unpack "$1" install libegl1 libegl-mesa0 libgles2 libgl1-mesa-dri ;;
+  *) echo "no such adapter; there are $all" >&2 && false ;;
+  esac
+}
+
+# on ADAPTER COMMAND: in an environment that has this driver alone.
+on() {
+  local unpacked=$folder/$1 libraries manifest
+  shift
+  case $unpacked in
+  *-gl)
+    libraries=$(dirname "$(find "$unpacked/usr/lib" -name libEGL.so.1)")
+    env WGPU_BACKEND=gl LD_LIBRARY_PATH="$libraries" LIBGL_DRIVERS_PATH="$libraries/dri" LIBGL_ALWAYS_SOFTWARE=1 \
+      __EGL_VENDOR_LIBRARY_FILENAMES="$unpacked/usr/share/glvnd/egl_vendor.d/50_mesa.json" "$@"
+    ;;
+  *)
+    libraries=$(find "$unpacked" "$unpacked"-loader \( -name libvulkan.so.1 -o -name libvulkan_lvp.so -o -name libvk_swiftshader.so \) \
+      -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+    manifest=$unpacked/driver.json
+    printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' \
+      "$(find "$unpacked" -name libvulkan_lvp.so -o -name libvk_swiftshader.so)" >"$manifest"
+    env WGPU_BACKEND=vulkan LD_LIBRARY_PATH="$libraries" VK_DRIVER_FILES="$manifest" VK_ICD_FILENAMES="$manifest" "$@"
+    ;;
+  esac
+}
+
+summary=
+status=0
+for adapter in ${ADAPTERS:-$all}; do
+  printf '\n== %s\n' "$adapter"
+  mkdir -p "$folder"
+  if ! why=$( (fetch "$adapter") 2>&1 >/dev/null); then
+    summary+=$(printf '%-12s skipped: %s' "$adapter" "$(tail -1 <<<"$why")")$'\n'
+  elif (on "$adapter" "$@"); then
+    summary+=$(printf '%-12s passed' "$adapter")$'\n'
+  else
+    summary+=$(printf '%-12s FAILED' "$adapter")$'\n'
+    status=1
+  fi
+done
+printf '\n%s' "$summary"
+exit $status
