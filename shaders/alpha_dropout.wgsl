@@ -13,6 +13,8 @@ struct AlphaDropoutParams {
     dropped: f32,
     seed: vec2u,
     call: vec2u,
+    // the random block of the tensor's first element
+    block: vec2u,
     // a mask of noise_shape: of each dimension the extent, and the stride in the mask, 0 where it
     // is broadcast; the last dimension first
     rank: u32,
@@ -32,8 +34,9 @@ fn drop_out(x: Lane, words: vec4u, q: AlphaDropoutParams) -> Lane {
 
 // The words of lanes i and j.
 fn draw(i: u32, j: u32, q: AlphaDropoutParams) -> PhiloxPair {
-    let block = q.first / 4u;
-    let pair = philox_pair(block + block_of(i), block + block_of(j), vec3u(0u, q.call), q.seed);
+    let a = philox_block(q.block, q.first / 4u + block_of(i));
+    let b = philox_block(q.block, q.first / 4u + block_of(j));
+    let pair = philox_pair(a, b, q.call, q.seed);
     return PhiloxPair(words_of(pair.a, i), words_of(pair.b, j));
 }
 
@@ -48,8 +51,8 @@ fn draw_broadcast(i: u32, q: AlphaDropoutParams) -> vec4u {
     }
     let block = element / 4u;
     let word = element % 4u;
-    let low = philox_pair(block.x, block.y, vec3u(0u, q.call), q.seed);
-    let high = philox_pair(block.z, block.w, vec3u(0u, q.call), q.seed);
+    let low = philox_pair(philox_block(q.block, block.x), philox_block(q.block, block.y), q.call, q.seed);
+    let high = philox_pair(philox_block(q.block, block.z), philox_block(q.block, block.w), q.call, q.seed);
     return vec4u(low.a[word.x], low.b[word.y], high.a[word.z], high.b[word.w]);
 }
 

@@ -1,11 +1,13 @@
 // Initial weights: truncated normal, uniform, constant. w is [n], in lanes; element e takes word e
-// mod 4 of block e / 4 of the random stream.
+// mod 4 of the random stream's block e / 4 behind `block`.
 
 struct InitializerParams {
     lanes: u32,
     // the element of the first lane, a multiple of four
     first: u32,
     seed: vec2u,
+    // the random block of the tensor's first element
+    block: vec2u,
     // the value of a constant; else what the random value is multiplied by
     scale: f32,
 }
@@ -13,8 +15,9 @@ struct InitializerParams {
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
 
 fn draw(i: u32, j: u32, q: InitializerParams) -> PhiloxPair {
-    let block = q.first / 4u;
-    let pair = philox_pair(block + block_of(i), block + block_of(j), vec3u(0u), q.seed);
+    let a = philox_block(q.block, q.first / 4u + block_of(i));
+    let b = philox_block(q.block, q.first / 4u + block_of(j));
+    let pair = philox_pair(a, b, vec2u(0u), q.seed);
     return PhiloxPair(words_of(pair.a, i), words_of(pair.b, j));
 }
 

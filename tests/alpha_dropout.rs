@@ -4,7 +4,7 @@ mod common;
 
 use common::{ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
 use half::f16;
-use selfnorm::{AlphaDropout, LecunNormal, Selu, random};
+use selfnorm::{AlphaDropout, LecunNormal, Selu, Tensor, random};
 
 /// Klambauer et al. 2017, section 3: (a, b, a α' + b).
 fn coefficients(rate: f64) -> (f64, f64, f64) {
@@ -532,5 +532,36 @@ fn half_precision_is_the_rounded_single_precision_result() {
                 .zip(&single)
                 .all(|(&half, &single)| half == f16::from_f32(single))
         );
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_parts_of_a_tensor_have_the_mask_of_the_whole() {
+    // Across the end of the 2³² blocks that a counter's low word counts; the host counts in u64.
+    let start = (1u64 << 34) - 400;
+    let p = AlphaDropout::new(0.5).seed(9).call(1 << 33);
+    let expected: Vec<bool> = random::words(9, 1 << 33, start..start + 1757)
+        .map(|word| word >= 1 << 31)
+        .collect();
+    let (_, b) = p.coefficients().unwrap();
+    for range in [0..1757, 0..400, 400..1757, 396..404] {
+        let part = p.clone().offset(start + range.start as u64);
+        let len = range.len();
+        assert_eq!(part.mask([len]).unwrap(), expected[range.clone()]);
+        for shape in [vec![len], vec![len, 3]] {
+            // Of rows with a mask of their own in the second shape.
+            let part = if shape.len() == 2 {
+                part.clone().noise_shape([len, 1])
+            } else {
+                part.clone()
+            };
+            let x: Tensor = gpu().zeros(&shape).unwrap();
+            let y = x.alpha_dropout(&part).unwrap().to_vec().unwrap();
+            for (row, y) in y.chunks(shape.get(1).copied().unwrap_or(1)).enumerate() {
+                let kept = expected[range.start + row];
+                assert!(y.iter().all(|&y| (y == b as f32) == kept), "row {row}");
+            }
+        }
     }
 }

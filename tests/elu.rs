@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{HUGE, LENGTHS, activations, all_floats, gpu, record, special, worst, wrapped};
+use common::{
+    HUGE, LENGTHS, activations, all_floats, every_float, gpu, record, special, worst, wrapped,
+};
+use selfnorm::Selu;
 
 /// As the documentation of `Tensor::elu` and `Tensor::elu_backward` promises.
 const MAX_ULPS: f64 = 2.0;
@@ -71,33 +74,14 @@ fn elu_backward_is_within_two_ulp_of_the_real_value_for_any_gradient() {
 #[test]
 #[ignore = "all 2^32 floats, forward and backward, three alphas: minutes"]
 fn elu_is_within_two_ulp_of_the_real_value_at_every_float() {
-    let step = 1 << 24;
-    let ones = gpu().tensor(&vec![1.0; step], [step]).unwrap();
     for alpha in [1.0, 0.25, 1.5] {
-        let mut errors = [(0.0, 0.0); 2];
-        for first in (0..1u64 << 32).step_by(step) {
-            let x: Vec<f32> = (first..first + step as u64)
-                .map(|bits| f32::from_bits(bits as u32))
-                .collect();
-            let tensor = gpu().tensor(&x, [step]).unwrap();
-            let y = tensor.elu(alpha).unwrap().to_vec().unwrap();
-            let mut dx = tensor.elu_backward(alpha, &ones).unwrap().to_vec().unwrap();
-            for (dx, &x) in dx.iter_mut().zip(&x).filter(|(_, x)| **x < -87.0) {
-                assert!((f64::from(*dx) - derivative(x, alpha)).abs() <= 2f64.powi(-125) * alpha);
-                *dx = derivative(x, alpha) as f32;
-            }
-            let here = [
-                worst(&y, &x, |x| elu(x, alpha)),
-                worst(&dx, &x, |x| derivative(x, alpha)),
-            ];
-            for (worst, here) in errors.iter_mut().zip(here) {
-                if here.0 > worst.0 {
-                    *worst = here;
-                }
-            }
-        }
-        println!("alpha {alpha}: forward and backward {errors:?}");
-        assert!(errors.iter().all(|(error, _)| *error <= MAX_ULPS));
+        let p = Selu { alpha, scale: 1.0 };
+        let worst = every_float::sweep(gpu(), &p, 1, |x, ones| {
+            Ok([x.elu(alpha)?, x.elu_backward(alpha, ones)?])
+        });
+        let worst = worst.unwrap();
+        println!("alpha {alpha}, forward and backward, in ulp: {worst:?}");
+        assert!(worst.iter().all(|(error, _)| *error <= MAX_ULPS));
     }
 }
 

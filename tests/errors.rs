@@ -436,6 +436,41 @@ fn a_rate_outside_zero_to_one_is_an_error() {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_offset_that_no_block_begins_at_is_an_error() {
+    let gpu = watched();
+    let given = arguments(&gpu);
+    let [x, y, _] = &given.0;
+    for offset in [1, 4 + 2, (1 << 63) + 4, u64::MAX] {
+        let p = AlphaDropout::new(0.5).offset(offset);
+        for result in [
+            x.alpha_dropout(&p).map(|_| ()),
+            attempt(&gpu, |pass| pass.alpha_dropout_backward(x, &p, y)),
+            p.mask([2, 3]).map(|_| ()),
+            attempt(&gpu, |pass| {
+                pass.lecun_normal(&LecunNormal::new(3).offset(offset), y)
+            }),
+            attempt(&gpu, |pass| {
+                pass.lecun_uniform(&LecunUniform::new(3).offset(offset), y)
+            }),
+            attempt(&gpu, |pass| {
+                pass.glorot_uniform(&GlorotUniform::new(3, 4).offset(offset), y)
+            }),
+        ] {
+            let message = result.unwrap_err().to_string();
+            assert!(
+                message.ends_with("must be a multiple of 4, at most 2^63"),
+                "{message}"
+            );
+        }
+    }
+    // On the host, where there is no error to give, the stream has its end.
+    assert_eq!(LecunNormal::new(3).offset(u64::MAX - 4).values(9).len(), 4);
+    unchanged(&given);
+    works(&gpu);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn constants_that_are_not_finite_floats_are_an_error() {
     let gpu = watched();
     let given = arguments(&gpu);

@@ -231,3 +231,17 @@ fn uniform_weights_follow_the_uniform_distribution_within_their_limits() {
         assert!(distance < critical_distance(len), "{distance}");
     }
 }
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_parts_of_a_kernel_are_those_of_the_whole() {
+    // Across the end of the 2³² blocks that a counter's low word counts; the host counts in u64.
+    let start = (1u64 << 34) - 400;
+    let whole = LecunNormal::new(3).seed(9).offset(start).values(1757);
+    for range in [0..1757, 0..400, 400..1757, 396..404] {
+        let w: Tensor = gpu().zeros([range.len()]).unwrap();
+        let part = LecunNormal::new(3).seed(9).offset(start + range.start as u64);
+        record(gpu(), |pass| pass.lecun_normal(&part, &w));
+        assert_eq!(w.to_vec().unwrap(), whole[range]);
+    }
+}

@@ -11,15 +11,33 @@ fn is_positive4(x: vec4f) -> vec4<bool> {
     return bitcast<vec4i>(x) > vec4i(0);
 }
 
+fn is_subnormal_or_zero4(x: vec4f) -> vec4<bool> {
+    return (bitcast<vec4u>(x) & vec4u(0x7f800000u)) == vec4u(0u);
+}
+
+// scale * x for subnormal numbers and zeros, from the bits: a device may take all of them for zero.
+fn scaled_subnormal(x: vec4f, scale: vec4f) -> vec4f {
+    let bits = bitcast<vec4u>(x);
+    let multiple = bitcast<vec4f>((bits & vec4u(0x007fffffu)) | vec4u(0x3f800000u)) - 1.0; // of 2^-126
+    let size = multiple * scale * 0x1p-126;
+    return bitcast<vec4f>(bitcast<vec4u>(size) ^ (bits & vec4u(0x80000000u)));
+}
+
 fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
-    return select(scale * x, scaled_expm1(x, scale_alpha), is_negative4(x));
+    let negative = is_negative4(x);
+    let y = select(scale * x, scaled_expm1(x, scale_alpha), negative);
+    let tiny = is_subnormal_or_zero4(x);
+    if (any(tiny)) {
+        return select(y, scaled_subnormal(x, select(vec4f(scale), vec4f(scale_alpha), negative)), tiny);
+    }
+    return y;
 }
 
 // dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is what
 // rounding scale * alpha to scale_alpha has lost, relative to it.
 fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residual: f32) -> vec4f {
-    // From -88 down, 2^k is 0.
-    let t = max(x, vec4f(-88.0));
+    // exp(-174) is 2^-251, and both halves of it are normal numbers still.
+    let t = max(x, vec4f(-174.0));
     let k = exp_binade(t);
     let high = t - exp_exponent(k) * EXP_LN_2_HIGH;
     let low = exp_exponent(k) * EXP_LN_2_LOW;
@@ -27,11 +45,10 @@ fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residu
     let r2 = r * r;
     // exp(r) - 1 = high + rest; summed last, so that it is rounded once.
     let rest = r2 * exp_tail(r, r2) + (residual - low);
-    // By halves, so that s overflows only where the result does.
-    let s = dy * (exp_power_of_two(k) * (0.5 * scale_alpha));
-    let half = s + (s * high + s * rest);
-    // The terms of an infinite s would cancel.
-    let negative = select(half + half, s, is_infinite4(s));
+    // 2^k in two halves, and dy last: only then is nothing subnormal, or infinite, that the result is not.
+    let s = exp_first_half(k) * scale_alpha;
+    let derivative = (s + (s * high + s * rest)) * exp_second_half(k);
+    let negative = derivative * dy;
     return select(select(negative, scale * dy, is_positive4(x)), x, is_nan4(x));
 }
 

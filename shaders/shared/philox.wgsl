@@ -8,11 +8,17 @@ const PHILOX_ROUNDS = 10;
 
 struct PhiloxPair { a: vec4u, b: vec4u }
 
-// The words of the counters (block_a, rest) and (block_b, rest).
-fn philox_pair(block_a: u32, block_b: u32, rest: vec3u, key: vec2u) -> PhiloxPair {
+// The block that comes n after `first`: a 64-bit sum, low word first.
+fn philox_block(first: vec2u, n: u32) -> vec2u {
+    let low = first.x + n;
+    return vec2u(low, first.y + u32(low < n));
+}
+
+// The words of the counters (block_a, call) and (block_b, call).
+fn philox_pair(block_a: vec2u, block_b: vec2u, call: vec2u, key: vec2u) -> PhiloxPair {
     // (a, b, a, b) of words 0 and 2, and of words 1 and 3
-    var even = vec4<Wide>(vec4u(block_a, block_b, rest.yy));
-    var odd = vec4<Wide>(vec4u(rest.xx, rest.zz));
+    var even = vec4<Wide>(vec4u(block_a.x, block_b.x, call.xx));
+    var odd = vec4<Wide>(vec4u(block_a.y, block_b.y, call.yy));
     let m = vec4<Wide>(vec4u(vec2u(PHILOX_M0), vec2u(PHILOX_M1)));
     var k = key;
     for (var round = 0; round < PHILOX_ROUNDS; round++) {
@@ -28,5 +34,5 @@ fn philox_pair(block_a: u32, block_b: u32, rest: vec3u, key: vec2u) -> PhiloxPai
 }
 
 fn philox(counter: vec4u, key: vec2u) -> vec4u {
-    return philox_pair(counter.x, counter.x, counter.yzw, key).a;
+    return philox_pair(counter.xy, counter.xy, counter.zw, key).a;
 }

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::{epilogue::Dropout, require, selu::Selu, words};
+use super::{epilogue::Dropout, first_block, require, selu::Selu, words};
 use crate::pass::{Chunk, Pass, read, update, write};
 use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
 use crate::tensor::count;
@@ -34,6 +34,7 @@ pub(crate) static MODULE: Module = Module {
             ("dropped", std::mem::offset_of!(AlphaDropoutParams, dropped)),
             ("seed", std::mem::offset_of!(AlphaDropoutParams, seed)),
             ("call", std::mem::offset_of!(AlphaDropoutParams, call)),
+            ("block", std::mem::offset_of!(AlphaDropoutParams, block)),
             ("rank", std::mem::offset_of!(AlphaDropoutParams, rank)),
             ("extents", std::mem::offset_of!(AlphaDropoutParams, extents)),
             (
@@ -72,8 +73,9 @@ struct AlphaDropoutParams {
     dropped: f32,
     seed: [u32; 2],
     call: [u32; 2],
+    block: [u32; 2],
     rank: u32,
-    padding: u32,
+    padding: [u32; 3],
     extents: [u32; 8],
     strides: [u32; 8],
 }
@@ -107,6 +109,7 @@ pub struct AlphaDropout {
     rate: f64,
     seed: u64,
     call: u64,
+    offset: u64,
     noise_shape: Option<Vec<usize>>,
     training: bool,
     mean: f64,
@@ -134,6 +137,7 @@ impl AlphaDropout {
             rate,
             seed: 0,
             call: 0,
+            offset: 0,
             noise_shape: None,
             training: true,
             mean: 0.0,
@@ -150,6 +154,14 @@ impl AlphaDropout {
     /// The number of the mask under this seed: a training step uses the next one.
     pub fn call(mut self, call: u64) -> Self {
         self.call = call;
+        self
+    }
+
+    /// Where in the stream of random numbers the mask's first element is, a multiple of 4, at most 2⁶³
+    /// (checked when it is used): the parts of a tensor that is split over several, or over devices,
+    /// have the mask of the whole. 0 without this call.
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.offset = offset;
         self
     }
 
@@ -234,17 +246,17 @@ impl AlphaDropout {
     pub fn mask(&self, shape: impl AsRef<[usize]>) -> Result<Vec<bool>> {
         let shape = shape.as_ref();
         self.coefficients()?;
-        let kept = |word| !self.training || word >= self.threshold();
+        first_block(FORWARD, self.offset)?;
+        let mask = |len: u64| {
+            random::words(self.seed, self.call, self.offset..self.offset + len)
+                .map(|word| !self.training || word >= self.threshold())
+                .collect::<Vec<_>>()
+        };
         let len = count(shape)?;
         Ok(match self.broadcast(shape)? {
-            None => random::words(self.seed, self.call, 0..len)
-                .map(kept)
-                .collect(),
+            None => mask(len),
             Some(broadcast) => {
-                let mask_len = self.noise_shape.iter().flatten().product::<usize>() as u64;
-                let mask: Vec<_> = random::words(self.seed, self.call, 0..mask_len)
-                    .map(kept)
-                    .collect();
+                let mask = mask(self.noise_shape.iter().flatten().product::<usize>() as u64);
                 (0..len as u32)
                     .map(|element| mask[broadcast.mask_element(element) as usize])
                     .collect()
@@ -314,6 +326,7 @@ impl AlphaDropout {
             dropped: dropout.dropped,
             seed: words(dropout.seed),
             call: words(self.call),
+            block: first_block(op, self.offset)?,
             ..AlphaDropoutParams::zeroed()
         };
         let dimensions = broadcast.iter().flat_map(|broadcast| &broadcast.0);
@@ -443,7 +456,7 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     ///
-    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1),
+    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1) or the offset no multiple of 4,
     /// [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
     /// [`DeviceLost`](Error::DeviceLost), [`MissingFeature`](Error::MissingFeature) for f16.
     pub fn alpha_dropout(&self, p: &AlphaDropout) -> Result<Self> {

@@ -1,6 +1,6 @@
 use bytemuck::{Pod, Zeroable};
 
-use super::words;
+use super::{first_block, words};
 use crate::pass::{Chunk, Pass, write};
 use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
 use crate::{Element, Gpu, Result, Tensor, random};
@@ -19,6 +19,7 @@ pub(crate) static MODULE: Module = Module {
             ("lanes", std::mem::offset_of!(InitializerParams, lanes)),
             ("first", std::mem::offset_of!(InitializerParams, first)),
             ("seed", std::mem::offset_of!(InitializerParams, seed)),
+            ("block", std::mem::offset_of!(InitializerParams, block)),
             ("scale", std::mem::offset_of!(InitializerParams, scale)),
         ],
         size: size_of::<InitializerParams>(),
@@ -49,6 +50,7 @@ struct InitializerParams {
     lanes: u32,
     first: u32,
     seed: [u32; 2],
+    block: [u32; 2],
     scale: f32,
     padding: u32,
 }
@@ -80,44 +82,54 @@ struct Weights {
     kernel: Kernel,
     integer: fn(u32) -> i32,
     scale: f32,
+    stream: Stream,
+}
+
+/// Where in the random numbers a tensor's are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stream {
     seed: u64,
+    offset: u64,
 }
 
 impl Weights {
-    fn truncated_normal(deviation: f64, seed: u64) -> Self {
+    fn truncated_normal(deviation: f64, stream: Stream) -> Self {
         let scale = deviation / TRUNCATED_DEVIATION * 2f64.powi(-22);
         Self {
             kernel: TRUNCATED_NORMAL,
             integer: random::truncated_normal,
             scale: scale as f32,
-            seed,
+            stream,
         }
     }
 
-    fn uniform(limit: f64, seed: u64) -> Self {
+    fn uniform(limit: f64, stream: Stream) -> Self {
         let scale = limit * 2f64.powi(-24);
         Self {
             kernel: UNIFORM,
             integer: random::uniform,
             scale: scale as f32,
-            seed,
+            stream,
         }
     }
 
     fn values(&self, len: usize) -> Vec<f32> {
         let value = |word| self.scale * (self.integer)(word) as f32;
-        random::words(self.seed, 0, 0..len as u64)
+        let Stream { seed, offset } = self.stream;
+        random::words(seed, 0, offset..offset.saturating_add(len as u64))
             .map(value)
             .collect()
     }
 
     fn record<T: Element>(&self, op: &'static str, pass: &mut Pass, w: &Tensor<T>) -> Result<()> {
-        let (scale, seed) = (self.scale, words(self.seed));
+        let (scale, seed) = (self.scale, words(self.stream.seed));
+        let block = first_block(op, self.stream.offset)?;
         pass.elementwise(op, self.kernel, [write("w", w)], |chunk: Chunk| {
             InitializerParams {
                 lanes: chunk.lanes,
                 first: chunk.first,
                 seed,
+                block,
                 scale,
                 padding: 0,
             }
@@ -147,13 +159,16 @@ impl Weights {
 #[must_use]
 pub struct LecunNormal {
     fan_in: usize,
-    seed: u64,
+    stream: Stream,
 }
 
 impl LecunNormal {
     /// For a kernel with `fan_in` inputs to each output. The seed is 0.
     pub fn new(fan_in: usize) -> Self {
-        Self { fan_in, seed: 0 }
+        Self {
+            fan_in,
+            stream: Stream::default(),
+        }
     }
 
     /// For a kernel of `shape`, with the fan_in of [`fans`].
@@ -163,17 +178,25 @@ impl LecunNormal {
 
     /// The seed of the random numbers.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.stream.seed = seed;
         self
     }
 
-    /// The first `len` weights, on the host.
+    /// Where in the stream of random numbers the first weight is, a multiple of 4, at most 2⁶³
+    /// (checked when it is used): the parts of a kernel that is split over tensors or devices are
+    /// those of the whole. 0 without this call.
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.stream.offset = offset;
+        self
+    }
+
+    /// The first `len` weights from the offset on, on the host.
     pub fn values(&self, len: usize) -> Vec<f32> {
         self.weights().values(len)
     }
 
     fn weights(&self) -> Weights {
-        Weights::truncated_normal((1.0 / self.fan_in.max(1) as f64).sqrt(), self.seed)
+        Weights::truncated_normal((1.0 / self.fan_in.max(1) as f64).sqrt(), self.stream)
     }
 }
 
@@ -182,13 +205,16 @@ impl LecunNormal {
 #[must_use]
 pub struct LecunUniform {
     fan_in: usize,
-    seed: u64,
+    stream: Stream,
 }
 
 impl LecunUniform {
     /// For a kernel with `fan_in` inputs to each output. The seed is 0.
     pub fn new(fan_in: usize) -> Self {
-        Self { fan_in, seed: 0 }
+        Self {
+            fan_in,
+            stream: Stream::default(),
+        }
     }
 
     /// For a kernel of `shape`, with the fan_in of [`fans`].
@@ -198,17 +224,25 @@ impl LecunUniform {
 
     /// The seed of the random numbers.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.stream.seed = seed;
         self
     }
 
-    /// The first `len` weights, on the host.
+    /// Where in the stream of random numbers the first weight is, a multiple of 4, at most 2⁶³
+    /// (checked when it is used): the parts of a kernel that is split over tensors or devices are
+    /// those of the whole. 0 without this call.
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.stream.offset = offset;
+        self
+    }
+
+    /// The first `len` weights from the offset on, on the host.
     pub fn values(&self, len: usize) -> Vec<f32> {
         self.weights().values(len)
     }
 
     fn weights(&self) -> Weights {
-        Weights::uniform((3.0 / self.fan_in.max(1) as f64).sqrt(), self.seed)
+        Weights::uniform((3.0 / self.fan_in.max(1) as f64).sqrt(), self.stream)
     }
 }
 
@@ -220,7 +254,7 @@ impl LecunUniform {
 #[must_use]
 pub struct GlorotUniform {
     fan_sum: usize,
-    seed: u64,
+    stream: Stream,
 }
 
 impl GlorotUniform {
@@ -229,7 +263,7 @@ impl GlorotUniform {
     pub fn new(fan_in: usize, fan_out: usize) -> Self {
         Self {
             fan_sum: fan_in.saturating_add(fan_out),
-            seed: 0,
+            stream: Stream::default(),
         }
     }
 
@@ -241,17 +275,25 @@ impl GlorotUniform {
 
     /// The seed of the random numbers.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.stream.seed = seed;
         self
     }
 
-    /// The first `len` weights, on the host.
+    /// Where in the stream of random numbers the first weight is, a multiple of 4, at most 2⁶³
+    /// (checked when it is used): the parts of a kernel that is split over tensors or devices are
+    /// those of the whole. 0 without this call.
+    pub fn offset(mut self, offset: u64) -> Self {
+        self.stream.offset = offset;
+        self
+    }
+
+    /// The first `len` weights from the offset on, on the host.
     pub fn values(&self, len: usize) -> Vec<f32> {
         self.weights().values(len)
     }
 
     fn weights(&self) -> Weights {
-        Weights::uniform((6.0 / self.fan_sum.max(1) as f64).sqrt(), self.seed)
+        Weights::uniform((6.0 / self.fan_sum.max(1) as f64).sqrt(), self.stream)
     }
 }
 
@@ -260,6 +302,7 @@ impl Pass<'_> {
     ///
     /// # Errors
     ///
+    /// [`Parameter`](crate::Error::Parameter) for an offset that is no multiple of 4,
     /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
     /// f16.
     pub fn lecun_normal<T: Element>(&mut self, p: &LecunNormal, w: &Tensor<T>) -> Result<()> {

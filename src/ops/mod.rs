@@ -72,6 +72,15 @@ fn words(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
 }
 
+/// The random block that the element `offset` of a stream begins.
+fn first_block(op: &'static str, offset: u64) -> Result<[u32; 2]> {
+    // Whatever the length, the end is a u64.
+    let allowed = offset.is_multiple_of(4) && offset <= 1 << 63;
+    let rule = "a multiple of 4, at most 2^63";
+    require(op, "offset", offset as f64, allowed, rule)?;
+    Ok(words(offset / 4))
+}
+
 /// The values in a lane of tensors with rows of this length.
 fn lane_values(row: u32) -> u32 {
     if row.is_multiple_of(4) { 4 } else { 1 }

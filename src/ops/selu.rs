@@ -448,8 +448,9 @@ impl<T: Element> Tensor<T> {
     /// The gradient through SELU: dx = dy · λ for x > 0, dy · λα eˣ else. `self` is the input of
     /// the forward call.
     ///
-    /// Within 2 ulp of the true value where |λα eˣ| is at least 2⁻¹²⁵, for every dy; below, the error
-    /// is at most 2⁻¹²⁵ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴.
+    /// Within 2 ulp of the true value where |λα eˣ| is at least 2⁻¹²⁶, for every dy; below, the error
+    /// is at most 2⁻¹²⁶ |dy|. A dy or a result below 2⁻¹²⁶ may count as 0 on devices that flush such
+    /// numbers.
     ///
     /// # Errors
     ///

@@ -1,0 +1,257 @@
+//! Every bound and every checksum that the documentation promises, on the adapters of this machine:
+//! a table to paste into a bug report.
+//!
+//! `cargo run --release --example check_device`, with ` -- --every-float` for all 2³² inputs of SELU and
+//! ELU (minutes) instead of every 1021st. Exits with 1 if a check fails. `WGPU_ADAPTER_NAME` and
+//! `WGPU_BACKEND` narrow the adapters.
+
+use std::process::ExitCode;
+
+use half::f16;
+use selfnorm::nn::{Activation, Adam, Conv2d, Dense, Flatten, Loss, Sequential, Tiling};
+use selfnorm::{AlphaDropout, Gpu, Result, Selu, Tensor, wgpu};
+
+use common::every_float::{self, ELU};
+use common::same_bits::STRETCHES;
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+fn main() -> ExitCode {
+    let step = if std::env::args().any(|argument| argument == "--every-float") {
+        1
+    } else {
+        1021
+    };
+    let wanted = std::env::var("WGPU_ADAPTER_NAME").unwrap_or_default();
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let adapters: Vec<_> = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+        .into_iter()
+        .filter(|adapter| {
+            let name = adapter.get_info().name.to_lowercase();
+            name.contains(&wanted.to_lowercase())
+        })
+        .collect();
+    if adapters.is_empty() {
+        eprintln!("{}", selfnorm::Error::NoAdapter);
+        return ExitCode::FAILURE;
+    }
+    let mut sound = true;
+    for adapter in adapters {
+        let info = adapter.get_info();
+        println!(
+            "### {}\n\nselfnorm {}, {}-{}; {} {} {}, {:?}, {:#06x}:{:#06x}  ",
+            info.name,
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::OS,
+            std::env::consts::ARCH,
+            info.backend,
+            info.driver,
+            info.driver_info,
+            info.device_type,
+            info.vendor,
+            info.device,
+        );
+        sound &= match device(&adapter).and_then(|gpu| check(&gpu, step)) {
+            Ok(sound) => sound,
+            Err(error) => {
+                println!("\n**{error}**");
+                false
+            }
+        };
+        println!();
+    }
+    if sound {
+        ExitCode::SUCCESS
+    } else {
+        println!("Please report this, with the tables, as an issue.");
+        ExitCode::FAILURE
+    }
+}
+
+/// A device as [`Gpu::request`] makes it.
+fn device(adapter: &wgpu::Adapter) -> Result<Gpu> {
+    let wanted =
+        wgpu::Features::SHADER_F16 | wgpu::Features::SHADER_INT64 | wgpu::Features::IMMEDIATES;
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: adapter.features() & wanted,
+        required_limits: adapter.limits(),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        .map_err(|error| selfnorm::Error::UnsupportedDevice(error.to_string()))?;
+    Gpu::from_wgpu(device, queue)
+}
+
+/// The lines of a table. Whether every check holds.
+struct Table(bool);
+
+impl Table {
+    fn row(&mut self, check: &str, found: String, bound: &str, holds: bool) {
+        self.0 &= holds;
+        let verdict = if holds { "ok" } else { "**fails**" };
+        println!("| {check} | {found} | {bound} | {verdict} |");
+    }
+}
+
+fn check(gpu: &Gpu, step: usize) -> Result<bool> {
+    println!("{}\n", properties(gpu));
+    println!("| check | found | must be | |\n| --- | --- | --- | --- |");
+    let mut table = Table(true);
+    activations(gpu, step, &mut table)?;
+    half_precision(gpu, &mut table)?;
+    dropout(gpu, &mut table)?;
+    for stretch in &STRETCHES {
+        let found = stretch.checksum_on(gpu)?;
+        table.row(
+            &format!("2²⁶ elements of {}", stretch.name),
+            format!("{found:#010x}"),
+            &format!("{:#010x}", stretch.checksum),
+            found == stretch.checksum,
+        );
+    }
+    training(gpu, &mut table)?;
+    Ok(table.0)
+}
+
+/// How the device computes, as far as it bears on the bounds.
+fn properties(gpu: &Gpu) -> String {
+    // In one kernel, so that the values are not known when it is compiled.
+    let source = "
+        @group(0) @binding(0) var<storage, read_write> x: array<f32>;
+        @compute @workgroup_size(1)
+        fn main() {
+            x[0] = x[1] * x[2] + x[3];
+            x[4] = x[5] * x[6];
+            x[7] = x[8] * x[9];
+        }";
+    let epsilon = f32::EPSILON;
+    let values = [
+        // (1 + ε)(1 − ε) − 1 is −ε², if the product is not rounded before the sum.
+        0.0,
+        1.0 + epsilon,
+        1.0 - epsilon,
+        -1.0,
+        // A subnormal result, and a subnormal input.
+        0.0,
+        f32::MIN_POSITIVE,
+        0.5,
+        0.0,
+        f32::MIN_POSITIVE / 2.0,
+        4.0,
+    ];
+    let device = gpu.device();
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let usage = wgpu::BufferUsages::STORAGE
+        | wgpu::BufferUsages::COPY_SRC
+        | wgpu::BufferUsages::COPY_DST;
+    let buffer = common::foreign_buffer(gpu, 4 * values.len() as u64, usage);
+    gpu.queue()
+        .write_buffer(&buffer, 0, bytemuck::cast_slice(&values));
+    let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[wgpu::BindGroupEntry {
+            binding: 0,
+            resource: buffer.as_entire_binding(),
+        }],
+    });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    pass.set_pipeline(&pipeline);
+    pass.set_bind_group(0, &bind_group, &[]);
+    pass.dispatch_workgroups(1, 1, 1);
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+    let results: Result<Vec<f32>> = gpu
+        .wrap(buffer.slice(..), [values.len()])
+        .and_then(|x: Tensor| x.to_vec());
+    let features = device.features();
+    match results {
+        Ok(x) => format!(
+            "multiply and add {}; subnormal results {}, subnormal inputs {}; f16: {}, 64-bit integers: {}, \
+             immediates: {}",
+            if x[0] == 0.0 { "not fused" } else { "fused" },
+            if x[4] == 0.0 { "flushed" } else { "kept" },
+            if x[7] == 0.0 { "flushed" } else { "kept" },
+            features.contains(wgpu::Features::SHADER_F16),
+            features.contains(wgpu::Features::SHADER_INT64),
+            features.contains(wgpu::Features::IMMEDIATES),
+        ),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn activations(gpu: &Gpu, step: usize, table: &mut Table) -> Result<()> {
+    let selu = every_float::sweep(gpu, &Selu::default(), step, |x, ones| {
+        Ok([x.selu()?, x.selu_backward(ones)?])
+    })?;
+    let elu = every_float::sweep(gpu, &ELU, step, |x, ones| {
+        Ok([x.elu(1.0)?, x.elu_backward(1.0, ones)?])
+    })?;
+    let inputs = match step {
+        1 => "all 2³² floats".into(),
+        _ => format!("{} floats", (1u64 << 32).div_ceil(step as u64)),
+    };
+    let names = ["selu", "selu_backward", "elu", "elu_backward"];
+    for (name, (ulps, at)) in names.iter().zip(selu.into_iter().chain(elu)) {
+        table.row(
+            &format!("{name}, {inputs}"),
+            format!("{ulps:.3} ulp at {at:e}"),
+            "≤ 2 ulp",
+            ulps <= 2.0,
+        );
+    }
+    Ok(())
+}
+
+/// Every f16 must give the f32 result, rounded to f16.
+fn half_precision(gpu: &Gpu, table: &mut Table) -> Result<()> {
+    if !gpu.supports_f16() {
+        return Ok(());
+    }
+    let x: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+    let single: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
+    let (half, single) = (gpu.tensor(&x, [x.len()])?, gpu.tensor(&single, [x.len()])?);
+    for (name, half, single) in [
+        ("selu", half.selu()?, single.selu()?),
+        (
+            "selu_backward",
+            half.selu_backward(&half)?,
+            single.selu_backward(&single)?,
+        ),
+        ("elu", half.elu(1.0)?, single.elu(1.0)?),
+        (
+            "elu_backward",
+            half.elu_backward(1.0, &half)?,
+            single.elu_backward(1.0, &single)?,
+        ),
+    ] {
+        let (half, single) = (half.to_vec()?, single.to_vec()?);
+        let differ = half.iter().zip(single).filter(|(half, single)| {
+            let rounded = f16::from_f32(*single);
+            let same = half.to_bits() == rounded.to_bits() || half.is_nan() && rounded.is_nan();
+            let flushed = rounded.abs_below_normal() && half.to_f32() == 0.0;
+            !(same || flushed)
+        });
+        table.row(
+            &format!("{name} of all 2¹⁶ f16"),
+            format!("{} differ", differ.count()),
+            "the rounded f32 result",
+            true,
+        );
+    }
+    Ok(())
+}
