@@ -91,6 +91,8 @@ impl Table {
     fn row(&mut self, check: &str, found: String, bound: &str, holds: bool) {
         self.0 &= holds;
         let verdict = if holds { "ok" } else { "**fails**" };
+        // A bar would end the cell.
+        let [check, found, bound] = [check, &found, bound].map(|cell| cell.replace('|', r"\|"));
         println!("| {check} | {found} | {bound} | {verdict} |");
     }
 }
@@ -154,9 +156,8 @@ fn properties(gpu: &Gpu) -> String {
         compilation_options: Default::default(),
         cache: None,
     });
-    let usage = wgpu::BufferUsages::STORAGE
-        | wgpu::BufferUsages::COPY_SRC
-        | wgpu::BufferUsages::COPY_DST;
+    let usage =
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     let buffer = common::foreign_buffer(gpu, 4 * values.len() as u64, usage);
     gpu.queue()
         .write_buffer(&buffer, 0, bytemuck::cast_slice(&values));
@@ -240,17 +241,106 @@ fn half_precision(gpu: &Gpu, table: &mut Table) -> Result<()> {
         ),
     ] {
         let (half, single) = (half.to_vec()?, single.to_vec()?);
-        let differ = half.iter().zip(single).filter(|(half, single)| {
-            let rounded = f16::from_f32(*single);
-            let same = half.to_bits() == rounded.to_bits() || half.is_nan() && rounded.is_nan();
-            let flushed = rounded.abs_below_normal() && half.to_f32() == 0.0;
-            !(same || flushed)
-        });
+        let differ = half
+            .iter()
+            .zip(single)
+            .filter(|(half, single)| !common::is_rounded(**half, *single))
+            .count();
         table.row(
             &format!("{name} of all 2¹⁶ f16"),
-            format!("{} differ", differ.count()),
-            "the rounded f32 result",
-            true,
+            format!("{differ} are not the f32 result, rounded"),
+            "0",
+            differ == 0,
+        );
+    }
+    Ok(())
+}
+
+/// Each within its rounding error of the definition, with the host's mask.
+fn dropout(gpu: &Gpu, table: &mut Table) -> Result<()> {
+    let x = common::activations(1 << 20);
+    let tensor = gpu.tensor(&x, [x.len()])?;
+    let limit = -common::SCALE * common::ALPHA;
+    let epsilon = f64::from(f32::EPSILON);
+    let (mut forward, mut backward) = (0f64, 0f64);
+    for rate in [0.05, 0.5, 0.9] {
+        let p = AlphaDropout::new(rate).seed(1);
+        let (a, b) = p.coefficients()?;
+        let (y, dx) = (
+            tensor.alpha_dropout(&p)?,
+            tensor.alpha_dropout_backward(&p)?,
+        );
+        let results = y.to_vec()?.into_iter().zip(dx.to_vec()?);
+        for ((&x, kept), (y, dx)) in x.iter().zip(p.mask([x.len()])?).zip(results) {
+            let ax = a * if kept { f64::from(x) } else { limit };
+            let slope = if kept { a * f64::from(x) } else { 0.0 };
+            forward = forward.max((f64::from(y) - ax - b).abs() / (epsilon * (ax.abs() + b.abs())));
+            backward =
+                backward.max((f64::from(dx) - slope).abs() / (epsilon * (a * f64::from(x)).abs()));
+        }
+    }
+    for (name, error, bound, unit) in [
+        ("alpha_dropout", forward, 1.5, "(|a x| + |b|)"),
+        ("alpha_dropout_backward", backward, 1.0, "|a dy|"),
+    ] {
+        table.row(
+            &format!("{name} of 2²⁰ activations"),
+            format!("{error:.2} · 2⁻²³ {unit}"),
+            &format!("≤ {bound} · 2⁻²³ {unit}"),
+            error <= bound,
+        );
+    }
+    Ok(())
+}
+
+/// Convolution, dense layers, their gradients and Adam: ten steps against Keras's in float64, and twice
+/// the same bits.
+fn training(gpu: &Gpu, table: &mut Table) -> Result<()> {
+    let file = common::golden("train_selu_cnn");
+    let tensor = |name: &str| gpu.tensor(&file.f32(name), file.shape(name));
+    for tiling in [Tiling::Registers, Tiling::Workgroup] {
+        let train = || {
+            let mut model = Sequential::new([8, 8, 1])
+                .add(Conv2d::new(4, [3, 3]).activation(Activation::Selu))
+                .add(Flatten::new())
+                .add(Dense::new(16).activation(Activation::Selu))
+                .add(Dense::new(10).activation(Activation::Softmax))
+                .tiling(tiling)
+                .build(gpu, 1)?;
+            model.compile(Adam::default(), Loss::CategoricalCrossentropy)?;
+            let mut weights = model.weights()?;
+            for (i, (_, weight)) in weights.iter_mut().enumerate() {
+                *weight = tensor(&format!("init.{i}"))?;
+            }
+            model.set_weights(&weights)?;
+            let part = |name: &str, i: usize| {
+                let (values, shape) = (file.f32(name), file.shape(name));
+                let len = values.len() / shape[0];
+                gpu.tensor(&values[i * len..(i + 1) * len], &shape[1..])
+            };
+            (0..file.shape("losses")[0])
+                .map(|i| Ok(model.train_on_batch(&part("x", i)?, &part("y", i)?)?.loss))
+                .collect::<Result<Vec<f64>>>()
+        };
+        let losses = train()?;
+        let errors = losses
+            .iter()
+            .zip(file.f64("losses"))
+            .map(|(loss, expected)| (loss - expected).abs() / expected);
+        let worst = errors.fold(0.0, f64::max);
+        let again = train()? == losses;
+        table.row(
+            &format!("losses of ten steps of training, {tiling:?}"),
+            format!(
+                "within {worst:.1e}, {}",
+                if again {
+                    "the same again"
+                } else {
+                    "others again"
+                }
+            ),
+            "within 1e-5, the same again",
+            worst <= 1e-5 && again,
         );
     }
     Ok(())

@@ -240,7 +240,9 @@ fn the_parts_of_a_kernel_are_those_of_the_whole() {
     let whole = LecunNormal::new(3).seed(9).offset(start).values(1757);
     for range in [0..1757, 0..400, 400..1757, 396..404] {
         let w: Tensor = gpu().zeros([range.len()]).unwrap();
-        let part = LecunNormal::new(3).seed(9).offset(start + range.start as u64);
+        let part = LecunNormal::new(3)
+            .seed(9)
+            .offset(start + range.start as u64);
         record(gpu(), |pass| pass.lecun_normal(&part, &w));
         assert_eq!(w.to_vec().unwrap(), whole[range]);
     }

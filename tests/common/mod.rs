@@ -146,6 +146,13 @@ pub fn worst(actual: &[f32], at: &[f32], expected: impl Fn(f32) -> f64) -> (f64,
         )
 }
 
+/// Whether `half` is `single`, rounded to f16; where that is subnormal, a device may give 0.
+pub fn is_rounded(half: half::f16, single: f32) -> bool {
+    let rounded = half::f16::from_f32(single);
+    let flushed = rounded.to_f32().abs() < half::f16::MIN_POSITIVE.to_f32() && half.to_f32() == 0.0;
+    flushed || half.to_bits() == rounded.to_bits() || half.is_nan() && rounded.is_nan()
+}
+
 /// What must hold instead on a device without 16-bit floats.
 pub fn assert_f16_is_an_error(gpu: &Gpu) {
     let error = gpu.zeros::<half::f16>([3]).unwrap_err();
