@@ -1,7 +1,8 @@
 //! What the tests share: the device, the real numbers they compare with, and how far off a float is.
 #![allow(dead_code)]
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
 use selfnorm::{Gpu, Tensor, wgpu};
 
@@ -121,6 +122,23 @@ pub fn resident() -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// The answer of `call`, or a failure if there is none in time.
+#[track_caller]
+pub fn answers_within<R: Send + 'static>(
+    limit: Duration,
+    call: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || sender.send(call()));
+    match receiver.recv_timeout(limit) {
+        Ok(answer) => answer,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("no answer within {limit:?}"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().unwrap_err())
+        }
+    }
 }
 
 /// Records into an encoder of the application's own and submits it.
