@@ -106,7 +106,7 @@ on() {
 
 # validated COMMAND: with the validation layer, whose messages must be none.
 validated() {
-  local unpacked=$folder/validation log=$folder/validation/log layer reader result
+  local unpacked=$folder/validation log=$folder/validation/log layer reader result messages
   layer=$(dirname "$(find "$unpacked" -name VkLayer_khronos_validation.json)")
   # A process that opens the log empties it, so that many can only share a pipe.
   rm -f "$unpacked/pipe" && mkfifo "$unpacked/pipe" || return
@@ -117,6 +117,7 @@ khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG
 khronos_validation.log_filename = $unpacked/pipe
 khronos_validation.report_flags = error,warn,perf,info
 khronos_validation.enable_message_limit = false
+khronos_validation.enables = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
 khronos_validation.disables = VK_VALIDATION_FEATURE_DISABLE_SHADER_VALIDATION_CACHE_EXT
 EOF
   # Shaders' debugging information names WGSL as their source, a number that this layer is too old for, and
@@ -130,8 +131,9 @@ EOF
     echo "the validation layer was not loaded, see $log" >&2
     return 1
   fi
-  if grep -E 'Validation (Error|Warning|Performance Warning):' "$log" | sort | uniq -c | sort -rn | head -50 | grep .; then
-    echo "these are the validation layer's messages, in full in $log" >&2
+  messages=$(grep -E 'Validation (Error|Warning|Performance Warning):' "$log" | sort | uniq -c | sort -rn)
+  if [ -n "$messages" ]; then
+    printf '%s\nthe validation layer said this, see %s\n' "$messages" "$log" >&2
     return 1
   fi
   return $result
