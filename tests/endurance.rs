@@ -175,7 +175,7 @@ struct Thread {
     readings: Vec<Reading>,
     inbox: mpsc::Receiver<Message>,
     others: Vec<mpsc::Sender<Message>>,
-    operations: Arc<AtomicU64>,
+    actions: Arc<AtomicU64>,
 }
 
 /// Parcels that a thread keeps, at most.
@@ -187,10 +187,6 @@ impl Thread {
         self.choices += 1;
         let mut words = random::words(self.seed, 0, self.choices..self.choices + 1);
         words.next().unwrap() as usize % n
-    }
-
-    fn count(&self, operations: u64) {
-        self.operations.fetch_add(operations, Ordering::Relaxed);
     }
 
     /// Chains of operations, one after the other or in a pass, whose intermediate tensors are dropped
@@ -206,7 +202,6 @@ impl Thread {
         let [selu, dropped, dx] = &work.computed;
         let gpu = &self.gpu.clone();
         if let choice @ 0..2 = self.choose(8) {
-            self.count(1);
             return if choice == 0 {
                 let w = gpu.zeros(shape).unwrap();
                 let p = LecunNormal::new(3).seed(5);
@@ -218,7 +213,6 @@ impl Thread {
             };
         }
         let x = gpu.tensor(&work.data, shape).unwrap();
-        self.count(4);
         match self.choose(5) {
             0 => of(x, &bits(&work.data)),
             1 => of(x.selu().unwrap(), selu),
@@ -246,7 +240,7 @@ impl Thread {
         }
     }
 
-    /// One of the parcels, which there is at least one of.
+    /// One of the parcels, or a new one if there are none.
     fn take(&mut self) -> Parcel {
         if self.parcels.is_empty() {
             return self.compute();
@@ -312,7 +306,7 @@ impl Thread {
                 }
             }
         }
-        self.count(1);
+        self.actions.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -349,8 +343,8 @@ fn gpu_of_an_instance() -> (Gpu, wgpu::Instance) {
 fn threads_get_right_bits_for(duration: Duration) {
     let works: Arc<Vec<_>> = Arc::new(LENGTHS.map(Work::new).into());
     let (gpu, instance) = gpu_of_an_instance();
-    let operations = Arc::new(AtomicU64::new(0));
-    let counted = operations.clone();
+    let actions = Arc::new(AtomicU64::new(0));
+    let counted = actions.clone();
     let run = move || {
         let (outboxes, inboxes): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| mpsc::channel()).unzip();
         let mut threads = Vec::new();
@@ -364,7 +358,7 @@ fn threads_get_right_bits_for(duration: Duration) {
                 readings: Vec::new(),
                 inbox,
                 others: outboxes.clone(),
-                operations: operations.clone(),
+                actions: actions.clone(),
             };
             threads.push(std::thread::spawn(move || {
                 let start = Instant::now();
@@ -394,7 +388,7 @@ fn threads_get_right_bits_for(duration: Duration) {
     };
     common::answers_within(duration + Duration::from_secs(60), run);
     let counted = counted.load(Ordering::Relaxed);
-    println!("{counted} operations in {duration:?}");
+    println!("{counted} actions in {duration:?}");
     assert!(counted > 100);
     assert!(nothing_is_left(&instance), "the device is still there");
 }
