@@ -3,6 +3,14 @@
 //! any order, whatever is still under way.
 //!
 //! Long runs have a short form for every day. `tests/memory.rs` has the same of training steps.
+//!
+//! The threads are also for ThreadSanitizer, on a nightly with `rust-src` (without, it takes the standard
+//! library's own locks for none):
+//!
+//! ```sh
+//! RUSTFLAGS=-Zsanitizer=thread cargo +nightly test -Zbuild-std \
+//!     --target x86_64-unknown-linux-gnu --test endurance threads
+//! ```
 
 mod common;
 
