@@ -106,6 +106,9 @@ impl Gpu {
                 actual: data.len(),
             });
         }
+        if data.is_empty() {
+            return Tensor::create(self, shape, |_, _| Ok(()));
+        }
         let tensor = Tensor::uninitialized(self, shape)?;
         // All of the last lane, so that nothing is left there of the buffer's last tenant.
         let lane = LANE_VALUES * size_of::<T>() as u64;
@@ -189,7 +192,8 @@ impl<T: Element> Tensor<T> {
         }
     }
 
-    /// A tensor whose elements something else is about to write.
+    /// A tensor whose elements something else is about to write; also the rest of the last lane, which
+    /// an application can see too, unless [`clear_rest`](Self::clear_rest) does.
     pub(crate) fn uninitialized(gpu: &Gpu, shape: &[usize]) -> Result<Self> {
         let len = count(shape)?;
         let bytes = len.next_multiple_of(LANE_VALUES).max(LANE_VALUES) * size_of::<T>() as u64;
@@ -212,8 +216,21 @@ impl<T: Element> Tensor<T> {
         record: impl FnOnce(&mut crate::Pass, &Self) -> Result<()>,
     ) -> Result<Self> {
         let tensor = Self::uninitialized(gpu, shape)?;
-        gpu.submit(|encoder| record(&mut crate::Pass::new(gpu, encoder, false), &tensor))?;
+        gpu.submit(|encoder| {
+            // Operations on wrapped tensors go value by value, and on none not at all.
+            tensor.clear_rest(encoder);
+            record(&mut crate::Pass::new(gpu, encoder, false), &tensor)
+        })?;
         Ok(tensor)
+    }
+
+    /// Before the elements are written: zeros where none are in the last lane, so that nothing is left
+    /// there of the buffer's last tenant.
+    pub(crate) fn clear_rest(&self, encoder: &mut wgpu::CommandEncoder) {
+        if self.len == 0 || !self.len.is_multiple_of(LANE_VALUES) {
+            let end = self.range().end / COPY_ALIGNMENT * COPY_ALIGNMENT;
+            encoder.clear_buffer(&self.buffer, end, None);
+        }
     }
 
     /// The extents; the last axis is contiguous.

@@ -7,6 +7,11 @@
 # Their drivers are Debian's packages, unpacked to target/adapters and found by environment variables:
 # nothing is installed. Needs apt-get, dpkg and Debian's archive key (the package debian-archive-keyring).
 # A driver that can't be fetched is skipped, and named.
+#
+# A fifth is for the asking: the first of them under Vulkan's validation layer, which fails if the layer has
+# an error or a warning to say, of any of the command's processes:
+#
+#     ADAPTERS=validation tests/adapters.sh cargo test
 set -uo pipefail
 
 all='lavapipe-22 lavapipe-25 swiftshader llvmpipe-gl'
@@ -73,7 +78,8 @@ fetch() {
   # Of Chromium only SwiftShader's driver is wanted, which needs nothing.
   swiftshader) unpack "$1-loader" install libvulkan1 && unpack "$1" download chromium-common ;;
   llvmpipe-gl) unpack "$1" install libegl1 libegl-mesa0 libgles2 libgl1-mesa-dri ;;
-  *) echo "no such adapter; there are $all" >&2 && false ;;
+  validation) unpack "$1" install mesa-vulkan-drivers libvulkan1 vulkan-validationlayers ;;
+  *) echo "no such adapter; there are $all validation" >&2 && false ;;
   esac
 }
 
@@ -98,6 +104,41 @@ on() {
   esac
 }
 
+# validated COMMAND: with the validation layer, whose messages must be none.
+validated() {
+  local unpacked=$folder/validation log=$folder/validation/log layer reader result messages
+  layer=$(dirname "$(find "$unpacked" -name VkLayer_khronos_validation.json)")
+  # A process that opens the log empties it, so that many can only share a pipe.
+  rm -f "$unpacked/pipe" && mkfifo "$unpacked/pipe" || return
+  cat <>"$unpacked/pipe" >"$log" &
+  reader=$!
+  cat >"$unpacked/vk_layer_settings.txt" <<EOF
+khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG
+khronos_validation.log_filename = $unpacked/pipe
+khronos_validation.report_flags = error,warn,perf,info
+khronos_validation.enable_message_limit = false
+khronos_validation.enables = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
+khronos_validation.disables = VK_VALIDATION_FEATURE_DISABLE_SHADER_VALIDATION_CACHE_EXT
+EOF
+  # Shaders' debugging information names WGSL as their source, a number that this layer is too old for, and
+  # goes no further.
+  on validation env WGPU_DEBUG=0 VK_LAYER_PATH="$layer" VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
+    VK_LAYER_SETTINGS_PATH="$unpacked/vk_layer_settings.txt" "$@"
+  result=$?
+  sleep 1 && kill $reader && wait $reader 2>/dev/null
+  # The layer says that it is there each time that it is loaded.
+  if ! grep -q 'Validation Layer Active' "$log"; then
+    echo "the validation layer was not loaded, see $log" >&2
+    return 1
+  fi
+  messages=$(grep -E 'Validation (Error|Warning|Performance Warning):' "$log" | sort | uniq -c | sort -rn)
+  if [ -n "$messages" ]; then
+    printf '%s\nthe validation layer said this, see %s\n' "$messages" "$log" >&2
+    return 1
+  fi
+  return $result
+}
+
 summary=
 status=0
 for adapter in ${ADAPTERS:-$all}; do
@@ -105,7 +146,7 @@ for adapter in ${ADAPTERS:-$all}; do
   mkdir -p "$folder"
   if ! why=$( (fetch "$adapter") 2>&1 >/dev/null); then
     summary+=$(printf '%-12s skipped: %s' "$adapter" "$(tail -1 <<<"$why")")$'\n'
-  elif (on "$adapter" "$@"); then
+  elif ([ "$adapter" = validation ] && run=validated || run="on $adapter"; $run "$@"); then
     summary+=$(printf '%-12s passed' "$adapter")$'\n'
   else
     summary+=$(printf '%-12s FAILED' "$adapter")$'\n'

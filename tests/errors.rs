@@ -888,15 +888,7 @@ fn limit_memory(more: u64) {
 
 /// The answer, or a failure if there is none.
 fn without_hanging<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || sender.send(call()));
-    match receiver.recv_timeout(Duration::from_secs(60)) {
-        Ok(answer) => answer,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("no answer within a minute"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().unwrap_err())
-        }
-    }
+    common::answers_within(Duration::from_secs(60), call)
 }
 
 /// Everything that asks something of the device.

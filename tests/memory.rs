@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{gpu, passes_apart};
+use common::{allocated, gpu, passes_apart, resident};
 use selfnorm::Gpu;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
@@ -14,25 +14,6 @@ use selfnorm::nn::{
 
 /// Set in the process of a test that is alone.
 const APART: &str = "SELFNORM_APART";
-
-/// (bytes in use, bytes reserved, allocations), if the backend says.
-fn allocated(gpu: &Gpu) -> Option<(u64, u64, usize)> {
-    let report = gpu.device().generate_allocator_report()?;
-    let allocations = report.allocations.len();
-    Some((
-        report.total_allocated_bytes,
-        report.total_reserved_bytes,
-        allocations,
-    ))
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
-}
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]

@@ -720,6 +720,7 @@ impl Sequential {
         let sample_bytes = shape.iter().product::<usize>() as u64 * F32;
         let y = forward.value(self.network.output());
         self.gpu.submit(|encoder| {
+            result.clear_rest(encoder);
             for first in (0..n).step_by(forward.rows) {
                 let count = forward.rows.min(n - first);
                 fill(encoder, x, first, count, &forward.input);
@@ -746,6 +747,7 @@ impl Sequential {
         let tensor = Tensor::uninitialized(&self.gpu, shape)?;
         let bytes = tensor.len() as u64 * F32;
         self.gpu.submit(|encoder| {
+            tensor.clear_rest(encoder);
             encoder.copy_buffer_to_buffer(&region.buffer, region.offset, tensor.buffer(), 0, bytes);
             Ok(())
         })?;

@@ -4,7 +4,8 @@
 pub mod every_float;
 pub mod same_bits;
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
 
 use selfnorm::{Gpu, Tensor, wgpu};
 
@@ -94,6 +95,53 @@ pub fn guards_hold(gpu: &Gpu, buffer: &wgpu::Buffer) -> bool {
         .unwrap();
     let (front, back) = (&all[..GUARD], &all[all.len() - GUARD..]);
     front.iter().chain(back).all(|&value| value == GUARD_VALUE)
+}
+
+/// All elements of a tensor's buffer, those behind its own too.
+pub fn whole_buffer<T: selfnorm::Element>(tensor: &Tensor<T>) -> Vec<T> {
+    let slice = tensor.slice();
+    let len = slice.buffer().size() as usize / size_of::<T>();
+    let whole = tensor
+        .gpu()
+        .wrap::<T>(slice.buffer().slice(..), [len])
+        .unwrap();
+    whole.to_vec().unwrap()
+}
+
+/// The device's allocations, the bytes of them in use, and all that are reserved, if the backend tells.
+/// What has been freed is not among them: wgpu sees to that when it is polled.
+pub fn allocated(gpu: &Gpu) -> Option<(usize, u64, u64)> {
+    for poll in [wgpu::PollType::wait_indefinitely(), wgpu::PollType::Poll] {
+        gpu.device().poll(poll).unwrap();
+    }
+    let report = gpu.device().generate_allocator_report()?;
+    let (used, reserved) = (report.total_allocated_bytes, report.total_reserved_bytes);
+    Some((report.allocations.len(), used, reserved))
+}
+
+/// Bytes of this process that are in memory, on Linux.
+pub fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// The answer of `call`, or a failure if there is none in time.
+#[track_caller]
+pub fn answers_within<R: Send + 'static>(
+    limit: Duration,
+    call: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || sender.send(call()));
+    match receiver.recv_timeout(limit) {
+        Ok(answer) => answer,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("no answer within {limit:?}"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().unwrap_err())
+        }
+    }
 }
 
 /// Records into an encoder of the application's own and submits it.

@@ -1,0 +1,557 @@
+//! What only time, threads and unusual ends of life show: that memory stays what it is however many
+//! operations there are, that threads on one device get right bits, and that everything may be dropped in
+//! any order, whatever is still under way.
+//!
+//! Long runs have a short form for every day. `tests/memory.rs` has the same of training steps.
+//!
+//! The threads are also for ThreadSanitizer, on a nightly with `rust-src` (without, it takes the standard
+//! library's own locks for none):
+//!
+//! ```sh
+//! RUSTFLAGS=-Zsanitizer=thread cargo +nightly test -Zbuild-std \
+//!     --target x86_64-unknown-linux-gnu --test endurance threads
+//! ```
+
+mod common;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use common::{activations, allocated, gpu, passes_apart, record, resident};
+use selfnorm::nn::Activation::Softmax;
+use selfnorm::nn::{Adam, Dataset, Dense, Fit, Sequential};
+use selfnorm::{AlphaDropout, Gpu, LecunNormal, Tensor, random, wgpu};
+
+/// Set in the process of a test that is alone.
+const APART: &str = "SELFNORM_APART";
+
+fn dropout() -> AlphaDropout {
+    AlphaDropout::new(0.3).seed(1 << 40 | 7)
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+// ---------------------------------------------------------------- time
+
+/// Dispatches of a round of [`dispatch_a_round`].
+const ROUND: usize = 1000;
+
+/// Through tensors, through an application's encoders with tensors that it keeps, and with others; with
+/// lengths that fill lanes, that do not, and that are wrapped.
+fn dispatch_a_round(gpu: &Gpu, kept: &[Tensor; 3]) {
+    for i in 0..50 {
+        let len = [64, 1757, 5, 4096][i % 4];
+        let x = gpu.lecun_normal([len], 1).unwrap();
+        let y = x.selu().unwrap().alpha_dropout(&dropout()).unwrap();
+        let wrapped = gpu.wrap::<f32>(kept[0].slice(), [kept[0].len()]).unwrap();
+        drop((y.elu(0.7).unwrap(), wrapped.elu(0.7).unwrap()));
+    }
+    for seed in 0..10 {
+        let others: [Tensor; 2] = [gpu.zeros([333]).unwrap(), gpu.zeros([333]).unwrap()];
+        let [x, y, dx] = kept;
+        record(gpu, |pass| {
+            for _ in 0..18 {
+                pass.selu(x, y)?;
+                pass.selu_backward(x, y, dx)?;
+                pass.alpha_dropout_in_place(y, &dropout().seed(seed))?;
+                pass.elu_in_place(dx, 0.7)?;
+            }
+            pass.selu(&others[0], &others[1])
+        });
+    }
+    kept[1].to_vec().unwrap();
+    pollster::block_on(kept[2].read()).unwrap();
+}
+
+fn dispatches_take_no_memory(name: &str, dispatches: usize) {
+    // In a process of its own, where no other test allocates.
+    if std::env::var_os(APART).is_none() {
+        passes_apart(name, &[(APART, "1")]);
+        return;
+    }
+    let gpu = gpu();
+    let kept = [(); 3].map(|()| gpu.tensor(&activations(1757), [1757]).unwrap());
+    // The first rounds find their buffers, and those that wait for their next use.
+    for _ in 0..5 {
+        dispatch_a_round(gpu, &kept);
+    }
+    let (before, resident_before) = (allocated(gpu), resident());
+    let start = Instant::now();
+    for round in 0..dispatches / ROUND {
+        dispatch_a_round(gpu, &kept);
+        assert_eq!(allocated(gpu), before, "in round {round}");
+    }
+    let rate = dispatches as f64 / start.elapsed().as_secs_f64();
+    let (Some(before), Some(after)) = (resident_before, resident()) else {
+        println!("the memory of the process was not looked at: it is known on Linux alone");
+        return;
+    };
+    let grown = after.saturating_sub(before);
+    println!("{dispatches} dispatches, {rate:.0} a second: {grown} bytes more");
+    assert!(grown < 1 << 20, "the process has grown by {grown} bytes");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn twenty_thousand_dispatches_take_no_memory() {
+    dispatches_take_no_memory("twenty_thousand_dispatches_take_no_memory", 20_000);
+}
+
+#[test]
+#[ignore = "a million dispatches: minutes"]
+fn a_million_dispatches_take_no_memory() {
+    dispatches_take_no_memory("a_million_dispatches_take_no_memory", 1_000_000);
+}
+
+// ---------------------------------------------------------------- threads
+
+const THREADS: usize = 8;
+
+/// None, less than a lane, around a workgroup, and no multiple of anything.
+const LENGTHS: [usize; 8] = [0, 1, 3, 5, 255, 257, 1757, 20_000];
+
+/// What a thread computes, and the bits of it: a host's, or a single thread's on another device.
+struct Work {
+    data: Vec<f32>,
+    /// Of selu, alpha_dropout of it, and the gradient of selu times that.
+    computed: [Vec<u32>; 3],
+    weights: Vec<u32>,
+}
+
+impl Work {
+    fn new(len: usize) -> Self {
+        let data = activations(len);
+        let x = gpu().tensor(&data, [len]).unwrap();
+        let y = x.selu().unwrap();
+        let dropped = y.alpha_dropout(&dropout()).unwrap();
+        let dx = x.selu_backward(&dropped).unwrap();
+        Self {
+            computed: [&y, &dropped, &dx].map(|y| bits(&y.to_vec().unwrap())),
+            weights: bits(&LecunNormal::new(3).seed(5).values(len)),
+            data,
+        }
+    }
+}
+
+/// A tensor and what must be in it.
+struct Parcel {
+    tensor: Tensor,
+    expected: Vec<u32>,
+}
+
+impl Parcel {
+    fn open(&self) {
+        assert!(bits(&self.tensor.to_vec().unwrap()) == self.expected);
+    }
+}
+
+/// A read that is under way, and its tensor; whoever drops it drops both.
+type Reading = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn begun(parcel: Parcel) -> Reading {
+    let mut reading: Reading = Box::pin(async move {
+        let read = parcel.tensor.read().await.unwrap();
+        assert!(bits(&read) == parcel.expected);
+    });
+    let mut context = Context::from_waker(Waker::noop());
+    match reading.as_mut().poll(&mut context) {
+        Poll::Pending => reading,
+        Poll::Ready(()) => Box::pin(std::future::ready(())),
+    }
+}
+
+/// What a thread sends to another.
+enum Message {
+    Parcel(Parcel),
+    Reading(Reading),
+    Gpu(Gpu),
+}
+
+struct Thread {
+    gpu: Gpu,
+    works: Arc<Vec<Work>>,
+    /// Of the random choices: the seed, and how many there were.
+    seed: u64,
+    choices: u64,
+    parcels: Vec<Parcel>,
+    readings: Vec<Reading>,
+    inbox: mpsc::Receiver<Message>,
+    others: Vec<mpsc::Sender<Message>>,
+    actions: Arc<AtomicU64>,
+}
+
+/// Parcels that a thread keeps, at most.
+const KEPT: usize = 24;
+
+impl Thread {
+    /// A random number below `n`.
+    fn choose(&mut self, n: usize) -> usize {
+        self.choices += 1;
+        let mut words = random::words(self.seed, 0, self.choices..self.choices + 1);
+        words.next().unwrap() as usize % n
+    }
+
+    /// Chains of operations, one after the other or in a pass, whose intermediate tensors are dropped
+    /// while they are computed.
+    fn compute(&mut self) -> Parcel {
+        let works = self.works.clone();
+        let work = &works[self.choose(works.len())];
+        let shape = [work.data.len()];
+        let of = |tensor: Tensor, expected: &[u32]| Parcel {
+            tensor,
+            expected: expected.to_vec(),
+        };
+        let [selu, dropped, dx] = &work.computed;
+        let gpu = &self.gpu.clone();
+        if let choice @ 0..2 = self.choose(8) {
+            return if choice == 0 {
+                let w = gpu.zeros(shape).unwrap();
+                let p = LecunNormal::new(3).seed(5);
+                record(gpu, |pass| pass.lecun_normal(&p, &w));
+                of(w, &work.weights)
+            } else {
+                let zeros = vec![0; work.data.len()];
+                of(gpu.zeros(shape).unwrap(), &zeros)
+            };
+        }
+        let x = gpu.tensor(&work.data, shape).unwrap();
+        match self.choose(5) {
+            0 => of(x, &bits(&work.data)),
+            1 => of(x.selu().unwrap(), selu),
+            2 => of(
+                x.selu().unwrap().alpha_dropout(&dropout()).unwrap(),
+                dropped,
+            ),
+            3 => {
+                let y = x.selu().unwrap().alpha_dropout(&dropout()).unwrap();
+                of(x.selu_backward(&y).unwrap(), dx)
+            }
+            _ => {
+                let [y, z] = [gpu.zeros(shape).unwrap(), gpu.zeros(shape).unwrap()];
+                let mut encoder = gpu.device().create_command_encoder(&Default::default());
+                let mut pass = gpu.pass(&mut encoder);
+                pass.selu(&x, &y).unwrap();
+                pass.alpha_dropout_in_place(&y, &dropout()).unwrap();
+                pass.selu_backward(&x, &y, &z).unwrap();
+                // The recording keeps their buffers.
+                drop((x, y));
+                drop(pass);
+                gpu.queue().submit([encoder.finish()]);
+                of(z, dx)
+            }
+        }
+    }
+
+    /// One of the parcels, or a new one if there are none.
+    fn take(&mut self) -> Parcel {
+        if self.parcels.is_empty() {
+            return self.compute();
+        }
+        let i = self.choose(self.parcels.len());
+        self.parcels.swap_remove(i)
+    }
+
+    fn send(&mut self, message: Message) {
+        let other = self.choose(self.others.len());
+        // Others may be done already.
+        let _ = self.others[other].send(message);
+    }
+
+    fn act(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            match message {
+                Message::Parcel(parcel) => self.parcels.push(parcel),
+                Message::Reading(reading) => self.readings.push(reading),
+                Message::Gpu(gpu) => self.gpu = gpu,
+            }
+        }
+        while self.parcels.len() > KEPT {
+            drop(self.take());
+        }
+        match self.choose(12) {
+            0..=3 => {
+                let parcel = self.compute();
+                self.parcels.push(parcel);
+            }
+            4 => self.compute().open(),
+            5 => {
+                let parcel = self.take();
+                parcel.open();
+                self.parcels.push(parcel);
+            }
+            6 => drop(self.take()),
+            7 => {
+                let parcel = self.take();
+                self.send(Message::Parcel(parcel));
+            }
+            8 => {
+                let parcel = self.take();
+                self.readings.push(begun(parcel));
+            }
+            9 => {
+                let gpu = self.gpu.clone();
+                self.send(Message::Gpu(gpu));
+            }
+            10 => {
+                if let Some(reading) = self.readings.pop() {
+                    self.send(Message::Reading(reading));
+                }
+            }
+            _ => {
+                // Some are waited for, some are dropped.
+                while self.readings.len() > 4 {
+                    let i = self.choose(self.readings.len());
+                    let reading = self.readings.swap_remove(i);
+                    if self.choose(2) == 0 {
+                        pollster::block_on(reading);
+                    }
+                }
+            }
+        }
+        self.actions.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether nothing is left of the devices of `instance`, soon: threads that wait for the GPU have a
+/// handle until it is done.
+fn nothing_is_left(instance: &wgpu::Instance) -> bool {
+    let start = Instant::now();
+    loop {
+        let report = instance.generate_report().unwrap();
+        let hub = report.hub_report();
+        if [hub.devices.num_allocated, hub.buffers.num_allocated] == [0, 0] {
+            return true;
+        }
+        if start.elapsed() > Duration::from_secs(10) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A device of its own, and whether it is gone.
+fn gpu_of_an_instance() -> (Gpu, wgpu::Instance) {
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let info = gpu().adapter_info();
+    let adapter = pollster::block_on(instance.enumerate_adapters(info.backend.into()))
+        .into_iter()
+        .find(|adapter| adapter.get_info().name == info.name)
+        .unwrap();
+    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
+    (Gpu::from_wgpu(device, queue).unwrap(), instance)
+}
+
+fn threads_get_right_bits_for(duration: Duration) {
+    let works: Arc<Vec<_>> = Arc::new(LENGTHS.map(Work::new).into());
+    let (gpu, instance) = gpu_of_an_instance();
+    let actions = Arc::new(AtomicU64::new(0));
+    let counted = actions.clone();
+    let run = move || {
+        let (outboxes, inboxes): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| mpsc::channel()).unzip();
+        let mut threads = Vec::new();
+        for (i, inbox) in inboxes.into_iter().enumerate() {
+            let mut thread = Thread {
+                gpu: gpu.clone(),
+                works: works.clone(),
+                seed: i as u64,
+                choices: 0,
+                parcels: Vec::new(),
+                readings: Vec::new(),
+                inbox,
+                others: outboxes.clone(),
+                actions: actions.clone(),
+            };
+            threads.push(std::thread::spawn(move || {
+                let start = Instant::now();
+                while start.elapsed() < duration {
+                    thread.act();
+                }
+                thread
+            }));
+        }
+        drop((gpu, outboxes));
+        let ended: Vec<_> = threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect();
+        // All that is left is dropped where none of it was made, the last handle too.
+        let left = std::thread::spawn(|| {
+            for thread in ended {
+                thread.parcels.iter().for_each(Parcel::open);
+            }
+        });
+        left.join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    };
+    common::answers_within(duration + Duration::from_secs(60), run);
+    let counted = counted.load(Ordering::Relaxed);
+    println!("{counted} actions in {duration:?}");
+    assert!(counted > 100);
+    assert!(nothing_is_left(&instance), "the device is still there");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn for_three_seconds_eight_threads_get_right_bits_from_one_device() {
+    threads_get_right_bits_for(Duration::from_secs(3));
+}
+
+#[test]
+#[ignore = "a minute"]
+fn for_a_minute_eight_threads_get_right_bits_from_one_device() {
+    threads_get_right_bits_for(Duration::from_secs(60));
+}
+
+// ---------------------------------------------------------------- ends of life
+
+/// All orders of `n` things.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    let Some(last) = n.checked_sub(1) else {
+        return vec![Vec::new()];
+    };
+    let insert = |order: Vec<usize>| {
+        (0..n).map(move |place| {
+            let mut order = order.clone();
+            order.insert(place, last);
+            order
+        })
+    };
+    orders(last).into_iter().flat_map(insert).collect()
+}
+
+/// An end of something: it is dropped, or used a last time.
+type End<'a> = Box<dyn FnOnce() + 'a>;
+
+fn dropped<'a>(what: impl Sized + 'a) -> End<'a> {
+    Box::new(move || drop(what))
+}
+
+/// Ends `things`, made anew for each order, in that order; in one of `ways` to end them, in turn.
+fn any_order_does_no_harm<const N: usize>(
+    ways: usize,
+    things: impl Fn(Gpu, usize) -> [End<'static>; N],
+) {
+    let (gpu, instance) = gpu_of_an_instance();
+    for (i, order) in orders(N).into_iter().enumerate() {
+        // Another handle of the same device, with buffers and pipelines of its own.
+        let gpu = Gpu::from_wgpu(gpu.device().clone(), gpu.queue().clone()).unwrap();
+        let mut things = things(gpu, i % ways).map(Some);
+        for i in order {
+            things[i].take().unwrap()();
+        }
+    }
+    drop(gpu);
+    assert!(nothing_is_left(&instance), "the device is still there");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_gpu_its_tensors_recordings_and_reads_end_in_any_order() {
+    let work = Arc::new(Work::new(1757));
+    any_order_does_no_harm(3, |gpu, way| {
+        let x = gpu.tensor(&work.data, [1757]).unwrap();
+        let y = gpu.zeros(x.shape()).unwrap();
+        let z = x.selu().unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = gpu.pass(&mut encoder);
+        pass.selu(&x, &y).unwrap();
+        drop(pass);
+        let queue = gpu.queue().clone();
+        let parcel = Parcel {
+            tensor: z,
+            expected: work.computed[0].clone(),
+        };
+        // Awaited, dropped under way, and never polled.
+        let read: End = match way {
+            0 => {
+                let reading = begun(parcel);
+                Box::new(move || pollster::block_on(reading))
+            }
+            1 => dropped(begun(parcel)),
+            _ => dropped(async move { parcel.tensor.read().await }),
+        };
+        let recording: End = match way {
+            0 => Box::new(move || {
+                queue.submit([encoder.finish()]);
+            }),
+            1 => dropped(encoder.finish()),
+            _ => dropped(encoder),
+        };
+        [dropped(gpu), dropped((x, y)), recording, read]
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_pass_outlives_its_gpu_and_its_tensors() {
+    let work = Work::new(1757);
+    let (gpu, instance) = gpu_of_an_instance();
+    let (device, queue) = (gpu.device().clone(), gpu.queue().clone());
+    let y = common::foreign_buffer(&gpu, 1757 * 4, wgpu::BufferUsages::STORAGE);
+    let out = common::foreign_buffer(
+        &gpu,
+        1757 * 4,
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+    );
+    let [middle, last] = [&y, &out].map(|y| gpu.wrap(y.slice(..), [1757]).unwrap());
+    let x = gpu.tensor(&work.data, [1757]).unwrap();
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let mut pass = gpu.pass(&mut encoder);
+    pass.selu(&x, &middle).unwrap();
+    drop(gpu);
+    pass.alpha_dropout_in_place(&middle, &dropout()).unwrap();
+    pass.selu_backward(&x, &middle, &last).unwrap();
+    drop((x, y, middle, last));
+    drop(pass);
+    queue.submit([encoder.finish()]);
+    let gpu = Gpu::from_wgpu(device, queue).unwrap();
+    let read = gpu.wrap(out.slice(..), [1757]).unwrap().to_vec().unwrap();
+    assert!(bits(&read) == work.computed[2]);
+    drop((gpu, out));
+    assert!(nothing_is_left(&instance), "the device is still there");
+}
+
+/// Right after training, of which all that the device does with the weights is still under way.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_network_its_data_outputs_and_gpu_end_in_any_order() {
+    let inputs = activations(20 * 3);
+    let labels: Vec<_> = (0..20u32).map(|i| i % 3).collect();
+    let trained = |gpu: &Gpu| {
+        let data = Dataset::from_floats(gpu, &inputs, [3]).unwrap();
+        let data = data.classes(&labels).unwrap();
+        let mut model = Sequential::new([3])
+            .add(Dense::new(3).activation(Softmax))
+            .build(gpu, 1)
+            .unwrap();
+        model.fit(&data, &Fit::new(Adam::default())).unwrap();
+        let x = gpu.tensor(&inputs, [20, 3]).unwrap();
+        (model.predict(&x).unwrap(), model, data)
+    };
+    let expected = bits(&trained(gpu()).0.to_vec().unwrap());
+    any_order_does_no_harm(2, |gpu, way| {
+        let (y, model, data) = trained(&gpu);
+        let weights = model.weights().unwrap();
+        let parcel = Parcel {
+            tensor: y,
+            expected: expected.clone(),
+        };
+        let output: End = if way == 0 {
+            Box::new(move || parcel.open())
+        } else {
+            dropped((begun(parcel), weights))
+        };
+        [dropped(gpu), dropped(model), dropped(data), output]
+    });
+}

@@ -1,0 +1,263 @@
+//! A buffer that is reused shows nothing of its last tenant: neither in what is read, nor in the bytes
+//! between a tensor's last element and the end of its buffer, which [`Tensor::slice`] gives access to.
+//!
+//! Each way to a tensor is gone twice, with all idle buffers full of one secret and then of another: a
+//! NaN, which spreads through whatever computes with it, and a number. If the two ways end with the same
+//! bytes, nothing of a secret is in them, computed with or not.
+
+mod common;
+
+use common::{activations, allocated, foreign_buffer, gpu, record, whole_buffer};
+use half::f16;
+use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::{
+    Adam, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, MaxPool2d, Sequential, SequentialBuilder,
+};
+use selfnorm::{
+    AlphaDropout, Element, GlorotUniform, Gpu, LecunNormal, LecunUniform, Result, Tensor, wgpu,
+};
+
+const SECRETS: [f32; 2] = [f32::from_bits(0xffc5_ec2e), 8_615_309.0];
+
+/// None, less than a lane, a lane, around a workgroup, and no multiple of anything.
+const LENGTHS: [usize; 10] = [0, 1, 2, 3, 4, 5, 7, 255, 257, 1757];
+
+/// Idle buffers of a size, more than a way takes.
+const IDLE: usize = 8;
+
+/// Leaves nothing but secrets in idle buffers of this size, and in those of uploads and readbacks.
+fn fill_idle<T: Element>(gpu: &Gpu, secret: f32, bytes: u64) {
+    let secrets = vec![secret; bytes as usize / 4];
+    let values: &[T] = bytemuck::cast_slice(&secrets);
+    let full: Vec<_> = (0..IDLE)
+        .map(|_| gpu.tensor(values, [values.len()]).unwrap())
+        .collect();
+    full[0].to_vec().unwrap();
+}
+
+/// The bytes of the buffer that a tensor of so many elements has.
+fn buffer_bytes<T: Element>(len: usize) -> u64 {
+    (len.next_multiple_of(4).max(4) * size_of::<T>()) as u64
+}
+
+/// All that an application can see of a tensor.
+fn visible<T: Element>(tensor: &Tensor<T>) -> Vec<u8> {
+    let seen = [tensor.to_vec().unwrap(), whole_buffer(tensor)].concat();
+    bytemuck::cast_slice(&seen).to_vec()
+}
+
+/// What leads to tensors of `len` elements that show a secret: that do not look the same whatever was in
+/// the buffers that they have now.
+struct Leaks<'a> {
+    gpu: &'a Gpu,
+    len: usize,
+    found: Vec<String>,
+}
+
+impl Leaks<'_> {
+    fn look<T: Element>(&mut self, name: &str, way: impl Fn() -> Result<Tensor<T>>) {
+        let [one, other] = SECRETS.map(|secret| {
+            fill_idle::<T>(self.gpu, secret, buffer_bytes::<T>(self.len));
+            let before = allocated(self.gpu);
+            let tensor = way().unwrap();
+            // Recorded by an application, the other tensors of a way are freed.
+            let is_idle_one = allocated(self.gpu) <= before;
+            assert!(is_idle_one, "{name} takes an idle buffer");
+            visible(&tensor)
+        });
+        if one != other {
+            self.found.push(format!("{name} of {} elements", self.len));
+        }
+    }
+}
+
+const NONE: [String; 0] = [];
+
+/// An application's buffer of activations, of a length that may be no multiple of a lane.
+fn wrapped<T: Element>(gpu: &Gpu, values: &[T]) -> Tensor<T> {
+    let bytes = (size_of_val(values) as u64).next_multiple_of(4).max(4);
+    let usage =
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let buffer = foreign_buffer(gpu, bytes, usage);
+    let mut padded = bytemuck::cast_slice(values).to_vec();
+    padded.resize(bytes as usize, 0u8);
+    gpu.queue().write_buffer(&buffer, 0, &padded);
+    gpu.wrap(buffer.slice(..), [values.len()]).unwrap()
+}
+
+fn dropout() -> AlphaDropout {
+    AlphaDropout::new(0.3).seed(7)
+}
+
+type Op<T> = fn(&Tensor<T>) -> Result<Tensor<T>>;
+
+/// Every way from one tensor to another.
+fn ops<T: Element>() -> [(&'static str, Op<T>); 6] {
+    [
+        ("selu", |x| x.selu()),
+        ("selu_backward", |x| x.selu_backward(x)),
+        ("elu", |x| x.elu(0.7)),
+        ("elu_backward", |x| x.elu_backward(0.7, x)),
+        ("alpha_dropout", |x| x.alpha_dropout(&dropout())),
+        ("alpha_dropout_backward", |x| {
+            x.alpha_dropout_backward(&dropout())
+        }),
+    ]
+}
+
+/// The ways of which both types have some.
+fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
+    // One whose idle buffers are all this test's.
+    let gpu = &Gpu::new().unwrap();
+    let mut found = Vec::new();
+    for len in LENGTHS {
+        let data = values(len);
+        let mut leaks = Leaks {
+            gpu,
+            len,
+            found: Vec::new(),
+        };
+        leaks.look("tensor", || gpu.tensor(&data, [len]));
+        leaks.look::<T>("zeros", || gpu.zeros([len]));
+        for (name, op) in ops() {
+            leaks.look(name, || op(&gpu.tensor(&data, [len])?));
+            let x = wrapped(gpu, &data);
+            leaks.look(&format!("{name} of a wrapped tensor"), || op(&x));
+        }
+        leaks.look("operations in a pass", || {
+            let [x, w] = [gpu.tensor(&data, [len])?, gpu.zeros([len])?];
+            record(gpu, |pass| {
+                pass.glorot_uniform(&GlorotUniform::new(3, 4), &w)?;
+                pass.lecun_uniform(&LecunUniform::new(3), &w)?;
+                pass.lecun_normal(&LecunNormal::new(3), &w)?;
+                pass.selu_in_place(&x)?;
+                pass.selu_backward(&w, &x, &gpu.zeros([len])?)?;
+                pass.selu_backward_in_place(&x, &w)
+            });
+            Ok(w)
+        });
+        found.extend(leaks.found);
+    }
+    found
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn no_way_to_a_tensor_of_f32_shows_what_was_in_its_buffer() {
+    assert_eq!(leaks(activations), NONE);
+    let gpu = &Gpu::new().unwrap();
+    for len in LENGTHS {
+        let found = Vec::new();
+        let mut leaks = Leaks { gpu, len, found };
+        leaks.look("lecun_normal", || gpu.lecun_normal([len], 3));
+        assert_eq!(leaks.found, NONE);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn no_way_to_a_tensor_of_f16_shows_what_was_in_its_buffer() {
+    if !gpu().supports_f16() {
+        common::assert_f16_is_an_error(gpu());
+        return;
+    }
+    let values = |len| activations(len).into_iter().map(f16::from_f32).collect();
+    assert_eq!(leaks::<f16>(values), NONE);
+}
+
+/// Nothing of [`networks`] has more elements: nine images.
+const LARGEST: usize = (9 * 5 * 5usize).next_multiple_of(4);
+
+/// Rows of odd lengths, so that neither batches nor weights fill lanes.
+fn networks() -> [SequentialBuilder; 2] {
+    [
+        Sequential::new([3])
+            .add(Dense::new(5).activation(Selu))
+            .add(selfnorm::nn::AlphaDropout::new(0.2))
+            .add(Dense::new(3).activation(Softmax)),
+        Sequential::new([5, 5, 1])
+            .add(Conv2d::new(3, [3, 3]).activation(Selu))
+            .add(MaxPool2d::new([2, 2]))
+            .add(Dropout::new(0.1))
+            .add(Flatten::new())
+            .add(Dense::new(3)),
+    ]
+}
+
+/// All that a network gives to see, for 0 to 9 samples: batches are computed by eights.
+fn seen_of_a_network(gpu: &Gpu, network: &SequentialBuilder) -> Vec<(String, Vec<u8>)> {
+    let mut model = network.build(gpu, 5).unwrap();
+    let sample: usize = model.input_shape().iter().product();
+    let mut seen = Vec::new();
+    let see = |what: String, tensor: &Tensor| (what, visible(tensor));
+    for n in [0, 1, 3, 5, 8, 9] {
+        let x_shape = [&[n], model.input_shape()].concat();
+        let y_shape = [&[n], model.output_shape()].concat();
+        let inputs = activations(n * sample);
+        let x = gpu.tensor(&inputs, &x_shape).unwrap();
+        seen.push(see(format!("predict {n}"), &model.predict(&x).unwrap()));
+        if n == 0 {
+            continue;
+        }
+        let y = gpu.tensor(&activations(n * 3), &y_shape).unwrap();
+        let gradient = model.gradient(&x, &y, true).unwrap();
+        seen.push(see(format!("y of gradient {n}"), &gradient.y));
+        seen.push(see(format!("dx of gradient {n}"), &gradient.dx));
+        for (name, w) in &gradient.weights {
+            seen.push(see(format!("gradient {n} of {name}"), w));
+        }
+        let score = model.train_on_batch(&x, &y).unwrap();
+        let data = Dataset::from_floats(gpu, &inputs, model.input_shape()).unwrap();
+        let data = data.targets(&activations(n * 3), [3]).unwrap();
+        let fit = Fit::new(Adam::default()).batch_size(3).epochs(2);
+        let history = model.fit(&data, &fit).unwrap();
+        let losses = [score.loss, model.evaluate(&data).unwrap().loss];
+        let losses = losses.iter().chain(&history.losses);
+        seen.push((
+            format!("losses of {n}"),
+            losses.flat_map(|loss| loss.to_le_bytes()).collect(),
+        ));
+        for (name, w) in model.weights().unwrap() {
+            seen.push(see(format!("{name} after {n}"), &w));
+        }
+    }
+    let weights = model.weights().unwrap();
+    model.set_weights(&weights).unwrap();
+    for (name, w) in model.weights().unwrap() {
+        seen.push(see(format!("{name} set"), &w));
+    }
+    seen
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn no_output_gradient_or_weight_of_a_network_shows_what_was_in_its_buffer() {
+    for network in networks() {
+        let [one, other] = SECRETS.map(|secret| {
+            let gpu = Gpu::new().unwrap();
+            for len in (4..=LARGEST).step_by(4) {
+                fill_idle::<f32>(&gpu, secret, buffer_bytes::<f32>(len));
+            }
+            seen_of_a_network(&gpu, &network)
+        });
+        let pairs = one.into_iter().zip(other);
+        let different = pairs.filter(|(one, other)| one != other);
+        let leaks: Vec<_> = different.map(|((what, _), _)| what).collect();
+        assert_eq!(leaks, NONE);
+    }
+}
+
+/// What is behind the elements is not only no secret: it is what the documentation of an upload says.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_upload_fills_the_rest_of_its_buffer_with_zeros() {
+    let gpu = gpu();
+    let x = gpu.tensor(&[1.0f32, 2.0, 3.0, 4.0, 5.0], [5]).unwrap();
+    assert_eq!(whole_buffer(&x), [1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 0.0, 0.0]);
+    let [one, zero] = [f16::ONE, f16::ZERO];
+    let x = gpu.tensor(&[one; 5], [5]).unwrap();
+    assert_eq!(
+        whole_buffer(&x),
+        [one, one, one, one, one, zero, zero, zero]
+    );
+}
