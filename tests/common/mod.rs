@@ -1,7 +1,9 @@
 //! What the tests share: the device, the real numbers they compare with, and how far off a float is.
 #![allow(dead_code)]
 
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
 use selfnorm::{Gpu, Tensor, wgpu};
 
@@ -47,6 +49,40 @@ pub fn adapter() -> wgpu::Adapter {
         .into_iter()
         .find(|adapter| adapter.get_info().name == info.name)
         .unwrap()
+}
+
+/// A device that fails the test if an error reaches the application's handler.
+pub struct Watched {
+    gpu: Gpu,
+    uncaptured: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watched {
+    pub fn new(gpu: Gpu) -> Self {
+        let uncaptured = Arc::new(Mutex::new(Vec::new()));
+        let errors = uncaptured.clone();
+        gpu.device()
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+                errors.lock().unwrap().push(error.to_string());
+            }));
+        Self { gpu, uncaptured }
+    }
+}
+
+impl Deref for Watched {
+    type Target = Gpu;
+
+    fn deref(&self) -> &Gpu {
+        &self.gpu
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(*self.uncaptured.lock().unwrap(), [""; 0]);
+        }
+    }
 }
 
 /// An application's buffer.
@@ -260,4 +296,33 @@ pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
         "{printed}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Lets this process have only so much more memory than it has.
+#[cfg(target_os = "linux")]
+pub fn limit_memory(more: u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kilobytes: u64 = size
+        .and_then(|size| size.trim().strip_suffix(" kB"))
+        .and_then(|size| size.parse().ok())
+        .unwrap();
+    let limited = std::process::Command::new("prlimit")
+        .arg(format!("--pid={}", std::process::id()))
+        .arg(format!("--as={}", kilobytes * 1024 + more))
+        .status();
+    assert!(limited.expect("prlimit of util-linux").success());
+}
+
+/// The answer, or a failure if there is none.
+pub fn without_hanging<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || sender.send(call()));
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Ok(answer) => answer,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("no answer within a minute"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().unwrap_err())
+        }
+    }
 }

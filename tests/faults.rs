@@ -1,0 +1,480 @@
+//! What goes wrong outside the program: a device that goes, memory that ends, devices without one
+//! feature or another, disks that fill, and callbacks that panic. Every call gives the error that its
+//! documentation names; no panic, no hang, nothing in the application's error handler; the network
+//! and the files are as they were, bit for bit, and the next call works.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, Once};
+
+use common::{Watched, activations, gpu_with, smallest_gpu, without_hanging};
+use half::f16;
+use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::{
+    Adam, AlphaDropout as Dropout, Dataset, Dense, Fit, Sequential, SequentialBuilder, Sgd,
+};
+use selfnorm::{AlphaDropout, Error, Gpu, Result, Tensor, wgpu};
+
+/// Features of a sample, units of the hidden layer, samples, and samples in a batch.
+#[derive(Clone, Copy)]
+struct Size {
+    features: usize,
+    units: usize,
+    samples: usize,
+    batch: usize,
+}
+
+const SMALL: Size = Size {
+    features: 12,
+    units: 16,
+    samples: 60,
+    batch: 16,
+};
+
+const CLASSES: usize = 3;
+
+impl Size {
+    fn network(self) -> SequentialBuilder {
+        Sequential::new([self.features])
+            .add(Dense::new(self.units).activation(Selu))
+            .add(Dropout::new(0.1))
+            .add(Dense::new(CLASSES).activation(Softmax))
+    }
+
+    fn values(self) -> Vec<f32> {
+        activations(self.samples * self.features)
+    }
+
+    fn data(self, gpu: &Gpu) -> Dataset {
+        let samples = 0..self.samples as u32;
+        let labels: Vec<_> = samples.map(|i| i * i % CLASSES as u32).collect();
+        let data = Dataset::from_floats(gpu, &self.values(), [self.features]).unwrap();
+        data.classes(&labels).unwrap()
+    }
+
+    fn fit(self) -> Fit<'static> {
+        let fit = Fit::new(Adam::default()).batch_size(self.batch);
+        fit.epochs(2).validation_split(0.3)
+    }
+}
+
+/// A device, and everything that calls are made with.
+struct World {
+    gpu: Gpu,
+    size: Size,
+    x: Tensor,
+    dy: Tensor,
+    targets: Tensor,
+    data: Dataset,
+    model: Sequential,
+    files: Files,
+}
+
+/// Files of networks that have been trained.
+#[derive(Clone)]
+struct Files {
+    /// Of one of another seed.
+    weights: PathBuf,
+    checkpoint: PathBuf,
+    /// Of the network itself.
+    before: PathBuf,
+    /// To write to.
+    saved: PathBuf,
+}
+
+impl Files {
+    fn new(folder: &Path, size: Size) -> Self {
+        let file = |name| folder.join(name);
+        let files = Self {
+            weights: file("weights.safetensors"),
+            checkpoint: file("checkpoint.safetensors"),
+            before: file("before.safetensors"),
+            saved: file("saved.safetensors"),
+        };
+        let gpu = common::gpu();
+        let mut model = size.network().build(gpu, 1).unwrap();
+        model.fit(&size.data(gpu), &size.fit()).unwrap();
+        model.save_checkpoint(&files.before).unwrap();
+        let mut other = size.network().build(gpu, 2).unwrap();
+        other.fit(&size.data(gpu), &size.fit()).unwrap();
+        other.save(&files.weights).unwrap();
+        for path in [&files.checkpoint, &files.saved] {
+            other.save_checkpoint(path).unwrap();
+        }
+        files
+    }
+}
+
+impl World {
+    fn new(gpu: &Gpu, size: Size, files: &Files) -> Self {
+        let values = size.values();
+        let shape = [size.batch, size.features];
+        let batch = &values[..size.batch * size.features];
+        let targets = vec![0.25; size.batch * CLASSES];
+        // As far as a checkpoint goes, so that there are moments to be lost and buffers to be made.
+        let mut model = size.network().build(gpu, 3).unwrap();
+        model.load_checkpoint(&files.before).unwrap();
+        Self {
+            gpu: gpu.clone(),
+            size,
+            x: gpu.tensor(batch, shape).unwrap(),
+            dy: gpu.tensor(batch, shape).unwrap(),
+            targets: gpu.tensor(&targets, [size.batch, CLASSES]).unwrap(),
+            data: size.data(gpu),
+            model,
+            files: files.clone(),
+        }
+    }
+
+    /// Weights, moments and step.
+    fn state(&self) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        self.model.save_checkpoint(&path).unwrap();
+        contents(&path)
+    }
+}
+
+/// What of a file is its network's: its order of metadata is not.
+fn contents(path: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = file.tensors();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut contents: Vec<u8> = Vec::new();
+    for (name, view) in tensors {
+        contents.extend(name.as_bytes());
+        contents.extend(view.data());
+    }
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = metadata.metadata().clone().unwrap_or_default();
+    let mut metadata: Vec<_> = metadata.into_iter().collect();
+    metadata.sort();
+    contents.extend(format!("{metadata:?}").bytes());
+    contents
+}
+
+type Call = fn(&mut World) -> Result<()>;
+
+/// Every call that asks something of the device.
+const CALLS: [(&str, Call); 34] = [
+    ("tensor", |w| {
+        w.gpu
+            .tensor(&w.size.values(), [w.size.samples, w.size.features])
+            .map(drop)
+    }),
+    ("tensor of f16", |w| {
+        w.gpu.tensor(&[f16::ONE; 1757], [1757]).map(drop)
+    }),
+    ("zeros", |w| w.gpu.zeros::<f32>(w.x.shape()).map(drop)),
+    ("zeros of a new size", |w| {
+        w.gpu.zeros::<f32>([54_321]).map(drop)
+    }),
+    ("lecun_normal", |w| {
+        w.gpu.lecun_normal(w.x.shape(), 1).map(drop)
+    }),
+    ("selu", |w| w.x.selu().map(drop)),
+    ("selu_backward", |w| w.x.selu_backward(&w.dy).map(drop)),
+    ("elu", |w| w.x.elu(0.7).map(drop)),
+    ("elu_backward", |w| w.x.elu_backward(0.7, &w.dy).map(drop)),
+    ("alpha_dropout", |w| w.x.alpha_dropout(&dropout()).map(drop)),
+    ("alpha_dropout of rows", |w| {
+        w.x.alpha_dropout(&dropout().noise_shape([w.size.batch, 1]))
+            .map(drop)
+    }),
+    ("alpha_dropout_backward", |w| {
+        w.x.alpha_dropout_backward(&dropout()).map(drop)
+    }),
+    ("to_vec", |w| w.x.to_vec().map(drop)),
+    ("read", |w| pollster::block_on(w.x.read()).map(drop)),
+    ("a pass, and what it has written", |w| {
+        let y: Tensor = w.gpu.wrap(w.dy.slice(), w.dy.shape())?;
+        let mut encoder = w.gpu.device().create_command_encoder(&Default::default());
+        let mut pass = w.gpu.pass(&mut encoder);
+        pass.selu(&w.x, &y)?;
+        pass.alpha_dropout_in_place(&y, &dropout())?;
+        drop(pass);
+        w.gpu.queue().submit([encoder.finish()]);
+        y.to_vec().map(drop)
+    }),
+    ("from_floats", |w| {
+        Dataset::from_floats(&w.gpu, &w.size.values(), [w.size.features]).map(drop)
+    }),
+    ("from_bytes", |w| {
+        Dataset::from_bytes(&w.gpu, &[7; 100_000], [10]).map(drop)
+    }),
+    ("classes", |w| {
+        let data = Dataset::from_bytes(&w.gpu, &[7; 50_000], [1])?;
+        data.classes(&[1u8; 50_000]).map(drop)
+    }),
+    ("targets", |w| {
+        let data = Dataset::from_bytes(&w.gpu, &[7; 50_000], [1])?;
+        data.targets(&[0.5; 50_000], [1]).map(drop)
+    }),
+    ("build", |w| w.size.network().build(&w.gpu, 3).map(drop)),
+    ("predict", |w| w.model.predict(&w.x).map(drop)),
+    ("train_on_batch", |w| {
+        w.model.train_on_batch(&w.x, &w.targets).map(drop)
+    }),
+    ("fit", |w| w.model.fit(&w.data, &w.size.fit()).map(drop)),
+    ("fit with data to validate", |w| {
+        w.model
+            .fit(&w.data, &w.size.fit().validation_data(&w.data))
+            .map(drop)
+    }),
+    ("evaluate", |w| w.model.evaluate(&w.data).map(drop)),
+    ("gradient", |w| {
+        w.model.gradient(&w.x, &w.targets, true).map(drop)
+    }),
+    ("statistics", |w| w.model.statistics(&w.x).map(drop)),
+    ("weights", |w| w.model.weights().map(drop)),
+    ("set_weights", |w| {
+        let names = ["dense/kernel", "dense/bias"];
+        let shapes = [&[w.size.features, w.size.units][..], &[w.size.units]];
+        let tensor = |i: usize| Ok((names[i], w.gpu.zeros(shapes[i])?));
+        w.model.set_weights(&[tensor(0)?, tensor(1)?])
+    }),
+    ("save", |w| {
+        w.model.save(w.files.saved.with_extension("weights"))
+    }),
+    ("save_checkpoint", |w| {
+        w.model.save_checkpoint(&w.files.saved)
+    }),
+    ("load", |w| w.model.load(&w.files.weights)),
+    ("load_checkpoint", |w| {
+        w.model.load_checkpoint(&w.files.checkpoint)
+    }),
+    ("fit with another optimizer", |w| {
+        let fit = Fit::new(Sgd::new(0.01).momentum(0.9)).batch_size(w.size.batch);
+        w.model.fit(&w.data, &fit).map(drop)
+    }),
+];
+
+fn dropout() -> AlphaDropout {
+    AlphaDropout::new(0.3).seed(7)
+}
+
+/// Panics in the crate and below it, wherever they were caught.
+fn panics() -> Vec<String> {
+    PANICS.lock().unwrap().clone()
+}
+
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn watch_for_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let ours = |location: &std::panic::Location| {
+                location.file().contains("tests") || location.file().contains("library")
+            };
+            if !info.location().is_some_and(ours) {
+                PANICS.lock().unwrap().push(info.to_string());
+            }
+            before(info);
+        }));
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn every_call_on_a_destroyed_device_is_device_lost() {
+    watch_for_panics();
+    for features in [wgpu::Features::empty(), all_features()] {
+        without_hanging(move || {
+            let folder = tempfile::tempdir().unwrap();
+            let gpu = Watched::new(gpu_with(features, limits(features)));
+            let files = Files::new(folder.path(), SMALL);
+            let mut world = World::new(&gpu, SMALL, &files);
+            let before = world.state();
+            gpu.device().destroy();
+            // Twice, since the first may be what notices.
+            for _ in 0..2 {
+                for (name, call) in CALLS {
+                    assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
+                }
+            }
+            works_on_a_new_gpu(&world, &before);
+        });
+    }
+    assert_eq!(panics(), [""; 0]);
+}
+
+fn all_features() -> wgpu::Features {
+    USED & common::adapter().features()
+}
+
+/// Those that the crate uses where they are.
+const USED: wgpu::Features = wgpu::Features::SHADER_F16
+    .union(wgpu::Features::SHADER_INT64)
+    .union(wgpu::Features::IMMEDIATES);
+
+fn limits(features: wgpu::Features) -> wgpu::Limits {
+    let immediates = features.contains(wgpu::Features::IMMEDIATES);
+    wgpu::Limits {
+        max_immediate_size: if immediates { 128 } else { 0 },
+        ..Default::default()
+    }
+}
+
+/// The files are still there, and a network of theirs goes on.
+fn works_on_a_new_gpu(world: &World, _: &[u8]) {
+    let gpu = Watched::new(smallest_gpu());
+    let mut model = world.size.network().build(&gpu, 9).unwrap();
+    model.load(&world.files.weights).unwrap();
+    for path in [&world.files.checkpoint, &world.files.saved] {
+        model.load_checkpoint(path).unwrap();
+    }
+    model
+        .fit(&world.size.data(&gpu), &world.size.fit())
+        .unwrap();
+}
+
+/// Device memory of which nothing is left but what is let go: the driver gets no more from the
+/// system, since a block does not fit any more, and what is left of its block is taken.
+struct Full {
+    gpu: Gpu,
+    taken: Vec<wgpu::Buffer>,
+    /// Of [`PIECE`] bytes each.
+    pieces: Vec<wgpu::Buffer>,
+}
+
+const PIECE: u64 = 32 << 10;
+const PIECES: usize = 256;
+const BLOCK: u64 = 64 << 20;
+
+impl Full {
+    fn new(gpu: &Gpu) -> Self {
+        let mut full = Self {
+            gpu: gpu.clone(),
+            taken: Vec::new(),
+            pieces: Vec::new(),
+        };
+        full.refill();
+        common::limit_memory(BLOCK - (4 << 20));
+        full.take_the_rest();
+        full
+    }
+
+    fn take(&self, bytes: u64) -> Option<wgpu::Buffer> {
+        let scope = self
+            .gpu
+            .device()
+            .push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::STORAGE;
+        let buffer = common::foreign_buffer(&self.gpu, bytes, usage);
+        pollster::block_on(scope.pop()).is_none().then_some(buffer)
+    }
+
+    fn refill(&mut self) {
+        while self.pieces.len() < PIECES {
+            let Some(piece) = self.take(PIECE) else { break };
+            self.pieces.push(piece);
+        }
+    }
+
+    fn take_the_rest(&mut self) {
+        for bytes in (8..=25).rev().map(|log| 1 << log) {
+            while let Some(buffer) = self.take(bytes) {
+                self.taken.push(buffer);
+            }
+        }
+    }
+
+    /// Lets `pieces` pieces go, and no more.
+    fn leave(&mut self, pieces: usize) {
+        self.refill();
+        self.take_the_rest();
+        // The crate lets go of the buffers that it keeps, and then of those that come back from work.
+        for _ in 0..2 {
+            let error = self.gpu.zeros::<f32>([BLOCK as usize / 8]).unwrap_err();
+            assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+            self.take_the_rest();
+        }
+        self.pieces.truncate(self.pieces.len() - pieces);
+    }
+
+    fn leave_all(&mut self) {
+        self.pieces.clear();
+        self.taken.clear();
+    }
+}
+
+/// Regions are larger than a piece of memory.
+const LARGE: Size = Size {
+    features: 128,
+    units: 128,
+    samples: 256,
+    batch: 64,
+};
+
+#[cfg(target_os = "linux")]
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn memory_that_ends_at_any_point_of_a_call_is_an_error_that_changes_nothing() {
+    const APART: &str = "SELFNORM_TEST_MEMORY_ENDS";
+    const NAME: &str = "memory_that_ends_at_any_point_of_a_call_is_an_error_that_changes_nothing";
+    if common::gpu().adapter_info().device_type != wgpu::DeviceType::Cpu {
+        return;
+    }
+    if std::env::var_os(APART).is_none() {
+        common::passes_apart(NAME, &[(APART, "1")]);
+        return;
+    }
+    watch_for_panics();
+    let folder = tempfile::tempdir().unwrap();
+    let features = all_features();
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: features,
+        required_limits: limits(features),
+        memory_hints: wgpu::MemoryHints::Manual {
+            suballocated_device_memory_block_size: BLOCK..BLOCK + 1,
+        },
+        ..Default::default()
+    };
+    let (device, queue) =
+        pollster::block_on(common::adapter().request_device(&descriptor)).unwrap();
+    let gpu = Watched::new(Gpu::from_wgpu(device, queue).unwrap());
+    // Everything that is compiled is there before.
+    let files = Files::new(folder.path(), LARGE);
+    let mut world = World::new(&gpu, LARGE, &files);
+    for (name, call) in CALLS {
+        call(&mut world).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    drop(world);
+    let mut full = Full::new(&gpu);
+    let mut failures = Vec::new();
+    for (name, call) in CALLS {
+        let mut errors = 0;
+        for left in 0.. {
+            full.leave_all();
+            let mut world = World::new(&gpu, LARGE, &files);
+            let before = world.state();
+            full.leave(left);
+            let result = call(&mut world);
+            full.leave_all();
+            let mut fail = |what: &str| {
+                failures.push(format!("{name}, {left} pieces left: {what}"));
+            };
+            match result {
+                Ok(()) => break,
+                Err(Error::OutOfMemory { .. }) => errors += 1,
+                Err(error) => {
+                    fail(&error.to_string());
+                    break;
+                }
+            }
+            if world.state() != before {
+                fail("the network has changed");
+            }
+            if let Err(error) = call(&mut world) {
+                fail(&format!("afterwards {error}"));
+            }
+        }
+        println!("{name}: {errors} times");
+    }
+    assert_eq!(failures, [""; 0]);
+    assert_eq!(panics(), [""; 0]);
+}
