@@ -298,7 +298,7 @@ pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
     );
 }
 
-/// Lets this process have only so much more memory than it has.
+/// Lets this process have only so much more memory than it has now.
 #[cfg(target_os = "linux")]
 pub fn limit_memory(more: u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -309,7 +309,7 @@ pub fn limit_memory(more: u64) {
         .unwrap();
     let limited = std::process::Command::new("prlimit")
         .arg(format!("--pid={}", std::process::id()))
-        .arg(format!("--as={}", kilobytes * 1024 + more))
+        .arg(format!("--as={}:", kilobytes * 1024 + more))
         .status();
     assert!(limited.expect("prlimit of util-linux").success());
 }
