@@ -5,15 +5,21 @@
 
 mod common;
 
+use std::future::Future;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, Once, OnceLock};
+use std::sync::{Mutex, Once, OnceLock, mpsc};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use common::{Watched, activations, gpu_with, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
-    Adam, AlphaDropout as Dropout, Dataset, Dense, Fit, Sequential, SequentialBuilder, Sgd,
+    Adam, AlphaDropout as Dropout, Conv2d, Dataset, Dense, Fit, Flatten, Loss, MaxPool2d, Progress,
+    Sequential, SequentialBuilder, Sgd,
 };
 use selfnorm::{AlphaDropout, Error, Gpu, Result, Tensor, wgpu};
 
@@ -48,11 +54,10 @@ impl Size {
         &VALUES.get_or_init(|| activations(1 << 16))[..self.samples * self.features]
     }
 
-    fn data(self, gpu: &Gpu) -> Dataset {
+    fn data(self, gpu: &Gpu) -> Result<Dataset> {
         let samples = 0..self.samples as u32;
         let labels: Vec<_> = samples.map(|i| i * i % CLASSES as u32).collect();
-        let data = Dataset::from_floats(gpu, self.values(), [self.features]).unwrap();
-        data.classes(&labels).unwrap()
+        Dataset::from_floats(gpu, self.values(), [self.features])?.classes(&labels)
     }
 
     fn fit(self) -> Fit<'static> {
@@ -96,10 +101,10 @@ impl Files {
         };
         let gpu = common::gpu();
         let mut model = size.network().build(gpu, 1).unwrap();
-        model.fit(&size.data(gpu), &size.fit()).unwrap();
+        model.fit(&size.data(gpu).unwrap(), &size.fit()).unwrap();
         model.save_checkpoint(&files.before).unwrap();
         let mut other = size.network().build(gpu, 2).unwrap();
-        other.fit(&size.data(gpu), &size.fit()).unwrap();
+        other.fit(&size.data(gpu).unwrap(), &size.fit()).unwrap();
         other.save(&files.weights).unwrap();
         for path in [&files.checkpoint, &files.saved] {
             other.save_checkpoint(path).unwrap();
@@ -110,32 +115,35 @@ impl Files {
 
 impl World {
     fn new(gpu: &Gpu, size: Size, files: &Files) -> Self {
-        let values = size.values();
-        let shape = [size.batch, size.features];
-        let batch = &values[..size.batch * size.features];
-        let targets = vec![0.25; size.batch * CLASSES];
-        // As far as a checkpoint goes, so that there are moments to be lost and buffers to be made.
-        let mut model = size.network().build(gpu, 3).unwrap();
-        model.load_checkpoint(&files.before).unwrap();
-        Self {
-            gpu: gpu.clone(),
-            size,
-            x: gpu.tensor(batch, shape).unwrap(),
-            dy: gpu.tensor(batch, shape).unwrap(),
-            targets: gpu.tensor(&targets, [size.batch, CLASSES]).unwrap(),
-            data: size.data(gpu),
-            model,
-            files: files.clone(),
-        }
+        Self::try_new(gpu, size, files).unwrap()
     }
 
-    /// Weights, moments and step.
-    fn state(&self) -> Vec<u8> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        self.model.save_checkpoint(&path).unwrap();
-        contents(&path)
+    fn try_new(gpu: &Gpu, size: Size, files: &Files) -> Result<Self> {
+        let shape = [size.batch, size.features];
+        let batch = &size.values()[..size.batch * size.features];
+        let targets = vec![0.25; size.batch * CLASSES];
+        // As far as a checkpoint goes, so that there are moments to be lost and buffers to be made.
+        let mut model = size.network().build(gpu, 3)?;
+        model.load_checkpoint(&files.before)?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            size,
+            x: gpu.tensor(batch, shape)?,
+            dy: gpu.tensor(batch, shape)?,
+            targets: gpu.tensor(&targets, [size.batch, CLASSES])?,
+            data: size.data(gpu)?,
+            model,
+            files: files.clone(),
+        })
     }
+}
+
+/// Weights, moments and step.
+fn state(model: &Sequential) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    model.save_checkpoint(&path).unwrap();
+    contents(&path)
 }
 
 /// What of a file is its network's: its order of metadata is not.
@@ -249,7 +257,9 @@ const CALLS: [(&str, Call); 34] = [
     }),
     ("fit with another optimizer", |w| {
         let fit = Fit::new(Sgd::new(0.01).momentum(0.9)).batch_size(w.size.batch);
-        w.model.fit(&w.data, &fit).map(drop)
+        w.model.fit(&w.data, &fit)?;
+        w.model
+            .compile(Adam::default(), Loss::CategoricalCrossentropy)
     }),
 ];
 
@@ -292,7 +302,6 @@ fn every_call_on_a_destroyed_device_is_device_lost() {
             let gpu = Watched::new(gpu_with(features, limits(features)));
             let files = Files::new(folder.path(), SMALL);
             let mut world = World::new(&gpu, SMALL, &files);
-            let before = world.state();
             gpu.device().destroy();
             // Twice, since the first may be what notices.
             for _ in 0..2 {
@@ -300,7 +309,7 @@ fn every_call_on_a_destroyed_device_is_device_lost() {
                     assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
                 }
             }
-            works_on_a_new_gpu(&world, &before);
+            works_on_a_new_gpu(&world);
         });
     }
     assert_eq!(panics(), [""; 0]);
@@ -324,7 +333,7 @@ fn limits(features: wgpu::Features) -> wgpu::Limits {
 }
 
 /// The files are still there, and a network of theirs goes on.
-fn works_on_a_new_gpu(world: &World, _: &[u8]) {
+fn works_on_a_new_gpu(world: &World) {
     let gpu = Watched::new(smallest_gpu());
     let mut model = world.size.network().build(&gpu, 9).unwrap();
     model.load(&world.files.weights).unwrap();
@@ -332,8 +341,185 @@ fn works_on_a_new_gpu(world: &World, _: &[u8]) {
         model.load_checkpoint(path).unwrap();
     }
     model
-        .fit(&world.size.data(&gpu), &world.size.fit())
+        .fit(&world.size.data(&gpu).unwrap(), &world.size.fit())
         .unwrap();
+}
+
+/// Destroyed from another thread, at moments that are further and further into the calls.
+fn destroyed_while_calls_are_made(rounds: u32) {
+    watch_for_panics();
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::new(folder.path(), SMALL);
+    for round in 0..rounds {
+        let files = files.clone();
+        without_hanging(move || {
+            let features = [wgpu::Features::empty(), all_features()][round as usize % 2];
+            let gpu = Watched::new(gpu_with(features, limits(features)));
+            let mut world = World::new(&gpu, SMALL, &files);
+            // So that nothing is compiled any more, and to know how long it takes.
+            for (name, call) in CALLS {
+                call(&mut world).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            let start = Instant::now();
+            for (_, call) in CALLS {
+                call(&mut world).unwrap();
+            }
+            let all = start.elapsed();
+            let device = gpu.device().clone();
+            let (started, begin) = mpsc::channel();
+            let destroyer = std::thread::spawn(move || {
+                begin.recv().unwrap();
+                std::thread::sleep(all * (2 * round + 1) / (2 * rounds));
+                device.destroy();
+            });
+            started.send(()).unwrap();
+            let mut calls = CALLS.iter().cycle();
+            let first = calls.find_map(|(name, call)| Some((name, call(&mut world).err()?)));
+            let (name, error) = first.unwrap();
+            assert_eq!(error, Error::DeviceLost, "{name}");
+            destroyer.join().unwrap();
+            for (name, call) in CALLS {
+                assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
+            }
+            works_on_a_new_gpu(&world);
+        });
+    }
+    assert_eq!(panics(), [""; 0]);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_device_destroyed_while_calls_are_made_is_device_lost() {
+    destroyed_while_calls_are_made(4);
+}
+
+#[test]
+#[ignore = "minutes"]
+fn a_device_destroyed_at_any_moment_is_device_lost() {
+    destroyed_while_calls_are_made(100);
+}
+
+/// The answer was there before, or never comes.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_readback_that_waits_when_the_device_is_destroyed_ends() {
+    watch_for_panics();
+    for delay in [0, 1, 10] {
+        let (gpu, x) = busy();
+        let data = activations(1757);
+        // From the same thread, before the first poll, and after it.
+        let mut read = pin!(x.read());
+        if delay > 0 {
+            let _ = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+        std::thread::sleep(Duration::from_millis(delay));
+        gpu.device().destroy();
+        let outcome = pollster::block_on(read);
+        assert!(outcome == Err(Error::DeviceLost) || outcome == Ok(data));
+
+        // While another thread waits.
+        let (gpu, x) = busy();
+        let device = gpu.device().clone();
+        let reader = std::thread::spawn(move || without_hanging(move || (x.to_vec(), x.to_vec())));
+        std::thread::sleep(Duration::from_millis(delay));
+        device.destroy();
+        let (first, second) = reader.join().unwrap();
+        let data = activations(1757);
+        assert!(first == Err(Error::DeviceLost) || first == Ok(data.clone()));
+        assert!(second == Err(Error::DeviceLost) || second == Ok(data));
+    }
+    assert_eq!(panics(), [""; 0]);
+}
+
+/// A device with work for a while, and a tensor of it.
+fn busy() -> (Watched, Tensor) {
+    let gpu = Watched::new(smallest_gpu());
+    let x = gpu.tensor(&activations(1757), [1757]).unwrap();
+    x.to_vec().unwrap();
+    let y: Tensor = gpu.zeros([4 << 20]).unwrap();
+    common::record(&gpu, |pass| {
+        (0..20).try_for_each(|_| pass.selu_in_place(&y))
+    });
+    (gpu, x)
+}
+
+/// Whether in a callback or from another thread, the checkpoint of the last epoch is whole, and what
+/// goes on from it is what would have been.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn training_goes_on_from_the_last_checkpoint_of_a_destroyed_device() {
+    const EPOCHS: usize = 8;
+    watch_for_panics();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let fit = || SMALL.fit().epochs(EPOCHS);
+    let mut whole = SMALL.network().build(common::gpu(), 1).unwrap();
+    let data = SMALL.data(common::gpu()).unwrap();
+    let start = Instant::now();
+    whole.fit(&data, &fit()).unwrap();
+    let length = start.elapsed();
+    let steps = whole.step() as usize / EPOCHS;
+    let expected = state(&whole);
+
+    let moments: [(Option<usize>, Duration); 5] = [
+        (Some(0), Duration::ZERO),
+        (Some(5 * steps), Duration::ZERO),
+        (None, length / 4),
+        (None, length / 2),
+        (None, length),
+    ];
+    for (at_step, delay) in moments {
+        let gpu = Watched::new(Gpu::new().unwrap());
+        let data = SMALL.data(&gpu).unwrap();
+        let mut model = SMALL.network().build(&gpu, 1).unwrap();
+        model.save_checkpoint(&path).unwrap();
+        let device = gpu.device().clone();
+        let (started, begin) = mpsc::channel();
+        let destroyer = std::thread::spawn(move || {
+            if begin.recv().is_ok() {
+                std::thread::sleep(delay);
+                device.destroy();
+            }
+        });
+        let mut started = at_step.is_none().then_some(started);
+        let (device, saved) = (gpu.device().clone(), path.clone());
+        let (result, model) = without_hanging(move || {
+            let mut done = 0;
+            let result = model.fit_with(&data, &fit(), |progress| {
+                if let Some(started) = started.take() {
+                    started.send(()).unwrap();
+                }
+                match progress {
+                    Progress::Batch(_) if at_step == Some(done) => device.destroy(),
+                    Progress::Batch(_) => done += 1,
+                    Progress::Epoch(end) => match end.model.save_checkpoint(&saved) {
+                        Ok(()) | Err(Error::DeviceLost) => {}
+                        Err(error) => panic!("{error}"),
+                    },
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+            (result, model)
+        });
+        destroyer.join().unwrap();
+        match result {
+            Err(error) => assert_eq!(error, Error::DeviceLost),
+            // It was done before.
+            Ok(_) => assert!(at_step.is_none()),
+        }
+        assert_eq!(model.weights().map(drop), Err(Error::DeviceLost));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        let gpu = Watched::new(Gpu::new().unwrap());
+        let mut model = SMALL.network().build(&gpu, 2).unwrap();
+        model.load_checkpoint(&path).unwrap();
+        let epochs = model.step() as usize / steps;
+        let rest = fit().initial_epoch(epochs);
+        model.fit(&SMALL.data(&gpu).unwrap(), &rest).unwrap();
+        assert!(state(&model) == expected, "after {epochs} epochs");
+    }
+    assert_eq!(panics(), [""; 0]);
 }
 
 /// Device memory of which nothing is left but what is let go: the driver gets no more from the
@@ -466,7 +652,7 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
         for left in 0.. {
             full.leave_all();
             let mut world = World::new(&gpu, LARGE, &files);
-            let before = world.state();
+            let before = state(&world.model);
             full.leave(left);
             let result = call(&mut world);
             full.leave_all();
@@ -481,7 +667,7 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
                     break;
                 }
             }
-            if world.state() != before {
+            if state(&world.model) != before {
                 fail("the network has changed");
             }
             if let Err(error) = call(&mut world) {

@@ -285,7 +285,13 @@ impl Golden {
 /// Runs the test `name` of this program once more, in a process of its own with these environment
 /// variables, and sees to it that it passes there.
 pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
+    let program = std::process::Command::new(std::env::current_exe().unwrap());
+    passes_as(program, name, environment);
+}
+
+/// As [`passes_apart`], with a command that goes on as this program with the arguments it is given.
+pub fn passes_as(mut program: std::process::Command, name: &str, environment: &[(&str, &str)]) {
+    let output = program
         .args([name, "--exact", "--nocapture", "--include-ignored"])
         .envs(environment.iter().copied())
         .output()
@@ -307,9 +313,15 @@ pub fn limit_memory(more: u64) {
         .and_then(|size| size.trim().strip_suffix(" kB"))
         .and_then(|size| size.parse().ok())
         .unwrap();
+    limit("as", kilobytes * 1024 + more);
+}
+
+/// Sets a limit of this process, which can be set higher again.
+#[cfg(target_os = "linux")]
+pub fn limit(resource: &str, value: u64) {
     let limited = std::process::Command::new("prlimit")
         .arg(format!("--pid={}", std::process::id()))
-        .arg(format!("--as={}:", kilobytes * 1024 + more))
+        .arg(format!("--{resource}={value}:"))
         .status();
     assert!(limited.expect("prlimit of util-linux").success());
 }
