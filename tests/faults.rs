@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 use common::{Watched, activations, gpu_with, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::Initializer::LecunNormal;
 use selfnorm::nn::{
     Adam, AlphaDropout as Dropout, Conv2d, Dataset, Dense, Fit, Flatten, Loss, MaxPool2d, Progress,
     Sequential, SequentialBuilder, Sgd,
 };
-use selfnorm::{AlphaDropout, Error, Gpu, Result, Tensor, wgpu};
+use selfnorm::{AlphaDropout, Error, Gpu, LecunNormal as LecunNormalOp, Result, Tensor, wgpu};
 
 /// Features of a sample, units of the hidden layer, samples, and samples in a batch.
 #[derive(Clone, Copy)]
@@ -309,7 +310,7 @@ fn every_call_on_a_destroyed_device_is_device_lost() {
                     assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
                 }
             }
-            works_on_a_new_gpu(&world);
+            works_elsewhere(&world);
         });
     }
     assert_eq!(panics(), [""; 0]);
@@ -332,16 +333,16 @@ fn limits(features: wgpu::Features) -> wgpu::Limits {
     }
 }
 
-/// The files are still there, and a network of theirs goes on.
-fn works_on_a_new_gpu(world: &World) {
-    let gpu = Watched::new(smallest_gpu());
-    let mut model = world.size.network().build(&gpu, 9).unwrap();
+/// The files are still there, and a network of theirs goes on, on another device.
+fn works_elsewhere(world: &World) {
+    let gpu = common::gpu();
+    let mut model = world.size.network().build(gpu, 9).unwrap();
     model.load(&world.files.weights).unwrap();
     for path in [&world.files.checkpoint, &world.files.saved] {
         model.load_checkpoint(path).unwrap();
     }
     model
-        .fit(&world.size.data(&gpu).unwrap(), &world.size.fit())
+        .fit(&world.size.data(gpu).unwrap(), &world.size.fit())
         .unwrap();
 }
 
@@ -381,7 +382,7 @@ fn destroyed_while_calls_are_made(rounds: u32) {
             for (name, call) in CALLS {
                 assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
             }
-            works_on_a_new_gpu(&world);
+            works_elsewhere(&world);
         });
     }
     assert_eq!(panics(), [""; 0]);
@@ -677,4 +678,291 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
         println!("{name}: {errors} times");
     }
     assert_eq!(failures, [""; 0]);
+}
+
+/// Buffers or bindings of so many bytes at most.
+fn assert_limited(limit: u64, lower: fn(&mut wgpu::Limits, u64), files: &Files) -> [usize; 2] {
+    let mut limits = wgpu::Limits::default();
+    lower(&mut limits, limit);
+    let gpu = Watched::new(gpu_with(wgpu::Features::empty(), limits));
+    let mut counts = [0, 0];
+    let mut world = match World::try_new(&gpu, WIDE, files) {
+        Ok(world) => world,
+        Err(error) => {
+            assert!(matches!(error, Error::TooLarge { .. }), "{limit}: {error}");
+            return counts;
+        }
+    };
+    let before = state(&world.model);
+    for (name, call) in CALLS {
+        match call(&mut world) {
+            Ok(()) => {
+                world.model.load_checkpoint(&files.before).unwrap();
+                counts[0] += 1;
+            }
+            Err(Error::TooLarge { .. }) => counts[1] += 1,
+            Err(error) => panic!("{name}, at most {limit} bytes: {error}"),
+        }
+        assert!(state(&world.model) == before, "{name}, {limit} bytes");
+    }
+    counts
+}
+
+/// What is computed is larger than the weights and the data.
+const WIDE: Size = Size {
+    features: 8,
+    units: 256,
+    samples: 400,
+    batch: 120,
+};
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_is_beyond_a_limit_at_any_point_of_a_call_is_too_large_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::new(folder.path(), WIDE);
+    let lower: [fn(&mut wgpu::Limits, u64); 2] = [
+        |limits, bytes| limits.max_buffer_size = bytes,
+        |limits, bytes| limits.max_storage_buffer_binding_size = bytes,
+    ];
+    for lower in lower {
+        // From where the network itself fits to where everything does.
+        let counts = [16 << 10, 50_004, 120_000, 130_000, 1 << 20]
+            .map(|limit| assert_limited(limit, lower, &files));
+        assert_eq!(counts[4], [CALLS.len(), 0]);
+        assert!(
+            counts[1..3]
+                .iter()
+                .all(|[fits, too_large]| fits * too_large > 0),
+            "{counts:?}"
+        );
+    }
+}
+
+/// Every kind of layer.
+fn every_layer() -> SequentialBuilder {
+    Sequential::new([8, 8, 1])
+        .add(Conv2d::new(4, [3, 3]).activation(Selu))
+        .add(MaxPool2d::new([2, 2]))
+        .add(Dropout::new(0.1))
+        .add(Flatten::new())
+        .add(
+            Dense::new(16)
+                .kernel_initializer(LecunNormal)
+                .activation(Selu),
+        )
+        .add(Dense::new(CLASSES).activation(Softmax))
+}
+
+/// The weights after two epochs, and the results of operations on f32 and, where there are any, f16.
+fn bits(gpu: &Gpu) -> (Vec<u8>, Vec<Vec<f32>>, Option<Vec<Vec<f16>>>) {
+    let pixels: Vec<u8> = (0..60 * 64u32).map(|i| (i * i % 251) as u8).collect();
+    let labels: Vec<u32> = (0..60).map(|i| i % CLASSES as u32).collect();
+    let data = Dataset::from_bytes(gpu, &pixels, [8, 8, 1]).unwrap();
+    let data = data.classes(&labels).unwrap();
+    let mut model = every_layer().build(gpu, 1).unwrap();
+    model.fit(&data, &SMALL.fit()).unwrap();
+    let f32s = operations(&gpu.tensor(&activations(1757), [7, 251]).unwrap());
+    let f16s = gpu.supports_f16().then(|| {
+        let values: Vec<_> = activations(1757).into_iter().map(f16::from_f32).collect();
+        operations(&gpu.tensor(&values, [7, 251]).unwrap())
+    });
+    (state(&model), f32s, f16s)
+}
+
+fn operations<T: selfnorm::Element>(x: &Tensor<T>) -> Vec<Vec<T>> {
+    let dropout = AlphaDropout::new(0.3).seed(1 << 40 | 7).call(1 << 33 | 1);
+    let w: Tensor<T> = x.gpu().zeros(x.shape()).unwrap();
+    common::record(x.gpu(), |pass| {
+        pass.lecun_normal(&LecunNormalOp::new(7).seed(1 << 40), &w)
+    });
+    [
+        Ok(w),
+        x.selu(),
+        x.selu_backward(x),
+        x.elu(0.7),
+        x.elu_backward(0.7, x),
+        x.alpha_dropout(&dropout),
+        x.alpha_dropout_backward(&dropout),
+        x.alpha_dropout(&dropout.clone().noise_shape([7, 1])),
+    ]
+    .map(|y| y.unwrap().to_vec().unwrap())
+    .into()
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_device_without_one_feature_or_with_the_smallest_limits_gives_the_same_bits() {
+    let available = all_features();
+    let all = bits(&gpu_with(available, limits(available)));
+    let mut devices = vec![
+        ("WebGPU's", wgpu::Features::empty(), wgpu::Limits::default()),
+        (
+            "downlevel",
+            wgpu::Features::empty(),
+            wgpu::Limits::downlevel_defaults(),
+        ),
+    ];
+    for (name, missing) in available.iter_names() {
+        let features = available - missing;
+        devices.push((name, features, limits(features)));
+    }
+    for (name, features, limits) in devices {
+        let gpu = Watched::new(gpu_with(features, limits));
+        let (weights, f32s, f16s) = bits(&gpu);
+        assert!(weights == all.0, "{name}: other weights");
+        assert!(f32s == all.1, "{name}: other f32");
+        match f16s {
+            Some(f16s) => assert!(Some(f16s) == all.2, "{name}: other f16"),
+            None => common::assert_f16_is_an_error(&gpu),
+        }
+    }
+}
+
+/// WebGL 2 has no compute shaders.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_limits_of_webgl_are_an_unsupported_device() {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits::downlevel_webgl2_defaults(),
+        ..Default::default()
+    };
+    let (device, queue) =
+        pollster::block_on(common::adapter().request_device(&descriptor)).unwrap();
+    let error = Gpu::from_wgpu(device, queue).unwrap_err();
+    assert!(matches!(error, Error::UnsupportedDevice(_)), "{error}");
+}
+
+/// A limit on the size of files ends a write at any byte, as a full disk does: EFBIG in place of ENOSPC.
+#[cfg(target_os = "linux")]
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_full_disk_keeps_the_file_that_was_there() {
+    const APART: &str = "SELFNORM_TEST_FULL_DISK";
+    if std::env::var_os(APART).is_none() {
+        // Where the signal that comes with the limit is ignored.
+        let mut program = std::process::Command::new("bash");
+        program.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        program.arg(std::env::current_exe().unwrap());
+        let name = "a_full_disk_keeps_the_file_that_was_there";
+        common::passes_as(program, name, &[(APART, "1")]);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let gpu = common::gpu();
+    type Save = fn(&Sequential, &Path) -> Result<()>;
+    type Load = fn(&mut Sequential, &Path) -> Result<()>;
+    let kinds: [(Save, Load); 2] = [
+        (
+            |model, path| model.save(path),
+            |model, path| model.load(path),
+        ),
+        (
+            |model, path| model.save_checkpoint(path),
+            |model, path| model.load_checkpoint(path),
+        ),
+    ];
+    for (save, load) in kinds {
+        let mut old = LARGE.network().build(gpu, 1).unwrap();
+        old.fit(&LARGE.data(gpu).unwrap(), &LARGE.fit()).unwrap();
+        save(&old, &path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let model = LARGE.network().build(gpu, 2).unwrap();
+        let len = bytes.len() as u64;
+        let steps = (0..len).step_by(len as usize / 16);
+        for size in steps.chain([1, 7, 8, 9, 4096, len - 1]) {
+            common::limit("fsize", size);
+            let error = save(&model, &path).unwrap_err();
+            // Enough for everything else.
+            common::limit("fsize", 1 << 40);
+            let Error::File {
+                path: named,
+                detail,
+            } = &error
+            else {
+                panic!("{size} bytes: {error}");
+            };
+            assert_eq!(*named, path.display().to_string());
+            assert!(detail.contains("File too large"), "{detail}");
+            assert!(std::fs::read(&path).unwrap() == bytes, "{size} bytes");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        let mut loaded = LARGE.network().build(gpu, 3).unwrap();
+        load(&mut loaded, &path).unwrap();
+        common::limit("fsize", len);
+        save(&model, &path).unwrap();
+        common::limit("fsize", 1 << 40);
+        assert!(std::fs::read(&path).unwrap() != bytes);
+        load(&mut loaded, &path).unwrap();
+    }
+}
+
+/// Not even root may write to /proc; and a folder can't be replaced by a file.
+#[cfg(target_os = "linux")]
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_path_that_can_t_be_written_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    let model = SMALL.network().build(common::gpu(), 1).unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "old").unwrap();
+    for path in [
+        PathBuf::from("/proc/self/weights.safetensors"),
+        PathBuf::from("/"),
+        PathBuf::new(),
+        folder.path().join("missing/weights.safetensors"),
+        file.join("weights.safetensors"),
+        taken,
+    ] {
+        for result in [model.save(&path), model.save_checkpoint(&path)] {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(&error, Error::File { path: named, .. } if *named == path.display().to_string()),
+                "{path:?}: {error}"
+            );
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "old");
+}
+
+/// As after a callback that stops training at the same point.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_callback_that_panics_leaves_the_network_as_one_that_stops_it() {
+    let gpu = common::gpu();
+    let data = SMALL.data(gpu).unwrap();
+    for (epoch, batch) in [(1, Some(1)), (1, None), (2, Some(2)), (2, None)] {
+        let here = |progress: &Progress| match progress {
+            Progress::Batch(end) => (end.epoch, Some(end.batch)) == (epoch, batch),
+            Progress::Epoch(end) => (end.epoch, None) == (epoch, batch),
+            _ => false,
+        };
+        let train = |at_that_point: fn() -> ControlFlow<()>| {
+            let mut model = SMALL.network().build(gpu, 1).unwrap();
+            let fit = || {
+                model.fit_with(&data, &SMALL.fit(), |progress| {
+                    if here(&progress) {
+                        return at_that_point();
+                    }
+                    ControlFlow::Continue(())
+                })
+            };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(fit));
+            (result.is_err(), model)
+        };
+        let (panicked, mut stopped) = train(|| ControlFlow::Break(()));
+        assert!(!panicked);
+        let (panicked, mut model) = train(|| panic!("what a callback may do"));
+        assert!(panicked);
+        assert_eq!(model.step(), stopped.step());
+        assert!(state(&model) == state(&stopped));
+        for model in [&mut model, &mut stopped] {
+            model.fit(&data, &SMALL.fit()).unwrap();
+        }
+        assert!(state(&model) == state(&stopped));
+    }
 }
