@@ -25,8 +25,13 @@ pub(crate) struct Region {
 impl Region {
     /// A new buffer of zeros, for good.
     pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self> {
+        Self::for_purpose(gpu, Purpose::Tensor, bytes)
+    }
+
+    /// A new buffer for this purpose, for good.
+    pub fn for_purpose(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<Self> {
         let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-        let buffer = create(gpu, Purpose::Tensor, bytes)?;
+        let buffer = create(gpu, purpose, bytes)?;
         Ok(Self {
             buffer,
             offset: 0,

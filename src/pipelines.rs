@@ -3,7 +3,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
+use crate::memory::Purpose;
 use crate::tensor::ElementType;
+use crate::transfer::MIN_STAGING_BYTES;
 use crate::{Gpu, Result};
 
 pub(crate) const WORKGROUP_SIZE: u32 = 256;
@@ -316,6 +318,9 @@ impl Pipelines {
         {
             return Ok(group.clone());
         }
+        // wgpu stages what is written at creation, and gives up the device if there is no memory for
+        // that; so that there is, let go of some.
+        drop(gpu.memory().take(gpu, Purpose::Upload, MIN_STAGING_BYTES)?);
         let group = gpu.checked(bytes.len() as u64, || {
             let device = gpu.device();
             let buffer = device.create_buffer(&wgpu::BufferDescriptor {

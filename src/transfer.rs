@@ -12,7 +12,7 @@ pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 /// The pieces' size, so that their buffers are small and kept.
 const STAGING_BYTES: u64 = 32 << 20;
 
-const MIN_STAGING_BYTES: u64 = 1 << 10;
+pub(crate) const MIN_STAGING_BYTES: u64 = 1 << 10;
 
 /// Sees to it that the GPU's answer arrives.
 pub(crate) trait Progress: Fn(&Gpu, wgpu::SubmissionIndex, Answer) {}
@@ -31,32 +31,46 @@ pub(crate) async fn read(
         let start = offset + piece as u64 * STAGING_BYTES;
         let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
         let staging = staging(gpu, Purpose::Readback, copied)?;
-        let copy = gpu.submit(|encoder| {
-            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, copied);
-            Ok(())
-        })?;
-        let (sender, mapped) = oneshot::channel();
-        let answer: Answer = Arc::new(Mutex::new(Some(sender)));
-        let callback = answer.clone();
-        gpu.checked(0, || {
-            staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
-                if let (Ok(()), Some(sender)) = (result, take(&callback)) {
-                    // Nobody may be waiting any more.
-                    let _ = sender.send(());
-                }
-            });
-        })?;
-        progress(gpu, copy, answer);
-        mapped.await.map_err(|_| Error::DeviceLost)?;
-        {
-            let view = staging
-                .get_mapped_range(0..copied)
-                .map_err(|_| Error::DeviceLost)?;
-            bytes.copy_from_slice(&view[..bytes.len()]);
-        }
-        staging.unmap();
+        read_through(gpu, &staging, buffer, start, bytes, &progress).await?;
         gpu.memory().give(Purpose::Readback, staging);
     }
+    Ok(())
+}
+
+/// Copies from `buffer` by way of `staging`, which is as large and unmapped.
+pub(crate) async fn read_through(
+    gpu: &Gpu,
+    staging: &wgpu::Buffer,
+    buffer: &wgpu::Buffer,
+    start: u64,
+    bytes: &mut [u8],
+    progress: impl Progress,
+) -> Result<()> {
+    let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
+    let copy = gpu.submit(|encoder| {
+        encoder.copy_buffer_to_buffer(buffer, start, staging, 0, copied);
+        Ok(())
+    })?;
+    let (sender, mapped) = oneshot::channel();
+    let answer: Answer = Arc::new(Mutex::new(Some(sender)));
+    let callback = answer.clone();
+    gpu.checked(0, || {
+        staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
+            if let (Ok(()), Some(sender)) = (result, take(&callback)) {
+                // Nobody may be waiting any more.
+                let _ = sender.send(());
+            }
+        });
+    })?;
+    progress(gpu, copy, answer);
+    mapped.await.map_err(|_| Error::DeviceLost)?;
+    {
+        let view = staging
+            .get_mapped_range(0..copied)
+            .map_err(|_| Error::DeviceLost)?;
+        bytes.copy_from_slice(&view[..bytes.len()]);
+    }
+    staging.unmap();
     Ok(())
 }
 

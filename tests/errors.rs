@@ -3,52 +3,16 @@
 
 mod common;
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
 
-use common::{activations, foreign_buffer, smallest_gpu};
+use common::{Watched, activations, foreign_buffer, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::{
     AlphaDropout, Element, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass,
     Result, Selu, Tensor, wgpu,
 };
 use wgpu::BufferUsages as Usage;
-
-/// A device that fails the test if an error reaches the application's handler.
-struct Watched {
-    gpu: Gpu,
-    uncaptured: Arc<Mutex<Vec<String>>>,
-}
-
-impl Watched {
-    fn new(gpu: Gpu) -> Self {
-        let uncaptured = Arc::new(Mutex::new(Vec::new()));
-        let errors = uncaptured.clone();
-        gpu.device()
-            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-                errors.lock().unwrap().push(error.to_string());
-            }));
-        Self { gpu, uncaptured }
-    }
-}
-
-impl Deref for Watched {
-    type Target = Gpu;
-
-    fn deref(&self) -> &Gpu {
-        &self.gpu
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            assert_eq!(*self.uncaptured.lock().unwrap(), [""; 0]);
-        }
-    }
-}
 
 fn watched() -> Watched {
     Watched::new(Gpu::new().unwrap_or_else(|error| panic!("{error}")))
@@ -836,7 +800,7 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     let expected = x.selu().unwrap().to_vec().unwrap();
     gpu.zeros::<f32>([1]).unwrap();
     works(&gpu);
-    limit_memory(256 << 20);
+    common::limit_memory(256 << 20);
 
     // Too much at once.
     let bytes = 512 << 20;
@@ -868,27 +832,6 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     drop(kept);
     assert_eq!(x.selu().unwrap().to_vec().unwrap(), expected);
     works(&gpu);
-}
-
-/// Lets this process have only so much more memory than it has.
-#[cfg(target_os = "linux")]
-fn limit_memory(more: u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
-    let kilobytes: u64 = size
-        .and_then(|size| size.trim().strip_suffix(" kB"))
-        .and_then(|size| size.parse().ok())
-        .unwrap();
-    let limited = std::process::Command::new("prlimit")
-        .arg(format!("--pid={}", std::process::id()))
-        .arg(format!("--as={}", kilobytes * 1024 + more))
-        .status();
-    assert!(limited.expect("prlimit of util-linux").success());
-}
-
-/// The answer, or a failure if there is none.
-fn without_hanging<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
-    common::answers_within(Duration::from_secs(60), call)
 }
 
 /// Everything that asks something of the device.

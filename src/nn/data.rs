@@ -166,7 +166,8 @@ fn error<T>(detail: String) -> Result<T> {
 fn upload(gpu: &Gpu, bytes: &[u8]) -> Result<Region> {
     let limits = gpu.limits();
     let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
-    if bytes.len() as u64 > max || bytes.len() > u32::MAX as usize {
+    let taken = (bytes.len() as u64).next_multiple_of(transfer::COPY_ALIGNMENT);
+    if taken > max || taken > u32::MAX.into() {
         return Err(Error::TooLarge {
             shape: vec![bytes.len()],
             limit: format!(
@@ -174,7 +175,7 @@ fn upload(gpu: &Gpu, bytes: &[u8]) -> Result<Region> {
             ),
         });
     }
-    let region = Region::new(gpu, bytes.len() as u64)?;
+    let region = Region::new(gpu, taken)?;
     transfer::write(gpu, &region.buffer, 0, bytes, transfer::COPY_ALIGNMENT)?;
     Ok(region)
 }
@@ -223,26 +224,25 @@ impl Feed {
                 data.shape
             ));
         }
-        let order = Region::new(gpu, (data.len * size_of::<u32>()) as u64)?;
+        // No larger than targets that fit.
+        let order = || Region::new(gpu, (data.len * size_of::<u32>()) as u64);
         let len = data.shape.iter().product::<usize>() as u32;
         let rows = rows as u32;
         let classes = output.last().copied().unwrap_or(1);
         let positions = output.iter().product::<usize>() / classes;
-        let target = match &data.targets {
+        let (order, target) = match &data.targets {
             None => return wrong("the data set has no targets; add classes or targets".into()),
             Some(Targets::Values(_, shape)) if shape != output => {
                 return wrong(format!(
                     "targets are of shape {shape:?}, the network puts out {output:?}"
                 ));
             }
-            Some(Targets::Values(values, _)) => gather::floats(
-                gpu,
-                values,
-                &order,
-                targets,
-                rows,
-                (positions * classes) as u32,
-            )?,
+            Some(Targets::Values(values, _)) => {
+                let order = order()?;
+                let len = (positions * classes) as u32;
+                let target = gather::floats(gpu, values, &order, targets, rows, len)?;
+                (order, target)
+            }
             Some(Targets::Classes(_, given, highest))
                 if *given != positions || *highest as usize >= classes =>
             {
@@ -250,15 +250,13 @@ impl Feed {
                     "there are {given} classes a sample, up to class {highest}; the network puts out {output:?}, that is {positions} of {classes} classes"
                 ));
             }
-            Some(Targets::Classes(numbers, ..)) => gather::classes(
-                gpu,
-                numbers,
-                &order,
-                targets,
-                rows,
-                positions as u32,
-                classes as u32,
-            )?,
+            Some(Targets::Classes(numbers, ..)) => {
+                let order = order()?;
+                let (positions, classes) = (positions as u32, classes as u32);
+                let target =
+                    gather::classes(gpu, numbers, &order, targets, rows, positions, classes)?;
+                (order, target)
+            }
         };
         let sample = match &data.inputs {
             Inputs::Floats(values) => gather::floats(gpu, values, &order, inputs, rows, len)?,

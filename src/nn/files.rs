@@ -32,10 +32,15 @@ fn slot_name(model: &Sequential, weight: &Weight, slot: &str) -> String {
 }
 
 /// The tensors of a file: name, weight, and the buffer that it is part of.
-fn tensors(model: &Sequential, slots: Option<&Slots>) -> Vec<(String, Weight, Region)> {
-    let weights = model.network.weights();
-    let mut tensors: Vec<_> = weights
-        .map(|weight| (weight.name.clone(), weight.clone(), model.weights.clone()))
+fn tensors(
+    model: &Sequential,
+    weights: &Region,
+    slots: Option<&Slots>,
+) -> Vec<(String, Weight, Region)> {
+    let mut tensors: Vec<_> = model
+        .network
+        .weights()
+        .map(|weight| (weight.name.clone(), weight.clone(), weights.clone()))
         .collect();
     if let Some(slots) = slots {
         let trained = model.network.layers.iter().filter(|layer| layer.trainable);
@@ -60,9 +65,9 @@ pub(crate) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<
         }
     };
     let mut contents = Vec::new();
-    for (name, weight, region) in tensors(model, slots) {
+    for (name, weight, region) in tensors(model, &model.weights, slots) {
         let start = weight.offset as u64 * F32;
-        let values: Vec<u8> = read(&model.gpu, &region.part(start, weight.len as u64 * F32), 0)?;
+        let values: Vec<u8> = read(&model.gpu, &region.part(start, weight.len as u64 * F32))?;
         contents.push((name, weight.shape, values));
     }
     let views = contents.iter().map(|(name, shape, values)| {
@@ -136,7 +141,9 @@ pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
             ));
         }
     }
-    let tensors = tensors(model, slots.as_ref());
+    // Everything that can fail comes before the first change: the weights arrive elsewhere.
+    let staged = Region::new(&model.gpu, model.weights.bytes)?;
+    let tensors = tensors(model, &staged, slots.as_ref());
     let mut values = Vec::new();
     for (name, weight, region) in &tensors {
         let tensor = file
@@ -163,11 +170,19 @@ pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
         let alignment = transfer::COPY_ALIGNMENT;
         transfer::write(&model.gpu, &region.buffer, start, data, alignment)?;
     }
+    let network = model.network_of(seed)?;
+    model.gpu.submit(|encoder| {
+        let to = &model.weights.buffer;
+        encoder.copy_buffer_to_buffer(&staged.buffer, 0, to, 0, staged.bytes);
+        Ok(())
+    })?;
     if let Some(slots) = slots {
         model.slots = Some(slots);
-        model.training = None;
         model.step = step;
-        model.reseed(seed)?;
+        model.seed = seed;
+        model.network = network;
+        model.forward = None;
+        model.training = None;
     }
     Ok(())
 }

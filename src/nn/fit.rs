@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use super::data::Feed;
 use super::network::derived_seed;
 use super::optimizer::{Loss, Optimizer};
-use super::sequential::{Sequential, Training, step_dispatches, totals};
-use super::workspace::Forward;
+use super::sequential::{Sequential, Training, step_dispatches};
+use super::workspace::{Forward, Slots};
 use super::{Dataset, files};
 use crate::ops::step::Step;
 use crate::{Error, Pass, Result, random};
@@ -199,7 +199,7 @@ impl BatchEnd<'_> {
     /// [`Error::NotANumber`], [`Error::DeviceLost`].
     pub fn score(&self) -> Result<Score> {
         let (_, training) = self.model.prepared()?;
-        let totals = totals(&self.model.gpu, &training.losses, self.batch)?;
+        let totals = training.losses.read(&self.model.gpu, self.batch)?;
         let before = self.model.step - self.batch as u64;
         finite(&totals, before)?;
         let terms = self.samples * training.losses.positions;
@@ -219,6 +219,14 @@ pub struct EpochEnd<'a> {
     pub scores: EpochScores,
     /// The network, to be saved for instance.
     pub model: &'a Sequential,
+}
+
+/// What a network was compiled with.
+struct Compiled {
+    optimizer: Optimizer,
+    loss: Loss,
+    /// The moments and the step, where another optimizer begins anew.
+    restarted: Option<(Option<Slots>, u64)>,
 }
 
 /// Steps that may be submitted before the GPU has done the first of them.
@@ -251,30 +259,20 @@ impl Sequential {
         let trained = fit.check(data.len())?;
         fit.optimizer.check()?;
         let loss = fit.loss.unwrap_or(self.loss);
-        let kept = |optimizer: &Optimizer| (optimizer.name(), optimizer.slots());
-        if kept(&fit.optimizer) != kept(&self.optimizer) {
-            self.compile(fit.optimizer, loss)?;
-        } else if (fit.optimizer, loss) != (self.optimizer, self.loss) {
-            self.check_loss(loss)?;
-            (self.optimizer, self.loss) = (fit.optimizer, loss);
-            self.training = None;
-        }
         let validated = match fit.validation_data {
             Some(validation) => validation.len(),
             None => data.len() - trained,
         };
         let batch = fit.batch_size.min(trained.max(validated));
         let batches = trained.div_ceil(batch);
-        let validations = validated.div_ceil(batch);
-        self.prepare_training(batch, batches + validations)?;
-        let feed = self.feed("fit", data)?;
-        let validation = match fit.validation_data {
-            Some(validation) => {
-                let feed = self.feed("fit: validation data", validation)?;
-                feed.write(&self.gpu, &ordered(validation.len()))?;
-                Some(feed)
+        let steps = batches + validated.div_ceil(batch);
+        let mut before = self.take_over(fit.optimizer, loss)?;
+        let (feed, validation) = match self.prepare_fit(data, fit, batch, steps) {
+            Ok(feeds) => feeds,
+            Err(error) => {
+                self.restore(before);
+                return Err(error);
             }
-            None => None,
         };
         let mut order = ordered(data.len());
         let mut history = History::default();
@@ -282,9 +280,14 @@ impl Sequential {
             if fit.shuffle {
                 shuffle(&mut order[..trained], fit.seed.unwrap_or(self.seed), epoch);
             }
-            feed.write(&self.gpu, &order)?;
             let steps = self.records(batch, trained, validated, fit.validation_data.is_some());
-            self.steps.write(&self.gpu, &steps)?;
+            let written = feed.write(&self.gpu, &order);
+            if let Err(error) = written.and_then(|()| self.steps.write(&self.gpu, &steps)) {
+                self.restore(before);
+                return Err(error);
+            }
+            // From here on there is no way back.
+            before = None;
             let mut under_way = VecDeque::new();
             let (mut done, mut samples) = (0, 0);
             for (i, step) in steps[..batches].iter().enumerate() {
@@ -325,7 +328,7 @@ impl Sequential {
                 }
             }
             let (_, training) = self.prepared()?;
-            let totals = totals(&self.gpu, &training.losses, steps.len())?;
+            let totals = training.losses.read(&self.gpu, steps.len())?;
             finite(&totals[..done], self.step - done as u64)?;
             let positions = training.losses.positions;
             let losses = totals[..done].iter().zip(&steps);
@@ -353,6 +356,57 @@ impl Sequential {
             }
         }
         Ok(history)
+    }
+
+    /// Goes on with this optimizer and this loss; what was there before, if that is another.
+    fn take_over(&mut self, optimizer: Optimizer, loss: Loss) -> Result<Option<Compiled>> {
+        if (optimizer, loss) == (self.optimizer, self.loss) {
+            return Ok(None);
+        }
+        self.check_loss(loss)?;
+        let mut before = Compiled {
+            optimizer: self.optimizer,
+            loss: self.loss,
+            restarted: None,
+        };
+        let kept = |optimizer: &Optimizer| (optimizer.name(), optimizer.slots());
+        if kept(&optimizer) != kept(&self.optimizer) {
+            before.restarted = Some((self.slots.take(), self.step));
+            self.step = 0;
+        }
+        (self.optimizer, self.loss) = (optimizer, loss);
+        self.training = None;
+        Ok(Some(before))
+    }
+
+    fn restore(&mut self, before: Option<Compiled>) {
+        let Some(before) = before else { return };
+        (self.optimizer, self.loss) = (before.optimizer, before.loss);
+        if let Some(restarted) = before.restarted {
+            (self.slots, self.step) = restarted;
+        }
+        self.training = None;
+    }
+
+    /// The batches to train on, and those to validate with if they are of other data.
+    fn prepare_fit(
+        &mut self,
+        data: &Dataset,
+        fit: &Fit,
+        batch: usize,
+        steps: usize,
+    ) -> Result<(Feed, Option<Feed>)> {
+        self.prepare_training(batch, steps)?;
+        let feed = self.feed("fit", data)?;
+        let validation = match fit.validation_data {
+            Some(validation) => {
+                let feed = self.feed("fit: validation data", validation)?;
+                feed.write(&self.gpu, &ordered(validation.len()))?;
+                Some(feed)
+            }
+            None => None,
+        };
+        Ok((feed, validation))
     }
 
     /// Loss and accuracy on `data`. Dropout is the identity.
@@ -390,7 +444,7 @@ impl Sequential {
                 self.gpu.wait(under_way.pop_front());
             }
         }
-        let totals = totals(&self.gpu, &training.losses, batches)?;
+        let totals = training.losses.read(&self.gpu, batches)?;
         let terms = data.len() * training.losses.positions;
         Ok(Score::new(self.loss, &totals, terms))
     }

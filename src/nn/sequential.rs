@@ -335,7 +335,7 @@ impl Sequential {
         })?;
         self.step += 1;
         let (_, training) = self.prepared()?;
-        let totals = totals(&self.gpu, &training.losses, 1)?;
+        let totals = training.losses.read(&self.gpu, 1)?;
         let score = Score::new(self.loss, &totals, n * training.losses.positions);
         if score.loss.is_nan() {
             return Err(Error::NotANumber { step: self.step });
@@ -461,7 +461,7 @@ impl Sequential {
             Ok(())
         })?;
         let statistics = |(layer, partials, _): &(&BuiltLayer, Region, Dispatch)| {
-            let partials: Vec<[f32; 4]> = read(&self.gpu, partials, 0)?;
+            let partials: Vec<[f32; 4]> = read(&self.gpu, partials)?;
             let (mean, variance) = moments::merge(&partials);
             Ok(LayerStatistics {
                 name: layer.name.clone(),
@@ -573,14 +573,10 @@ impl Sequential {
         Ok(())
     }
 
-    /// Takes another seed, for what is drawn from now on.
-    pub(crate) fn reseed(&mut self, seed: u64) -> Result<()> {
+    /// The same layers, with what is drawn from another seed.
+    pub(crate) fn network_of(&self, seed: u64) -> Result<Network> {
         let shape = &self.network.input_shape;
-        self.network = Network::new(shape, &self.layers, seed, alignment(&self.gpu), true)?;
-        self.seed = seed;
-        self.forward = None;
-        self.training = None;
-        Ok(())
+        Network::new(shape, &self.layers, seed, alignment(&self.gpu), true)
     }
 
     pub(crate) fn plan(&self) -> Plan<'_> {
@@ -792,17 +788,11 @@ fn fill(
     }
 }
 
-/// The elements of a region, all of them, or the first `len`.
-pub(crate) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region, len: usize) -> Result<Vec<T>> {
-    let all = region.bytes as usize / size_of::<T>();
-    let mut values = vec![T::zeroed(); if len == 0 { all } else { len }];
+/// The elements of a region.
+pub(crate) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region) -> Result<Vec<T>> {
+    let mut values = vec![T::zeroed(); region.bytes as usize / size_of::<T>()];
     let bytes = bytemuck::cast_slice_mut(&mut values);
     let read = transfer::read(gpu, &region.buffer, region.offset, bytes, transfer::wait);
     pollster::block_on(read)?;
     Ok(values)
-}
-
-/// The sums of loss and hits of the first steps.
-pub(crate) fn totals(gpu: &Gpu, losses: &Losses, steps: usize) -> Result<Vec<[f32; 2]>> {
-    read(gpu, &losses.totals, steps)
 }

@@ -2,7 +2,7 @@
 
 use super::network::{Network, Parameters, StageKind, Sums, Value};
 use super::optimizer::{Loss, Optimizer};
-use crate::memory::Region;
+use crate::memory::{Purpose, Region};
 use crate::ops::adam::{self, adam};
 use crate::ops::categorical_crossentropy::categorical_crossentropy;
 use crate::ops::conv2d::Conv2d;
@@ -14,7 +14,7 @@ use crate::ops::product::{End, Product, Tiling};
 use crate::ops::sum_losses::sum_losses;
 use crate::ops::{activation, sgd, softmax};
 use crate::pass::Dispatch;
-use crate::{Error, Gpu, Result};
+use crate::{Error, Gpu, Result, transfer};
 
 const F32: u64 = size_of::<f32>() as u64;
 
@@ -424,6 +424,8 @@ pub(crate) struct Losses {
     rows: Region,
     /// Of each step.
     pub totals: Region,
+    /// What the totals are read through: a step that is done must not fail for want of it.
+    readback: Region,
     pub dispatches: Vec<Dispatch>,
     /// Terms of a sample's loss, which is their mean.
     pub positions: usize,
@@ -447,6 +449,7 @@ impl Losses {
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
         let totals = plan.region(steps, 2)?;
+        let readback = Region::for_purpose(gpu, Purpose::Readback, totals.bytes)?;
         let y = forward.value(output);
         let (rows, positions, dispatch);
         match loss {
@@ -485,13 +488,35 @@ impl Losses {
             stages,
             rows,
             totals,
+            readback,
             dispatches: vec![dispatch, sum],
             positions,
         })
     }
 
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.targets, &self.gradient, &self.rows, &self.totals].into_iter()
+        [
+            &self.targets,
+            &self.gradient,
+            &self.rows,
+            &self.totals,
+            &self.readback,
+        ]
+        .into_iter()
+    }
+
+    /// The sums of loss and hits of the first steps.
+    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<[f32; 2]>> {
+        let mut totals = vec![[0.0; 2]; steps];
+        pollster::block_on(transfer::read_through(
+            gpu,
+            &self.readback.buffer,
+            &self.totals.buffer,
+            self.totals.offset,
+            bytemuck::cast_slice_mut(&mut totals),
+            transfer::wait,
+        ))?;
+        Ok(totals)
     }
 }
 

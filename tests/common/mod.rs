@@ -4,7 +4,8 @@
 pub mod every_float;
 pub mod same_bits;
 
-use std::sync::{OnceLock, mpsc};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use selfnorm::{Gpu, Tensor, wgpu};
@@ -51,6 +52,40 @@ pub fn adapter() -> wgpu::Adapter {
         .into_iter()
         .find(|adapter| adapter.get_info().name == info.name)
         .unwrap()
+}
+
+/// A device that fails the test if an error reaches the application's handler.
+pub struct Watched {
+    gpu: Gpu,
+    uncaptured: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watched {
+    pub fn new(gpu: Gpu) -> Self {
+        let uncaptured = Arc::new(Mutex::new(Vec::new()));
+        let errors = uncaptured.clone();
+        gpu.device()
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+                errors.lock().unwrap().push(error.to_string());
+            }));
+        Self { gpu, uncaptured }
+    }
+}
+
+impl Deref for Watched {
+    type Target = Gpu;
+
+    fn deref(&self) -> &Gpu {
+        &self.gpu
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(*self.uncaptured.lock().unwrap(), [""; 0]);
+        }
+    }
 }
 
 /// An application's buffer.
@@ -304,7 +339,13 @@ impl Golden {
 /// Runs the test `name` of this program once more, in a process of its own with these environment
 /// variables, and sees to it that it passes there.
 pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
+    let program = std::process::Command::new(std::env::current_exe().unwrap());
+    passes_as(program, name, environment);
+}
+
+/// As [`passes_apart`], with a command that goes on as this program with the arguments it is given.
+pub fn passes_as(mut program: std::process::Command, name: &str, environment: &[(&str, &str)]) {
+    let output = program
         .args([name, "--exact", "--nocapture", "--include-ignored"])
         .envs(environment.iter().copied())
         .output()
@@ -315,4 +356,32 @@ pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
         "{printed}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Lets this process have only so much more memory than it has now.
+#[cfg(target_os = "linux")]
+pub fn limit_memory(more: u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kilobytes: u64 = size
+        .and_then(|size| size.trim().strip_suffix(" kB"))
+        .and_then(|size| size.parse().ok())
+        .unwrap();
+    limit("as", kilobytes * 1024 + more);
+}
+
+/// Sets a limit of this process, which can be set higher again.
+#[cfg(target_os = "linux")]
+pub fn limit(resource: &str, value: u64) {
+    let limited = std::process::Command::new("prlimit")
+        .arg(format!("--pid={}", std::process::id()))
+        .arg(format!("--{resource}={value}:"))
+        .status();
+    assert!(limited.expect("prlimit of util-linux").success());
+}
+
+/// The answer, or a failure if there is none within a minute.
+#[track_caller]
+pub fn without_hanging<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
+    answers_within(Duration::from_secs(60), call)
 }
