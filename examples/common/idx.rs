@@ -1,11 +1,11 @@
 //! The files of MNIST, which are in the IDX format: a magic number and the extents, as big-endian
 //! u32s, then the bytes. Fashion-MNIST's are the same.
 
-use std::fs;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
+use flate2::bufread::GzDecoder;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -17,6 +17,10 @@ pub const TEST: &str = "t10k";
 const IMAGES: u32 = 0x803;
 const LABELS: u32 = 0x801;
 
+/// Bytes behind a header; EMNIST, the largest set of the kind, has half as many. A few packed ones
+/// can unpack to many more.
+const LARGEST: u64 = 1 << 30;
+
 /// Images and what they show.
 pub struct Images {
     /// Height and width.
@@ -27,10 +31,10 @@ pub struct Images {
 
 /// Reads the images and the labels of a part of a data set.
 pub fn read(folder: &Path, part: &str) -> Result<Images> {
-    let (images_path, images) = contents(folder, &format!("{part}-images-idx3-ubyte"))?;
-    let (labels_path, labels) = contents(folder, &format!("{part}-labels-idx1-ubyte"))?;
-    let (extents, pixels) = parse(&images, IMAGES, 3).map_err(in_file(&images_path))?;
-    let (_, labels) = parse(&labels, LABELS, 1).map_err(in_file(&labels_path))?;
+    let (images_path, images) = open(folder, &format!("{part}-images-idx3-ubyte"))?;
+    let (labels_path, labels) = open(folder, &format!("{part}-labels-idx1-ubyte"))?;
+    let (extents, pixels) = parse(images, IMAGES, 3).map_err(in_file(&images_path))?;
+    let (_, labels) = parse(labels, LABELS, 1).map_err(in_file(&labels_path))?;
     if extents[0] != labels.len() {
         return Err(format!(
             "{} has {} images, {} has {} labels; they are not of one data set",
@@ -49,8 +53,8 @@ pub fn read(folder: &Path, part: &str) -> Result<Images> {
     }
     Ok(Images {
         size: [extents[1], extents[2]],
-        pixels: pixels.into(),
-        labels: labels.into(),
+        pixels,
+        labels,
     })
 }
 
@@ -58,24 +62,21 @@ fn in_file(path: &Path) -> impl Fn(String) -> String {
     move |problem| format!("{}: {problem}", path.display())
 }
 
-/// The bytes of `name` or `name.gz`, unpacked, and which of them it was.
-fn contents(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+/// `name` or `name.gz`, which is unpacked as it is read, and which of them it was.
+fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
     let packed = format!("{name}.gz");
     let paths = [folder.join(name), folder.join(packed)];
     let Some(path) = paths.into_iter().find(|path| path.is_file()) else {
         return Err(missing(folder, name));
     };
-    let mut bytes = fs::read(&path).map_err(|problem| in_file(&path)(problem.to_string()))?;
+    let failed = |problem: io::Error| in_file(&path)(problem.to_string());
+    let mut file = BufReader::new(File::open(&path).map_err(failed)?);
     // By the content, because some browsers unpack what they load and leave the name.
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut unpacked = Vec::new();
-        GzDecoder::new(&bytes[..])
-            .read_to_end(&mut unpacked)
-            .map_err(|problem| {
-                in_file(&path)(format!("it does not unpack, load it again: {problem}"))
-            })?;
-        bytes = unpacked;
-    }
+    let is_packed = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+    let bytes: Box<dyn Read> = match is_packed {
+        true => Box::new(GzDecoder::new(file)),
+        false => Box::new(file),
+    };
     Ok((path, bytes))
 }
 
@@ -92,10 +93,12 @@ https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
 }
 
 /// The extents and the bytes behind them.
-fn parse(file: &[u8], magic: u32, dimensions: usize) -> Result<(Vec<usize>, &[u8])> {
-    let (head, bytes) = file
-        .split_at_checked(4 + 4 * dimensions)
-        .ok_or_else(|| format!("{} bytes are too few for an IDX file", file.len()))?;
+fn parse(mut file: impl Read, magic: u32, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
+    let head_len = 4 + 4 * dimensions;
+    let head = bytes(&mut file, head_len as u64)?;
+    if head.len() < head_len {
+        return Err(format!("{} bytes are too few for an IDX file", head.len()));
+    }
     let mut numbers = head.chunks_exact(4).map(|bytes| {
         bytes
             .iter()
@@ -114,16 +117,26 @@ fn parse(file: &[u8], magic: u32, dimensions: usize) -> Result<(Vec<usize>, &[u8
     }
     let extents: Vec<_> = numbers.map(|extent| extent as usize).collect();
     let announced: u128 = extents.iter().map(|&extent| extent as u128).product();
-    if announced != bytes.len() as u128 {
-        return Err(format!(
-            "its header announces {extents:?}, that is {announced} bytes, and {} follow{}",
-            bytes.len(),
-            if announced > bytes.len() as u128 {
-                "; it is cut off, load it again"
-            } else {
-                ""
-            }
-        ));
+    let announces = format!("its header announces {extents:?}, that is {announced} bytes");
+    let len = match u64::try_from(announced) {
+        Ok(len) if len <= LARGEST => len,
+        _ => return Err(format!("{announces}, more than any set of the kind has")),
+    };
+    let bytes = bytes(&mut file, len + 1)?;
+    match bytes.len() as u64 {
+        found if found < len => Err(format!(
+            "{announces}, and {found} follow; it is cut off, load it again"
+        )),
+        found if found > len => Err(format!("{announces}, and more follow")),
+        _ => Ok((extents, bytes)),
     }
-    Ok((extents, bytes))
+}
+
+/// So many bytes, or all there are: memory grows with what is read, not with what is announced.
+fn bytes(file: &mut impl Read, len: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(len)
+        .read_to_end(&mut bytes)
+        .map_err(|problem| format!("it can't be read to its end, load it again: {problem}"))?;
+    Ok(bytes)
 }

@@ -1,10 +1,12 @@
 //! Weights and checkpoints as safetensors files.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorView};
 
 use super::network::Weight;
 use super::sequential::{F32, Sequential, read};
@@ -18,6 +20,9 @@ const OPTIMIZER: &str = "optimizer";
 
 /// Steps are counted on from it, and become an f64.
 const MAX_STEP: u64 = 1 << 53;
+
+/// The format's.
+const MAX_HEADER: u64 = 100_000_000;
 
 fn error(path: &Path, detail: impl ToString) -> Error {
     Error::File {
@@ -104,10 +109,36 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// So many bytes, or all there are: memory grows with what is read, not with what is announced.
+fn read_bytes(file: &mut File, len: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The header of a safetensors file. `SafeTensors::deserialize` overflows where the tensors that a
+/// header announces end at the last byte that a number can count.
+fn read_header(path: &Path, file: &mut File) -> Result<Metadata> {
+    let not_one = |detail: String| error(path, format!("not a safetensors file: {detail}"));
+    let mut read = |len| read_bytes(file, len).map_err(|problem| error(path, problem));
+    let prefix = <[u8; 8]>::try_from(read(8)?)
+        .map_err(|prefix| not_one(format!("it has {} bytes", prefix.len())))?;
+    let len = u64::from_le_bytes(prefix);
+    if len > MAX_HEADER {
+        let detail = format!("a header of {len} bytes, {MAX_HEADER} is the most");
+        return Err(not_one(detail));
+    }
+    let header = read(len)?;
+    if (header.len() as u64) < len {
+        let detail = format!("of {len} bytes of its header it has {}", header.len());
+        return Err(not_one(detail));
+    }
+    serde_json::from_slice(&header).map_err(|problem| not_one(problem.to_string()))
+}
+
 pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
-    let bytes = std::fs::read(path).map_err(|problem| error(path, problem))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|problem| error(path, format!("not a safetensors file: {problem}")))?;
+    let mut file = File::open(path).map_err(|problem| error(path, problem))?;
+    let header = read_header(path, &mut file)?;
     let slots = if checkpoint {
         Some(Slots::new(model.plan(), &model.optimizer)?)
     } else {
@@ -115,12 +146,12 @@ pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
     };
     let (mut step, mut seed) = (model.step, model.seed);
     if checkpoint {
-        let (_, metadata) =
-            SafeTensors::read_metadata(&bytes).map_err(|problem| error(path, problem))?;
-        let metadata = metadata.metadata().clone().unwrap_or_default();
+        let metadata = header.metadata().as_ref();
         let entry = |name: &str| {
             let missing = || error(path, format!("not a checkpoint: it has no {name}"));
-            metadata.get(name).ok_or_else(missing)
+            metadata
+                .and_then(|entries| entries.get(name))
+                .ok_or_else(missing)
         };
         let number = |name: &str| {
             let value = entry(name)?;
@@ -146,29 +177,40 @@ pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
     let tensors = tensors(model, &staged, slots.as_ref());
     let mut values = Vec::new();
     for (name, weight, region) in &tensors {
-        let tensor = file
-            .tensor(name)
-            .map_err(|_| error(path, format!("it has no {name}")))?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != weight.shape {
+        let tensor = header
+            .info(name)
+            .ok_or_else(|| error(path, format!("it has no {name}")))?;
+        if tensor.dtype != Dtype::F32 || tensor.shape != weight.shape {
             let detail = format!(
                 "{name} is {:?} {:?}, the network has F32 {:?}",
-                tensor.dtype(),
-                tensor.shape(),
-                weight.shape
+                tensor.dtype, tensor.shape, weight.shape
             );
             return Err(error(path, detail));
         }
         let start = weight.offset as u64 * F32;
-        values.push((region.clone(), start, tensor.data()));
+        let (from, to) = tensor.data_offsets;
+        values.push((region.clone(), start, from..to));
     }
     let known = |name: &str| tensors.iter().any(|(known, ..)| known == name);
-    if let Some(name) = file.names().into_iter().find(|name| !known(name)) {
+    if let Some(name) = header.offset_keys().into_iter().find(|name| !known(name)) {
         let detail = format!("it has {name}, which the network has not");
         return Err(error(path, detail));
     }
-    for (region, start, data) in values {
+    // One behind the other, and all of them the network's: no longer than these are together.
+    let len = header.data_len() as u64;
+    let data = read_bytes(&mut file, len + 1).map_err(|problem| error(path, problem))?;
+    if data.len() as u64 != len {
+        let amount = if (data.len() as u64) < len {
+            "fewer"
+        } else {
+            "more"
+        };
+        let detail = format!("not a safetensors file: {amount} than {len} bytes of tensors follow");
+        return Err(error(path, detail));
+    }
+    for (region, start, range) in values {
         let alignment = transfer::COPY_ALIGNMENT;
-        transfer::write(&model.gpu, &region.buffer, start, data, alignment)?;
+        transfer::write(&model.gpu, &region.buffer, start, &data[range], alignment)?;
     }
     let network = model.network_of(seed)?;
     model.gpu.submit(|encoder| {

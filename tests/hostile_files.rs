@@ -1,0 +1,271 @@
+//! Files that announce more than they have, and packed ones that have more than they look. What
+//! reads them must not need more memory than the file could explain: the allocator counts. The
+//! readers of data sets are the examples' own.
+
+mod common;
+#[path = "../examples/common/digits.rs"]
+mod digits;
+#[path = "../examples/common/idx.rs"]
+mod idx;
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use common::gpu;
+use flate2::{Compression, write::GzEncoder};
+use peak_alloc::PeakAlloc;
+use selfnorm::nn::{Dense, Sequential};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// What buffers, paths and messages take.
+const FEW: usize = 1 << 20;
+
+/// The allocator counts for all threads, so each test that asks it has the process to itself.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The result, and the most bytes that there were meanwhile and not before.
+fn peak<T>(of: impl FnOnce() -> T) -> (T, usize) {
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    let result = of();
+    (result, MEMORY.peak_usage().saturating_sub(before))
+}
+
+fn packed(pieces: &[&[u8]]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for piece in pieces {
+        encoder.write_all(piece).unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+/// 32 MiB of zeros, which are far less when they are packed.
+fn bomb(start: &[u8]) -> Vec<u8> {
+    let zeros = vec![0; 1 << 20];
+    let mut pieces = vec![start];
+    pieces.extend([&zeros[..]; 32]);
+    packed(&pieces)
+}
+
+fn idx_header(magic: u32, extents: &[u32]) -> Vec<u8> {
+    let numbers = [&[magic], extents].concat();
+    numbers.iter().flat_map(|n| n.to_be_bytes()).collect()
+}
+
+/// Two images of 2 × 3 pixels.
+fn images() -> Vec<u8> {
+    let pixels: Vec<u8> = (1..=12).collect();
+    [idx_header(0x803, &[2, 2, 3]), pixels].concat()
+}
+
+fn labels() -> Vec<u8> {
+    [idx_header(0x801, &[2]), vec![7, 9]].concat()
+}
+
+fn write_part(folder: &Path, images: &[u8], labels: &[u8]) {
+    std::fs::write(folder.join("train-images-idx3-ubyte"), images).unwrap();
+    std::fs::write(folder.join("train-labels-idx1-ubyte"), labels).unwrap();
+}
+
+#[test]
+fn idx_files_are_read_as_they_are_and_packed() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    for (images, labels) in [
+        (images(), labels()),
+        (packed(&[&images()]), labels()),
+        (images(), packed(&[&labels()])),
+    ] {
+        write_part(folder.path(), &images, &labels);
+        let read = idx::read(folder.path(), idx::TRAINING).unwrap();
+        assert_eq!(read.size, [2, 3]);
+        assert_eq!(read.pixels, Vec::from_iter(1..=12));
+        assert_eq!(read.labels, [7, 9]);
+    }
+    let error = idx::read(folder.path(), idx::TEST).err().unwrap();
+    assert!(error.starts_with("there is no t10k-images"), "{error}");
+}
+
+#[test]
+fn idx_files_that_announce_or_unpack_to_too_much_take_no_memory() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (images_path, labels_path) = (
+        path("train-images-idx3-ubyte"),
+        path("train-labels-idx1-ubyte"),
+    );
+    let announcing = |extents: [u32; 3]| [&idx_header(0x803, &extents)[..], &[1; 12]].concat();
+    let mut flipped = packed(&[&images()]);
+    let checksum = flipped.len() - 8;
+    flipped[checksum] ^= 1;
+    let cut_off = packed(&[&images()]);
+    let wrong_images: Vec<(Vec<u8>, &str)> = vec![
+        (Vec::new(), "0 bytes are too few for an IDX file"),
+        (
+            images()[..15].into(),
+            "15 bytes are too few for an IDX file",
+        ),
+        (vec![0xff; 40], "not an IDX file"),
+        (labels().repeat(2), "it has labels, and should have images"),
+        (
+            images()[..27].into(),
+            "its header announces [2, 2, 3], that is 12 bytes, and 11 follow; it is cut off",
+        ),
+        (
+            [&images()[..], &[0]].concat(),
+            "its header announces [2, 2, 3], that is 12 bytes, and more follow",
+        ),
+        // Products of which 64 bits keep nothing, or what there is.
+        (
+            announcing([u32::MAX; 3]),
+            "its header announces [4294967295, 4294967295, 4294967295]",
+        ),
+        (announcing([1 << 30, 1 << 30, 16]), "its header announces"),
+        (announcing([1, 1, u32::MAX]), "its header announces"),
+        (
+            announcing([1, 1, 1 << 30]),
+            "its header announces [1, 1, 1073741824], that is 1073741824 bytes, and 12 follow",
+        ),
+        (
+            announcing([0, 1, 1]),
+            "its header announces [0, 1, 1], that is 0 bytes, and more follow",
+        ),
+        (
+            bomb(&images()),
+            "its header announces [2, 2, 3], that is 12 bytes, and more follow",
+        ),
+        (
+            bomb(&idx_header(0x803, &[1 << 20, 1 << 10, 4])),
+            "its header announces",
+        ),
+        (bomb(&[]), "not an IDX file"),
+        (flipped, "it can't be read to its end, load it again"),
+        (
+            cut_off[..cut_off.len() - 9].into(),
+            "it can't be read to its end, load it again",
+        ),
+        (packed(&[]), "0 bytes are too few"),
+    ];
+    let wrong_labels: Vec<(Vec<u8>, &str)> = vec![
+        (images(), "it has images, and should have labels"),
+        (
+            bomb(&labels()),
+            "its header announces [2], that is 2 bytes, and more follow",
+        ),
+        (
+            [&idx_header(0x801, &[u32::MAX])[..], &[1; 2]].concat(),
+            "its header announces [4294967295]",
+        ),
+        (
+            [&idx_header(0x801, &[2])[..], &[3, 10]].concat(),
+            "label 1 is 10",
+        ),
+    ];
+    let refused = |path: &str, detail: &str, len: usize| {
+        let (result, bytes) = peak(|| idx::read(folder.path(), idx::TRAINING));
+        let error = result.err().unwrap();
+        assert!(error.starts_with(&format!("{path}: {detail}")), "{error}");
+        assert!(bytes <= FEW, "{bytes} bytes for a file of {len}: {error}");
+    };
+    for (wrong, detail) in wrong_images {
+        write_part(folder.path(), &wrong, &labels());
+        refused(&images_path, detail, wrong.len());
+    }
+    for (wrong, detail) in wrong_labels {
+        write_part(folder.path(), &images(), &wrong);
+        refused(&labels_path, detail, wrong.len());
+    }
+    let three = [&idx_header(0x801, &[3])[..], &[1; 3]].concat();
+    write_part(folder.path(), &images(), &three);
+    let error = idx::read(folder.path(), idx::TRAINING).err().unwrap();
+    assert!(error.ends_with("they are not of one data set"), "{error}");
+}
+
+#[test]
+fn digits_have_64_pixels_and_a_label() {
+    let _alone = alone();
+    let (pixels, labels) = digits::digits().unwrap();
+    assert_eq!((pixels.len(), labels.len()), (1797 * 64, 1797));
+    let row =
+        |len: usize, value: &str, last: &str| [&vec![value; len][..], &[last]].concat().join(",");
+    let good = format!("{}\n{}\n", row(64, "16", "9"), row(64, "0", "0"));
+    let expected = ([[16; 64], [0; 64]].concat(), vec![9, 0]);
+    assert_eq!(digits::parse(&good), Ok(expected));
+    assert_eq!(digits::parse(""), Ok((Vec::new(), Vec::new())));
+    for (wrong, detail) in [
+        (row(63, "1", "1"), "row 1 has 64 numbers, not 65"),
+        (row(65, "1", "1"), "row 1 has 66 numbers, not 65"),
+        (format!("{good}\n{good}"), "row 3 has \"\", not 0 to 16"),
+        (row(64, "17", "1"), "row 1 has \"17\", not 0 to 16"),
+        (row(64, "1", "10"), "row 1 has \"10\", not 0 to 9"),
+        (row(64, "1", "256"), "row 1 has \"256\", not 0 to 9"),
+        (row(64, "-1", "1"), "row 1 has \"-1\", not 0 to 16"),
+        (row(64, " 1", "1"), "row 1 has \" 1\", not 0 to 16"),
+    ] {
+        assert_eq!(digits::parse(&wrong), Err(detail.into()));
+    }
+}
+
+#[test]
+fn packed_digits_do_not_unpack_to_more_than_a_mebibyte() {
+    let _alone = alone();
+    let bomb = bomb(b"1,2");
+    let (result, bytes) = peak(|| digits::unpack(&bomb));
+    assert_eq!(result.unwrap_err().to_string(), "more than 1048576 bytes");
+    // A vector has up to twice what is in it, and the half of that while it grows.
+    assert!(bytes <= 3 * (1 << 20) + FEW, "{bytes} bytes");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn weights_that_announce_too_much_take_no_memory() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.safetensors");
+    let network = Sequential::new([2]).add(Dense::new(3));
+    let mut model = network.build(gpu(), 1).unwrap();
+    let file = |announced: Option<u64>, text: &str| {
+        let len = announced.unwrap_or(text.len() as u64);
+        [&len.to_le_bytes()[..], text.as_bytes()].concat()
+    };
+    let mut files = Vec::new();
+    for announced in [1 << 20, 99_999_999, 100_000_000, 1 << 32, 1 << 60, u64::MAX] {
+        files.push(file(Some(announced), "{}"));
+    }
+    for elements in [1u64 << 31, 1 << 32, 1 << 60, 1 << 61, u64::MAX] {
+        for dtype in ["F32", "U8"] {
+            for end in [24, elements.wrapping_mul(4), elements, elements / 8] {
+                let tensor = format!(
+                    r#"{{"dtype":"{dtype}","shape":[{elements}],"data_offsets":[0,{end}]}}"#
+                );
+                for name in ["dense/kernel", "more"] {
+                    files.push(file(None, &format!(r#"{{"{name}":{tensor}}}"#)));
+                }
+            }
+        }
+    }
+    // As the network's, in a file that goes on, and one that is not a network's and has all it says.
+    let right = r#"{"dense/bias":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"dense/kernel":{"dtype":"F32","shape":[2,3],"data_offsets":[12,36]}}"#;
+    let other = r#"{"more":{"dtype":"U8","shape":[268435456],"data_offsets":[0,268435456]}}"#;
+    let cases = files.into_iter().map(|bytes| (bytes, 0));
+    for (bytes, sparse) in cases.chain([right, other].map(|text| (file(None, text), 256 << 20))) {
+        let mut written = std::fs::File::create(&path).unwrap();
+        written.write_all(&bytes).unwrap();
+        written.set_len(bytes.len() as u64 + sparse).unwrap();
+        for checkpoint in [false, true] {
+            let (result, peak) = peak(|| match checkpoint {
+                false => model.load(&path),
+                true => model.load_checkpoint(&path),
+            });
+            let error = result.unwrap_err();
+            assert!(peak <= FEW, "{peak} bytes: {error}");
+        }
+    }
+}
