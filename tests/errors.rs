@@ -3,52 +3,17 @@
 
 mod common;
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use common::{activations, foreign_buffer, smallest_gpu};
+use common::{Watched, activations, foreign_buffer, smallest_gpu};
 use half::f16;
 use selfnorm::{
     AlphaDropout, Element, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass,
     Result, Selu, Tensor, wgpu,
 };
 use wgpu::BufferUsages as Usage;
-
-/// A device that fails the test if an error reaches the application's handler.
-struct Watched {
-    gpu: Gpu,
-    uncaptured: Arc<Mutex<Vec<String>>>,
-}
-
-impl Watched {
-    fn new(gpu: Gpu) -> Self {
-        let uncaptured = Arc::new(Mutex::new(Vec::new()));
-        let errors = uncaptured.clone();
-        gpu.device()
-            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-                errors.lock().unwrap().push(error.to_string());
-            }));
-        Self { gpu, uncaptured }
-    }
-}
-
-impl Deref for Watched {
-    type Target = Gpu;
-
-    fn deref(&self) -> &Gpu {
-        &self.gpu
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            assert_eq!(*self.uncaptured.lock().unwrap(), [""; 0]);
-        }
-    }
-}
 
 fn watched() -> Watched {
     Watched::new(Gpu::new().unwrap_or_else(|error| panic!("{error}")))

@@ -1,7 +1,8 @@
 //! What the tests share: the device, the real numbers they compare with, and how far off a float is.
 #![allow(dead_code)]
 
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use selfnorm::{Gpu, Tensor, wgpu};
 
@@ -21,6 +22,45 @@ pub const HUGE: usize = 65_535 * 256 * 4 + 1757;
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| Gpu::new().unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// A device that fails the test if an error reaches the application's handler.
+pub struct Watched {
+    gpu: Gpu,
+    uncaptured: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watched {
+    pub fn new(gpu: Gpu) -> Self {
+        let uncaptured = Arc::new(Mutex::new(Vec::new()));
+        let errors = uncaptured.clone();
+        gpu.device()
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+                errors.lock().unwrap().push(error.to_string());
+            }));
+        Self { gpu, uncaptured }
+    }
+
+    /// What has reached the handler.
+    pub fn uncaptured(&self) -> Vec<String> {
+        self.uncaptured.lock().unwrap().clone()
+    }
+}
+
+impl Deref for Watched {
+    type Target = Gpu;
+
+    fn deref(&self) -> &Gpu {
+        &self.gpu
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.uncaptured(), [""; 0]);
+        }
+    }
 }
 
 /// A device as an application may have made it: WebGPU's default limits and no features.
@@ -117,14 +157,18 @@ pub fn ulps(actual: f32, expected: f64) -> f64 {
             f64::INFINITY
         };
     }
+    (f64::from(actual) - expected).abs() / ulp(expected)
+}
+
+/// The unit in the last place that [`ulps`] counts in.
+pub fn ulp(expected: f64) -> f64 {
     let smallest_normal = 2f64.powi(-126);
-    let unit = if expected.abs() < smallest_normal {
+    if expected.abs() < smallest_normal {
         smallest_normal
     } else {
         let exponent = (expected.abs().to_bits() >> 52) as i32 - 1023;
         2f64.powi(exponent - 23)
-    };
-    (f64::from(actual) - expected).abs() / unit
+    }
 }
 
 /// The worst of [`ulps`], and where.
@@ -156,16 +200,21 @@ pub fn assert_f16_is_an_error(gpu: &Gpu) {
 pub fn assert_gradient(dx: f32, dy: f32, derivative: f64, x: f32) {
     let expected = derivative * f64::from(dy);
     let error = (f64::from(dx) - expected).abs();
-    let underflow = if derivative.abs() < 2f64.powi(-125) {
-        f64::from(dy.abs())
-    } else {
-        0.0
-    };
-    let tolerance = 2f64.powi(-124) + 2f64.powi(-125) * underflow;
+    let tolerance = gradient_underflow(derivative, dy.into());
     assert!(
         ulps(dx, expected) <= 2.0 || error <= tolerance,
         "at x = {x:e}, dy = {dy:e}: {dx:e}, not {expected:e}"
     );
+}
+
+/// What a gradient may be off by where it, or the derivative, is next to 0.
+pub fn gradient_underflow(derivative: f64, dy: f64) -> f64 {
+    let underflow = if derivative.abs() < 2f64.powi(-125) {
+        dy.abs()
+    } else {
+        0.0
+    };
+    2f64.powi(-124) + 2f64.powi(-125) * underflow
 }
 
 /// Every float of either sign whose bits are `start`, `start + step`, …: all binades, all kinds,
