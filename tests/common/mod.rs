@@ -41,9 +41,9 @@ impl Watched {
         Self { gpu, uncaptured }
     }
 
-    /// What has reached the handler.
+    /// What has reached the handler since this was asked last.
     pub fn uncaptured(&self) -> Vec<String> {
-        self.uncaptured.lock().unwrap().clone()
+        std::mem::take(&mut self.uncaptured.lock().unwrap())
     }
 }
 

@@ -710,22 +710,25 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f64]) {
 
 /// Runs `test` on `cases` values, always the same ones, and shrinks those that fail.
 pub fn for_all<S: proptest::strategy::Strategy>(cases: u32, values: S, test: impl Fn(S::Value)) {
+    let config = Config {
+        cases,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    for_all_of(rng, cases, values, test);
+    for_all_of(config, rng, values, test);
 }
 
-/// [`for_all`], on the values that `rng` makes.
+/// [`for_all`], as `config` says, on the values that `rng` makes.
 pub fn for_all_of<S: proptest::strategy::Strategy>(
+    config: Config,
     rng: TestRng,
-    cases: u32,
     values: S,
     test: impl Fn(S::Value),
 ) {
     let config = Config {
-        cases,
         failure_persistence: None,
-        max_shrink_iters: 200,
-        ..Config::default()
+        ..config
     };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let result = runner.run(&values, |value| {
