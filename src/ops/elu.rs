@@ -95,8 +95,9 @@ impl<T: Element> Tensor<T> {
     /// The gradient through ELU: dx = dy for x > 0, dy · α eˣ else. `self` is the input of the
     /// forward call.
     ///
-    /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁵, for every dy; below, the error
-    /// is at most 2⁻¹²⁵ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴.
+    /// Within 2 ulp of the true value where eˣ is at least 2⁻¹²⁶ and |α eˣ| at least 2⁻¹²⁵, for every
+    /// dy; below, the error is at most 2⁻¹²⁵ |dy|, times |α| / 2 if that is more than 1. Devices that
+    /// flush subnormal numbers may add 2⁻¹²⁴.
     ///
     /// # Errors
     ///

@@ -460,6 +460,10 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through SELU with other constants.
     ///
+    /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given, where eˣ is at
+    /// least 2⁻¹²⁶ and |λα eˣ| at least 2⁻¹²⁵; below, as [`elu_backward`](Self::elu_backward) with λα
+    /// for α.
+    ///
     /// # Errors
     ///
     /// As [`selu_with`](Self::selu_with); [`Shape`](crate::Error::Shape).
