@@ -434,7 +434,8 @@ impl<T: Element> Tensor<T> {
 
     /// SELU with other constants, such as those of an ONNX node.
     ///
-    /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given.
+    /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given; a λ that is
+    /// subnormal, below 2⁻¹²⁶, may count as 0 on devices that flush such numbers.
     ///
     /// # Errors
     ///
@@ -460,6 +461,9 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The gradient through SELU with other constants.
+    ///
+    /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given, where |λα eˣ| is
+    /// at least 2⁻¹²⁶; below, as [`elu_backward`](Self::elu_backward) with λα for α.
     ///
     /// # Errors
     ///

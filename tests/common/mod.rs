@@ -28,6 +28,45 @@ pub fn gpu() -> &'static Gpu {
     GPU.get_or_init(|| Gpu::new().unwrap_or_else(|error| panic!("{error}")))
 }
 
+/// A device that fails the test if an error reaches the application's handler.
+pub struct Watched {
+    gpu: Gpu,
+    uncaptured: Arc<Mutex<Vec<String>>>,
+}
+
+impl Watched {
+    pub fn new(gpu: Gpu) -> Self {
+        let uncaptured = Arc::new(Mutex::new(Vec::new()));
+        let errors = uncaptured.clone();
+        gpu.device()
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+                errors.lock().unwrap().push(error.to_string());
+            }));
+        Self { gpu, uncaptured }
+    }
+
+    /// What has reached the handler since this was asked last.
+    pub fn uncaptured(&self) -> Vec<String> {
+        std::mem::take(&mut self.uncaptured.lock().unwrap())
+    }
+}
+
+impl Deref for Watched {
+    type Target = Gpu;
+
+    fn deref(&self) -> &Gpu {
+        &self.gpu
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.uncaptured(), [""; 0]);
+        }
+    }
+}
+
 /// A device as an application may have made it: WebGPU's default limits and no features.
 pub fn smallest_gpu() -> Gpu {
     gpu_with(wgpu::Features::empty(), wgpu::Limits::default())
@@ -52,40 +91,6 @@ pub fn adapter() -> wgpu::Adapter {
         .into_iter()
         .find(|adapter| adapter.get_info().name == info.name)
         .unwrap()
-}
-
-/// A device that fails the test if an error reaches the application's handler.
-pub struct Watched {
-    gpu: Gpu,
-    uncaptured: Arc<Mutex<Vec<String>>>,
-}
-
-impl Watched {
-    pub fn new(gpu: Gpu) -> Self {
-        let uncaptured = Arc::new(Mutex::new(Vec::new()));
-        let errors = uncaptured.clone();
-        gpu.device()
-            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-                errors.lock().unwrap().push(error.to_string());
-            }));
-        Self { gpu, uncaptured }
-    }
-}
-
-impl Deref for Watched {
-    type Target = Gpu;
-
-    fn deref(&self) -> &Gpu {
-        &self.gpu
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            assert_eq!(*self.uncaptured.lock().unwrap(), [""; 0]);
-        }
-    }
 }
 
 /// An application's buffer.
@@ -209,9 +214,13 @@ pub fn ulps(actual: f32, expected: f64) -> f64 {
     if expected.abs() < SMALLEST_NORMAL && actual == 0.0 {
         return 0.0;
     }
+    (f64::from(actual) - expected).abs() / ulp(expected)
+}
+
+/// The unit in the last place that [`ulps`] counts in.
+pub fn ulp(expected: f64) -> f64 {
     let exponent = (expected.abs().to_bits() >> 52) as i32 - 1023;
-    let unit = 2f64.powi(exponent.max(-126) - 23);
-    (f64::from(actual) - expected).abs() / unit
+    2f64.powi(exponent.max(-126) - 23)
 }
 
 /// The worst of [`ulps`], and where.
@@ -245,17 +254,31 @@ pub fn assert_f16_is_an_error(gpu: &Gpu) {
     );
 }
 
-/// What the documentation promises of a gradient: 2 ulp where the derivative is at least 2⁻¹²⁶, below
-/// that 2⁻¹²⁶ |dy|; a dy or a result below 2⁻¹²⁶ may count as 0.
+/// What the documentation promises of a gradient: 2 ulp, and [`gradient_underflow`].
 pub fn assert_gradient(dx: f32, dy: f32, derivative: f64, x: f32) {
-    let (gradient, expected) = (f64::from(dy), derivative * f64::from(dy));
-    let underflow = derivative.abs() < SMALLEST_NORMAL
-        && (f64::from(dx) - expected).abs() <= SMALLEST_NORMAL * gradient.abs();
-    let flushed = dx == 0.0 && gradient.abs() < SMALLEST_NORMAL;
+    let expected = derivative * f64::from(dy);
+    let error = (f64::from(dx) - expected).abs();
     assert!(
-        underflow || flushed || ulps(dx, expected) <= 2.0,
+        ulps(dx, expected) <= 2.0 || error <= gradient_underflow(derivative, dy.into()),
         "at x = {x:e}, dy = {dy:e}: {dx:e}, not {expected:e}"
     );
+}
+
+/// What a gradient may be off by besides: a dy or a result below 2⁻¹²⁶ may count as 0, and where the
+/// derivative is below, 2⁻¹²⁶ |dy|.
+pub fn gradient_underflow(derivative: f64, dy: f64) -> f64 {
+    let is_small = |value: f64| value.abs() < SMALLEST_NORMAL;
+    let underflow = if is_small(derivative) {
+        SMALLEST_NORMAL * dy.abs()
+    } else {
+        0.0
+    };
+    let flushed = if is_small(dy) || is_small(derivative * dy) {
+        (derivative * dy).abs()
+    } else {
+        0.0
+    };
+    underflow.max(flushed)
 }
 
 /// Every float of either sign whose bits are `start`, `start + step`, …: all binades, all kinds,

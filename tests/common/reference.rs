@@ -712,11 +712,24 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f64]) {
 pub fn for_all<S: proptest::strategy::Strategy>(cases: u32, values: S, test: impl Fn(S::Value)) {
     let config = Config {
         cases,
-        failure_persistence: None,
         max_shrink_iters: 200,
         ..Config::default()
     };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    for_all_of(config, rng, values, test);
+}
+
+/// [`for_all`], as `config` says, on the values that `rng` makes.
+pub fn for_all_of<S: proptest::strategy::Strategy>(
+    config: Config,
+    rng: TestRng,
+    values: S,
+    test: impl Fn(S::Value),
+) {
+    let config = Config {
+        failure_persistence: None,
+        ..config
+    };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let result = runner.run(&values, |value| {
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(value)));
