@@ -749,7 +749,7 @@ fn what_is_beyond_a_limit_at_any_point_of_a_call_is_too_large_and_changes_nothin
 #[test]
 #[ignore = "minutes"]
 fn what_is_beyond_any_limit_is_too_large_and_changes_nothing() {
-    let limits = std::iter::successors(Some(1u64 << 10), |limit| Some(limit * 9 / 8 | 1));
+    let limits = std::iter::successors(Some(1u64 << 10), |limit| Some((limit * 9 / 8) | 1));
     let limits: Vec<_> = limits.take_while(|&limit| limit < 1 << 20).collect();
     assert_limits(&[&limits[..], &[1 << 20]].concat());
 }
@@ -795,7 +795,9 @@ fn data_at_a_limit_is_too_large_or_lacks_targets() {
 }
 
 /// The weights after two epochs, and the results of operations on f32 and, where there are any, f16.
-fn bits(gpu: &Gpu) -> (Vec<u8>, Vec<Vec<f32>>, Option<Vec<Vec<f16>>>) {
+type Bits = (Vec<u8>, Vec<Vec<f32>>, Option<Vec<Vec<f16>>>);
+
+fn bits(gpu: &Gpu) -> Bits {
     let mut model = SMALL.network().build(gpu, 1).unwrap();
     model.fit(&SMALL.data(gpu).unwrap(), &SMALL.fit()).unwrap();
     let f32s = operations(&gpu.tensor(&activations(1757), [7, 251]).unwrap());

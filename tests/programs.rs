@@ -268,7 +268,7 @@ fn constant() -> impl Strategy<Value = f64> {
         1.999_999_9,
         0.0,
         -3.3,
-        1e-37,
+        1e-20,
         3e38,
         7.7,
     ];

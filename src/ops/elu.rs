@@ -68,8 +68,8 @@ impl<T: Element> Tensor<T> {
     /// ELU: x for x > 0, α(eˣ − 1) else; any shape.
     ///
     /// Within 2 ulp of the true value for every f32, for α rounded to f32; a result that is
-    /// subnormal, below 2⁻¹²⁶, may be 0 on devices that flush such numbers. −∞ gives −α, NaN gives
-    /// NaN.
+    /// subnormal, below 2⁻¹²⁶, may be 0 on devices that flush such numbers, which also need an |α| of 0
+    /// or at least 2⁻⁷⁶ for it. −∞ gives −α, NaN gives NaN.
     ///
     /// Clevert et al. 2015, *Fast and Accurate Deep Network Learning by Exponential Linear Units*,
     /// arXiv 1511.07289.

@@ -434,8 +434,9 @@ impl<T: Element> Tensor<T> {
 
     /// SELU with other constants, such as those of an ONNX node.
     ///
-    /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given; a λ that is
-    /// subnormal, below 2⁻¹²⁶, may count as 0 on devices that flush such numbers.
+    /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given. On devices that
+    /// flush subnormal numbers, a subnormal λ may count as 0, and |λα| must be 0 or at least 2⁻⁷⁶ for
+    /// it.
     ///
     /// # Errors
     ///
