@@ -36,8 +36,8 @@ fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
 // dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is what
 // rounding scale * alpha to scale_alpha has lost, relative to it.
 fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residual: f32) -> vec4f {
-    // exp(-174) is 2^-251, and both halves of it are normal numbers still.
-    let t = max(x, vec4f(-174.0));
+    // From -175 down the first half of 2^k is 0.
+    let t = max(x, vec4f(-175.4));
     let k = exp_binade(t);
     let high = t - exp_exponent(k) * EXP_LN_2_HIGH;
     let low = exp_exponent(k) * EXP_LN_2_LOW;

@@ -28,7 +28,7 @@ fn exp_power_of_two(k: vec4i) -> vec4f {
     return bitcast<vec4f>(k << vec4u(23u));
 }
 
-// 2^floor(exponent / 2) and 2^ceil(exponent / 2), for exponents from -252 to 254.
+// 2^floor(exponent / 2), for exponents from -253, where it is 0, and 2^ceil(exponent / 2).
 fn exp_first_half(k: vec4i) -> vec4f {
     return bitcast<vec4f>((((k - EXP_ROUND_BITS) >> vec4u(1u)) + 127) << vec4u(23u));
 }

@@ -468,7 +468,8 @@ impl<T: Element> Tensor<T> {
     /// The gradient through the dropout of the same `p`: a dy where an element was kept, 0 where
     /// it was dropped. The mask is drawn again.
     ///
-    /// Within 2⁻²³ |a dy|, or 2⁻¹²⁶ where that is more.
+    /// Within 2⁻²³ |a dy|, or 2⁻¹²⁶ where that is more. A dy below 2⁻¹²⁶ may count as 0 on devices that
+    /// flush such numbers.
     ///
     /// # Errors
     ///

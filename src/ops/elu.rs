@@ -96,8 +96,8 @@ impl<T: Element> Tensor<T> {
     /// forward call.
     ///
     /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁶, for every dy; below, the error
-    /// is at most 2⁻¹²⁶ |dy|. A dy or a result below 2⁻¹²⁶ may count as 0 on devices that flush such
-    /// numbers.
+    /// is at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁶, 0 from x = −175 down. A dy or a result below 2⁻¹²⁶
+    /// may count as 0 on devices that flush such numbers.
     ///
     /// # Errors
     ///
