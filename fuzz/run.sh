@@ -19,7 +19,11 @@ for target in $(cargo fuzz list); do
   mkdir -p "corpus/$target"
   # A header's length or a packed file must not take what the file itself can't have: 64 MiB at once
   # are far more than 4 KiB explain.
-  cargo fuzz run --codegen-units 16 "$target" "corpus/$target" "seeds/$target" -- \
+  if ! output=$(cargo fuzz run --codegen-units 16 "$target" "corpus/$target" "seeds/$target" -- \
     -max_total_time="$seconds" -max_len=4096 -timeout=10 \
-    -malloc_limit_mb=64 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1
+    -malloc_limit_mb=64 -rss_limit_mb=1024 -print_final_stats=1 2>&1); then
+    echo "$output"
+    exit 1
+  fi
+  grep 'INITED\|DONE\|peak_rss' <<<"$output"
 done

@@ -70,7 +70,10 @@ pub fn mutate(input: &mut [u8], size: usize, max: usize, seed: u32, bytes: Bytes
         file.change(&mut random);
     }
     if random.bool() {
-        file.lay_out(max);
+        let end = file.lay_out(max);
+        if random.u8(..8) == 0 {
+            file.fill(end, NUMBERS[random.usize(..NUMBERS.len())]);
+        }
     }
     let mutated = file.bytes(&mut random);
     if mutated.len() > max {
@@ -185,8 +188,8 @@ impl File {
     }
 
     /// Lays the tensors one behind the other, as long as their shapes say, so that a shape comes
-    /// further than to the first check.
-    fn lay_out(&mut self, max: usize) {
+    /// further than to the first check. Says where they end.
+    fn lay_out(&mut self, max: usize) -> u64 {
         let begin = |tensor: &&mut Value| tensor["data_offsets"][0].as_u64();
         let mut tensors: Vec<_> = (self.header.iter_mut())
             .filter(|(name, value)| *name != "__metadata__" && value.is_object())
@@ -216,6 +219,18 @@ impl File {
         }
         if end <= max as u64 {
             self.data.resize(end as usize, 1);
+        }
+        end
+    }
+
+    /// Adds tensors up to `end`. None of them can have more bytes than there are numbers of bits.
+    fn fill(&mut self, mut start: u64, end: u64) {
+        while start < end {
+            let len = (end - start).min(u64::MAX / 8);
+            let tensor =
+                json!({"dtype": "U8", "shape": [len], "data_offsets": [start, start + len]});
+            self.header.insert(format!("{start}"), tensor);
+            start += len;
         }
     }
 }
