@@ -794,18 +794,29 @@ fn data_at_a_limit_is_too_large_or_lacks_targets() {
     assert!(error.to_string().contains("no targets"), "{error}");
 }
 
-/// The weights after two epochs, and the results of operations on f32 and, where there are any, f16.
-type Bits = (Vec<u8>, Vec<Vec<f32>>, Option<Vec<Vec<f16>>>);
+/// What a device computes.
+struct Computed {
+    /// After two epochs.
+    weights: Vec<u8>,
+    f32s: Vec<Vec<f32>>,
+    /// Where there are any.
+    f16s: Option<Vec<Vec<f16>>>,
+}
 
-fn bits(gpu: &Gpu) -> Bits {
-    let mut model = SMALL.network().build(gpu, 1).unwrap();
-    model.fit(&SMALL.data(gpu).unwrap(), &SMALL.fit()).unwrap();
-    let f32s = operations(&gpu.tensor(&activations(1757), [7, 251]).unwrap());
-    let f16s = gpu.supports_f16().then(|| {
-        let values: Vec<_> = activations(1757).into_iter().map(f16::from_f32).collect();
-        operations(&gpu.tensor(&values, [7, 251]).unwrap())
-    });
-    (state(&model), f32s, f16s)
+impl Computed {
+    fn on(gpu: &Gpu) -> Self {
+        let mut model = SMALL.network().build(gpu, 1).unwrap();
+        let data = SMALL.data(gpu).unwrap();
+        model.fit(&data, &SMALL.fit()).unwrap();
+        let values = activations(1757);
+        let halves: Vec<_> = values.iter().copied().map(f16::from_f32).collect();
+        let f16s = || operations(&gpu.tensor(&halves, [7, 251]).unwrap());
+        Self {
+            weights: state(&model),
+            f32s: operations(&gpu.tensor(&values, [7, 251]).unwrap()),
+            f16s: gpu.supports_f16().then(f16s),
+        }
+    }
 }
 
 fn operations<T: selfnorm::Element>(x: &Tensor<T>) -> Vec<Vec<T>> {
@@ -832,7 +843,7 @@ fn operations<T: selfnorm::Element>(x: &Tensor<T>) -> Vec<Vec<T>> {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_device_without_one_feature_or_with_the_smallest_limits_gives_the_same_bits() {
     let available = all_features();
-    let all = bits(&gpu_with(available, limits(available)));
+    let all = Computed::on(&gpu_with(available, limits(available)));
     let mut devices = vec![
         ("WebGPU's", wgpu::Features::empty(), wgpu::Limits::default()),
         (
@@ -847,11 +858,11 @@ fn a_device_without_one_feature_or_with_the_smallest_limits_gives_the_same_bits(
     }
     for (name, features, limits) in devices {
         let gpu = Watched::new(gpu_with(features, limits));
-        let (weights, f32s, f16s) = bits(&gpu);
-        assert!(weights == all.0, "{name}: other weights");
-        assert!(f32s == all.1, "{name}: other f32");
-        match f16s {
-            Some(f16s) => assert!(Some(f16s) == all.2, "{name}: other f16"),
+        let computed = Computed::on(&gpu);
+        assert!(computed.weights == all.weights, "{name}: other weights");
+        assert!(computed.f32s == all.f32s, "{name}: other f32");
+        match computed.f16s {
+            Some(f16s) => assert!(Some(f16s) == all.f16s, "{name}: other f16"),
             None => common::assert_f16_is_an_error(&gpu),
         }
     }

@@ -489,7 +489,7 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// [`Error::File`], [`Error::DeviceLost`]. The file is then as it was.
+    /// [`Error::File`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. The file is then as it was.
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         files::save(self, path.as_ref(), false)
     }
@@ -499,7 +499,7 @@ impl Sequential {
     /// # Errors
     ///
     /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's names,
-    /// shapes and types; [`Error::DeviceLost`]. The network is then as it was.
+    /// shapes and types; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then as it was.
     pub fn load(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
         files::load(self, path.as_ref(), false)
     }
