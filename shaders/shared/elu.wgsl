@@ -11,26 +11,18 @@ fn is_positive4(x: vec4f) -> vec4<bool> {
     return bitcast<vec4i>(x) > vec4i(0);
 }
 
-fn is_subnormal_or_zero4(x: vec4f) -> vec4<bool> {
-    return (bitcast<vec4u>(x) & vec4u(0x7f800000u)) == vec4u(0u);
-}
-
-// scale * x for subnormal numbers and zeros, from the bits: a device may take all of them for zero.
-fn scaled_subnormal(x: vec4f, scale: vec4f) -> vec4f {
-    let bits = bitcast<vec4u>(x);
-    let multiple = bitcast<vec4f>((bits & vec4u(0x007fffffu)) | vec4u(0x3f800000u)) - 1.0; // of 2^-126
-    let size = multiple * scale * 0x1p-126;
-    return bitcast<vec4f>(bitcast<vec4u>(size) ^ (bits & vec4u(0x80000000u)));
+fn is_subnormal4(x: vec4f) -> vec4<bool> {
+    return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) - 1u < vec4u(0x007fffffu);
 }
 
 fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
     let negative = is_negative4(x);
     let y = select(scale * x, scaled_expm1(x, scale_alpha), negative);
-    let tiny = is_subnormal_or_zero4(x);
-    if (any(tiny)) {
-        return select(y, scaled_subnormal(x, select(vec4f(scale), vec4f(scale_alpha), negative)), tiny);
-    }
-    return y;
+    // A subnormal x may count as 0: as a difference of normal numbers, x * 2^126 does not.
+    let one = select(vec4f(1.0), vec4f(-1.0), negative);
+    let more = bitcast<vec4f>((bitcast<vec4u>(x) & vec4u(0x807fffffu)) | vec4u(0x3f800000u));
+    let slope = select(vec4f(scale), vec4f(scale_alpha), negative);
+    return select(y, (more - one) * slope * 0x1p-126, is_subnormal4(x));
 }
 
 // dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is what
