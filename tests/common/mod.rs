@@ -219,8 +219,8 @@ pub fn ulps(actual: f32, expected: f64) -> f64 {
 
 /// The unit in the last place that [`ulps`] counts in.
 pub fn ulp(expected: f64) -> f64 {
-    let exponent = (expected.abs().to_bits() >> 52) as i32 - 1023;
-    2f64.powi(exponent.max(-126) - 23)
+    let exponent = (expected.abs().to_bits() >> 52).max(1023 - 126);
+    f64::from_bits((exponent - 23) << 52)
 }
 
 /// The worst of [`ulps`], and where.
