@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{Module, ShaderStage, TypeInner};
+use naga::{Expression, Module, ShaderStage, TypeInner};
 use selfnorm::wgsl::{self, Shader};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -33,6 +33,11 @@ fn main() -> ExitCode {
         if !needs.contains(Capabilities::SHADER_INT64) {
             trials.push(tint(&name, shader.source.clone()));
         }
+        let indexing = shader.clone();
+        trials.push(trial(
+            format!("{name}: no index into what a function returned"),
+            move || no_result_is_indexed(&indexing),
+        ));
         trials.push(trial(format!("{name}: structs"), move || {
             structs_are_the_host_s(&shader)
         }));
@@ -251,6 +256,29 @@ fn structs_are_the_host_s(shader: &Shader) -> Result<()> {
                 written.name, written.size, written.fields
             )
             .into());
+        }
+    }
+    Ok(())
+}
+
+/// Where a function makes a vector of one scalar, such as `widen`, an index into what it returned
+/// crashes the GLSL compiler of Mesa 22 as it links (SIGSEGV in `glLinkProgram`). Its smallest form:
+///
+/// ```glsl
+/// float f = x[i]; vec4 v = vec4(f); y[i] = v[i];
+/// ```
+fn no_result_is_indexed(shader: &Shader) -> Result<()> {
+    let (module, _) = validated(&shader.source, needs(shader))?;
+    let entry_points = module.entry_points.iter().map(|entry| &entry.function);
+    let functions = module.functions.iter().map(|(_, function)| function);
+    for function in functions.chain(entry_points) {
+        for (_, expression) in function.expressions.iter() {
+            if let Expression::Access { base, .. } = *expression
+                && let Expression::CallResult(_) | Expression::Splat { .. } =
+                    function.expressions[base]
+            {
+                return Err(format!("{} does", function.name.as_deref().unwrap_or("main")).into());
+            }
         }
     }
     Ok(())

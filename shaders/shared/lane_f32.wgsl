@@ -9,3 +9,5 @@ fn elements_of(i: u32) -> vec4u { return vec4u(i); }
 const LANE_VALUES = 1u;
 // The lane of a vector of four sums that begins at its value c.
 fn lane_of(v: vec4f, c: u32) -> vec4f { return vec4f(v[c]); }
+// Value c of a lane. (No widen(v)[c]: of an index into a vector of equals, Mesa 22's GLSL compiler dies.)
+fn value_of(v: Lane, c: u32) -> f32 { return v; }

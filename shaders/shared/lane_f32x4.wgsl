@@ -9,3 +9,5 @@ fn elements_of(i: u32) -> vec4u { return 4u * i + vec4u(0u, 1u, 2u, 3u); }
 const LANE_VALUES = 4u;
 // The lane of a vector of four sums that begins at its value c.
 fn lane_of(v: vec4f, c: u32) -> vec4f { return v; }
+// Value c of a lane.
+fn value_of(v: Lane, c: u32) -> f32 { return v[c]; }

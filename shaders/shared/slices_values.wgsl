@@ -18,7 +18,7 @@ fn left_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
 
 fn right_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
     let place = right_place(line, at, q);
-    return widen(right[place / LANE_VALUES])[place % LANE_VALUES];
+    return value_of(right[place / LANE_VALUES], place % LANE_VALUES);
 }
 
 // Of four neighbouring columns.
