@@ -73,10 +73,15 @@ fn selu_backward_is_within_two_ulp_of_the_real_value_for_any_gradient() {
     let mut x = all_floats(3, 2039);
     x.extend(special());
     // Gradients of all mantissas and both signs; one of them a power of two.
-    for (scale, offset) in [(0.0, 1.0), (0.999_97, 1.000_01), (-317.3, -1.0)] {
-        let dy: Vec<f32> = (0..x.len())
-            .map(|i| offset + scale * (i as f32 * 0.618_034).fract())
-            .collect();
+    let mut gradients: Vec<Vec<f32>> = [(0.0, 1.0), (0.999_97, 1.000_01), (-317.3, -1.0)]
+        .map(|(scale, offset)| {
+            let dy = |i| offset + scale * (i as f32 * 0.618_034).fract();
+            (0..x.len()).map(dy).collect()
+        })
+        .into();
+    let hardest = |(i, &x): (usize, &f32)| common::hardest_gradient(derivative(x), i);
+    gradients.push(x.iter().enumerate().map(hardest).collect());
+    for dy in gradients {
         let dx = gpu()
             .tensor(&x, [x.len()])
             .unwrap()

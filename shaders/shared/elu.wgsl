@@ -18,18 +18,17 @@ fn is_subnormal4(x: vec4f) -> vec4<bool> {
 fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
     let negative = is_negative4(x);
     let y = select(scale * x, scaled_expm1(x, scale_alpha), negative);
-    // A subnormal x may count as 0: as a difference of normal numbers, x * 2^126 does not.
-    let one = select(vec4f(1.0), vec4f(-1.0), negative);
-    let more = bitcast<vec4f>((bitcast<vec4u>(x) & vec4u(0x807fffffu)) | vec4u(0x3f800000u));
-    let slope = select(vec4f(scale), vec4f(scale_alpha), negative);
-    return select(y, (more - one) * slope * 0x1p-126, is_subnormal4(x));
+    // A subnormal x may count as 0. |x| * 2^126 is a difference of normal numbers, and does not.
+    let size = bitcast<vec4f>((bitcast<vec4u>(x) & vec4u(0x007fffffu)) | vec4u(0x3f800000u)) - 1.0;
+    let slope = select(vec4f(scale * 0x1p-126), vec4f(scale_alpha * -0x1p-126), negative);
+    return select(y, size * slope, is_subnormal4(x));
 }
 
 // dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is what
 // rounding scale * alpha to scale_alpha has lost, relative to it.
 fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residual: f32) -> vec4f {
-    // From -175 down the first half of 2^k is 0.
-    let t = max(x, vec4f(-175.4));
+    // From k = -251 down, x = -173.6, the first half of 2^k is 0.
+    let t = max(x, vec4f(-175.0));
     let k = exp_binade(t);
     let high = t - exp_exponent(k) * EXP_LN_2_HIGH;
     let low = exp_exponent(k) * EXP_LN_2_LOW;
@@ -37,10 +36,11 @@ fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residu
     let r2 = r * r;
     // exp(r) - 1 = high + rest; summed last, so that it is rounded once.
     let rest = r2 * exp_tail(r, r2) + (residual - low);
-    // 2^k in two halves, and dy last: only then is nothing subnormal, or infinite, that the result is not.
-    let s = exp_first_half(k) * scale_alpha;
-    let derivative = (s + (s * high + s * rest)) * exp_second_half(k);
-    let negative = derivative * dy;
+    // 2^k in two halves: only then is nothing subnormal, or infinite, that dy and the result are not.
+    let s = dy * (exp_first_half(k) * scale_alpha);
+    // The terms of an infinite s would cancel.
+    let sum = select(s + (s * high + s * rest), s, is_infinite4(s));
+    let negative = sum * exp_second_half(k);
     return select(select(negative, scale * dy, is_positive4(x)), x, is_nan4(x));
 }
 

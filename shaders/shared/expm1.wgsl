@@ -28,13 +28,13 @@ fn exp_power_of_two(k: vec4i) -> vec4f {
     return bitcast<vec4f>(k << vec4u(23u));
 }
 
-// 2^floor(exponent / 2), for exponents from -253, where it is 0, and 2^ceil(exponent / 2).
+// 2^(floor(exponent / 2) - 1), for exponents from -252; 0 for -252 and -251; and 2^(ceil(exponent / 2) + 1).
 fn exp_first_half(k: vec4i) -> vec4f {
-    return bitcast<vec4f>((((k - EXP_ROUND_BITS) >> vec4u(1u)) + 127) << vec4u(23u));
+    return bitcast<vec4f>((((k - EXP_ROUND_BITS) >> vec4u(1u)) + 126) << vec4u(23u));
 }
 
 fn exp_second_half(k: vec4i) -> vec4f {
-    return bitcast<vec4f>((((k - (EXP_ROUND_BITS - 1)) >> vec4u(1u)) + 127) << vec4u(23u));
+    return bitcast<vec4f>((((k - (EXP_ROUND_BITS - 1)) >> vec4u(1u)) + 128) << vec4u(23u));
 }
 
 // (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; minimax, error of exp(r) - 1 below 1.4e-8 relative.

@@ -95,9 +95,9 @@ impl<T: Element> Tensor<T> {
     /// The gradient through ELU: dx = dy for x > 0, dy · α eˣ else. `self` is the input of the
     /// forward call.
     ///
-    /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁶, for every dy; below, the error
-    /// is at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁶, 0 from x = −175 down. A dy or a result below 2⁻¹²⁶
-    /// may count as 0 on devices that flush such numbers.
+    /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁶, for every dy; below, the error is
+    /// at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁴, 0 from x = −173 down. Devices that flush subnormal
+    /// numbers may add 2⁻¹²⁴, and take a dy below 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

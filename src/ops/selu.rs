@@ -451,8 +451,8 @@ impl<T: Element> Tensor<T> {
     /// the forward call.
     ///
     /// Within 2 ulp of the true value where |λα eˣ| is at least 2⁻¹²⁶, for every dy; below, the error
-    /// is at most 2⁻¹²⁶ |dy|. A dy or a result below 2⁻¹²⁶ may count as 0 on devices that flush such
-    /// numbers.
+    /// is at most 2⁻¹²⁶ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴, and take a dy below
+    /// 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

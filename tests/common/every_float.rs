@@ -75,8 +75,12 @@ fn real(p: &Selu, x: f64) -> (f64, f64) {
     } else if x > -1.0 {
         let expm1 = x.exp_m1();
         (expm1, expm1 + 1.0)
+    } else if x > -120.0 {
+        let exp = x.exp();
+        (exp - 1.0, exp)
     } else {
-        (x.exp() - 1.0, x.exp())
+        // e⁻¹²⁰ is below half of the smallest subnormal number.
+        (-1.0, 0.0)
     };
     (product * expm1, product * exp)
 }
