@@ -384,7 +384,12 @@ impl Pipelines {
             ),
             module: &shader,
             entry_point: Some(entry_point),
-            compilation_options: Default::default(),
+            // Each kernel writes workgroup memory before it reads it. In GLSL the zeros would be a
+            // literal of all of them, which takes Mesa half a minute to compile.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
             cache: None,
         });
         Pipeline {
