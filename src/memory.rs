@@ -31,7 +31,7 @@ impl Region {
     /// A new buffer for this purpose, for good.
     pub fn for_purpose(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<Self> {
         let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-        let buffer = create(gpu, purpose, bytes)?;
+        let buffer = gpu.memory().create(gpu, purpose, bytes)?;
         Ok(Self {
             buffer,
             offset: 0,
@@ -99,6 +99,11 @@ impl Memory {
                 return Ok(buffer);
             }
         }
+        self.create(gpu, purpose, bytes)
+    }
+
+    /// A new buffer. Where there is no memory for it, idle ones make way.
+    fn create(&self, gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         match create(gpu, purpose, bytes) {
             Err(Error::OutOfMemory { .. }) => {
                 *self.idle() = Idle::default();

@@ -79,7 +79,6 @@ fetch() {
   swiftshader) unpack "$1-loader" install libvulkan1 && unpack "$1" download chromium-common ;;
   llvmpipe-gl) unpack "$1" install libegl1 libegl-mesa0 libgles2 libgl1-mesa-dri ;;
   validation) unpack "$1" install mesa-vulkan-drivers libvulkan1 vulkan-validationlayers ;;
-  *) echo "no such adapter; there are $all validation" >&2 && false ;;
   esac
 }
 
@@ -110,7 +109,8 @@ validated() {
   layer=$(dirname "$(find "$unpacked" -name VkLayer_khronos_validation.json)")
   # A process that opens the log empties it, so that many can only share a pipe.
   rm -f "$unpacked/pipe" && mkfifo "$unpacked/pipe" || return
-  cat <>"$unpacked/pipe" >"$log" &
+  exec 9<>"$unpacked/pipe"
+  cat <"$unpacked/pipe" >"$log" 9>&- &
   reader=$!
   cat >"$unpacked/vk_layer_settings.txt" <<EOF
 khronos_validation.debug_action = VK_DBG_LAYER_ACTION_LOG_MSG
@@ -123,9 +123,11 @@ EOF
   # Shaders' debugging information names WGSL as their source, a number that this layer is too old for, and
   # goes no further.
   on validation env WGPU_DEBUG=0 VK_LAYER_PATH="$layer" VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation \
-    VK_LAYER_SETTINGS_PATH="$unpacked/vk_layer_settings.txt" "$@"
+    VK_LAYER_SETTINGS_PATH="$unpacked/vk_layer_settings.txt" "$@" 9>&-
   result=$?
-  sleep 1 && kill $reader && wait $reader 2>/dev/null
+  # Without a writer the reader comes to an end.
+  exec 9>&-
+  wait $reader
   # The layer says that it is there each time that it is loaded.
   if ! grep -q 'Validation Layer Active' "$log"; then
     echo "the validation layer was not loaded, see $log" >&2
@@ -141,17 +143,28 @@ EOF
 
 summary=
 status=0
+ran=
 for adapter in ${ADAPTERS:-$all}; do
   printf '\n== %s\n' "$adapter"
   mkdir -p "$folder"
-  if ! why=$( (fetch "$adapter") 2>&1 >/dev/null); then
+  case " $all validation " in
+  *" $adapter "*) ;;
+  *)
+    echo "no such adapter; there are $all validation" >&2
+    exit 2
+    ;;
+  esac
+  # Lists of an earlier day may name packages that are gone.
+  if ! why=$( (fetch "$adapter" || (rm -f "$folder/apt/ready" && fetch "$adapter")) 2>&1 >/dev/null); then
     summary+=$(printf '%-12s skipped: %s' "$adapter" "$(tail -1 <<<"$why")")$'\n'
   elif ([ "$adapter" = validation ] && run=validated || run="on $adapter"; $run "$@"); then
     summary+=$(printf '%-12s passed' "$adapter")$'\n'
+    ran=1
   else
     summary+=$(printf '%-12s FAILED' "$adapter")$'\n'
     status=1
   fi
 done
 printf '\n%s' "$summary"
+[ -n "$ran" ] || status=1
 exit $status

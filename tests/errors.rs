@@ -421,10 +421,12 @@ fn an_offset_that_no_block_begins_at_is_an_error() {
             }),
         ] {
             let message = result.unwrap_err().to_string();
-            assert!(
-                message.ends_with("must be a multiple of 4, at most 2^63"),
-                "{message}"
-            );
+            let rule = if offset % 4 == 0 {
+                "must be at most 2^63"
+            } else {
+                "must be a multiple of 4"
+            };
+            assert!(message.ends_with(rule), "{message}");
         }
     }
     // On the host, where there is no error to give, the stream has its end.
@@ -798,7 +800,7 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     let gpu = watched();
     let x = gpu.tensor(&activations(1000), [1000]).unwrap();
     if gpu.adapter_info().backend == wgpu::Backend::Gl {
-        // wgpu is not told there.
+        eprintln!("not run: wgpu is not told on OpenGL");
         return;
     }
     let expected = x.selu().unwrap().to_vec().unwrap();

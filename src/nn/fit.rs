@@ -286,17 +286,19 @@ impl Sequential {
                 self.restore(before);
                 return Err(error);
             }
-            // From here on there is no way back.
-            before = None;
             let mut under_way = VecDeque::new();
             let (mut done, mut samples) = (0, 0);
             for (i, step) in steps[..batches].iter().enumerate() {
                 let (forward, training) = self.prepared()?;
-                under_way.push_back(self.submit_step(
-                    i,
-                    &feed,
-                    step_dispatches(forward, training),
-                )?);
+                match self.submit_step(i, &feed, step_dispatches(forward, training)) {
+                    Ok(submission) => under_way.push_back(submission),
+                    Err(error) => {
+                        self.restore(before);
+                        return Err(error);
+                    }
+                }
+                // From here on there is no way back.
+                before = None;
                 if under_way.len() > AHEAD {
                     self.gpu.wait(under_way.pop_front());
                 }

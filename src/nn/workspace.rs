@@ -1,5 +1,7 @@
 //! The buffers that batches are computed in, and the dispatches over them.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::network::{Network, Parameters, StageKind, Sums, Value};
 use super::optimizer::{Loss, Optimizer};
 use crate::memory::{Purpose, Region};
@@ -426,6 +428,8 @@ pub(crate) struct Losses {
     pub totals: Region,
     /// What the totals are read through: a step that is done must not fail for want of it.
     readback: Region,
+    /// Held while `readback` is mapped.
+    reading: Mutex<()>,
     pub dispatches: Vec<Dispatch>,
     /// Terms of a sample's loss, which is their mean.
     pub positions: usize,
@@ -489,6 +493,7 @@ impl Losses {
             rows,
             totals,
             readback,
+            reading: Mutex::default(),
             dispatches: vec![dispatch, sum],
             positions,
         })
@@ -508,6 +513,7 @@ impl Losses {
     /// The sums of loss and hits of the first steps.
     pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<[f32; 2]>> {
         let mut totals = vec![[0.0; 2]; steps];
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         pollster::block_on(transfer::read_through(
             gpu,
             &self.readback.buffer,

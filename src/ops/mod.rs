@@ -74,10 +74,16 @@ fn words(value: u64) -> [u32; 2] {
 
 /// The random block that the element `offset` of a stream begins.
 fn first_block(op: &'static str, offset: u64) -> Result<[u32; 2]> {
+    let value = offset as f64;
+    require(
+        op,
+        "offset",
+        value,
+        offset.is_multiple_of(4),
+        "a multiple of 4",
+    )?;
     // Whatever the length, the end is a u64.
-    let allowed = offset.is_multiple_of(4) && offset <= 1 << 63;
-    let rule = "a multiple of 4, at most 2^63";
-    require(op, "offset", offset as f64, allowed, rule)?;
+    require(op, "offset", value, offset <= 1 << 63, "at most 2^63")?;
     Ok(words(offset / 4))
 }
 

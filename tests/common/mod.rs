@@ -411,8 +411,8 @@ pub fn limit(resource: &str, value: u64) {
     assert!(limited.expect("prlimit of util-linux").success());
 }
 
-/// The answer, or a failure if there is none within a minute.
+/// The answer, or a failure if there is none in a time that is enough for any, compilation included.
 #[track_caller]
 pub fn without_hanging<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
-    answers_within(Duration::from_secs(60), call)
+    answers_within(Duration::from_secs(300), call)
 }
