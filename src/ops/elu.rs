@@ -96,8 +96,9 @@ impl<T: Element> Tensor<T> {
     /// forward call.
     ///
     /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁶, for every dy; below, the error is
-    /// at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁴, 0 from x = −173 down. Devices that flush subnormal
-    /// numbers may add 2⁻¹²⁴, and take a dy below 2⁻¹²⁶ for 0.
+    /// at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁴ it is 0 from x = −173 down, and where |α dy| is above
+    /// 2¹³⁰ it may be infinite. Devices that flush subnormal numbers may add 2⁻¹²⁴, and take a dy below
+    /// 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///
