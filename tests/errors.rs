@@ -791,7 +791,7 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     }
     if std::env::var_os(APART).is_none() {
         // In a process of its own, because the limit is the process's.
-        common::passes_apart(
+        common::passes_without_memory(
             "a_full_gpu_is_an_error_and_goes_on_working",
             &[(APART, "1")],
         );

@@ -644,7 +644,7 @@ fn memory_ends_apart(name: &str, piece: u64) {
         return;
     }
     if std::env::var_os(APART).is_none() {
-        common::passes_apart(name, &[(APART, "1")]);
+        common::passes_without_memory(name, &[(APART, "1")]);
         return;
     }
     watch_for_panics();
