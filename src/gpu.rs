@@ -44,6 +44,8 @@ pub(crate) struct Limits {
     pub uniform_alignment: u64,
     /// Whether shaders run on the CPU.
     pub software: bool,
+    /// The invocations of a subgroup, if the device has them and all are of one size.
+    pub subgroup: Option<u32>,
 }
 
 /// Which adapter [`Gpu::request`] takes.
@@ -128,8 +130,10 @@ impl Gpu {
     /// [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
         let adapter = find_adapter(options).await?;
-        let wanted =
-            wgpu::Features::SHADER_F16 | wgpu::Features::SHADER_INT64 | wgpu::Features::IMMEDIATES;
+        let wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
+            | wgpu::Features::IMMEDIATES
+            | wgpu::Features::SUBGROUP;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("selfnorm"),
@@ -145,8 +149,8 @@ impl Gpu {
     /// An application's own device and queue, whatever features and limits they were made with.
     ///
     /// The WebGPU defaults suffice. What the crate uses if the device has it: `SHADER_F16` (needed
-    /// for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no buffer) and `SHADER_INT64`
-    /// (faster random numbers, the same bits).
+    /// for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no buffer), `SHADER_INT64`
+    /// (faster random numbers, the same bits) and `SUBGROUP` (faster products on software devices).
     ///
     /// # Errors
     ///
@@ -219,6 +223,10 @@ impl Gpu {
                 )));
             }
         }
+        let info = device.adapter_info();
+        let subgroup = (device.features().contains(wgpu::Features::SUBGROUP)
+            && info.subgroup_min_size == info.subgroup_max_size)
+            .then_some(info.subgroup_min_size);
         Ok(Self(Arc::new(Shared {
             limits: Limits {
                 max_binding_bytes: limits.max_storage_buffer_binding_size,
@@ -226,7 +234,8 @@ impl Gpu {
                 max_workgroups: limits.max_compute_workgroups_per_dimension.into(),
                 offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
                 uniform_alignment: limits.min_uniform_buffer_offset_alignment.into(),
-                software: device.adapter_info().device_type == wgpu::DeviceType::Cpu,
+                software: info.device_type == wgpu::DeviceType::Cpu,
+                subgroup,
             },
             pipelines: Pipelines::new(&device, &limits),
             memory: Memory::default(),

@@ -13,7 +13,7 @@ use selfnorm::{Gpu, Tensor};
 /// of some hundred products.
 const BOUND: f64 = 1e-5;
 
-const TILINGS: [Tiling; 2] = [Tiling::Registers, Tiling::Workgroup];
+const TILINGS: [Tiling; 3] = [Tiling::Registers, Tiling::Subgroups, Tiling::Workgroup];
 
 /// Every value within [`BOUND`] of the expected one, relative to it, or to the tensor's root mean
 /// square where it is smaller: sums that cancel have the error of their terms.

@@ -3,7 +3,7 @@
 //! 1e-5, relative to it or to its tensor's root mean square; `reference::BOUND` has the reason.
 //!
 //! The shapes are random, but the same in every run: multiples of nothing, and of the 4, 8, 16 and 64
-//! that products are cut by; sums long enough to be cut into chunks; and each in both tilings.
+//! that products are cut by; sums long enough to be cut into chunks; and each in every tiling.
 
 mod common;
 #[path = "common/reference.rs"]
@@ -18,7 +18,7 @@ use selfnorm::nn::{Conv2d, Dense, Padding, Sequential, Tiling};
 
 const SELU: Activation = Activation::Selu;
 
-const TILINGS: [Tiling; 2] = [Tiling::Registers, Tiling::Workgroup];
+const TILINGS: [Tiling; 3] = [Tiling::Registers, Tiling::Subgroups, Tiling::Workgroup];
 
 /// Extents around the tiles' and multiples of 8.
 fn extent() -> impl Strategy<Value = usize> {
@@ -356,7 +356,7 @@ fn layers_that_share_kernels_are_the_reference() {
             input,
             layers: layers.to_vec(),
             batch: 1 + seed as usize % 9,
-            tiling: TILINGS[seed as usize % 2],
+            tiling: TILINGS[seed as usize % TILINGS.len()],
             seed,
         };
         let drops = layers

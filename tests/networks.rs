@@ -368,7 +368,7 @@ fn fit_learns_to_tell_classes_apart() {
 fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
     let (values, labels) = blobs(75, 6, 3);
     let data = dataset(&values, &labels, [6]);
-    for tiling in [Tiling::Registers, Tiling::Workgroup] {
+    for tiling in [Tiling::Registers, Tiling::Subgroups, Tiling::Workgroup] {
         let train = |seed: u64| {
             let network = classifier(6, 3).tiling(tiling);
             let mut model = network.build(gpu(), seed).unwrap();

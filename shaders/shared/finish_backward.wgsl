@@ -7,3 +7,8 @@ const IS_FINISHED_LATER = true;
 fn finish(i: u32, column: u32, sum: vec4f, q: ProductParams) {
     sums[i] = narrow(epilogue_backward(i, widen(z[i]), sum, q.epilogue));
 }
+
+// The same of sums that are stored.
+fn finish_stored(i: u32, q: ProductParams) {
+    sums[i] = narrow(epilogue_backward(i, widen(z[i]), widen(sums[i]), q.epilogue));
+}

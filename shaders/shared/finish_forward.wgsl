@@ -9,3 +9,8 @@ fn finish(i: u32, column: u32, sum: vec4f, q: ProductParams) {
     sums[i] = narrow(z);
     activations[i] = narrow(epilogue(i, z, q.epilogue));
 }
+
+// The same of sums that are stored, biases and all.
+fn finish_stored(i: u32, q: ProductParams) {
+    activations[i] = narrow(epilogue(i, widen(sums[i]), q.epilogue));
+}

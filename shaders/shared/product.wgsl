@@ -42,3 +42,12 @@ fn biased(column: u32, sum: vec4f, q: ProductParams) -> vec4f {
     }
     return sum + biases(q.bias + column);
 }
+
+// (row, column) of a tile. The longer side is walked along slowly: tiles that follow each other take the
+// same part of the larger operand, and all of the smaller one stays in caches.
+fn tile_place(tile: u32, down: u32, across: u32, q: ProductParams) -> vec2u {
+    if (q.rows < q.columns) {
+        return vec2u(tile % down, tile / down);
+    }
+    return vec2u(tile / across, tile % across);
+}

@@ -1,5 +1,7 @@
 // The sums of chunks, [chunks, rows, columns] in left, added up: a lane an invocation.
 
+@group(0) @binding(0) var<storage, read_write> left: array<Lane>;
+
 @compute @workgroup_size(PRODUCT_WORKGROUP)
 fn product(
     @builtin(workgroup_id) group: vec3u,
@@ -8,15 +10,13 @@ fn product(
 ) {
     let q = p;
     let i = (group.y * groups.x + group.x) * PRODUCT_WORKGROUP + local;
-    let values = q.rows * q.columns;
-    let first = i * LANE_VALUES;
-    if (first >= values) {
+    let lanes = q.rows * q.columns / LANE_VALUES;
+    if (i >= lanes) {
         return;
     }
     var sum = vec4f();
     for (var chunk = 0u; chunk < q.chunks; chunk++) {
-        let j = chunk * values + first;
-        sum += lane_of(vec4f(left[j], left[j + 1u], left[j + 2u], left[j + 3u]), 0u);
+        sum += widen(left[chunk * lanes + i]);
     }
-    finish(i, first % q.columns, sum, q);
+    finish(i, i * LANE_VALUES % q.columns, sum, q);
 }

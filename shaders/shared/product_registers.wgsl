@@ -1,6 +1,7 @@
-// For software devices, where a load costs several multiplications and workgroup memory is no faster
-// than any other: 16 x 16 sums an invocation, in registers, as four octets. A slice is what an octet of
-// sums takes of an operand at a time.
+// For devices where a load costs several multiplications and workgroup memory is no faster than any
+// other: 32 x 8 sums an invocation, in registers, as four octets. A slice is what an octet of sums takes
+// of an operand at a time. Invocations side by side along the columns may share the loads of left: how
+// is told elsewhere.
 
 // Sums of 8 x 8 by quarters: t01 has rows 0 to 3 of columns 4 to 7, a row in a column of the matrix.
 struct Octet { t00: mat4x4f, t01: mat4x4f, t10: mat4x4f, t11: mat4x4f }
@@ -20,37 +21,35 @@ fn store_row(i: u32, row: u32, column: u32, a: vec4f, b: vec4f, q: ProductParams
     }
 }
 
-fn store(first: u32, row: u32, column: u32, s: Octet, q: ProductParams) {
-    let i = first + row * q.columns + column;
-    store_row(i, row, column, s.t00[0], s.t01[0], q);
-    store_row(i + q.columns, row + 1u, column, s.t00[1], s.t01[1], q);
-    store_row(i + 2u * q.columns, row + 2u, column, s.t00[2], s.t01[2], q);
-    store_row(i + 3u * q.columns, row + 3u, column, s.t00[3], s.t01[3], q);
-    store_row(i + 4u * q.columns, row + 4u, column, s.t10[0], s.t11[0], q);
-    store_row(i + 5u * q.columns, row + 5u, column, s.t10[1], s.t11[1], q);
-    store_row(i + 6u * q.columns, row + 6u, column, s.t10[2], s.t11[2], q);
-    store_row(i + 7u * q.columns, row + 7u, column, s.t10[3], s.t11[3], q);
-}
-
-// Eight lines. Those beyond the last repeat it; what is summed there is not stored.
-struct Lines { l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i, l4: vec4i, l5: vec4i, l6: vec4i, l7: vec4i }
-
-fn left_lines(row: u32, q: ProductParams) -> Lines {
-    let last = q.rows - 1u;
-    let d0 = left_digits(min(row, last), q);
-    let d1 = select(d0, left_next_digits(d0, q), row + 1u <= last);
-    let d2 = select(d1, left_next_digits(d1, q), row + 2u <= last);
-    let d3 = select(d2, left_next_digits(d2, q), row + 3u <= last);
-    let d4 = select(d3, left_next_digits(d3, q), row + 4u <= last);
-    let d5 = select(d4, left_next_digits(d4, q), row + 5u <= last);
-    let d6 = select(d5, left_next_digits(d5, q), row + 6u <= last);
-    let d7 = select(d6, left_next_digits(d6, q), row + 7u <= last);
-    return Lines(
-        left_line(d0, q), left_line(d1, q), left_line(d2, q), left_line(d3, q),
-        left_line(d4, q), left_line(d5, q), left_line(d6, q), left_line(d7, q),
+// The biases of four columns.
+fn four_biases(column: u32, q: ProductParams) -> vec4f {
+    let zero = vec4f();
+    if (LANE_VALUES == 4u) {
+        return biased(column, zero, q);
+    }
+    return vec4f(
+        biased(column, zero, q).x, biased(column + 1u, zero, q).x,
+        biased(column + 2u, zero, q).x, biased(column + 3u, zero, q).x,
     );
 }
 
+// An octet of sums, plus the biases a and b of its columns.
+fn store(first: u32, row: u32, column: u32, s: Octet, a: vec4f, b: vec4f, q: ProductParams) {
+    let i = first + row * q.columns + column;
+    store_row(i, row, column, s.t00[0] + a, s.t01[0] + b, q);
+    store_row(i + q.columns, row + 1u, column, s.t00[1] + a, s.t01[1] + b, q);
+    store_row(i + 2u * q.columns, row + 2u, column, s.t00[2] + a, s.t01[2] + b, q);
+    store_row(i + 3u * q.columns, row + 3u, column, s.t00[3] + a, s.t01[3] + b, q);
+    store_row(i + 4u * q.columns, row + 4u, column, s.t10[0] + a, s.t11[0] + b, q);
+    store_row(i + 5u * q.columns, row + 5u, column, s.t10[1] + a, s.t11[1] + b, q);
+    store_row(i + 6u * q.columns, row + 6u, column, s.t10[2] + a, s.t11[2] + b, q);
+    store_row(i + 7u * q.columns, row + 7u, column, s.t10[3] + a, s.t11[3] + b, q);
+}
+
+// Eight lines.
+struct Lines { l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i, l4: vec4i, l5: vec4i, l6: vec4i, l7: vec4i }
+
+// Those beyond the last repeat it; what is summed there is not stored.
 fn right_lines(column: u32, q: ProductParams) -> Lines {
     let last = q.columns - 1u;
     return Lines(
@@ -61,59 +60,56 @@ fn right_lines(column: u32, q: ProductParams) -> Lines {
     );
 }
 
-@compute @workgroup_size(PRODUCT_WORKGROUP)
-fn product(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
+// The tiles of workgroup `group`, of which `lane` is an invocation.
+fn make_tiles(group: u32, lane: u32) {
     let q = p;
-    let across = (q.columns + PRODUCT_TILE - 1u) / PRODUCT_TILE;
-    let down = (q.rows + PRODUCT_TILE - 1u) / PRODUCT_TILE;
-    let tile = (group.y * groups.x + group.x) * PRODUCT_WORKGROUP + local;
-    let chunk = tile / (across * down);
+    let across = (q.columns + PRODUCT_COLUMNS - 1u) / PRODUCT_COLUMNS;
+    let down = (q.rows + PRODUCT_ROWS - 1u) / PRODUCT_ROWS;
+    // Of one chunk each, so that all invocations of a workgroup take as many turns.
+    let tiles = PRODUCT_WORKGROUP / SHARED_BY;
+    let groups = (across * down + tiles - 1u) / tiles;
+    let chunk = group / groups;
     if (chunk >= q.chunks) {
         return;
     }
-    let row = tile / across % down * PRODUCT_TILE;
-    let column = tile % across * PRODUCT_TILE;
-    let rows_0 = left_lines(row, q);
-    let rows_1 = left_lines(row + 8u, q);
-    let columns_0 = right_lines(column, q);
-    let columns_1 = right_lines(min(column + 8u, q.columns - 1u) / 8u * 8u, q);
-    var s00 = Octet();
-    var s01 = Octet();
-    var s10 = Octet();
-    var s11 = Octet();
+    let tile = group % groups * tiles + lane / SHARED_BY;
+    let place = tile_place(tile, down, across, q);
+    let row = place.x * PRODUCT_ROWS;
+    let column = place.y * PRODUCT_COLUMNS + lane % SHARED_BY * 8u;
     let start = chunk * q.chunk;
     let end = min(start + q.chunk, q.inner);
-    var left_k = left_first(start, q);
+    let rows = left_rows(row, lane, q);
+    let columns = right_lines(min(column, q.columns - 1u) / 8u * 8u, q);
+    var s0 = Octet();
+    var s1 = Octet();
+    var s2 = Octet();
+    var s3 = Octet();
+    var left_k = left_start(start, lane, q);
     var right_k = right_first(start, q);
     for (var k = start; k < end; k += SLICE) {
-        let l0 = left_slice(rows_0, left_k, q);
-        let l1 = left_slice(rows_1, left_k, q);
-        let r0 = right_slice(columns_0, right_k, q);
-        let r1 = right_slice(columns_1, right_k, q);
-        s00 = accumulate(s00, l0, r0);
-        s01 = accumulate(s01, l0, r1);
-        s10 = accumulate(s10, l1, r0);
-        s11 = accumulate(s11, l1, r1);
-        left_k = left_next_slice(left_k, q);
+        let r = right_slice(columns, right_k, q);
+        s0 = accumulate(s0, left_slice(rows.o0, left_k, lane, q), r);
+        s1 = accumulate(s1, left_slice(rows.o1, left_k, lane, q), r);
+        s2 = accumulate(s2, left_slice(rows.o2, left_k, lane, q), r);
+        s3 = accumulate(s3, left_slice(rows.o3, left_k, lane, q), r);
+        left_k = left_next_start(left_k, q);
         right_k = right_next_slice(right_k, q);
     }
     let first = chunk * q.rows * q.columns;
-    store(first, row, column, s00, q);
-    store(first, row, column + 8u, s01, q);
-    store(first, row + 8u, column, s10, q);
-    store(first, row + 8u, column + 8u, s11, q);
+    let a = four_biases(column, q);
+    let b = four_biases(column + 4u, q);
+    store(first, row, column, s0, a, b, q);
+    store(first, row + 8u, column, s1, a, b, q);
+    store(first, row + 16u, column, s2, a, b, q);
+    store(first, row + 24u, column, s3, a, b, q);
     if (IS_FINISHED_LATER) {
         // A loop needs the sums in memory: there are too many for the end of each to be compiled.
-        let last_row = min(row + PRODUCT_TILE, q.rows);
-        let last_column = min(column + PRODUCT_TILE, q.columns);
+        let last_row = min(row + PRODUCT_ROWS, q.rows);
+        let last_column = min(column + 8u, q.columns);
         for (var r = row; r < last_row; r++) {
             for (var c = column; c < last_column; c += LANE_VALUES) {
                 let i = (r * q.columns + c) / LANE_VALUES;
-                finish(i, c, widen(sums[i]), q);
+                finish_stored(i, q);
             }
         }
     }

@@ -25,15 +25,16 @@ fn product(
     @builtin(local_invocation_index) local: u32,
 ) {
     let q = p;
-    let across = (q.columns + PRODUCT_TILE - 1u) / PRODUCT_TILE;
-    let down = (q.rows + PRODUCT_TILE - 1u) / PRODUCT_TILE;
+    let across = (q.columns + PRODUCT_COLUMNS - 1u) / PRODUCT_COLUMNS;
+    let down = (q.rows + PRODUCT_ROWS - 1u) / PRODUCT_ROWS;
     let tile = group.y * groups.x + group.x;
     let chunk = tile / (across * down);
     if (chunk >= q.chunks) {
         return;
     }
-    let first_row = tile / across % down * PRODUCT_TILE;
-    let first_column = tile % across * PRODUCT_TILE;
+    let place = tile_place(tile % (across * down), down, across, q);
+    let first_row = place.x * PRODUCT_ROWS;
+    let first_column = place.y * PRODUCT_COLUMNS;
     let row = local / 16u * 4u;
     let column = local % 16u * 4u;
     // a column is a row of the sums

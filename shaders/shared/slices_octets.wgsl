@@ -7,6 +7,11 @@ alias Slice = Octet;
 
 struct Eight { a: vec4f, b: vec4f }
 
+// What is loaded of left at a time, eight of which make a slice: eight inners of a line, or eight lines
+// of an inner.
+alias Piece = Eight;
+const PIECES_ARE_LINES = LEFT_ALONG_INNER != 0u;
+
 @group(0) @binding(0) var<storage, read_write> left: array<Run>;
 @group(0) @binding(1) var<storage, read_write> right: array<Run>;
 
@@ -16,7 +21,7 @@ fn biases(i: u32) -> vec4f {
     return select(run.b, run.a, i % 8u < 4u);
 }
 
-fn left_run(line: vec4i, at: vec4i, q: ProductParams) -> Eight {
+fn left_piece(line: vec4i, at: vec4i, q: ProductParams) -> Piece {
     let place = left_place(line, at, q);
     let run = eight(left[u32(max(place, 0)) / 8u]);
     if (LEFT_IS_WHOLE != 0u) {
@@ -41,28 +46,12 @@ fn transposed(o: Slice) -> Slice {
     return Slice(transpose(o.t00), transpose(o.t10), transpose(o.t01), transpose(o.t11));
 }
 
-fn left_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
-    if (LEFT_ALONG_INNER == 0u) {
-        // A run is eight lines.
-        let line = lines.l0;
-        let at_1 = left_next(at, 1, q);
-        let at_2 = left_next(at_1, 1, q);
-        let at_3 = left_next(at_2, 1, q);
-        let at_4 = left_next(at_3, 1, q);
-        let at_5 = left_next(at_4, 1, q);
-        let at_6 = left_next(at_5, 1, q);
-        let at_7 = left_next(at_6, 1, q);
-        let tile = octet(
-            left_run(line, at, q), left_run(line, at_1, q), left_run(line, at_2, q), left_run(line, at_3, q),
-            left_run(line, at_4, q), left_run(line, at_5, q), left_run(line, at_6, q), left_run(line, at_7, q),
-        );
-        return transposed(tile);
+fn left_slice_of(e0: Piece, e1: Piece, e2: Piece, e3: Piece, e4: Piece, e5: Piece, e6: Piece, e7: Piece) -> Slice {
+    let tile = octet(e0, e1, e2, e3, e4, e5, e6, e7);
+    if (PIECES_ARE_LINES) {
+        return tile;
     }
-    let tile = octet(
-        left_run(lines.l0, at, q), left_run(lines.l1, at, q), left_run(lines.l2, at, q), left_run(lines.l3, at, q),
-        left_run(lines.l4, at, q), left_run(lines.l5, at, q), left_run(lines.l6, at, q), left_run(lines.l7, at, q),
-    );
-    return tile;
+    return transposed(tile);
 }
 
 // What is a slice on.

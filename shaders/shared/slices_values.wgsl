@@ -2,6 +2,10 @@
 // lanes of the sums.
 const SLICE = 1u;
 
+// What is loaded of left at a time, eight of which make a slice.
+alias Piece = f32;
+const PIECES_ARE_LINES = true;
+
 // Eight lines.
 struct Slice { a: vec4f, b: vec4f }
 
@@ -10,7 +14,7 @@ struct Slice { a: vec4f, b: vec4f }
 
 fn biases(i: u32) -> vec4f { return widen(right[i / LANE_VALUES]); }
 
-fn left_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
+fn left_piece(line: vec4i, at: vec4i, q: ProductParams) -> Piece {
     let place = left_place(line, at, q);
     let value = left[u32(max(place, 0))];
     return select(value, f32(OUTSIDE - place), place < 0);
@@ -29,11 +33,8 @@ fn right_four(l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i, at: vec4i, q: ProductP
     return vec4f(right_at(l0, at, q), right_at(l1, at, q), right_at(l2, at, q), right_at(l3, at, q));
 }
 
-fn left_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
-    return Slice(
-        vec4f(left_at(lines.l0, at, q), left_at(lines.l1, at, q), left_at(lines.l2, at, q), left_at(lines.l3, at, q)),
-        vec4f(left_at(lines.l4, at, q), left_at(lines.l5, at, q), left_at(lines.l6, at, q), left_at(lines.l7, at, q)),
-    );
+fn left_slice_of(e0: Piece, e1: Piece, e2: Piece, e3: Piece, e4: Piece, e5: Piece, e6: Piece, e7: Piece) -> Slice {
+    return Slice(vec4f(e0, e1, e2, e3), vec4f(e4, e5, e6, e7));
 }
 
 fn right_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {

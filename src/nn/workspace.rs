@@ -60,7 +60,7 @@ impl Plan<'_> {
     /// The dispatches of products, with scratch memory for the largest.
     fn prepare(&self, steps: Vec<Work>) -> Result<(Vec<Dispatch>, Option<Region>)> {
         let bytes = steps.iter().map(|work| match work {
-            Work::Product(product) => product.scratch_bytes(self.gpu, self.tiling),
+            Work::Product(product) => product.scratch_bytes(self.tiling),
             Work::Dispatch(_) => 0,
         });
         let scratch = match bytes.max().unwrap_or(0) {

@@ -21,15 +21,18 @@ use crate::{Gpu, Result};
 pub enum Tiling {
     /// 64 × 64 sums a workgroup, from tiles in workgroup memory: for GPUs.
     Workgroup,
-    /// 16 × 16 sums an invocation, in registers: for software devices.
+    /// 32 × 8 sums an invocation, in registers: for software devices.
     Registers,
+    /// The same, where the invocations of a subgroup take from each other what they load: for software
+    /// devices with `SUBGROUP` and subgroups of one size. Elsewhere it is [`Registers`](Self::Registers).
+    Subgroups,
 }
 
 impl Tiling {
     /// The one for the kind of the device.
     pub fn of(gpu: &Gpu) -> Self {
         if gpu.limits().software {
-            Self::Registers
+            Self::Subgroups
         } else {
             Self::Workgroup
         }
@@ -90,10 +93,13 @@ const OCTETS_BY_TWOS: usize = 1;
 const VALUES: usize = 2;
 const TILED: usize = 3;
 const CHUNKS: usize = 4;
-const SHARED: usize = 5;
+const COMMON: usize = 5;
 const SUMS: usize = 6;
 const FORWARD: usize = 7;
 const BACKWARD: usize = 8;
+const OWN: usize = 9;
+const SHARED_OCTETS: usize = 10;
+const SHARED_VALUES: usize = 11;
 
 const ALTERNATIVES: &[(&str, &[&str])] = &[
     (
@@ -125,11 +131,12 @@ const ALTERNATIVES: &[(&str, &[&str])] = &[
             shared!("product_tiled.wgsl"),
             shared!("finish_tile.wgsl"),
             shared!("operands_f32.wgsl"),
+            shared!("right_f32.wgsl"),
         ],
     ),
     (
         "chunks",
-        &[shared!("product_chunks.wgsl"), shared!("operands_f32.wgsl")],
+        &[shared!("product_chunks.wgsl"), shared!("right_f32.wgsl")],
     ),
     (
         "",
@@ -145,17 +152,88 @@ const ALTERNATIVES: &[(&str, &[&str])] = &[
     ("sums", &[shared!("finish_sums.wgsl")]),
     ("forward", &[shared!("finish_forward.wgsl")]),
     ("backward", &[shared!("finish_backward.wgsl")]),
+    ("", &[shared!("left_own.wgsl")]),
+    (
+        "subgroups",
+        &[shared!("left_shared.wgsl"), shared!("shared_octets.wgsl")],
+    ),
+    (
+        "subgroups",
+        &[shared!("left_shared.wgsl"), shared!("shared_values.wgsl")],
+    ),
 ];
 
-/// Of an alternative, the invocations of a workgroup; the sums across a tile, and the work of a
-/// workgroup in tiles.
-const fn tile(alternative: usize) -> (u32, u32, u32) {
-    match alternative {
-        OCTETS | OCTETS_BY_TWOS | VALUES => (8, 16, 8),
-        TILED => (256, 64, 1),
-        _ => (64, 1, 64),
+/// How a product is cut into tiles.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// Of [`ALTERNATIVES`], the kernel, and how left is loaded where that is an own question.
+    kernel: usize,
+    left: Option<usize>,
+    /// The invocations of a workgroup, and how many of them make a tile.
+    invocations: u32,
+    shared_by: u32,
+    /// The rows and columns of a tile.
+    tile: [u32; 2],
+}
+
+impl Cut {
+    const TILED: Self = Self {
+        kernel: TILED,
+        left: None,
+        invocations: 256,
+        shared_by: 256,
+        tile: [64, 64],
+    };
+    /// A lane an invocation.
+    const CHUNKS: Self = Self {
+        kernel: CHUNKS,
+        left: None,
+        invocations: 64,
+        shared_by: 1,
+        tile: [1, 4],
+    };
+
+    /// Each invocation with a tile of its own.
+    fn own(kernel: usize) -> Self {
+        Self {
+            kernel,
+            left: Some(OWN),
+            invocations: 8,
+            shared_by: 1,
+            tile: [32, 8],
+        }
+    }
+
+    /// Workgroups of a subgroup each, of which `shared_by` make a tile.
+    fn shared(kernel: usize, subgroup: u32, shared_by: u32) -> Self {
+        let left = if kernel == VALUES {
+            SHARED_VALUES
+        } else {
+            SHARED_OCTETS
+        };
+        Self {
+            kernel,
+            left: Some(left),
+            invocations: subgroup,
+            shared_by,
+            tile: [32, 8 * shared_by],
+        }
+    }
+
+    fn tiles(self, params: &ProductParams) -> u64 {
+        let [rows, columns] = self.tile;
+        u64::from(params.rows.div_ceil(rows)) * u64::from(params.columns.div_ceil(columns))
+    }
+
+    /// The workgroups of a product in so many chunks.
+    fn groups(self, params: &ProductParams, chunks: u32) -> u64 {
+        let tiles = self.invocations / self.shared_by;
+        self.tiles(params).div_ceil(tiles.into()) * u64::from(chunks)
     }
 }
+
+/// A subgroup has at least so many invocations that share: each loads two of eight pieces.
+const MIN_SHARED_BY: u32 = 4;
 
 /// Extents must be multiples of it for values to be loaded eight at a time.
 pub(crate) const RUN: usize = 8;
@@ -236,27 +314,34 @@ fn forms() -> Vec<Form> {
         in_runs: false,
     };
     let epilogue = [("ACTIVATION", 1), ("DROPOUT", 1)];
-    (OCTETS..=CHUNKS)
-        .flat_map(|alternative| {
+    let registers = [OCTETS, OCTETS_BY_TWOS, VALUES];
+    let shared = |kernel| Cut::shared(kernel, 2 * MIN_SHARED_BY, MIN_SHARED_BY);
+    registers
+        .map(Cut::own)
+        .into_iter()
+        .chain(registers.map(shared))
+        .chain([Cut::TILED, Cut::CHUNKS])
+        .flat_map(|cut| {
             [
                 (Kind::Forward, FORWARD),
                 (Kind::KernelGradient, SUMS),
                 (Kind::InputGradient, BACKWARD),
             ]
-            .map(|(kind, end)| layout(kind).form(alternative, end, epilogue))
+            .map(|(kind, end)| layout(kind).form(cut, end, epilogue))
         })
         .collect()
 }
 
 impl Layout {
-    fn form(&self, alternative: usize, end: usize, epilogue: [(&'static str, u32); 2]) -> Form {
-        let (workgroup, tile, _) = tile(alternative);
+    fn form(&self, cut: Cut, end: usize, epilogue: [(&'static str, u32); 2]) -> Form {
         let mut constants = vec![
             ("PRODUCT", self.kind as u32),
             ("PRODUCT_KERNEL_GRADIENT", Kind::KernelGradient as u32),
             ("PRODUCT_INPUT_GRADIENT", Kind::InputGradient as u32),
-            ("PRODUCT_WORKGROUP", workgroup),
-            ("PRODUCT_TILE", tile),
+            ("PRODUCT_WORKGROUP", cut.invocations),
+            ("PRODUCT_ROWS", cut.tile[0]),
+            ("PRODUCT_COLUMNS", cut.tile[1]),
+            ("SHARED_BY", cut.shared_by),
             ("LEFT_ALONG_INNER", self.along_inner[0].into()),
             ("RIGHT_ALONG_INNER", self.along_inner[1].into()),
             ("LEFT_IS_WHOLE", (!self.padded && !self.ones).into()),
@@ -264,8 +349,9 @@ impl Layout {
             ("BIAS", self.biased.into()),
         ];
         constants.extend(epilogue);
+        let alternatives = [cut.kernel].into_iter().chain(cut.left);
         Form {
-            alternatives: vec![alternative, SHARED, end],
+            alternatives: alternatives.chain([COMMON, end]).collect(),
             constants,
         }
     }
@@ -273,56 +359,77 @@ impl Layout {
 
 /// Sums of no more than this many values are not cut into chunks.
 const MIN_CHUNK: u64 = 64;
+/// And so many only if the device is not busy otherwise.
+const MIN_CACHED: u64 = 512;
+/// 1 MiB, of a level-2 cache of a core.
+const CACHED_VALUES: u64 = 1 << 18;
 
 impl Product {
-    fn alternative(&self, gpu: &Gpu, tiling: Tiling) -> usize {
-        match tiling {
-            Tiling::Workgroup => TILED,
-            Tiling::Registers if !self.layout.in_runs => VALUES,
-            Tiling::Registers if gpu.supports_int64() => OCTETS_BY_TWOS,
-            Tiling::Registers => OCTETS,
+    fn cut(&self, gpu: &Gpu, tiling: Tiling) -> Cut {
+        let kernel = if !self.layout.in_runs {
+            VALUES
+        } else if gpu.supports_int64() {
+            OCTETS_BY_TWOS
+        } else {
+            OCTETS
+        };
+        match (tiling, gpu.limits().subgroup) {
+            (Tiling::Workgroup, _) => Cut::TILED,
+            (Tiling::Subgroups, Some(subgroup)) if subgroup >= MIN_SHARED_BY => {
+                let wide = self.params.columns.div_ceil(8).next_power_of_two();
+                Cut::shared(kernel, subgroup, wide.clamp(MIN_SHARED_BY, subgroup))
+            }
+            _ => Cut::own(kernel),
         }
     }
 
-    fn tiles(&self, alternative: usize) -> u64 {
-        let (_, tile, _) = tile(alternative);
-        u64::from(self.params.rows.div_ceil(tile)) * u64::from(self.params.columns.div_ceil(tile))
-    }
-
-    /// (the number of chunks that the inner axis is cut into so that the device is busy, the length
-    /// of one)
-    fn chunks(&self, alternative: usize) -> (u32, u32) {
-        let wanted = match alternative {
-            TILED => 512,
-            _ => 64,
+    /// (the number of chunks that the inner axis is cut into, the length of one)
+    fn chunks(&self, tiling: Tiling) -> (u32, u32) {
+        // So many tiles keep the device busy. They don't depend on the subgroups' size, so that sums are
+        // added in the same order on every device.
+        let (wanted, cut) = match tiling {
+            Tiling::Workgroup => (512, Cut::TILED),
+            Tiling::Registers | Tiling::Subgroups => (64, Cut::own(VALUES)),
         };
         let inner = u64::from(self.params.inner);
-        let chunks = (wanted / self.tiles(alternative)).clamp(1, (inner / MIN_CHUNK).max(1));
+        let busy = (wanted / cut.tiles(&self.params)).clamp(1, (inner / MIN_CHUNK).max(1));
+        let chunks = match tiling {
+            Tiling::Workgroup => busy,
+            Tiling::Registers | Tiling::Subgroups => busy.max(inner / self.cached()),
+        };
         let chunk = inner.div_ceil(chunks).next_multiple_of(RUN as u64);
         (inner.div_ceil(chunk) as u32, chunk as u32)
     }
 
+    /// The length of a chunk whose operands stay in a core's cache, from tile to tile; but of no shorter
+    /// ones than pay for adding them up, nor ones whose sums take more memory than the operands.
+    fn cached(&self) -> u64 {
+        let [rows, columns] = [self.params.rows, self.params.columns].map(u64::from);
+        let lines = rows + columns;
+        (CACHED_VALUES / lines)
+            .max(MIN_CACHED)
+            .max(rows * columns / lines)
+    }
+
     /// The bytes of scratch memory that it needs.
-    pub fn scratch_bytes(&self, gpu: &Gpu, tiling: Tiling) -> u64 {
-        let (chunks, _) = self.chunks(self.alternative(gpu, tiling));
+    pub fn scratch_bytes(&self, tiling: Tiling) -> u64 {
+        let (chunks, _) = self.chunks(tiling);
         if chunks == 1 {
             return 0;
         }
-        // The kernel that adds them up reads lanes of four.
         let values = u64::from(self.params.rows) * u64::from(self.params.columns);
-        (u64::from(chunks) * values + 4) * size_of::<f32>() as u64
+        u64::from(chunks) * values * size_of::<f32>() as u64
     }
 
     /// Its dispatches, with `scratch` to be used by one product at a time.
     pub fn prepare(&self, gpu: &Gpu, tiling: Tiling, scratch: &Region) -> Result<Vec<Dispatch>> {
-        let alternative = self.alternative(gpu, tiling);
-        let (chunks, chunk) = self.chunks(alternative);
+        let cut = self.cut(gpu, tiling);
+        let (chunks, chunk) = self.chunks(tiling);
         let mut product = self.clone();
         (product.params.chunks, product.params.chunk) = (chunks, chunk);
-        let (_, _, tiles) = tile(alternative);
-        let groups = (self.tiles(alternative) * u64::from(chunks)).div_ceil(tiles.into());
+        let groups = cut.groups(&self.params, chunks);
         if chunks == 1 {
-            return Ok(vec![product.dispatch(gpu, alternative, groups)?]);
+            return Ok(vec![product.dispatch(gpu, cut, groups)?]);
         }
         let mut partial = product.clone();
         partial.layout.biased = false;
@@ -330,11 +437,11 @@ impl Product {
         partial.end = End::Nothing;
         product.left = scratch.clone();
         let values = u64::from(self.params.rows) * u64::from(self.params.columns);
-        let (_, _, lanes) = tile(CHUNKS);
-        let lane_groups = (values / self.lane_values()).div_ceil(lanes.into());
+        let lanes = values / self.lane_values();
+        let lane_groups = lanes.div_ceil(Cut::CHUNKS.invocations.into());
         Ok(vec![
-            partial.dispatch(gpu, alternative, groups)?,
-            product.dispatch(gpu, CHUNKS, lane_groups)?,
+            partial.dispatch(gpu, cut, groups)?,
+            product.dispatch(gpu, Cut::CHUNKS, lane_groups)?,
         ])
     }
 
@@ -342,7 +449,7 @@ impl Product {
         lane_values(self.params.columns).into()
     }
 
-    fn dispatch(&self, gpu: &Gpu, alternative: usize, groups: u64) -> Result<Dispatch> {
+    fn dispatch(&self, gpu: &Gpu, cut: Cut, groups: u64) -> Result<Dispatch> {
         let mut buffers = vec![
             self.left.binding(),
             self.right.binding(),
@@ -363,7 +470,7 @@ impl Product {
             epilogue: epilogue.params(),
             ..self.params
         };
-        let form = self.layout.form(alternative, end, epilogue.constants());
+        let form = self.layout.form(cut, end, epilogue.constants());
         let kernel = Kernel {
             module: self.module,
             entry_point: 0,

@@ -1,0 +1,4 @@
+// The piece that another invocation of the subgroup has loaded.
+fn piece_of(piece: Piece, lane: u32) -> Piece {
+    return Piece(subgroupShuffle(piece.a, lane), subgroupShuffle(piece.b, lane));
+}
