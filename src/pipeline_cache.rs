@@ -75,22 +75,9 @@ impl PipelineCache {
             return;
         };
         let checksum = checksum(&self.header, &data);
-        if *written != Some(checksum) && self.write(checksum, &data).is_ok() {
+        if *written != Some(checksum) && write(&self.path, &self.header, &data).is_ok() {
             *written = Some(checksum);
         }
-    }
-
-    /// A file of another name, renamed when it is complete: nobody reads half of it. If two processes
-    /// write, the last wins.
-    fn write(&self, checksum: u32, data: &[u8]) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(self.header.as_bytes())?;
-        file.write_all(&checksum.to_le_bytes())?;
-        file.write_all(data)?;
-        file.persist(&self.path)?;
-        Ok(())
     }
 }
 
@@ -101,6 +88,19 @@ pub(crate) fn default_folder() -> Option<PathBuf> {
         .cache_dir();
     // An empty HOME would be the current directory.
     caches.is_absolute().then(|| caches.join("selfnorm"))
+}
+
+/// A file of another name, renamed when it is complete: nobody reads half of it. If two processes write,
+/// the last wins.
+fn write(path: &Path, header: &str, data: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(header.as_bytes())?;
+    file.write_all(&checksum(header, data).to_le_bytes())?;
+    file.write_all(data)?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// The data of a file, if every byte is as it was written with this header.
@@ -122,4 +122,63 @@ fn checksum(header: &str, data: &[u8]) -> u32 {
     hasher.update(header.as_bytes());
     hasher.update(data);
     hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "selfnorm 0.1.0 pipelines\nan adapter\n";
+    const DATA: &[u8] = b"what a driver has compiled";
+
+    #[test]
+    fn what_is_written_is_read_unless_any_byte_is_changed_missing_or_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/file");
+        assert_eq!(read(&path, HEADER), None);
+        write(&path, HEADER, DATA).unwrap();
+        assert_eq!(read(&path, HEADER).as_deref(), Some(DATA));
+        let good = std::fs::read(&path).unwrap();
+        for i in 0..good.len() {
+            for bit in 0..8 {
+                let mut flipped = good.clone();
+                flipped[i] ^= 1 << bit;
+                std::fs::write(&path, &flipped).unwrap();
+                assert_eq!(read(&path, HEADER), None, "bit {bit} of byte {i}");
+            }
+            std::fs::write(&path, &good[..i]).unwrap();
+            assert_eq!(read(&path, HEADER), None, "{i} bytes");
+        }
+        std::fs::write(&path, [&good[..], b"0"].concat()).unwrap();
+        assert_eq!(read(&path, HEADER), None);
+        write(&path, HEADER, DATA).unwrap();
+        assert_eq!(read(&path, HEADER).as_deref(), Some(DATA));
+    }
+
+    #[test]
+    fn the_file_of_another_adapter_or_version_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for other in [
+            "selfnorm 0.1.1 pipelines\nan adapter\n",
+            "selfnorm 0.1.0 pipelines\nanother adapter\n",
+            "selfnorm 0.1.0 pipelines\nan adapter\nand more\n",
+            "",
+        ] {
+            write(&path, other, DATA).unwrap();
+            assert_eq!(read(&path, HEADER), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_file_beyond_the_limit_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let around = (HEADER.len() + 4) as u64;
+        for (len, fits) in [(MAX_BYTES - around, true), (MAX_BYTES - around + 1, false)] {
+            let data = vec![7; len as usize];
+            write(&path, HEADER, &data).unwrap();
+            assert_eq!(read(&path, HEADER).is_some(), fits);
+        }
+    }
 }

@@ -166,7 +166,7 @@ fn weights_that_do_not_fit_change_nothing() {
         error.to_string(),
         "set_weights: expected shape [5] for a weight, got [5, 1]"
     );
-    let other = Gpu::new().unwrap();
+    let other = common::new_gpu();
     let foreign = other.tensor(&[9.0; 5], [5]).unwrap();
     let error = model
         .set_weights(&[good(), ("dense/bias", foreign)])
