@@ -85,27 +85,23 @@ mod tests {
         assert_eq!(created.into_inner(), 1);
     }
 
-    /// A hang if it does not hold: the creation ends only after the others have been answered.
     #[test]
     fn nobody_waits_for_the_creation_of_another_value() {
-        let map = OnceMap::default();
+        let map = Arc::new(OnceMap::default());
         map.get_or_create("there", |_| Ok(1)).unwrap();
-        let (started, is_started) = mpsc::channel();
-        let (end, ended) = mpsc::channel();
-        thread::scope(|scope| {
-            let slow = scope.spawn(|| {
-                map.get_or_create("slow", |_| {
-                    started.send(()).unwrap();
-                    ended.recv().unwrap();
-                    Ok(2)
-                })
+        let slow = map.get_or_create("slow", |_| {
+            let others = map.clone();
+            let (sender, receiver) = mpsc::channel();
+            thread::spawn(move || {
+                let there = others.get_or_create("there", |_| unreachable!());
+                let new = others.get_or_create("new", |_| Ok(2));
+                sender.send([there, new])
             });
-            is_started.recv().unwrap();
-            assert_eq!(map.get_or_create("there", |_| unreachable!()), Ok(1));
-            assert_eq!(map.get_or_create("new", |_| Ok(3)), Ok(3));
-            end.send(()).unwrap();
-            assert_eq!(slow.join().unwrap(), Ok(2));
+            let answers = receiver.recv_timeout(Duration::from_secs(60));
+            assert_eq!(answers, Ok([Ok(1), Ok(2)]));
+            Ok(3)
         });
+        assert_eq!(slow, Ok(3));
     }
 
     #[test]
