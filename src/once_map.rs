@@ -27,15 +27,16 @@ impl<K: Clone + Eq + Hash, V: Clone> OnceMap<K, V> {
     /// The value of `key`. After an error, or a panic, the next call creates it anew.
     pub fn get_or_create(&self, key: K, create: impl FnOnce(&K) -> Result<V>) -> Result<V> {
         let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.get(&key).cloned();
+        let slot = slots.get(&key);
+        if let Some(value) = slot.and_then(|slot| slot.value.get()) {
+            return Ok(value.clone());
+        }
+        let slot = slot.cloned();
         drop(slots);
         let slot = slot.unwrap_or_else(|| {
             let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
             slots.entry(key.clone()).or_default().clone()
         });
-        if let Some(value) = slot.value.get() {
-            return Ok(value.clone());
-        }
         let creating = slot.creating.lock();
         let _creating = creating.unwrap_or_else(PoisonError::into_inner);
         // Another thread may have been faster.
