@@ -195,7 +195,7 @@ impl Gpu {
     ///
     /// The WebGPU defaults suffice. What the crate uses if the device has it: `SHADER_F16` (needed
     /// for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no buffer) and `SHADER_INT64`
-    /// (faster random numbers, the same bits).
+    /// (faster random numbers, the same bits). No file is read or written.
     ///
     /// # Errors
     ///

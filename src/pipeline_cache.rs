@@ -17,8 +17,9 @@ pub(crate) struct PipelineCache {
     path: PathBuf,
     /// What the file begins with: whose data it is.
     header: String,
-    /// Of what is in the file.
-    checksum: Mutex<Option<u32>>,
+    /// Of the data that is in the file. SwiftShader gives back what it was given and a header more, so
+    /// it is of what comes out, not of what was read.
+    written: Mutex<Option<u32>>,
     /// Pipelines that are being created.
     creating: AtomicUsize,
 }
@@ -49,10 +50,11 @@ impl PipelineCache {
         // permissions let nobody but the user write it.
         #[allow(unsafe_code)]
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        let written = data.and_then(|_| cache.get_data());
         Some(Self {
             cache,
             path,
-            checksum: Mutex::new(data.map(|data| checksum(&header, &data))),
+            written: Mutex::new(written.map(|data| checksum(&header, &data))),
             header,
             creating: AtomicUsize::new(0),
         })
@@ -69,7 +71,7 @@ impl PipelineCache {
     }
 
     fn save(&self) {
-        let written = self.checksum.lock();
+        let written = self.written.lock();
         let mut written = written.unwrap_or_else(PoisonError::into_inner);
         let Some(data) = self.cache.get_data() else {
             return;
