@@ -96,7 +96,7 @@ mod tests {
             thread::spawn(move || {
                 let there = others.get_or_create("there", |_| unreachable!());
                 let new = others.get_or_create("new", |_| Ok(2));
-                sender.send([there, new])
+                sender.send([there, new]).unwrap();
             });
             let answers = receiver.recv_timeout(Duration::from_secs(60));
             assert_eq!(answers, Ok([Ok(1), Ok(2)]));

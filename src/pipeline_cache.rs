@@ -46,8 +46,8 @@ impl PipelineCache {
             fallback: true,
         };
         // SAFETY: the data is what `get_data` returned to this crate. The header says that it was of
-        // this adapter and driver, the checksum that it has not changed since, and the file's
-        // permissions let nobody but the user write it.
+        // this adapter and driver, and the checksum that it has not changed since. Who would forge both
+        // would have to write to the user's cache directory, or to the one that the application names.
         #[allow(unsafe_code)]
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         let written = data.and_then(|_| cache.get_data());

@@ -10,7 +10,7 @@ use selfnorm::nn::{
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, Layer, Loss, MaxPool2d,
     Optimizer, Padding, Sequential, SequentialBuilder, Sgd,
 };
-use selfnorm::{Gpu, Result, Selu, Tensor};
+use selfnorm::{Result, Selu, Tensor};
 
 fn network(shape: &[usize], layers: impl IntoIterator<Item = Layer>) -> SequentialBuilder {
     let layers = layers.into_iter();

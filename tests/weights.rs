@@ -14,7 +14,7 @@ use selfnorm::nn::{
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, Loss, MaxPool2d, Optimizer,
     Sequential, SequentialBuilder, Sgd,
 };
-use selfnorm::{Error, Gpu, Tensor};
+use selfnorm::{Error, Tensor};
 
 type Bits = Vec<(String, Vec<usize>, Vec<u32>)>;
 
