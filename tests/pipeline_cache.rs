@@ -211,13 +211,19 @@ fn a_full_disk_leaves_nothing_behind() {
     if !has_cache() {
         return;
     }
+    // Mesa 25's device has its memory in a file, and does not survive the limit.
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let mut open = open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+    if open.any(|path| path.to_string_lossy().starts_with("/memfd:allocation")) {
+        eprintln!("not run: the device's memory is a file");
+        return;
+    }
     let len = fs::metadata(file(folder.path())).unwrap().len();
     for size in [0, 1, len / 2, len - 1] {
         let folder = tempfile::tempdir().unwrap();
         let gpu = gpu_in(folder.path());
         let x = gpu.tensor(&[1.0; 4], [4]).unwrap();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        // Nothing but the pipeline: a driver's memory may be a file as well.
         common::limit("fsize", size);
         gpu.pass(&mut encoder).selu_in_place(&x).unwrap();
         common::limit("fsize", 1 << 40);
