@@ -1,9 +1,12 @@
 //! `cargo bench`: each op beside a plain copy kernel that moves the same bytes, in turns, so that a
 //! machine that is busy for a while slows both. Ratios are medians over the turns.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use selfnorm::{AlphaDropout, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor, wgpu};
+use selfnorm::{
+    AlphaDropout, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass, Result, Tensor, wgpu,
+};
 
 const SIZES: [(usize, &str); 4] = [
     (1 << 10, "1 Ki"),
@@ -58,8 +61,11 @@ fn main() -> Result<()> {
 /// The time to the first result: of the process, then of the same device again.
 fn set_up() -> Result<()> {
     let first = |gpu: &Gpu| gpu.tensor(&[1.0; 1024], [1024])?.selu()?.to_vec();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipelines");
+    let kept = if dir.exists() { "with" } else { "without" };
+    let options = GpuOptions::new().pipeline_cache_dir(dir);
     let start = Instant::now();
-    let gpu = Gpu::new()?;
+    let gpu = pollster::block_on(Gpu::request(&options))?;
     let device = start.elapsed();
     first(&gpu)?;
     let cold = start.elapsed();
@@ -71,7 +77,8 @@ fn set_up() -> Result<()> {
         })
         .collect::<Result<Vec<_>>>()?;
     println!(
-        "first result: {:.1?} after the start, {:.1?} of it for the device; again: {:.1?}",
+        "first result, {kept} the pipelines of an earlier run: {:.1?} after the start, {:.1?} of it for the \
+         device; again: {:.1?}",
         cold,
         device,
         median(warm)

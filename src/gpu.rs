@@ -1,8 +1,12 @@
+#[cfg(not(target_family = "wasm"))]
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use crate::bindings::Bindings;
 use crate::memory::Memory;
 use crate::pass::Pass;
+#[cfg(not(target_family = "wasm"))]
+use crate::pipeline_cache::{self, PipelineCache};
 use crate::pipelines::{
     MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, STEP_GROUP, WORKGROUP_BYTES,
     WORKGROUP_SIZE,
@@ -48,11 +52,12 @@ pub(crate) struct Limits {
     pub subgroup: Option<u32>,
 }
 
-/// Which adapter [`Gpu::request`] takes.
+/// Which adapter [`Gpu::request`] takes, and where compiled pipelines are kept.
 ///
 /// Without options: the first discrete GPU, else an integrated one, else a virtual one, else a
 /// software adapter. The environment variable `WGPU_ADAPTER_NAME` narrows the choice to adapters
-/// whose name contains it, `WGPU_BACKEND` to one of `vulkan`, `metal`, `dx12`, `gl`.
+/// whose name contains it, `WGPU_BACKEND` to one of `vulkan`, `metal`, `dx12`, `gl`. What the driver has
+/// compiled is in the user's cache directory for the next process.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct GpuOptions {
@@ -60,6 +65,10 @@ pub struct GpuOptions {
     backends: Option<wgpu::Backends>,
     software: Option<bool>,
     low_power: bool,
+    #[cfg(not(target_family = "wasm"))]
+    no_pipeline_cache: bool,
+    #[cfg(not(target_family = "wasm"))]
+    pipeline_cache_dir: Option<PathBuf>,
 }
 
 impl GpuOptions {
@@ -91,6 +100,35 @@ impl GpuOptions {
     pub fn low_power(mut self) -> Self {
         self.low_power = true;
         self
+    }
+
+    /// `false`: no file is read or written. By default what the driver has compiled is kept in one for
+    /// the next process, where the adapter has wgpu's feature `PIPELINE_CACHE`: on Vulkan. A file
+    /// that is damaged, or of another adapter, driver or version of this crate, is ignored and
+    /// replaced; where none can be written, everything works without.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn pipeline_cache(mut self, enabled: bool) -> Self {
+        self.no_pipeline_cache = !enabled;
+        self
+    }
+
+    /// The directory of that file, in place of `selfnorm` in the user's cache directory:
+    /// `$XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. The
+    /// driver trusts what is in it, so nobody else should be able to write there.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn pipeline_cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.pipeline_cache_dir = Some(dir.into());
+        self
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn cache_folder(&self) -> Option<PathBuf> {
+        if self.no_pipeline_cache {
+            return None;
+        }
+        self.pipeline_cache_dir
+            .clone()
+            .or_else(pipeline_cache::default_folder)
     }
 
     fn rank(&self, kind: wgpu::DeviceType) -> u8 {
@@ -133,7 +171,8 @@ impl Gpu {
         let wanted = wgpu::Features::SHADER_F16
             | wgpu::Features::SHADER_INT64
             | wgpu::Features::IMMEDIATES
-            | wgpu::Features::SUBGROUP;
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::PIPELINE_CACHE;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("selfnorm"),
@@ -143,7 +182,16 @@ impl Gpu {
             })
             .await
             .map_err(|error| Error::UnsupportedDevice(error.to_string()))?;
-        Self::from_wgpu(device, queue)
+        let gpu = Self::from_wgpu(device, queue)?;
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(folder) = options.cache_folder() {
+            // Without it if the driver has no memory for one.
+            let cache = gpu.checked(0, || PipelineCache::open(gpu.device(), &folder));
+            if let Ok(Some(cache)) = cache {
+                gpu.pipelines().set_cache(cache);
+            }
+        }
+        Ok(gpu)
     }
 
     /// An application's own device and queue, whatever features and limits they were made with.
@@ -151,6 +199,7 @@ impl Gpu {
     /// The WebGPU defaults suffice. What the crate uses if the device has it: `SHADER_F16` (needed
     /// for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no buffer), `SHADER_INT64`
     /// (faster random numbers, the same bits) and `SUBGROUP` (faster products on software devices).
+    /// No file is read or written.
     ///
     /// # Errors
     ///

@@ -6,8 +6,11 @@ mod gpu;
 mod memory;
 #[cfg(not(target_family = "wasm"))]
 pub mod nn;
+mod once_map;
 mod ops;
 mod pass;
+#[cfg(not(target_family = "wasm"))]
+mod pipeline_cache;
 mod pipelines;
 pub mod random;
 mod tensor;

@@ -1,9 +1,14 @@
 use std::hash::{Hash, Hasher};
+#[cfg(not(target_family = "wasm"))]
+use std::sync::OnceLock;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
 use crate::memory::Purpose;
+use crate::once_map::OnceMap;
+#[cfg(not(target_family = "wasm"))]
+use crate::pipeline_cache::PipelineCache;
 use crate::tensor::ElementType;
 use crate::transfer::MIN_STAGING_BYTES;
 use crate::{Gpu, Result};
@@ -224,7 +229,9 @@ pub(crate) const STEP_GROUP: u32 = 2;
 /// The pipelines of a device, each created when it is first needed.
 #[derive(Debug)]
 pub(crate) struct Pipelines {
-    created: RwLock<HashMap<(Kernel, Variant), Arc<Pipeline>>>,
+    created: OnceMap<(Kernel, Variant), Arc<Pipeline>>,
+    #[cfg(not(target_family = "wasm"))]
+    cache: OnceLock<PipelineCache>,
     params: RwLock<HashMap<Box<[u8]>, wgpu::BindGroup>>,
     immediate_bytes: usize,
     int64: bool,
@@ -239,7 +246,9 @@ impl Pipelines {
         let features = device.features();
         let immediates = features.contains(wgpu::Features::IMMEDIATES);
         Self {
-            created: RwLock::default(),
+            created: OnceMap::default(),
+            #[cfg(not(target_family = "wasm"))]
+            cache: OnceLock::new(),
             params: RwLock::default(),
             immediate_bytes: if immediates {
                 limits.max_immediate_size as usize
@@ -282,24 +291,35 @@ impl Pipelines {
         variant: Variant,
         bindings: usize,
     ) -> Result<Arc<Pipeline>> {
-        let key = (kernel, variant);
-        if let Some(pipeline) = self
-            .created
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-        {
-            return Ok(pipeline.clone());
+        self.created
+            .get_or_create((kernel, variant), |(_, variant)| {
+                let create = |cache: Option<&wgpu::PipelineCache>| {
+                    gpu.checked(0, || {
+                        self.create(gpu.device(), kernel, variant, bindings, cache)
+                    })
+                };
+                self.with_cache(create).map(Arc::new)
+            })
+    }
+
+    /// From now on pipelines are created with what is in `cache`, and added to it.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn set_cache(&self, cache: PipelineCache) {
+        self.cache.get_or_init(|| cache);
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn with_cache<R>(&self, create: impl FnOnce(Option<&wgpu::PipelineCache>) -> R) -> R {
+        match self.cache.get() {
+            Some(cache) => cache.create(|cache| create(Some(cache))),
+            None => create(None),
         }
-        // Created under the lock: a second thread waits for it and does not make its own.
-        let mut created = self.created.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = created.get(&key) {
-            return Ok(pipeline.clone());
-        }
-        let pipeline =
-            Arc::new(gpu.checked(0, || self.create(gpu.device(), kernel, &key.1, bindings))?);
-        created.insert(key, pipeline.clone());
-        Ok(pipeline)
+    }
+
+    /// A browser has its own.
+    #[cfg(target_family = "wasm")]
+    fn with_cache<R>(&self, create: impl FnOnce(Option<&wgpu::PipelineCache>) -> R) -> R {
+        create(None)
     }
 
     /// A bind group with `bytes` in a uniform buffer that never changes, so that it stays right for
@@ -357,6 +377,7 @@ impl Pipelines {
         kernel: Kernel,
         variant: &Variant,
         bindings: usize,
+        cache: Option<&wgpu::PipelineCache>,
     ) -> Pipeline {
         let module = kernel.module;
         let entry_point = module.entry_points[kernel.entry_point];
@@ -390,7 +411,7 @@ impl Pipelines {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache,
         });
         Pipeline {
             pipeline,

@@ -10,7 +10,7 @@ use selfnorm::nn::{
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, Layer, Loss, MaxPool2d,
     Optimizer, Padding, Sequential, SequentialBuilder, Sgd,
 };
-use selfnorm::{Gpu, Result, Selu, Tensor};
+use selfnorm::{Result, Selu, Tensor};
 
 fn network(shape: &[usize], layers: impl IntoIterator<Item = Layer>) -> SequentialBuilder {
     let layers = layers.into_iter();
@@ -510,7 +510,7 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
             &format!("fit: validation data: {detail}"),
         );
     }
-    let other = Gpu::new().unwrap();
+    let other = common::new_gpu();
     let foreign = Dataset::from_floats(&other, &[0.5; 24], [6]).unwrap();
     let foreign = foreign.classes(&labels).unwrap();
     let detail = "the data set belongs to another Gpu; move it there with to_vec and tensor";
@@ -598,7 +598,7 @@ fn tensors_have_the_network_s_shapes_and_device() {
         }),
         ("predict", &|model, x| model.predict(x).map(drop)),
     ];
-    let other = Gpu::new().unwrap();
+    let other = common::new_gpu();
     let foreign = other.tensor(&[0.5; 24], [4, 6]).unwrap();
     for (op, call) in calls {
         assert_error(

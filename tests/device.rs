@@ -260,7 +260,7 @@ fn eight_threads_get_right_results_from_one_device() {
         })
         .into();
     // A fresh one, whose pipelines the threads are the first to need.
-    let gpu = Gpu::new().unwrap();
+    let gpu = common::new_gpu();
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let (gpu, expected) = (gpu.clone(), &expected);
@@ -282,7 +282,7 @@ fn eight_threads_get_right_results_from_one_device() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn repeated_work_allocates_and_frees_nothing() {
-    let gpu = Gpu::new().unwrap();
+    let gpu = common::new_gpu();
     let data = activations(100_003);
     let work = || {
         let x = gpu.tensor(&data, [data.len()]).unwrap();
@@ -306,7 +306,7 @@ fn repeated_work_allocates_and_frees_nothing() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn tensors_that_an_application_has_recorded_are_freed() {
-    let gpu = Gpu::new().unwrap();
+    let gpu = common::new_gpu();
     let data = activations(100_003);
     let work = || {
         let x = gpu.tensor(&data, [data.len()]).unwrap();
@@ -351,7 +351,7 @@ fn a_dropped_gpu_frees_its_device() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_tensor_is_not_reused_while_an_unsubmitted_encoder_refers_to_it() {
-    let gpu = Gpu::new().unwrap();
+    let gpu = common::new_gpu();
     let data = activations(1757);
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let x = gpu.tensor(&data, [1757]).unwrap();
@@ -482,7 +482,7 @@ fn wgpu_adapter_name_chooses_an_adapter() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn reads_arrive_without_anybody_polling_and_side_by_side() {
-    let gpu = Gpu::new().unwrap();
+    let gpu = common::new_gpu();
     let data = activations(1757);
     let x = gpu.tensor(&data, [1757]).unwrap();
     let y = x.selu().unwrap();

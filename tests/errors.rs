@@ -15,7 +15,7 @@ use selfnorm::{
 use wgpu::BufferUsages as Usage;
 
 fn watched() -> Watched {
-    Watched::new(Gpu::new().unwrap_or_else(|error| panic!("{error}")))
+    Watched::new(common::new_gpu())
 }
 
 /// The example of the documentation.
@@ -922,7 +922,7 @@ fn a_destroyed_device_is_an_error(gpu: Gpu, used: bool) {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn after_its_device_is_destroyed_everything_is_an_error_and_a_new_gpu_works() {
     for used in [false, true] {
-        without_hanging(move || a_destroyed_device_is_an_error(Gpu::new().unwrap(), used));
+        without_hanging(move || a_destroyed_device_is_an_error(common::new_gpu(), used));
         without_hanging(move || a_destroyed_device_is_an_error(smallest_gpu(), used));
     }
     works(&watched());

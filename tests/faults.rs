@@ -475,7 +475,7 @@ fn training_goes_on_from_the_last_checkpoint_of_a_destroyed_device() {
         (2 * steps + 1, false),
         (7 * steps, false),
     ] {
-        let gpu = Watched::new(Gpu::new().unwrap());
+        let gpu = Watched::new(common::new_gpu());
         let data = SMALL.data(&gpu).unwrap();
         let mut model = SMALL.network().build(&gpu, 1).unwrap();
         model.save_checkpoint(&path).unwrap();
@@ -521,7 +521,7 @@ fn training_goes_on_from_the_last_checkpoint_of_a_destroyed_device() {
         assert_eq!(model.weights().map(drop), Err(Error::DeviceLost));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 
-        let gpu = Watched::new(Gpu::new().unwrap());
+        let gpu = Watched::new(common::new_gpu());
         let mut model = SMALL.network().build(&gpu, 2).unwrap();
         model.load_checkpoint(&path).unwrap();
         let epochs = model.step() as usize / steps;

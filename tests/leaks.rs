@@ -108,7 +108,7 @@ fn ops<T: Element>() -> [(&'static str, Op<T>); 6] {
 /// The ways of which both types have some.
 fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
     // One whose idle buffers are all this test's.
-    let gpu = &Gpu::new().unwrap();
+    let gpu = &common::new_gpu();
     let mut found = Vec::new();
     for len in LENGTHS {
         let data = values(len);
@@ -145,7 +145,7 @@ fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn no_way_to_a_tensor_of_f32_shows_what_was_in_its_buffer() {
     assert_eq!(leaks(activations), NONE);
-    let gpu = &Gpu::new().unwrap();
+    let gpu = &common::new_gpu();
     for len in LENGTHS {
         let found = Vec::new();
         let mut leaks = Leaks { gpu, len, found };
@@ -234,7 +234,7 @@ fn seen_of_a_network(gpu: &Gpu, network: &SequentialBuilder) -> Vec<(String, Vec
 fn no_output_gradient_or_weight_of_a_network_shows_what_was_in_its_buffer() {
     for network in networks() {
         let [one, other] = SECRETS.map(|secret| {
-            let gpu = Gpu::new().unwrap();
+            let gpu = common::new_gpu();
             for len in (4..=LARGEST).step_by(4) {
                 fill_idle::<f32>(&gpu, secret, buffer_bytes::<f32>(len));
             }

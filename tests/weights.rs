@@ -14,7 +14,7 @@ use selfnorm::nn::{
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, Loss, MaxPool2d, Optimizer,
     Sequential, SequentialBuilder, Sgd,
 };
-use selfnorm::{Error, Gpu, Tensor};
+use selfnorm::{Error, Tensor};
 
 type Bits = Vec<(String, Vec<usize>, Vec<u32>)>;
 
@@ -166,7 +166,7 @@ fn weights_that_do_not_fit_change_nothing() {
         error.to_string(),
         "set_weights: expected shape [5] for a weight, got [5, 1]"
     );
-    let other = Gpu::new().unwrap();
+    let other = common::new_gpu();
     let foreign = other.tensor(&[9.0; 5], [5]).unwrap();
     let error = model
         .set_weights(&[good(), ("dense/bias", foreign)])

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
-use selfnorm::{Gpu, Tensor, wgpu};
+use selfnorm::{Gpu, GpuOptions, Tensor, wgpu};
 
 /// The published constants, to f64.
 pub const SCALE: f64 = 1.050_700_987_355_480_5;
@@ -25,7 +25,13 @@ pub const HUGE: usize = 65_535 * 256 * 4 + 1757;
 /// The device of this test program. No adapter fails the test with what to install.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| Gpu::new().unwrap_or_else(|error| panic!("{error}")))
+    GPU.get_or_init(new_gpu)
+}
+
+/// Another device of the same adapter, which keeps no pipelines in the user's cache directory.
+pub fn new_gpu() -> Gpu {
+    let options = GpuOptions::new().pipeline_cache(false);
+    pollster::block_on(Gpu::request(&options)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A device that fails the test if an error reaches the application's handler.
