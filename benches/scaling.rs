@@ -32,7 +32,7 @@ const DISPATCHES: usize = 1000;
 /// So many samples, or so many steps.
 const TURN_SAMPLES: usize = 256;
 const STEPS: usize = 16;
-/// As straight as a line is called.
+/// By how much the time of one element may differ on a line that is called straight.
 const TOLERANCE: f64 = 0.1;
 
 /// What is measured, and its times by size.
@@ -72,11 +72,10 @@ fn main() -> Result<()> {
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     let ops = ops(&gpu)?;
-    print("elements", &ops);
-    let steps = [steps(&gpu)?];
-    print("batch", &steps);
+    println!();
+    let step = steps(&gpu)?;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scaling.png");
-    draw(&path, &ops, &steps[0])?;
+    draw(&path, &ops, &step)?;
     println!("\n{}", path.display());
     Ok(())
 }
@@ -85,10 +84,12 @@ fn main() -> Result<()> {
 fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
     let mut lines = vec![Line::new("copy")];
     lines.extend(OPS.map(|(name, ..)| Line::new(name)));
+    row("elements", lines.iter().map(|line| line.name.into()));
+    row("---", lines.iter().map(|_| "---".into()));
     for len in POWERS.map(|power| 1 << power) {
         let operands = match Operands::new(gpu, len) {
             Err(error @ (Error::TooLarge { .. } | Error::OutOfMemory { .. })) => {
-                println!("{}: {error}\n", label(len));
+                row(&label(len), [error.to_string()].into_iter());
                 break;
             }
             operands => operands?,
@@ -114,12 +115,16 @@ fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
             // The first turn compiles and touches memory for the first time.
             line.times.push((len, median(times.split_off(1))));
         }
+        last_row(&lines);
     }
+    straight_row(&lines);
     Ok(lines)
 }
 
 fn steps(gpu: &Gpu) -> Result<Line> {
     let mut line = Line::new("step");
+    row("batch", ["a step".into()].into_iter());
+    row("---", ["---".into()].into_iter());
     for batch in BATCHES {
         let steps = (TURN_SAMPLES / batch).clamp(1, STEPS);
         let (mut model, data) = tutorial(gpu, batch * steps)?;
@@ -127,7 +132,7 @@ fn steps(gpu: &Gpu) -> Result<Line> {
         // What is compiled and allocated.
         match model.fit(&data, &fit) {
             Err(error @ (Error::TooLarge { .. } | Error::OutOfMemory { .. })) => {
-                println!("\nbatch {batch}: {error}");
+                row(&label(batch), [error.to_string()].into_iter());
                 break;
             }
             trained => trained?,
@@ -139,24 +144,28 @@ fn steps(gpu: &Gpu) -> Result<Line> {
             times.push(start.elapsed() / steps as u32);
         }
         line.times.push((batch, median(times)));
+        last_row(std::slice::from_ref(&line));
     }
+    straight_row(std::slice::from_ref(&line));
     Ok(line)
 }
 
-fn print(sizes: &str, lines: &[Line]) {
-    print!("\n| {sizes} |");
-    for (size, _) in &lines[0].times {
-        print!(" {} |", label(*size));
+/// A row of a table, as soon as it is known.
+fn row(head: &str, cells: impl Iterator<Item = String>) {
+    let cells: Vec<_> = cells.collect();
+    println!("| {head} | {} |", cells.join(" | "));
+}
+
+fn last_row(lines: &[Line]) {
+    if let Some((size, _)) = lines[0].times.last() {
+        let times = lines.iter().flat_map(|line| line.times.last());
+        row(&label(*size), times.map(|(_, time)| format!("{time:.1?}")));
     }
-    println!(" straight from |");
-    println!("|{}", " --- |".repeat(lines[0].times.len() + 2));
-    for line in lines {
-        print!("| {} |", line.name);
-        for (_, time) in &line.times {
-            print!(" {time:.1?} |");
-        }
-        println!(" {} |", line.straight_from().map(label).unwrap_or_default());
-    }
+}
+
+fn straight_row(lines: &[Line]) {
+    let from = |line: &Line| line.straight_from().map(label).unwrap_or_default();
+    row("straight from", lines.iter().map(from));
 }
 
 fn label(size: usize) -> String {
