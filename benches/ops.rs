@@ -4,9 +4,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use selfnorm::{
-    AlphaDropout, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass, Result, Tensor, wgpu,
-};
+use selfnorm::{Gpu, GpuOptions, Result, Tensor, wgpu};
+
+use common::ops::{OPS, Operands, Yardstick, median, submitted};
+
+mod common {
+    pub mod ops;
+}
 
 const SIZES: [(usize, &str); 4] = [
     (1 << 10, "1 Ki"),
@@ -19,32 +23,6 @@ const TURN_VALUES: usize = 1 << 24;
 const TURNS: usize = 15;
 /// Recordings of one small op that are timed together.
 const SMALL_OPS: usize = 1000;
-
-/// The yardsticks: 256 invocations of four vec4 each, as the ops have.
-const YARDSTICKS: &str = "
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
-
-@compute @workgroup_size(256)
-fn copy(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    for (var j = 0u; j < 4u; j++) {
-        let i = (group.x * 4u + j) * 256u + local;
-        if (i < arrayLength(&y)) {
-            y[i] = x[i];
-        }
-    }
-}
-
-@compute @workgroup_size(256)
-fn fill(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    for (var j = 0u; j < 4u; j++) {
-        let i = (group.x * 4u + j) * 256u + local;
-        if (i < arrayLength(&y)) {
-            y[i] = vec4f(f32(i));
-        }
-    }
-}
-";
 
 fn main() -> Result<()> {
     set_up()?;
@@ -87,71 +65,27 @@ fn set_up() -> Result<()> {
 }
 
 fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
-    let data: Vec<f32> = LecunNormal::new(1).seed(1).values(len);
-    let (x, dy) = (gpu.tensor(&data, [len])?, gpu.tensor(&data, [len])?);
-    let y: Tensor = gpu.zeros([len])?;
-    let dropout = AlphaDropout::new(0.1).seed(7);
-    let weights = LecunNormal::new(256).seed(7);
-    // Little more than the random words that the others need too.
-    let uniform = LecunUniform::new(256).seed(7);
+    let operands = Operands::new(gpu, len)?;
     let copy = Yardstick::new(gpu, "copy", len);
     // Two inputs and an output are the bytes of a copy of half as many values again.
     let copy3 = Yardstick::new(gpu, "copy", len / 2 * 3);
     let fill = Yardstick::new(gpu, "fill", len);
-    type Op<'a> = &'a dyn Fn(&mut Pass) -> Result<()>;
-    let table: [(&str, Op, &Yardstick, usize); 9] = [
-        ("selu", &|pass| pass.selu(&x, &y), &copy, 2),
-        (
-            "selu_backward",
-            &|pass| pass.selu_backward(&x, &dy, &y),
-            &copy3,
-            3,
-        ),
-        ("elu", &|pass| pass.elu(&x, 1.0, &y), &copy, 2),
-        (
-            "elu_backward",
-            &|pass| pass.elu_backward(&x, 1.0, &dy, &y),
-            &copy3,
-            3,
-        ),
-        (
-            "alpha_dropout",
-            &|pass| pass.alpha_dropout(&x, &dropout, &y),
-            &copy,
-            2,
-        ),
-        (
-            "alpha_dropout_backward",
-            &|pass| pass.alpha_dropout_backward(&dy, &dropout, &y),
-            &copy,
-            2,
-        ),
-        (
-            "lecun_normal",
-            &|pass| pass.lecun_normal(&weights, &y),
-            &fill,
-            1,
-        ),
-        (
-            "lecun_uniform",
-            &|pass| pass.lecun_uniform(&uniform, &y),
-            &fill,
-            1,
-        ),
-        ("zeros", &|pass| pass.zeros(&y), &fill, 1),
-    ];
     // `cargo bench -- selu` measures the ops whose names contain it.
     let wanted = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
     let wanted = wanted.unwrap_or_default();
-    for (op, record, yardstick, tensors) in table.into_iter().filter(|row| row.0.contains(&wanted))
-    {
+    for (op, tensors, record) in OPS.into_iter().filter(|row| row.0.contains(&wanted)) {
+        let yardstick = match tensors {
+            1 => &fill,
+            2 => &copy,
+            _ => &copy3,
+        };
         let repeats = (TURN_VALUES / len).clamp(1, SMALL_OPS);
         let ours = || {
             submitted(gpu, |encoder| {
                 let mut pass = gpu.pass(encoder);
-                (0..repeats).try_for_each(|_| record(&mut pass))
+                (0..repeats).try_for_each(|_| record(&operands, &mut pass))
             })
         };
         let theirs = || {
@@ -219,109 +153,6 @@ fn compare(
         median(turns[1..].iter().map(|turn| turn.1).collect()),
         median(ratios.collect()),
     ))
-}
-
-fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
-    values.sort_by(|a, b| a.partial_cmp(b).expect("times are numbers"));
-    values[values.len() / 2]
-}
-
-/// The time from submission to completion.
-fn submitted(
-    gpu: &Gpu,
-    record: impl Fn(&mut wgpu::CommandEncoder) -> Result<()>,
-) -> Result<Duration> {
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    record(&mut encoder)?;
-    let commands = encoder.finish();
-    let start = Instant::now();
-    gpu.queue().submit([commands]);
-    gpu.device()
-        .poll(wgpu::PollType::wait_indefinitely())
-        .expect("the device works");
-    Ok(start.elapsed())
-}
-
-/// A kernel in bare wgpu.
-struct Yardstick {
-    pipeline: wgpu::ComputePipeline,
-    buffers: wgpu::BindGroup,
-    groups: u32,
-}
-
-impl Yardstick {
-    fn new(gpu: &Gpu, entry_point: &str, len: usize) -> Self {
-        let device = gpu.device();
-        let storage = |read_only, binding| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        };
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: None,
-            entries: &[storage(true, 0), storage(false, 1)],
-        });
-        let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("yardsticks"),
-            source: wgpu::ShaderSource::Wgsl(YARDSTICKS.into()),
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(entry_point),
-            layout: Some(
-                &device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                    label: None,
-                    bind_group_layouts: &[Some(&layout)],
-                    immediate_size: 0,
-                }),
-            ),
-            module: &shader,
-            entry_point: Some(entry_point),
-            compilation_options: Default::default(),
-            cache: None,
-        });
-        let buffer = || {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size: len as u64 * 4,
-                usage: wgpu::BufferUsages::STORAGE,
-                mapped_at_creation: false,
-            })
-        };
-        let (x, y) = (buffer(), buffer());
-        let buffers = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &layout,
-            entries: &[
-                wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: x.as_entire_binding(),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 1,
-                    resource: y.as_entire_binding(),
-                },
-            ],
-        });
-        Self {
-            pipeline,
-            buffers,
-            groups: len.div_ceil(4 * 4 * 256) as u32,
-        }
-    }
-
-    fn record(&self, encoder: &mut wgpu::CommandEncoder, repeats: usize) {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for _ in 0..repeats {
-            pass.set_pipeline(&self.pipeline);
-            pass.set_bind_group(0, &self.buffers, &[]);
-            pass.dispatch_workgroups(self.groups, 1, 1);
-        }
-    }
 }
 
 /// The op's own shader in bare wgpu, on devices with immediates.

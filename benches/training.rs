@@ -4,25 +4,22 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use selfnorm::nn::{
-    Activation::{Selu, Softmax},
-    Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten,
-    Initializer::LecunNormal,
-    Sequential,
-};
+use selfnorm::nn::{Adam, Dense, Fit, Sequential};
 use selfnorm::{Gpu, Result, Tensor, wgpu};
+
+use common::tutorial::{CLASSES, FILTERS, PIXELS, UNITS, tutorial};
+
+mod common {
+    pub mod tutorial;
+}
 
 const BATCH: usize = 250;
 const STEPS: usize = 8;
 const TURNS: usize = 5;
 
-const FILTERS: usize = 32;
 const POSITIONS: usize = 26 * 26;
 const TAPS: usize = 9;
 const FEATURES: usize = POSITIONS * FILTERS;
-const UNITS: usize = 256;
-const CLASSES: usize = 10;
-const PIXELS: usize = 28 * 28;
 
 /// One invocation a sum, one multiplication a turn of the loop.
 const PLAIN: &str = "
@@ -54,33 +51,6 @@ fn main() -> Result<()> {
     step(&gpu)?;
     product(&gpu)?;
     memory()
-}
-
-/// The tutorial's network, and so many samples like MNIST's.
-fn tutorial(gpu: &Gpu, samples: usize) -> Result<(Sequential, Dataset)> {
-    let model = Sequential::new([28, 28, 1])
-        .add(
-            Conv2d::new(FILTERS, [3, 3])
-                .kernel_initializer(LecunNormal)
-                .activation(Selu),
-        )
-        .add(AlphaDropout::new(0.25))
-        .add(Flatten::new())
-        .add(
-            Dense::new(UNITS)
-                .kernel_initializer(LecunNormal)
-                .activation(Selu),
-        )
-        .add(Dense::new(CLASSES).activation(Softmax))
-        .build(gpu, 1)?;
-    let words: Vec<u32> = selfnorm::random::words(1, 0, 0..(samples * PIXELS) as u64).collect();
-    let pixels: Vec<u8> = words.iter().map(|word| (word >> 24) as u8).collect();
-    let labels: Vec<u32> = words[..samples]
-        .iter()
-        .map(|word| word % CLASSES as u32)
-        .collect();
-    let data = Dataset::from_bytes(gpu, &pixels, [28, 28, 1])?.classes(&labels)?;
-    Ok((model, data))
 }
 
 /// What the device has allocated once a step on as much data as MNIST's is done, and the sum that

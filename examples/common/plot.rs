@@ -26,6 +26,7 @@ pub const ORANGE: RGBAColor = RGBAColor(232, 105, 42, 1.0);
 pub const LIGHT_ORANGE: RGBAColor = RGBAColor(232, 105, 42, 0.45);
 pub const PURPLE: RGBAColor = RGBAColor(157, 60, 140, 1.0);
 pub const TEAL: RGBAColor = RGBAColor(15, 150, 135, 1.0);
+pub const YELLOW: RGBAColor = RGBAColor(202, 150, 20, 1.0);
 pub const LIGHT_TEAL: RGBAColor = RGBAColor(15, 150, 135, 0.55);
 
 const FONT: &str = "Inter";
@@ -62,7 +63,16 @@ pub struct Axis {
     decimals: usize,
     ticks: Option<usize>,
     name: &'static str,
-    log: bool,
+    scale: Scale,
+}
+
+#[derive(Clone, Copy)]
+enum Scale {
+    Linear,
+    PowersOfTen,
+    PowersOfTwo,
+    /// Powers of ten of a second.
+    Seconds,
 }
 
 impl Axis {
@@ -73,15 +83,29 @@ impl Axis {
             decimals,
             ticks: None,
             name: "",
-            log: false,
+            scale: Scale::Linear,
         }
     }
 
     /// Of logarithms, between these powers of ten, whole ones of which have labels.
     pub fn log(powers: Range<f64>) -> Self {
+        Self::powers(Scale::PowersOfTen, powers)
+    }
+
+    /// Of logarithms, between these powers of two.
+    pub fn log2(powers: Range<f64>) -> Self {
+        Self::powers(Scale::PowersOfTwo, powers)
+    }
+
+    /// Logarithmic, wide enough for these times in seconds, and a little more.
+    pub fn seconds_around(times: impl Iterator<Item = f64>) -> Self {
+        Self::powers(Scale::Seconds, Self::around(times.map(f64::log10)).range)
+    }
+
+    fn powers(scale: Scale, powers: Range<f64>) -> Self {
         let whole = powers.end.floor() - powers.start.ceil() + 1.0;
         Self {
-            log: true,
+            scale,
             ticks: Some(whole.clamp(1.0, 7.0) as usize),
             ..Self::new(powers, 0)
         }
@@ -120,15 +144,21 @@ impl Axis {
     }
 
     fn label(&self, value: f64) -> String {
-        if self.log {
-            power_of_ten(value.round() as i32)
-        } else {
-            number(value, self.decimals)
+        let power = value.round() as i32;
+        match self.scale {
+            Scale::Linear => number(value, self.decimals),
+            Scale::PowersOfTen => power_of_ten(power),
+            Scale::PowersOfTwo => power_of_two(power as u32),
+            Scale::Seconds => seconds(power),
         }
     }
 
     fn place(&self, value: f64) -> f64 {
-        if self.log { value.log10() } else { value }
+        match self.scale {
+            Scale::Linear => value,
+            Scale::PowersOfTen | Scale::Seconds => value.log10(),
+            Scale::PowersOfTwo => value.log2(),
+        }
     }
 }
 
@@ -350,6 +380,23 @@ fn power_of_ten(exponent: i32) -> String {
         1 => "10".into(),
         _ => format!("10{}", digits.chars().map(raised).collect::<String>()),
     }
+}
+
+/// With the prefixes of powers of 1,024.
+pub fn power_of_two(exponent: u32) -> String {
+    let prefix = ["", " Ki", " Mi", " Gi"][exponent as usize / 10];
+    format!("{}{prefix}", 1 << (exponent % 10))
+}
+
+fn seconds(power: i32) -> String {
+    let (unit, power) = match power {
+        ..-7 => ("ns", power + 9),
+        -7..-4 => ("µs", power + 6),
+        -4..-1 => ("ms", power + 3),
+        -1.. => ("s", power),
+    };
+    let decimals = power.min(0).unsigned_abs() as usize;
+    format!("{:.decimals$} {unit}", 10f64.powi(power))
 }
 
 /// Averages squares of `ZOOM` by `ZOOM` pixels and writes the PNG.

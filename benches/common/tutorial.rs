@@ -1,0 +1,41 @@
+//! The network of Keras's SELU tutorial for MNIST.
+
+use selfnorm::nn::{
+    Activation::{Selu, Softmax},
+    AlphaDropout, Conv2d, Dataset, Dense, Flatten,
+    Initializer::LecunNormal,
+    Sequential,
+};
+use selfnorm::{Gpu, Result};
+
+pub const FILTERS: usize = 32;
+pub const UNITS: usize = 256;
+pub const CLASSES: usize = 10;
+pub const PIXELS: usize = 28 * 28;
+
+/// The network, and so many samples like MNIST's.
+pub fn tutorial(gpu: &Gpu, samples: usize) -> Result<(Sequential, Dataset)> {
+    let model = Sequential::new([28, 28, 1])
+        .add(
+            Conv2d::new(FILTERS, [3, 3])
+                .kernel_initializer(LecunNormal)
+                .activation(Selu),
+        )
+        .add(AlphaDropout::new(0.25))
+        .add(Flatten::new())
+        .add(
+            Dense::new(UNITS)
+                .kernel_initializer(LecunNormal)
+                .activation(Selu),
+        )
+        .add(Dense::new(CLASSES).activation(Softmax))
+        .build(gpu, 1)?;
+    let words: Vec<u32> = selfnorm::random::words(1, 0, 0..(samples * PIXELS) as u64).collect();
+    let pixels: Vec<u8> = words.iter().map(|word| (word >> 24) as u8).collect();
+    let labels: Vec<u32> = words[..samples]
+        .iter()
+        .map(|word| word % CLASSES as u32)
+        .collect();
+    let data = Dataset::from_bytes(gpu, &pixels, [28, 28, 1])?.classes(&labels)?;
+    Ok((model, data))
+}
