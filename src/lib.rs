@@ -12,6 +12,7 @@ mod pipelines;
 pub mod random;
 mod tensor;
 mod transfer;
+mod waiting;
 pub mod wgsl;
 
 pub use error::{Error, Result};

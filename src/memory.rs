@@ -108,6 +108,7 @@ impl Memory {
             Err(Error::OutOfMemory { .. }) => {
                 *self.idle() = Idle::default();
                 // Freed once the GPU is done with them.
+                gpu.flush()?;
                 gpu.wait(None);
                 create(gpu, purpose, bytes)
             }
