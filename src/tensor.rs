@@ -48,6 +48,11 @@ impl Element for half::f16 {
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
 ///
+/// Operations on small tensors wait for others and are submitted together: at the latest when one is
+/// read, or when [`slice`](Self::slice), [`binding`](Self::binding) or a [`Pass`](crate::Pass) gives an
+/// application access to one, and at once on wrapped tensors. So an application's own submissions come
+/// after the operations called before them.
+///
 /// Where nothing else tells the element type, name it: `let y: Tensor = gpu.zeros([3])?` is of f32.
 ///
 /// ```
