@@ -306,12 +306,14 @@ impl Gpu {
         record: impl FnOnce(&mut Recording),
     ) -> Result<Option<wgpu::SubmissionIndex>> {
         let add = || self.0.waiting.add(&self.0.device, bytes, record);
-        let is_enough = self.checked(0, add)?;
-        let submission = if is_enough { self.flush()? } else { None };
-        if self.is_lost() {
+        let added = self.checked(0, add);
+        if added.is_err() || self.is_lost() {
+            // With what a lost device has made, its end is an error, which is not the application's.
+            self.scoped(|| self.0.waiting.discard());
+            added?;
             return Err(Error::DeviceLost);
         }
-        Ok(submission)
+        if added? { self.flush() } else { Ok(None) }
     }
 
     /// Submits what waits.

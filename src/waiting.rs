@@ -13,8 +13,9 @@ pub(crate) struct Waiting {
 /// An encoder that is open, and the pass in it that is.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    encoder: wgpu::CommandEncoder,
+    /// Ends before the encoder.
     pass: Option<wgpu::ComputePass<'static>>,
+    encoder: wgpu::CommandEncoder,
     bytes: u64,
 }
 
@@ -26,8 +27,8 @@ const MIN_BYTES: u64 = ENOUGH_BYTES / 32;
 impl Recording {
     fn new(device: &wgpu::Device) -> Self {
         Self {
-            encoder: device.create_command_encoder(&Default::default()),
             pass: None,
+            encoder: device.create_command_encoder(&Default::default()),
             bytes: 0,
         }
     }
@@ -84,6 +85,11 @@ impl Waiting {
         let submitted = submit(recording);
         *lock(&self.submitter) = None;
         Some(submitted)
+    }
+
+    /// Never submits what waits.
+    pub fn discard(&self) {
+        drop(self.take());
     }
 
     fn take(&self) -> Option<Recording> {
