@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use selfnorm::{Gpu, GpuOptions, Result, Tensor, wgpu};
+use selfnorm::{Gpu, GpuOptions, Result, Selu, Tensor, wgpu};
 
 use common::ops::{OPS, Operands, Yardstick, median, submitted};
 
@@ -23,6 +23,10 @@ const TURN_VALUES: usize = 1 << 24;
 const TURNS: usize = 15;
 /// Recordings of one small op that are timed together.
 const SMALL_OPS: usize = 1000;
+/// Ops of small tensors, each of the last one's result.
+const CHAINED: usize = 100;
+/// Round trips of small tensors that are timed together.
+const SMALL_REPEATS: u32 = 10;
 
 fn main() -> Result<()> {
     set_up()?;
@@ -33,7 +37,8 @@ fn main() -> Result<()> {
     for (len, name) in SIZES {
         ops(&gpu, len, name)?;
     }
-    small_op(&gpu)
+    small_op(&gpu)?;
+    small_tensors(&gpu)
 }
 
 /// The time to the first result: of the process, then of the same device again.
@@ -137,6 +142,43 @@ fn small_op(gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
+/// What ops of tensors cost that are so small that only calls and submissions count, against the same
+/// dispatches in bare wgpu, in one submission and with everything made before.
+fn small_tensors(gpu: &Gpu) -> Result<()> {
+    let len = 1 << 10;
+    let data = vec![-1.0f32; len];
+    let x = gpu.tensor(&data, [len])?;
+    let chain = || {
+        let y = (1..CHAINED).try_fold(x.selu()?, |y, _| y.selu())?;
+        y.to_vec()
+    };
+    let upload_to_read = || gpu.tensor(&data, [len])?.selu()?.to_vec();
+    if !gpu.device().features().contains(wgpu::Features::IMMEDIATES) {
+        return Ok(());
+    }
+    let bare = BareRoundTrip::new(gpu, len)?;
+    type Calls<'a> = &'a dyn Fn() -> Result<Vec<f32>>;
+    let rows: [(_, Calls, _); 2] = [
+        ("100 chained SELUs of 1 Ki, then read", &chain, CHAINED),
+        ("SELU of 1 Ki, upload to read", &upload_to_read, 1),
+    ];
+    for (name, calls, repeats) in rows {
+        assert!(calls()? == bare.run(&data, repeats), "{name}");
+        let timed = |calls: Calls| {
+            let start = Instant::now();
+            (0..SMALL_REPEATS).try_for_each(|_| calls().map(drop))?;
+            Ok(start.elapsed())
+        };
+        let (time, ratio) = compare(|| timed(calls), || timed(&|| Ok(bare.run(&data, repeats))))?;
+        println!(
+            "{name}: {:.1?}, {:.2} x bare wgpu",
+            time / SMALL_REPEATS,
+            1.0 / ratio
+        );
+    }
+    Ok(())
+}
+
 /// The time of `ours`, and how much of it `theirs` takes: medians, measured in turns.
 fn compare(
     ours: impl Fn() -> Result<Duration>,
@@ -159,6 +201,7 @@ fn compare(
 struct BareSelu {
     pipeline: wgpu::ComputePipeline,
     tensors: wgpu::BindGroup,
+    params: [u8; 16],
 }
 
 impl BareSelu {
@@ -195,7 +238,17 @@ impl BareSelu {
                 },
             ],
         });
-        Self { pipeline, tensors }
+        let selu = Selu::default();
+        let scale_alpha = selu.scale * selu.alpha;
+        let rounded = scale_alpha as f32;
+        let residual = (scale_alpha - f64::from(rounded)) / scale_alpha;
+        let [scale, residual] = [selu.scale, residual].map(|value| (value as f32).to_bits());
+        Self {
+            pipeline,
+            tensors,
+            // SeluParams: lanes, scale, scale_alpha, residual.
+            params: bytemuck::cast([x.len() as u32 / 4, scale, rounded.to_bits(), residual]),
+        }
     }
 
     fn record(&self, encoder: &mut wgpu::CommandEncoder, repeats: usize) {
@@ -203,8 +256,56 @@ impl BareSelu {
         for _ in 0..repeats {
             pass.set_pipeline(&self.pipeline);
             pass.set_bind_group(0, &self.tensors, &[]);
-            pass.set_immediates(0, bytemuck::cast_slice(&[256u32, 0, 0, 0]));
+            pass.set_immediates(0, &self.params);
             pass.dispatch_workgroups(1, 1, 1);
         }
+    }
+}
+
+/// Upload, SELUs and readback in bare wgpu.
+struct BareRoundTrip<'a> {
+    gpu: &'a Gpu,
+    tensors: [Tensor; 2],
+    selu: [BareSelu; 2],
+    staging: wgpu::Buffer,
+}
+
+impl<'a> BareRoundTrip<'a> {
+    fn new(gpu: &'a Gpu, len: usize) -> Result<Self> {
+        let tensors: [Tensor; 2] = [gpu.zeros([len])?, gpu.zeros([len])?];
+        let [x, y] = &tensors;
+        Ok(Self {
+            gpu,
+            selu: [BareSelu::new(gpu, x, y), BareSelu::new(gpu, y, x)],
+            staging: gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: len as u64 * 4,
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            }),
+            tensors,
+        })
+    }
+
+    fn run(&self, data: &[f32], repeats: usize) -> Vec<f32> {
+        let (device, queue) = (self.gpu.device(), self.gpu.queue());
+        let x = self.tensors[0].slice();
+        queue.write_buffer(x.buffer(), 0, bytemuck::cast_slice(data));
+        let mut encoder = device.create_command_encoder(&Default::default());
+        for i in 0..repeats {
+            self.selu[i % 2].record(&mut encoder, 1);
+        }
+        let y = self.tensors[repeats % 2].slice();
+        encoder.copy_buffer_to_buffer(y.buffer(), 0, &self.staging, 0, y.size());
+        queue.submit([encoder.finish()]);
+        self.staging
+            .map_async(wgpu::MapMode::Read, .., |result| result.expect("mapped"));
+        device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .expect("the device works");
+        let values =
+            bytemuck::cast_slice(&self.staging.get_mapped_range(..).expect("mapped")).to_vec();
+        self.staging.unmap();
+        values
     }
 }

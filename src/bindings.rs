@@ -1,16 +1,23 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::Result;
 
 /// The bind groups of tensors that an application records with, for its next recording. They hold
 /// buffers alive, so they go when one of their tensors does.
 #[derive(Debug, Default)]
-pub(crate) struct Bindings(Mutex<HashMap<Key, wgpu::BindGroup>>);
+pub(crate) struct Bindings(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    groups: HashMap<Key, wgpu::BindGroup>,
+    /// The keys that a tensor is in.
+    keys: HashMap<u64, HashSet<Key>>,
+}
 
 /// The tensors of up to three bindings, and the first element of a chunk of them.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     tensors: [u64; 3],
     first: u64,
@@ -31,21 +38,36 @@ impl Bindings {
             tensors: std::array::from_fn(id),
             first,
         };
-        if let Some(group) = self.groups().get(&key) {
+        if let Some(group) = self.kept().groups.get(&key) {
             return Ok(group.clone());
         }
         let group = create()?;
-        self.groups().insert(key, group.clone());
+        let mut kept = self.kept();
+        for &tensor in tensors {
+            kept.keys.entry(tensor).or_default().insert(key);
+        }
+        kept.groups.insert(key, group.clone());
         Ok(group)
     }
 
     pub fn forget(&self, tensor: u64) {
-        self.groups()
-            .retain(|key, _| !key.tensors.contains(&tensor));
+        let mut kept = self.kept();
+        let keys = kept.keys.remove(&tensor).unwrap_or_default();
+        let mut forgotten = Vec::with_capacity(keys.len());
+        for key in keys {
+            forgotten.extend(kept.groups.remove(&key));
+            for other in key.tensors {
+                if let Some(keys) = kept.keys.get_mut(&other) {
+                    keys.remove(&key);
+                }
+            }
+        }
+        // Freed without the lock.
+        drop(kept);
     }
 
-    /// Every change leaves the map whole, so that a panic elsewhere does no harm.
-    fn groups(&self) -> MutexGuard<'_, HashMap<Key, wgpu::BindGroup>> {
+    /// Every change leaves what is kept whole, so that a panic elsewhere does no harm.
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,6 +11,7 @@ use crate::pipelines::{
     MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, STEP_GROUP, WORKGROUP_BYTES,
     WORKGROUP_SIZE,
 };
+use crate::waiting::{Recording, Waiting};
 use crate::{Error, Result};
 
 /// A device and its queue, with the pipelines and buffers that this crate keeps for them.
@@ -27,6 +28,7 @@ struct Shared {
     pipelines: Pipelines,
     memory: Memory,
     bindings: Bindings,
+    waiting: Waiting,
 }
 
 /// A handle that does not keep the device: for callbacks that the device itself holds.
@@ -289,6 +291,7 @@ impl Gpu {
             pipelines: Pipelines::new(&device, &limits),
             memory: Memory::default(),
             bindings: Bindings::default(),
+            waiting: Waiting::default(),
             device,
             queue,
         })))
@@ -296,7 +299,7 @@ impl Gpu {
 
     /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
     pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
-        Pass::new(self, encoder, true)
+        Pass::foreign(self, encoder)
     }
 
     /// The device.
@@ -353,7 +356,32 @@ impl Gpu {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Records with `record` and submits it, as one submission.
+    /// Records work on `bytes` bytes, which waits for more before it is submitted. Only on buffers that
+    /// no application can get at, so that none notices. The submission, if there is enough for one.
+    pub(crate) fn defer(
+        &self,
+        bytes: u64,
+        record: impl FnOnce(&mut Recording),
+    ) -> Result<Option<wgpu::SubmissionIndex>> {
+        let add = || self.0.waiting.add(&self.0.device, bytes, record);
+        let added = self.checked(0, add);
+        if added.is_err() || self.is_lost() {
+            // With what a lost device has made, its end is an error, which is not the application's.
+            self.scoped(|| self.0.waiting.discard());
+            added?;
+            return Err(Error::DeviceLost);
+        }
+        if added? { self.flush() } else { Ok(None) }
+    }
+
+    /// Submits what waits.
+    pub(crate) fn flush(&self) -> Result<Option<wgpu::SubmissionIndex>> {
+        let submit =
+            |recording: Recording| self.checked(0, || self.0.queue.submit([recording.finish()]));
+        self.0.waiting.submit(submit).transpose()
+    }
+
+    /// Records with `record` and submits it, as one submission, after what waits.
     pub(crate) fn submit(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
@@ -371,6 +399,7 @@ impl Gpu {
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
+        self.flush()?;
         self.checked(0, || {
             let mut encoder = self.0.device.create_command_encoder(&Default::default());
             record(&mut encoder)?;
@@ -433,10 +462,9 @@ impl Gpu {
         ]
         .map(|filter| self.0.device.push_error_scope(filter));
         let result = calls();
-        let errors = scopes.into_iter().rev();
-        let errors = errors.map(|scope| pollster::block_on(scope.pop()));
         // Every scope must be popped, the inner ones first.
-        let errors: Vec<_> = errors.collect();
+        let [outer, middle, inner] = scopes;
+        let errors = [inner, middle, outer].map(|scope| pollster::block_on(scope.pop()));
         (result, errors.into_iter().flatten().next())
     }
 

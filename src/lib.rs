@@ -15,6 +15,7 @@ mod pipelines;
 pub mod random;
 mod tensor;
 mod transfer;
+mod waiting;
 pub mod wgsl;
 
 pub use error::{Error, Result};

@@ -106,8 +106,10 @@ impl Memory {
     fn create(&self, gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         match create(gpu, purpose, bytes) {
             Err(Error::OutOfMemory { .. }) => {
-                *self.idle() = Idle::default();
+                let idle = std::mem::take(&mut *self.idle());
+                drop(idle);
                 // Freed once the GPU is done with them.
+                gpu.flush()?;
                 gpu.wait(None);
                 create(gpu, purpose, bytes)
             }
@@ -119,9 +121,11 @@ impl Memory {
     /// earlier work.
     pub fn give(&self, purpose: Purpose, buffer: wgpu::Buffer) {
         let bytes = buffer.size();
+        // Freed without the lock.
+        let mut others = Idle::default();
         let mut idle = self.idle();
         if idle.bytes + bytes > MAX_IDLE_BYTES {
-            *idle = Idle::default();
+            others = std::mem::take(&mut *idle);
         }
         if bytes <= MAX_IDLE_BYTES {
             idle.bytes += bytes;
@@ -130,6 +134,8 @@ impl Memory {
                 .or_default()
                 .push(buffer);
         }
+        drop(idle);
+        drop(others);
     }
 
     /// Every change leaves the map whole, so that a panic elsewhere does no harm.

@@ -7,6 +7,7 @@ use crate::pipelines::{
     Form, Kernel, LANES_PER_INVOCATION, Pipeline, STEP_GROUP, Variant, WORKGROUP_SIZE,
 };
 use crate::tensor::ElementType;
+use crate::waiting::begin_pass;
 use crate::{Element, Error, Gpu, Result, Tensor};
 
 /// Operations recorded into an encoder, in the order of the calls.
@@ -23,7 +24,8 @@ use crate::{Element, Error, Gpu, Result, Tensor};
 #[derive(Debug)]
 pub struct Pass<'encoder> {
     gpu: Gpu,
-    pass: wgpu::ComputePass<'encoder>,
+    /// None: what is recorded waits for the next submission.
+    pass: Option<wgpu::ComputePass<'encoder>>,
     /// The caller submits; the crate does not know when.
     foreign: bool,
 }
@@ -134,25 +136,36 @@ impl Dispatch {
 }
 
 impl<'encoder> Pass<'encoder> {
-    pub(crate) fn new(
-        gpu: &Gpu,
-        encoder: &'encoder mut wgpu::CommandEncoder,
-        foreign: bool,
-    ) -> Self {
-        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("selfnorm"),
-            timestamp_writes: None,
-        });
+    /// Into an application's encoder.
+    pub(crate) fn foreign(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
+        Self {
+            foreign: true,
+            ..Self::new(gpu, encoder)
+        }
+    }
+
+    /// Into an encoder of the crate's own.
+    pub(crate) fn new(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
         Self {
             gpu: gpu.clone(),
-            pass,
-            foreign,
+            pass: Some(begin_pass(encoder)),
+            foreign: false,
+        }
+    }
+
+    /// What is recorded waits for the next submission, unless an application has to do with a tensor.
+    pub(crate) fn waiting(gpu: &Gpu) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            pass: None,
+            foreign: false,
         }
     }
 
     /// Records `dispatch`, bound to the record of a step: its bind group and offset.
     pub(crate) fn dispatch(&mut self, dispatch: &Dispatch, step: (&wgpu::BindGroup, u32)) {
-        let pass = &mut self.pass;
+        let pass = self.pass.as_mut();
+        let pass = pass.expect("a step is recorded into an encoder of its own");
         pass.set_pipeline(&dispatch.pipeline.pipeline);
         pass.set_bind_group(0, &dispatch.tensors, &[]);
         match &dispatch.params {
@@ -235,8 +248,8 @@ impl<'encoder> Pass<'encoder> {
             };
             Ok((tensors, params, uniform, lanes.div_ceil(group_lanes) as u32))
         };
-        let pass = &mut self.pass;
-        let mut record = |(tensors, params, uniform, groups): (wgpu::BindGroup, P, _, u32)| {
+        let record = |pass: &mut wgpu::ComputePass, prepared: (wgpu::BindGroup, P, _, u32)| {
+            let (tensors, params, uniform, groups) = prepared;
             pass.set_pipeline(&pipeline.pipeline);
             pass.set_bind_group(0, &tensors, &[]);
             match uniform {
@@ -246,11 +259,36 @@ impl<'encoder> Pass<'encoder> {
             pass.dispatch_workgroups(groups, 1, 1);
         };
         if len <= chunk_len {
-            record(prepare(0)?);
+            let one = prepare(0)?;
+            self.record(&operands, |pass| record(pass, one))
         } else {
             let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
             let dispatches = dispatches.collect::<Result<Vec<_>>>()?;
-            dispatches.into_iter().for_each(record);
+            self.record(&operands, |pass| {
+                dispatches.into_iter().for_each(|one| record(pass, one));
+            })
+        }
+    }
+
+    fn record<T: Element>(
+        &mut self,
+        operands: &[Operand<T>],
+        record: impl FnOnce(&mut wgpu::ComputePass),
+    ) -> Result<()> {
+        let gpu = &self.gpu;
+        if let Some(pass) = &mut self.pass {
+            record(pass);
+        } else if operands.iter().all(|operand| operand.tensor.is_private()) {
+            let range = operands[0].tensor.range();
+            gpu.defer(range.end - range.start, |recording| {
+                record(recording.pass())
+            })?;
+        } else {
+            // The application may write to its buffers next, and destroy them.
+            gpu.submit(|encoder| {
+                record(&mut begin_pass(encoder));
+                Ok(())
+            })?;
         }
         Ok(())
     }

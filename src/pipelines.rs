@@ -363,11 +363,15 @@ impl Pipelines {
                 }],
             }))
         })??;
+        // Freed without the lock.
+        let mut others = HashMap::new();
         let mut params = self.params.write().unwrap_or_else(PoisonError::into_inner);
         if params.len() >= MAX_KEPT_PARAMS {
-            params.clear();
+            others = std::mem::take(&mut *params);
         }
         params.insert(bytes.into(), group.clone());
+        drop(params);
+        drop(others);
         Ok(group)
     }
 

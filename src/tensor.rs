@@ -48,6 +48,11 @@ impl Element for half::f16 {
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
 ///
+/// Operations on small tensors wait for others and are submitted together: at the latest when one is
+/// read, or when [`slice`](Self::slice), [`binding`](Self::binding) or a [`Pass`](crate::Pass) gives an
+/// application access to one, and at once on wrapped tensors. So an application's own submissions come
+/// after the operations called before them.
+///
 /// Where nothing else tells the element type, name it: `let y: Tensor = gpu.zeros([3])?` is of f32.
 ///
 /// ```
@@ -216,18 +221,22 @@ impl<T: Element> Tensor<T> {
         record: impl FnOnce(&mut crate::Pass, &Self) -> Result<()>,
     ) -> Result<Self> {
         let tensor = Self::uninitialized(gpu, shape)?;
-        gpu.submit(|encoder| {
-            // Operations on wrapped tensors go value by value, and on none not at all.
-            tensor.clear_rest(encoder);
-            record(&mut crate::Pass::new(gpu, encoder, false), &tensor)
-        })?;
+        // Operations on wrapped tensors go value by value, and on none not at all.
+        if tensor.has_rest() {
+            gpu.defer(0, |recording| tensor.clear_rest(recording.encoder()))?;
+        }
+        record(&mut crate::Pass::waiting(gpu), &tensor)?;
         Ok(tensor)
+    }
+
+    fn has_rest(&self) -> bool {
+        self.len == 0 || !self.len.is_multiple_of(LANE_VALUES)
     }
 
     /// Before the elements are written: zeros where none are in the last lane, so that nothing is left
     /// there of the buffer's last tenant.
     pub(crate) fn clear_rest(&self, encoder: &mut wgpu::CommandEncoder) {
-        if self.len == 0 || !self.len.is_multiple_of(LANE_VALUES) {
+        if self.has_rest() {
             let end = self.range().end / COPY_ALIGNMENT * COPY_ALIGNMENT;
             encoder.clear_buffer(&self.buffer, end, None);
         }
@@ -270,9 +279,18 @@ impl<T: Element> Tensor<T> {
         })
     }
 
-    /// Keeps the buffer from being reused: commands outside this crate may refer to it.
+    /// Keeps the buffer from being reused: commands outside this crate may refer to it. What waits goes
+    /// before them.
     pub(crate) fn expose(&self) {
-        self.exposed.store(true, Ordering::Relaxed);
+        if !self.exposed.swap(true, Ordering::Relaxed) {
+            // It fails only where the device is lost, which the next call finds.
+            let _ = self.gpu.flush();
+        }
+    }
+
+    /// Whether commands outside this crate can't refer to the buffer.
+    pub(crate) fn is_private(&self) -> bool {
+        self.owned && !self.exposed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -322,7 +340,12 @@ impl<T: Element> Tensor<T> {
         }
         let mut data = vec![T::zeroed(); self.len()];
         let bytes = bytemuck::cast_slice_mut(&mut data);
-        transfer::read(&self.gpu, &self.buffer, self.offset, bytes, progress).await?;
+        let source = transfer::Source {
+            buffer: &self.buffer,
+            offset: self.offset,
+            is_private: self.is_private(),
+        };
+        transfer::read(&self.gpu, source, bytes, progress).await?;
         Ok(data)
     }
 }

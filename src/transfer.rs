@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::oneshot;
 
-use crate::memory::Purpose;
+use crate::memory::{Purpose, Region};
 use crate::{Error, Gpu, Result};
 
 pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
@@ -15,53 +15,79 @@ const STAGING_BYTES: u64 = 32 << 20;
 pub(crate) const MIN_STAGING_BYTES: u64 = 1 << 10;
 
 /// Sees to it that the GPU's answer arrives.
-pub(crate) trait Progress: Fn(&Gpu, wgpu::SubmissionIndex, Answer) {}
+pub(crate) trait Progress: Fn(&Gpu, Option<wgpu::SubmissionIndex>, Answer) {}
 
-impl<F: Fn(&Gpu, wgpu::SubmissionIndex, Answer)> Progress for F {}
+impl<F: Fn(&Gpu, Option<wgpu::SubmissionIndex>, Answer)> Progress for F {}
 
-/// Copies from `buffer`.
+/// Where to read.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub buffer: &'a wgpu::Buffer,
+    pub offset: u64,
+    /// No application can get at the buffer.
+    pub is_private: bool,
+}
+
+impl<'a> Source<'a> {
+    /// Regions are the crate's own.
+    pub fn of(region: &'a Region) -> Self {
+        Self {
+            buffer: &region.buffer,
+            offset: region.offset,
+            is_private: true,
+        }
+    }
+}
+
+/// Copies from `source`.
 pub(crate) async fn read(
     gpu: &Gpu,
-    buffer: &wgpu::Buffer,
-    offset: u64,
+    mut source: Source<'_>,
     bytes: &mut [u8],
     progress: impl Progress,
 ) -> Result<()> {
-    for (piece, bytes) in bytes.chunks_mut(STAGING_BYTES as usize).enumerate() {
-        let start = offset + piece as u64 * STAGING_BYTES;
+    for bytes in bytes.chunks_mut(STAGING_BYTES as usize) {
         let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
         let staging = staging(gpu, Purpose::Readback, copied)?;
-        read_through(gpu, &staging, buffer, start, bytes, &progress).await?;
+        read_through(gpu, &staging, source, bytes, &progress).await?;
         gpu.memory().give(Purpose::Readback, staging);
+        source.offset += copied;
     }
     Ok(())
 }
 
-/// Copies from `buffer` by way of `staging`, which is as large and unmapped.
+/// Copies from `source` by way of `staging`, which is as large and unmapped.
 pub(crate) async fn read_through(
     gpu: &Gpu,
     staging: &wgpu::Buffer,
-    buffer: &wgpu::Buffer,
-    start: u64,
+    source: Source<'_>,
     bytes: &mut [u8],
     progress: impl Progress,
 ) -> Result<()> {
     let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
-    let copy = gpu.submit(|encoder| {
-        encoder.copy_buffer_to_buffer(buffer, start, staging, 0, copied);
-        Ok(())
-    })?;
     let (sender, mapped) = oneshot::channel();
     let answer: Answer = Arc::new(Mutex::new(Some(sender)));
     let callback = answer.clone();
-    gpu.checked(0, || {
-        staging.map_async(wgpu::MapMode::Read, 0..copied, move |result| {
+    let copy = |encoder: &mut wgpu::CommandEncoder| {
+        encoder.copy_buffer_to_buffer(source.buffer, source.offset, staging, 0, copied);
+        encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, 0..copied, move |result| {
             if let (Ok(()), Some(sender)) = (result, take(&callback)) {
                 // Nobody may be waiting any more.
                 let _ = sender.send(());
             }
         });
-    })?;
+    };
+    let copy = if source.is_private {
+        let submission = gpu.defer(copied, |recording| copy(recording.encoder()))?;
+        // None if another thread has submitted it.
+        gpu.flush()?.or(submission)
+    } else {
+        let submission = gpu.submit(|encoder| {
+            copy(encoder);
+            Ok(())
+        });
+        Some(submission?)
+    };
     progress(gpu, copy, answer);
     mapped.await.map_err(|_| Error::DeviceLost)?;
     {
@@ -103,22 +129,22 @@ pub(crate) fn write(
         }
         staging.unmap();
         let start = offset + piece as u64 * STAGING_BYTES;
-        let submission = gpu.submit(|encoder| {
-            encoder.copy_buffer_to_buffer(&staging, 0, buffer, start, copied);
-            Ok(())
-        })?;
-        // Two pieces under way at most.
-        if let Some(earlier) = under_way.replace(submission) {
-            gpu.wait(Some(earlier));
-        }
         let (weak, returned) = (gpu.downgrade(), staging.clone());
-        gpu.checked(0, || {
-            staging.map_async(wgpu::MapMode::Write, .., move |result| {
+        let submission = gpu.defer(copied, |recording| {
+            let encoder = recording.encoder();
+            encoder.copy_buffer_to_buffer(&staging, 0, buffer, start, copied);
+            encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |result| {
                 if let (Ok(()), Some(gpu)) = (result, weak.upgrade()) {
                     gpu.memory().give(Purpose::Upload, returned);
                 }
             });
         })?;
+        // Two pieces under way at most.
+        if submission.is_some()
+            && let earlier @ Some(_) = std::mem::replace(&mut under_way, submission)
+        {
+            gpu.wait(earlier);
+        }
     }
     Ok(())
 }
@@ -133,8 +159,8 @@ fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
 /// Blocks until the GPU has done the submission. The answer may still be on its way then, in another
 /// thread that polls the device; but from a lost device none comes.
 #[cfg(not(target_family = "wasm"))]
-pub(crate) fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer) {
-    gpu.wait(Some(submission));
+pub(crate) fn wait(gpu: &Gpu, submission: Option<wgpu::SubmissionIndex>, answer: Answer) {
+    gpu.wait(submission);
     let is_missing = answer
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -146,7 +172,7 @@ pub(crate) fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer)
 
 /// Has a thread wait; where there are none to be had, waits here.
 #[cfg(not(target_family = "wasm"))]
-pub(crate) fn wait_aside(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: Answer) {
+pub(crate) fn wait_aside(gpu: &Gpu, submission: Option<wgpu::SubmissionIndex>, answer: Answer) {
     let (waiter, index, sender) = (gpu.clone(), submission.clone(), answer.clone());
     let spawned = std::thread::Builder::new().spawn(move || wait(&waiter, index, sender));
     if spawned.is_err() {
@@ -156,4 +182,4 @@ pub(crate) fn wait_aside(gpu: &Gpu, submission: wgpu::SubmissionIndex, answer: A
 
 /// A browser goes on by itself.
 #[cfg(target_family = "wasm")]
-pub(crate) fn wait_aside(_: &Gpu, _: wgpu::SubmissionIndex, _: Answer) {}
+pub(crate) fn wait_aside(_: &Gpu, _: Option<wgpu::SubmissionIndex>, _: Answer) {}

@@ -479,7 +479,7 @@ impl Sequential {
         dispatches: impl Iterator<Item = &'a crate::pass::Dispatch>,
     ) -> Result<wgpu::SubmissionIndex> {
         self.gpu.enqueue(|encoder| {
-            let mut pass = Pass::new(&self.gpu, encoder, false);
+            let mut pass = Pass::new(&self.gpu, encoder);
             for dispatch in feed.dispatches.iter().chain(dispatches) {
                 pass.dispatch(dispatch, self.steps.bound(record));
             }

@@ -327,7 +327,7 @@ impl Sequential {
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, y, 0, n, &training.losses.targets);
-            let mut pass = Pass::new(&self.gpu, encoder, false);
+            let mut pass = Pass::new(&self.gpu, encoder);
             for dispatch in step_dispatches(forward, training) {
                 pass.dispatch(dispatch, self.steps.bound(0));
             }
@@ -379,7 +379,7 @@ impl Sequential {
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, dy, 0, n, &start);
-            let mut pass = Pass::new(&self.gpu, encoder, false);
+            let mut pass = Pass::new(&self.gpu, encoder);
             for dispatch in forward.to_output().chain(&backward.dispatches) {
                 pass.dispatch(dispatch, steps.bound(0));
             }
@@ -454,7 +454,7 @@ impl Sequential {
         let moments = measured.iter().map(|(_, _, dispatch)| dispatch);
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
-            let mut pass = Pass::new(&self.gpu, encoder, false);
+            let mut pass = Pass::new(&self.gpu, encoder);
             for dispatch in forward.to_output().chain(moments) {
                 pass.dispatch(dispatch, steps.bound(0));
             }
@@ -560,7 +560,7 @@ impl Sequential {
             if start.is_multiple_of(self.gpu.limits().offset_alignment) {
                 let w = self.gpu.wrap(place, shape)?;
                 self.gpu
-                    .submit(|encoder| fill(&mut Pass::new(&self.gpu, encoder, false), &w))?;
+                    .submit(|encoder| fill(&mut Pass::new(&self.gpu, encoder), &w))?;
             } else {
                 let w = Tensor::create(&self.gpu, shape, fill)?;
                 self.gpu.submit(|encoder| {
@@ -720,7 +720,7 @@ impl Sequential {
             for first in (0..n).step_by(forward.rows) {
                 let count = forward.rows.min(n - first);
                 fill(encoder, x, first, count, &forward.input);
-                let mut pass = Pass::new(&self.gpu, encoder, false);
+                let mut pass = Pass::new(&self.gpu, encoder);
                 for dispatch in forward.to_output() {
                     pass.dispatch(dispatch, self.steps.bound(0));
                 }
@@ -792,7 +792,7 @@ fn fill(
 pub(crate) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region) -> Result<Vec<T>> {
     let mut values = vec![T::zeroed(); region.bytes as usize / size_of::<T>()];
     let bytes = bytemuck::cast_slice_mut(&mut values);
-    let read = transfer::read(gpu, &region.buffer, region.offset, bytes, transfer::wait);
+    let read = transfer::read(gpu, transfer::Source::of(region), bytes, transfer::wait);
     pollster::block_on(read)?;
     Ok(values)
 }

@@ -517,8 +517,7 @@ impl Losses {
         pollster::block_on(transfer::read_through(
             gpu,
             &self.readback.buffer,
-            &self.totals.buffer,
-            self.totals.offset,
+            transfer::Source::of(&self.totals),
             bytemuck::cast_slice_mut(&mut totals),
             transfer::wait,
         ))?;

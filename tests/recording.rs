@@ -1,0 +1,209 @@
+//! What recording costs, and what an application can notice of small operations that wait for others to
+//! be submitted with: nothing.
+
+mod common;
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use common::{activations, foreign_buffer, gpu, without_hanging};
+use peak_alloc::PeakAlloc;
+use selfnorm::{Gpu, Result, Tensor, wgpu};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// More than are one submission.
+const OPS: usize = 100;
+
+/// Set in the process of a test that is alone.
+const APART: &str = "SELFNORM_APART";
+
+/// The bytes that each of many recordings takes beyond those before it, even if only for a moment.
+fn bytes_taken(mut record: impl FnMut()) -> Vec<usize> {
+    (0..1000)
+        .map(|_| {
+            let before = ALLOCATOR.current_usage();
+            ALLOCATOR.reset_peak_usage();
+            record();
+            ALLOCATOR.peak_usage() - before
+        })
+        .collect()
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
+    // In a process of its own, where no other test allocates.
+    if std::env::var_os(APART).is_none() {
+        let name = "recording_through_a_pass_allocates_what_bare_wgpu_does";
+        common::passes_apart(name, &[(APART, "1")]);
+        return;
+    }
+    let gpu = gpu();
+    if !gpu.device().features().contains(wgpu::Features::IMMEDIATES) {
+        return;
+    }
+    let (x, y): (Tensor, Tensor) = (gpu.zeros([1024]).unwrap(), gpu.zeros([1024]).unwrap());
+    let (pipeline, tensors) = bare_selu(gpu, &x, &y);
+    let new_encoder = || gpu.device().create_command_encoder(&Default::default());
+    let ours = || {
+        let mut encoder = new_encoder();
+        let mut pass = gpu.pass(&mut encoder);
+        bytes_taken(|| pass.selu(&x, &y).unwrap())
+    };
+    // The pipeline and the bind group.
+    ours();
+    let mut encoder = new_encoder();
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    let theirs = bytes_taken(|| {
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &tensors, &[]);
+        pass.set_immediates(0, &[0; 16]);
+        pass.dispatch_workgroups(1, 1, 1);
+    });
+    assert_eq!(ours(), theirs);
+}
+
+/// The op's own shader.
+fn bare_selu(gpu: &Gpu, x: &Tensor, y: &Tensor) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
+    let device = gpu.device();
+    let shaders = selfnorm::wgsl::shaders();
+    let name = "selu f32x4 immediates u32";
+    let shader = shaders.iter().find(|shader| shader.name == name).unwrap();
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: Some("selu_forward"),
+        compilation_options: Default::default(),
+        cache: None,
+    });
+    let tensors = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[(0, x), (1, y)].map(|(binding, tensor)| wgpu::BindGroupEntry {
+            binding,
+            resource: tensor.binding(),
+        }),
+    });
+    (pipeline, tensors)
+}
+
+/// So often applied that it takes several submissions.
+fn selus(x: &Tensor) -> Result<Tensor> {
+    (1..OPS).try_fold(x.selu()?, |y, _| y.selu())
+}
+
+/// One submission for each.
+fn selus_read_one_by_one(x: &[f32]) -> Vec<f32> {
+    (0..OPS).fold(x.to_vec(), |x, _| {
+        let x = gpu().tensor(&x, [x.len()]).unwrap();
+        x.selu().unwrap().to_vec().unwrap()
+    })
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn operations_that_wait_give_the_bits_of_those_that_do_not() {
+    // The rest of a lane is cleared between them.
+    for len in [1, 3, 4, 1757] {
+        let data = activations(len);
+        let x = gpu().tensor(&data, [len]).unwrap();
+        let y = selus(&x).unwrap().to_vec().unwrap();
+        assert_eq!(y, selus_read_one_by_one(&data), "{len}");
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_an_application_submits_after_an_operation_comes_after_it() {
+    let gpu = gpu();
+    let ones = [1.0f32; 64];
+    let selu_of_1 = gpu.tensor(&ones, [64]).unwrap().selu().unwrap();
+    let expected = selu_of_1.to_vec().unwrap();
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let buffer = foreign_buffer(gpu, 256, usage);
+    let overwrite = |range: wgpu::BufferSlice| {
+        let queue = gpu.queue();
+        queue.write_buffer(range.buffer(), range.offset(), &[0; 256]);
+        queue.submit([]);
+    };
+    gpu.queue()
+        .write_buffer(&buffer, 0, bytemuck::cast_slice(&ones));
+    let wrapped: Tensor = gpu.wrap(buffer.slice(..), [64]).unwrap();
+    let y = wrapped.selu().unwrap();
+    overwrite(buffer.slice(..));
+    assert_eq!(y.to_vec().unwrap(), expected, "of a wrapped tensor");
+
+    let x = gpu.tensor(&ones, [64]).unwrap();
+    let y = x.selu().unwrap();
+    overwrite(x.slice());
+    assert_eq!(y.to_vec().unwrap(), expected, "exposed after it");
+
+    let x = gpu.tensor(&ones, [64]).unwrap();
+    let range = x.slice();
+    let y = x.selu().unwrap();
+    overwrite(range);
+    assert_eq!(y.to_vec().unwrap(), expected, "exposed before it");
+
+    // What was to be written before comes before, too.
+    let y = x.selu().unwrap();
+    common::record(gpu, |pass| pass.selu(&selu_of_1, &y));
+    let twice = selu_of_1.selu().unwrap().to_vec().unwrap();
+    assert_eq!(y.to_vec().unwrap(), twice, "recorded by the application");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_tensor_that_another_thread_goes_on_with_is_computed_before() {
+    let data = activations(257);
+    let expected = selus_read_one_by_one(&data);
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (sender, received) = mpsc::channel::<Tensor>();
+            let x = gpu().tensor(&data, [257]).unwrap();
+            std::thread::spawn(move || {
+                for _ in 0..20 {
+                    sender.send(selus(&x).unwrap()).unwrap();
+                }
+            });
+            std::thread::spawn(move || received.iter().map(|y| y.to_vec().unwrap()).collect())
+        })
+        .collect();
+    for thread in threads {
+        let read: Vec<Vec<f32>> = thread.join().unwrap();
+        assert_eq!(read.len(), 20);
+        assert!(read.iter().all(|y| *y == expected));
+    }
+}
+
+/// wgpu puts no restrictions on callbacks, which a submission calls.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_callback_may_compute_and_read() {
+    let read = without_hanging(|| {
+        let gpu = gpu();
+        let x = gpu.tensor(&[1.0f32; 64], [64]).unwrap();
+        let expected = x.selu().unwrap().to_vec().unwrap();
+        let read = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..OPS {
+            let (x, result) = (gpu.tensor(&[1.0f32; 64], [64]).unwrap(), read.clone());
+            gpu.queue().on_submitted_work_done(move || {
+                let y = x.selu().unwrap().to_vec().unwrap();
+                result.lock().unwrap().push(y);
+            });
+            selus(&gpu.zeros([64]).unwrap()).unwrap();
+        }
+        gpu.device()
+            .poll(wgpu::PollType::wait_indefinitely())
+            .unwrap();
+        let read = std::mem::take(&mut *read.lock().unwrap());
+        assert!(read.iter().all(|y| *y == expected));
+        read
+    });
+    assert_eq!(read.len(), OPS);
+}
