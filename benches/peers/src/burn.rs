@@ -145,7 +145,7 @@ impl Network {
 
     fn logits(&self, x: Tensor<4>) -> Tensor<2> {
         let x = alpha_dropout(selu(self.filters.forward(x)), NETWORK_RATE);
-        let x = selu(self.dense.forward(x.flatten(1, 3)));
+        let x = selu(self.dense.forward(x.flatten::<2>(1, 3)));
         self.last.forward(x)
     }
 }
