@@ -16,7 +16,9 @@ use crate::{Error, Result};
 
 /// A device and its queue, with the pipelines and buffers that this crate keeps for them.
 ///
-/// A clone is another handle of the same device; threads may share it.
+/// A clone is another handle of the same device; threads may share it. wgpu runs an application's
+/// callbacks (`map_async`, `on_submitted_work_done`) inside of calls that submit: a callback must not
+/// wait for another thread that is in a call of this crate.
 #[derive(Clone, Debug)]
 pub struct Gpu(Arc<Shared>);
 

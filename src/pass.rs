@@ -12,7 +12,7 @@ use crate::{Element, Error, Gpu, Result, Tensor};
 
 /// Operations recorded into an encoder, in the order of the calls.
 ///
-/// Each is one dispatch: nothing is submitted or waited for, and no memory of the GPU allocated.
+/// Each is one dispatch: nothing recorded is submitted or waited for, and no memory of the GPU allocated.
 /// (Created on demand and kept: the pipeline of an operation at its first use, a bind group for
 /// tensors never used together before, and on devices without `IMMEDIATES` a uniform buffer of at most
 /// 128 bytes for parameters never used before. So keep tensors rather than wrap them for each frame.) Lengths
@@ -276,13 +276,18 @@ impl<'encoder> Pass<'encoder> {
         record: impl FnOnce(&mut wgpu::ComputePass),
     ) -> Result<()> {
         let gpu = &self.gpu;
+        let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
         if let Some(pass) = &mut self.pass {
             record(pass);
-        } else if operands.iter().all(|operand| operand.tensor.is_private()) {
+        } else if are_private() {
             let range = operands[0].tensor.range();
             gpu.defer(range.end - range.start, |recording| {
                 record(recording.pass())
             })?;
+            // Another thread may just have got at a buffer.
+            if !are_private() {
+                gpu.flush()?;
+            }
         } else {
             // The application may write to its buffers next, and destroy them.
             gpu.submit(|encoder| {

@@ -62,9 +62,10 @@ impl PipelineCache {
 
     /// Runs `create` with the cache, and writes what is new in it. Of several threads the last does.
     pub fn create<R>(&self, create: impl FnOnce(&wgpu::PipelineCache) -> R) -> R {
-        self.creating.fetch_add(1, Ordering::Relaxed);
+        let creating = Creating::new(&self.creating);
         let result = create(&self.cache);
-        if self.creating.fetch_sub(1, Ordering::Relaxed) == 1 {
+        drop(creating);
+        if self.creating.load(Ordering::Relaxed) == 0 {
             self.save();
         }
         result
@@ -80,6 +81,22 @@ impl PipelineCache {
         if *written != Some(checksum) && write(&self.path, &self.header, &data).is_ok() {
             *written = Some(checksum);
         }
+    }
+}
+
+/// A pipeline that is being created, until it is, or wgpu panics.
+struct Creating<'a>(&'a AtomicUsize);
+
+impl<'a> Creating<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Creating<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Tensor<T: Element = f32> {
     /// recording of them, which would write to their next tenant.
     owned: bool,
     exposed: AtomicBool,
+    /// Whether what waited then is submitted.
+    flushed: AtomicBool,
     element: PhantomData<T>,
 }
 
@@ -193,6 +195,7 @@ impl<T: Element> Tensor<T> {
             len,
             owned,
             exposed: AtomicBool::new(false),
+            flushed: AtomicBool::new(false),
             element: PhantomData,
         }
     }
@@ -282,15 +285,19 @@ impl<T: Element> Tensor<T> {
     /// Keeps the buffer from being reused: commands outside this crate may refer to it. What waits goes
     /// before them.
     pub(crate) fn expose(&self) {
-        if !self.exposed.swap(true, Ordering::Relaxed) {
-            // It fails only where the device is lost, which the next call finds.
-            let _ = self.gpu.flush();
+        if self.flushed.load(Ordering::Acquire) {
+            return;
         }
+        // First, so that no other thread's operation on it begins to wait from here on.
+        self.exposed.store(true, Ordering::Release);
+        // It fails only where the device is lost, which the next call finds.
+        let _ = self.gpu.flush();
+        self.flushed.store(true, Ordering::Release);
     }
 
     /// Whether commands outside this crate can't refer to the buffer.
     pub(crate) fn is_private(&self) -> bool {
-        self.owned && !self.exposed.load(Ordering::Relaxed)
+        self.owned && !self.exposed.load(Ordering::Acquire)
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -81,10 +81,8 @@ impl Waiting {
         }
         let _turn = lock(&self.turn);
         let recording = self.take()?;
-        *lock(&self.submitter) = Some(thread);
-        let submitted = submit(recording);
-        *lock(&self.submitter) = None;
-        Some(submitted)
+        let _submitter = Submitter::new(&self.submitter, thread);
+        Some(submit(recording))
     }
 
     /// Never submits what waits.
@@ -94,6 +92,22 @@ impl Waiting {
 
     fn take(&self) -> Option<Recording> {
         lock(&self.recording).take()
+    }
+}
+
+/// The thread that submits, until it has, or panics: an application's callback may.
+struct Submitter<'a>(&'a Mutex<Option<ThreadId>>);
+
+impl<'a> Submitter<'a> {
+    fn new(submitter: &'a Mutex<Option<ThreadId>>, thread: ThreadId) -> Self {
+        *lock(submitter) = Some(thread);
+        Self(submitter)
+    }
+}
+
+impl Drop for Submitter<'_> {
+    fn drop(&mut self) {
+        *lock(self.0) = None;
     }
 }
 

@@ -24,7 +24,8 @@ pub enum Tiling {
     /// 32 × 8 sums an invocation, in registers: for software devices.
     Registers,
     /// The same, where the invocations of a subgroup take from each other what they load: for software
-    /// devices with `SUBGROUP` and subgroups of one size. Elsewhere it is [`Registers`](Self::Registers).
+    /// devices. Without `SUBGROUP`, or with subgroups of several sizes, it is
+    /// [`Registers`](Self::Registers).
     Subgroups,
 }
 
@@ -316,11 +317,12 @@ fn forms() -> Vec<Form> {
     let epilogue = [("ACTIVATION", 1), ("DROPOUT", 1)];
     let registers = [OCTETS, OCTETS_BY_TWOS, VALUES];
     let shared = |kernel| Cut::shared(kernel, 2 * MIN_SHARED_BY, MIN_SHARED_BY);
+    let by_more = Cut::shared(OCTETS, 2 * MIN_SHARED_BY, 2 * MIN_SHARED_BY);
     registers
         .map(Cut::own)
         .into_iter()
         .chain(registers.map(shared))
-        .chain([Cut::TILED, Cut::CHUNKS])
+        .chain([by_more, Cut::TILED, Cut::CHUNKS])
         .flat_map(|cut| {
             [
                 (Kind::Forward, FORWARD),
@@ -363,6 +365,16 @@ const MIN_CHUNK: u64 = 64;
 const MIN_CACHED: u64 = 512;
 /// 1 MiB, of a level-2 cache of a core.
 const CACHED_VALUES: u64 = 1 << 18;
+/// 16 MiB.
+const MAX_SCRATCH_VALUES: u64 = 1 << 22;
+
+/// So many that the operands of one stay in a core's cache, from tile to tile; but as long as pays for
+/// adding them up, and with no more sums than scratch memory should have.
+fn cached_chunks(params: &ProductParams) -> u64 {
+    let [rows, columns, inner] = [params.rows, params.columns, params.inner].map(u64::from);
+    let chunk = (CACHED_VALUES / (rows + columns)).max(MIN_CACHED);
+    (inner / chunk).min(MAX_SCRATCH_VALUES / (rows * columns))
+}
 
 impl Product {
     fn cut(&self, gpu: &Gpu, tiling: Tiling) -> Cut {
@@ -395,20 +407,10 @@ impl Product {
         let busy = (wanted / cut.tiles(&self.params)).clamp(1, (inner / MIN_CHUNK).max(1));
         let chunks = match tiling {
             Tiling::Workgroup => busy,
-            Tiling::Registers | Tiling::Subgroups => busy.max(inner / self.cached()),
+            Tiling::Registers | Tiling::Subgroups => busy.max(cached_chunks(&self.params)),
         };
         let chunk = inner.div_ceil(chunks).next_multiple_of(RUN as u64);
         (inner.div_ceil(chunk) as u32, chunk as u32)
-    }
-
-    /// The length of a chunk whose operands stay in a core's cache, from tile to tile; but of no shorter
-    /// ones than pay for adding them up, nor ones whose sums take more memory than the operands.
-    fn cached(&self) -> u64 {
-        let [rows, columns] = [self.params.rows, self.params.columns].map(u64::from);
-        let lines = rows + columns;
-        (CACHED_VALUES / lines)
-            .max(MIN_CACHED)
-            .max(rows * columns / lines)
     }
 
     /// The bytes of scratch memory that it needs.
@@ -480,5 +482,36 @@ impl Product {
             .pipelines()
             .variant(self.module, ElementType::F32, wide_lanes, form);
         Dispatch::new(gpu, kernel, variant, &buffers, &params, groups)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_for_the_cache_take_no_more_than_16_mib_of_scratch_memory() {
+        for (rows, inner, columns, expected) in [
+            // The tutorial's dense layer: 1 MiB are 512 of 256 + 256 values.
+            (256, 21_632, 256, 42),
+            // A convolution's kernel gradient, 1,153 taps of 131,072 positions: 28 would fit.
+            (1153, 131_072, 128, 28),
+            // The sums of one chunk are 16 MiB.
+            (4096, 8192, 1024, 1),
+            (4096, 4096, 4096, 0),
+            (256, 256, 21_632, 0),
+        ] {
+            let params = ProductParams {
+                rows,
+                inner,
+                columns,
+                ..Zeroable::zeroed()
+            };
+            assert_eq!(
+                cached_chunks(&params),
+                expected,
+                "{rows} x {inner} x {columns}"
+            );
+        }
     }
 }
