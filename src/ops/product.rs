@@ -19,7 +19,8 @@ use crate::{Gpu, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tiling {
-    /// 64 × 64 sums a workgroup, from tiles in workgroup memory: for GPUs.
+    /// 64 × 64 sums a workgroup, or 128 × 128 where there are as many rows and columns, from tiles in
+    /// workgroup memory: for GPUs.
     Workgroup,
     /// 32 × 8 sums an invocation, in registers: for software devices.
     Registers,
@@ -184,6 +185,11 @@ impl Cut {
         shared_by: 256,
         tile: [64, 64],
     };
+    /// With half as many loads for a sum.
+    const LARGE_TILED: Self = Self {
+        tile: [128, 128],
+        ..Self::TILED
+    };
     /// A lane an invocation.
     const CHUNKS: Self = Self {
         kernel: CHUNKS,
@@ -192,6 +198,17 @@ impl Cut {
         shared_by: 1,
         tile: [1, 4],
     };
+
+    /// Of [`Tiling::Workgroup`]. Sides of less than a large tile would leave some of the sums of each of its
+    /// invocations empty.
+    fn tiled(params: &ProductParams) -> Self {
+        let [rows, columns] = Self::LARGE_TILED.tile;
+        if params.rows >= rows && params.columns >= columns {
+            Self::LARGE_TILED
+        } else {
+            Self::TILED
+        }
+    }
 
     /// Each invocation with a tile of its own.
     fn own(kernel: usize) -> Self {
@@ -218,6 +235,11 @@ impl Cut {
             shared_by,
             tile: [32, 8 * shared_by],
         }
+    }
+
+    /// Of a tile.
+    fn sums(self) -> u64 {
+        self.tile.map(u64::from).iter().product()
     }
 
     fn tiles(self, params: &ProductParams) -> u64 {
@@ -320,7 +342,7 @@ fn forms() -> Vec<Form> {
         .map(Cut::own)
         .into_iter()
         .chain(registers.map(shared))
-        .chain([Cut::TILED, Cut::CHUNKS])
+        .chain([Cut::TILED, Cut::LARGE_TILED, Cut::CHUNKS])
         .flat_map(|cut| {
             [
                 (Kind::Forward, FORWARD),
@@ -374,7 +396,7 @@ impl Product {
             OCTETS
         };
         match (tiling, gpu.limits().subgroup) {
-            (Tiling::Workgroup, _) => Cut::TILED,
+            (Tiling::Workgroup, _) => Cut::tiled(&self.params),
             (Tiling::Subgroups, Some(subgroup)) if subgroup >= MIN_SHARED_BY => {
                 let wide = self.params.columns.div_ceil(8).next_power_of_two();
                 Cut::shared(kernel, subgroup, wide.clamp(MIN_SHARED_BY, subgroup))
@@ -385,10 +407,13 @@ impl Product {
 
     /// (the number of chunks that the inner axis is cut into, the length of one)
     fn chunks(&self, tiling: Tiling) -> (u32, u32) {
-        // So many tiles keep the device busy. They don't depend on the subgroups' size, so that sums are
-        // added in the same order on every device.
+        // So many tiles keep the device busy; a large one counts as four. They don't depend on the subgroups'
+        // size, so that sums are added in the same order on every device.
         let (wanted, cut) = match tiling {
-            Tiling::Workgroup => (512, Cut::TILED),
+            Tiling::Workgroup => {
+                let cut = Cut::tiled(&self.params);
+                (512 * Cut::TILED.sums() / cut.sums(), cut)
+            }
             Tiling::Registers | Tiling::Subgroups => (64, Cut::own(VALUES)),
         };
         let inner = u64::from(self.params.inner);
