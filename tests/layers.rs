@@ -246,8 +246,8 @@ fn sums_in_chunks_are_the_reference() {
     }
 }
 
-/// Products with as many rows and columns as a large tile has, and with one less: of the first three cases
-/// forward, of the others the kernel's or the input's gradient too, with edges in each quarter of a tile.
+/// Products whose sides are a large tile's 128, one less, and more: the first three forward, the others in
+/// gradients too, with values by fours and one by one, and with chunks.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn large_tiles_are_the_reference() {
