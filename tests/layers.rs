@@ -2,8 +2,8 @@
 //! their definitions, gradients against central differences of Σ y · dy. Every value must be within
 //! 1e-5, relative to it or to its tensor's root mean square; `reference::BOUND` has the reason.
 //!
-//! The shapes are random, but the same in every run: multiples of nothing, and of the 4, 8, 16 and 64
-//! that products are cut by; sums long enough to be cut into chunks; and each in every tiling.
+//! The shapes are random, but the same in every run: multiples of nothing, and of the 4, 8, 16, 64
+//! and 128 that products are cut by; sums long enough to be cut into chunks; and each in every tiling.
 
 mod common;
 #[path = "common/reference.rs"]
@@ -243,6 +243,49 @@ fn sums_in_chunks_are_the_reference() {
             };
             case.check(gpu(), true);
         }
+    }
+}
+
+/// Products whose sides are a large tile's 128, one less, and more: the first three forward, the others in
+/// gradients too, with values by fours and one by one, and with chunks.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn large_tiles_are_the_reference() {
+    let same = |filters, kernel| Spec::Conv2d {
+        filters,
+        kernel,
+        strides: [2, 1],
+        padding: Padding::Same,
+        bias: true,
+        activation: SELU,
+    };
+    let cases = [
+        (vec![9], vec![dense(128, SELU)], 127),
+        (vec![9], vec![dense(127, SELU)], 128),
+        (vec![9], vec![dense(129, SELU)], 193),
+        (vec![140], vec![dense(130, SELU)], 131),
+        (
+            vec![132],
+            vec![dense(260, Linear), Spec::AlphaDropout(0.3)],
+            128,
+        ),
+        (vec![127], vec![dense(141, Elu(0.5)), dense(200, SELU)], 199),
+        (vec![7, 6, 15], vec![same(133, [3, 3])], 6),
+        (
+            vec![5, 5, 8],
+            vec![conv2d(129, [2, 2], SELU), same(3, [2, 2])],
+            9,
+        ),
+    ];
+    for (seed, (input, layers, batch)) in (1..).zip(cases) {
+        let case = Case {
+            input,
+            layers,
+            batch,
+            tiling: Tiling::Workgroup,
+            seed,
+        };
+        case.check(gpu(), true);
     }
 }
 

@@ -1,5 +1,8 @@
-// The end of a tile of 4 x 4 sums, a row of them in a column of s.
+// The end of 4 x 4 sums, a row of them in a column of the matrix; of none where they are beyond the last.
 fn finish_tile(chunk: u32, row: u32, column: u32, tile: mat4x4f, q: ProductParams) {
+    if (row >= q.rows || column >= q.columns) {
+        return;
+    }
     var s = tile;
     let rows = min(q.rows - row, 4u);
     let values = min(q.columns - column, 4u);

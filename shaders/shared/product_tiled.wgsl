@@ -1,10 +1,13 @@
-// For GPUs: a workgroup of 16 x 16 invocations makes 64 x 64 sums, 4 x 4 each, from tiles of 64 x 16 in
-// workgroup memory, which each of the values is loaded into once.
+// For GPUs: a workgroup of 16 x 16 invocations makes 64 x 64 sums, 4 x 4 each, or 128 x 128 by quarters of
+// 64 x 64, 4 x 4 of each quarter. Neighbouring invocations have neighbouring columns. The operands go
+// through tiles in workgroup memory, 1024 values of each, which each of the values is loaded into once.
 
-const TILE_LINES = 64u;
-const TILE_INNER = 16u;
+const QUARTER = 64u;
+const IS_LARGE = PRODUCT_ROWS > QUARTER;
+const TILE_LINES = PRODUCT_ROWS;
+const TILE_INNER = 1024u / TILE_LINES;
 
-// [TILE_INNER, TILE_LINES]
+// [TILE_INNER, TILE_LINES]. Not of vec4f: to write one value of a vector may write all of it.
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 
@@ -16,6 +19,19 @@ fn loaded(v: u32, along_inner: bool) -> vec2u {
 
 fn tile_value(k: u32, line: u32) -> u32 {
     return k * TILE_LINES + line;
+}
+
+fn left_four(i: u32) -> vec4f {
+    return vec4f(left_tile[i], left_tile[i + 1u], left_tile[i + 2u], left_tile[i + 3u]);
+}
+
+fn right_four(i: u32) -> vec4f {
+    return vec4f(right_tile[i], right_tile[i + 1u], right_tile[i + 2u], right_tile[i + 3u]);
+}
+
+// A column is a row of the sums.
+fn products(l: vec4f, r: vec4f) -> mat4x4f {
+    return mat4x4f(r * l.x, r * l.y, r * l.z, r * l.w);
 }
 
 @compute @workgroup_size(PRODUCT_WORKGROUP)
@@ -37,8 +53,11 @@ fn product(
     let first_column = place.y * PRODUCT_COLUMNS;
     let row = local / 16u * 4u;
     let column = local % 16u * 4u;
-    // a column is a row of the sums
-    var s = mat4x4f();
+    // s01 has the upper rows of the right columns. Variables, not an array, so that they stay in registers.
+    var s00 = mat4x4f();
+    var s01 = mat4x4f();
+    var s10 = mat4x4f();
+    var s11 = mat4x4f();
     let end = min((chunk + 1u) * q.chunk, q.inner);
     for (var first = chunk * q.chunk; first < end; first += TILE_INNER) {
         for (var v = local; v < TILE_LINES * TILE_INNER; v += PRODUCT_WORKGROUP) {
@@ -55,12 +74,24 @@ fn product(
         for (var k = 0u; k < TILE_INNER; k++) {
             let i = tile_value(k, row);
             let j = tile_value(k, column);
-            let r = vec4f(right_tile[j], right_tile[j + 1u], right_tile[j + 2u], right_tile[j + 3u]);
-            s += mat4x4f(r * left_tile[i], r * left_tile[i + 1u], r * left_tile[i + 2u], r * left_tile[i + 3u]);
+            let l0 = left_four(i);
+            let r0 = right_four(j);
+            s00 += products(l0, r0);
+            if (IS_LARGE) {
+                let l1 = left_four(i + QUARTER);
+                let r1 = right_four(j + QUARTER);
+                s01 += products(l0, r1);
+                s10 += products(l1, r0);
+                s11 += products(l1, r1);
+            }
         }
         workgroupBarrier();
     }
-    if (first_row + row < q.rows && first_column + column < q.columns) {
-        finish_tile(chunk, first_row + row, first_column + column, s, q);
+    // A loop, since what follows the sums is long.
+    var quarters = array<mat4x4f, 4>(s00, s01, s10, s11);
+    for (var i = 0u; i < select(1u, 4u, IS_LARGE); i++) {
+        let quarter_row = first_row + row + i / 2u * QUARTER;
+        let quarter_column = first_column + column + i % 2u * QUARTER;
+        finish_tile(chunk, quarter_row, quarter_column, quarters[i], q);
     }
 }

@@ -19,7 +19,8 @@ use crate::{Gpu, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tiling {
-    /// 64 × 64 sums a workgroup, from tiles in workgroup memory: for GPUs.
+    /// 64 × 64 sums a workgroup, or 128 × 128 where there are as many rows and columns, from tiles in
+    /// workgroup memory: for GPUs.
     Workgroup,
     /// 32 × 8 sums an invocation, in registers: for software devices.
     Registers,
@@ -185,6 +186,11 @@ impl Cut {
         shared_by: 256,
         tile: [64, 64],
     };
+    /// With half as many loads for a sum.
+    const LARGE_TILED: Self = Self {
+        tile: [128, 128],
+        ..Self::TILED
+    };
     /// A lane an invocation.
     const CHUNKS: Self = Self {
         kernel: CHUNKS,
@@ -193,6 +199,17 @@ impl Cut {
         shared_by: 1,
         tile: [1, 4],
     };
+
+    /// Of [`Tiling::Workgroup`]. Sides of less than a large tile would leave some of the sums of each of its
+    /// invocations empty.
+    fn tiled(params: &ProductParams) -> Self {
+        let [rows, columns] = Self::LARGE_TILED.tile;
+        if params.rows >= rows && params.columns >= columns {
+            Self::LARGE_TILED
+        } else {
+            Self::TILED
+        }
+    }
 
     /// Each invocation with a tile of its own.
     fn own(kernel: usize) -> Self {
@@ -219,6 +236,11 @@ impl Cut {
             shared_by,
             tile: [32, 8 * shared_by],
         }
+    }
+
+    /// Of a tile.
+    fn sums(self) -> u64 {
+        self.tile.map(u64::from).iter().product()
     }
 
     fn tiles(self, params: &ProductParams) -> u64 {
@@ -322,7 +344,7 @@ fn forms() -> Vec<Form> {
         .map(Cut::own)
         .into_iter()
         .chain(registers.map(shared))
-        .chain([by_more, Cut::TILED, Cut::CHUNKS])
+        .chain([by_more, Cut::TILED, Cut::LARGE_TILED, Cut::CHUNKS])
         .flat_map(|cut| {
             [
                 (Kind::Forward, FORWARD),
@@ -386,7 +408,7 @@ impl Product {
             OCTETS
         };
         match (tiling, gpu.limits().subgroup) {
-            (Tiling::Workgroup, _) => Cut::TILED,
+            (Tiling::Workgroup, _) => Cut::tiled(&self.params),
             (Tiling::Subgroups, Some(subgroup)) if subgroup >= MIN_SHARED_BY => {
                 let wide = self.params.columns.div_ceil(8).next_power_of_two();
                 Cut::shared(kernel, subgroup, wide.clamp(MIN_SHARED_BY, subgroup))
@@ -397,10 +419,13 @@ impl Product {
 
     /// (the number of chunks that the inner axis is cut into, the length of one)
     fn chunks(&self, tiling: Tiling) -> (u32, u32) {
-        // So many tiles keep the device busy. They don't depend on the subgroups' size, so that sums are
-        // added in the same order on every device.
+        // So many tiles keep the device busy; a large one counts as four. They don't depend on the subgroups'
+        // size, so that sums are added in the same order on every device.
         let (wanted, cut) = match tiling {
-            Tiling::Workgroup => (512, Cut::TILED),
+            Tiling::Workgroup => {
+                let cut = Cut::tiled(&self.params);
+                (512 * Cut::TILED.sums() / cut.sums(), cut)
+            }
             Tiling::Registers | Tiling::Subgroups => (64, Cut::own(VALUES)),
         };
         let inner = u64::from(self.params.inner);
