@@ -290,8 +290,11 @@ impl<T: Element> Tensor<T> {
         }
         // First, so that no other thread's operation on it begins to wait from here on.
         self.exposed.store(true, Ordering::Release);
-        // It fails only where the device is lost, which the next call finds.
-        let _ = self.gpu.flush();
+        // What works on an application's buffers never waits.
+        if self.owned {
+            // It fails only where the device is lost, which the next call finds.
+            let _ = self.gpu.flush();
+        }
         self.flushed.store(true, Ordering::Release);
     }
 
