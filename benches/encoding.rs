@@ -11,7 +11,9 @@ const OPS: u64 = 1000;
 
 const LEN: usize = 1 << 10;
 
-const ROWS: [(&str, fn(&Gpu) -> Result<()>); 5] = [
+type Row = (&'static str, fn(&Gpu) -> Result<()>);
+
+const ROWS: [Row; 5] = [
     ("bare wgpu, the dispatch of selu", bare),
     ("Pass::selu", |gpu| {
         recorded(gpu, |pass, x, y| pass.selu(x, y))
