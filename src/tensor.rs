@@ -282,7 +282,7 @@ impl<T: Element> Tensor<T> {
     /// Keeps the buffer from being reused: commands outside this crate may refer to it. What waits goes
     /// before them.
     pub(crate) fn expose(&self) {
-        if !self.exposed.swap(true, Ordering::Relaxed) {
+        if !self.exposed.swap(true, Ordering::Relaxed) && self.owned {
             // It fails only where the device is lost, which the next call finds.
             let _ = self.gpu.flush();
         }
