@@ -282,7 +282,11 @@ impl<T: Element> Tensor<T> {
     /// Keeps the buffer from being reused: commands outside this crate may refer to it. What waits goes
     /// before them.
     pub(crate) fn expose(&self) {
-        if !self.exposed.swap(true, Ordering::Relaxed) && self.owned {
+        if self.exposed.load(Ordering::Relaxed) {
+            return;
+        }
+        self.exposed.store(true, Ordering::Relaxed);
+        if self.owned {
             // It fails only where the device is lost, which the next call finds.
             let _ = self.gpu.flush();
         }
