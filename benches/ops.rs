@@ -254,11 +254,15 @@ impl BareSelu {
     fn record(&self, encoder: &mut wgpu::CommandEncoder, repeats: usize) {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for _ in 0..repeats {
-            pass.set_pipeline(&self.pipeline);
-            pass.set_bind_group(0, &self.tensors, &[]);
-            pass.set_immediates(0, &self.params);
-            pass.dispatch_workgroups(1, 1, 1);
+            self.dispatch(&mut pass);
         }
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.tensors, &[]);
+        pass.set_immediates(0, &self.params);
+        pass.dispatch_workgroups(1, 1, 1);
     }
 }
 
@@ -292,9 +296,11 @@ impl<'a> BareRoundTrip<'a> {
         let x = self.tensors[0].slice();
         queue.write_buffer(x.buffer(), 0, bytemuck::cast_slice(data));
         let mut encoder = device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
         for i in 0..repeats {
-            self.selu[i % 2].record(&mut encoder, 1);
+            self.selu[i % 2].dispatch(&mut pass);
         }
+        drop(pass);
         let y = self.tensors[repeats % 2].slice();
         encoder.copy_buffer_to_buffer(y.buffer(), 0, &self.staging, 0, y.size());
         queue.submit([encoder.finish()]);
