@@ -4,11 +4,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use selfnorm::{Gpu, GpuOptions, Result, Selu, Tensor, wgpu};
+use selfnorm::{Gpu, GpuOptions, Result, Tensor, wgpu};
 
+use common::bare_selu::BareSelu;
 use common::ops::{OPS, Operands, Yardstick, median, submitted};
 
 mod common {
+    pub mod bare_selu;
     pub mod ops;
 }
 
@@ -130,7 +132,8 @@ fn small_op(gpu: &Gpu) -> Result<()> {
         (0..SMALL_OPS).try_for_each(|_| pass.selu(&x, &y))
     };
     let theirs = |encoder: &mut wgpu::CommandEncoder| {
-        bare.record(encoder, SMALL_OPS);
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        (0..SMALL_OPS).for_each(|_| bare.dispatch(&mut pass));
         Ok(())
     };
     let (time, ratio) = compare(|| recorded(&ours), || recorded(&theirs))?;
@@ -195,75 +198,6 @@ fn compare(
         median(turns[1..].iter().map(|turn| turn.1).collect()),
         median(ratios.collect()),
     ))
-}
-
-/// The op's own shader in bare wgpu, on devices with immediates.
-struct BareSelu {
-    pipeline: wgpu::ComputePipeline,
-    tensors: wgpu::BindGroup,
-    params: [u8; 16],
-}
-
-impl BareSelu {
-    fn new(gpu: &Gpu, x: &Tensor, y: &Tensor) -> Self {
-        let device = gpu.device();
-        let shaders = selfnorm::wgsl::shaders();
-        let shader = shaders
-            .iter()
-            .find(|shader| shader.name == "selu f32x4 immediates u32")
-            .expect("the shader is listed");
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: None,
-            source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: Some("selu_forward"),
-            compilation_options: Default::default(),
-            cache: None,
-        });
-        let tensors = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &[
-                wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: x.binding(),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 1,
-                    resource: y.binding(),
-                },
-            ],
-        });
-        let selu = Selu::default();
-        let scale_alpha = selu.scale * selu.alpha;
-        let rounded = scale_alpha as f32;
-        let residual = (scale_alpha - f64::from(rounded)) / scale_alpha;
-        let [scale, residual] = [selu.scale, residual].map(|value| (value as f32).to_bits());
-        Self {
-            pipeline,
-            tensors,
-            // SeluParams: lanes, scale, scale_alpha, residual.
-            params: bytemuck::cast([x.len() as u32 / 4, scale, rounded.to_bits(), residual]),
-        }
-    }
-
-    fn record(&self, encoder: &mut wgpu::CommandEncoder, repeats: usize) {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for _ in 0..repeats {
-            self.dispatch(&mut pass);
-        }
-    }
-
-    fn dispatch(&self, pass: &mut wgpu::ComputePass) {
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.tensors, &[]);
-        pass.set_immediates(0, &self.params);
-        pass.dispatch_workgroups(1, 1, 1);
-    }
 }
 
 /// Upload, SELUs and readback in bare wgpu.

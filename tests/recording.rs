@@ -1,13 +1,16 @@
 //! What recording costs, and what an application can notice of small operations that wait for others to
 //! be submitted with: nothing.
 
+#[path = "../benches/common/bare_selu.rs"]
+mod bare_selu;
 mod common;
 
 use std::sync::{Arc, Mutex, mpsc};
 
+use bare_selu::BareSelu;
 use common::{activations, foreign_buffer, gpu, without_hanging};
 use peak_alloc::PeakAlloc;
-use selfnorm::{Gpu, Result, Tensor, wgpu};
+use selfnorm::{Result, Tensor, wgpu};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -44,7 +47,7 @@ fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
         return;
     }
     let (x, y): (Tensor, Tensor) = (gpu.zeros([1024]).unwrap(), gpu.zeros([1024]).unwrap());
-    let (pipeline, tensors) = bare_selu(gpu, &x, &y);
+    let selu = BareSelu::new(gpu, &x, &y);
     let new_encoder = || gpu.device().create_command_encoder(&Default::default());
     let ours = || {
         let mut encoder = new_encoder();
@@ -56,41 +59,9 @@ fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
     let mut encoder = new_encoder();
     let mut pass = encoder.begin_compute_pass(&Default::default());
     let theirs = bytes_taken(|| {
-        pass.set_pipeline(&pipeline);
-        pass.set_bind_group(0, &tensors, &[]);
-        pass.set_immediates(0, &[0; 16]);
-        pass.dispatch_workgroups(1, 1, 1);
+        selu.dispatch(&mut pass);
     });
     assert_eq!(ours(), theirs);
-}
-
-/// The op's own shader.
-fn bare_selu(gpu: &Gpu, x: &Tensor, y: &Tensor) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
-    let device = gpu.device();
-    let shaders = selfnorm::wgsl::shaders();
-    let name = "selu f32x4 immediates u32";
-    let shader = shaders.iter().find(|shader| shader.name == name).unwrap();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(shader.source.as_str().into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: Some("selu_forward"),
-        compilation_options: Default::default(),
-        cache: None,
-    });
-    let tensors = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[(0, x), (1, y)].map(|(binding, tensor)| wgpu::BindGroupEntry {
-            binding,
-            resource: tensor.binding(),
-        }),
-    });
-    (pipeline, tensors)
 }
 
 /// So often applied that it takes several submissions.
