@@ -1,7 +1,7 @@
 // For devices where a load costs several multiplications and workgroup memory is no faster than any
-// other: 32 x 8 sums an invocation, in registers, as four octets. A slice is what an octet of sums takes
-// of an operand at a time. Invocations side by side along the columns may share the loads of left: how
-// is told elsewhere.
+// other: 256 sums an invocation, in registers, as four octets: 32 x 8 where invocations side by side along
+// the columns share the loads of left, 16 x 16 where each loads its own. A slice is
+// what an octet of sums takes of an operand at a time.
 
 // Sums of 8 x 8 by quarters: t01 has rows 0 to 3 of columns 4 to 7, a row in a column of the matrix.
 struct Octet { t00: mat4x4f, t01: mat4x4f, t10: mat4x4f, t11: mat4x4f }
@@ -60,6 +60,8 @@ fn right_lines(column: u32, q: ProductParams) -> Lines {
     );
 }
 
+const IS_SQUARE = SHARED_BY == 1u;
+
 // The tiles of workgroup `group`, of which `lane` is an invocation.
 fn make_tiles(group: u32, lane: u32) {
     let q = p;
@@ -80,6 +82,7 @@ fn make_tiles(group: u32, lane: u32) {
     let end = min(start + q.chunk, q.inner);
     let rows = left_rows(row, lane, q);
     let columns = right_lines(min(column, q.columns - 1u) / 8u * 8u, q);
+    let more_columns = right_lines(min(column + 8u, q.columns - 1u) / 8u * 8u, q);
     var s0 = Octet();
     var s1 = Octet();
     var s2 = Octet();
@@ -88,10 +91,18 @@ fn make_tiles(group: u32, lane: u32) {
     var right_k = right_first(start, q);
     for (var k = start; k < end; k += SLICE) {
         let r = right_slice(columns, right_k, q);
-        s0 = accumulate(s0, left_slice(rows.o0, left_k, lane, q), r);
-        s1 = accumulate(s1, left_slice(rows.o1, left_k, lane, q), r);
-        s2 = accumulate(s2, left_slice(rows.o2, left_k, lane, q), r);
-        s3 = accumulate(s3, left_slice(rows.o3, left_k, lane, q), r);
+        let l0 = left_slice(rows.o0, left_k, lane, q);
+        let l1 = left_slice(rows.o1, left_k, lane, q);
+        s0 = accumulate(s0, l0, r);
+        s1 = accumulate(s1, l1, r);
+        if (IS_SQUARE) {
+            let more_r = right_slice(more_columns, right_k, q);
+            s2 = accumulate(s2, l0, more_r);
+            s3 = accumulate(s3, l1, more_r);
+        } else {
+            s2 = accumulate(s2, left_slice(rows.o2, left_k, lane, q), r);
+            s3 = accumulate(s3, left_slice(rows.o3, left_k, lane, q), r);
+        }
         left_k = left_next_start(left_k, q);
         right_k = right_next_slice(right_k, q);
     }
@@ -100,12 +111,19 @@ fn make_tiles(group: u32, lane: u32) {
     let b = four_biases(column + 4u, q);
     store(first, row, column, s0, a, b, q);
     store(first, row + 8u, column, s1, a, b, q);
-    store(first, row + 16u, column, s2, a, b, q);
-    store(first, row + 24u, column, s3, a, b, q);
+    if (IS_SQUARE) {
+        let more_a = four_biases(column + 8u, q);
+        let more_b = four_biases(column + 12u, q);
+        store(first, row, column + 8u, s2, more_a, more_b, q);
+        store(first, row + 8u, column + 8u, s3, more_a, more_b, q);
+    } else {
+        store(first, row + 16u, column, s2, a, b, q);
+        store(first, row + 24u, column, s3, a, b, q);
+    }
     if (IS_FINISHED_LATER) {
         // A loop needs the sums in memory: there are too many for the end of each to be compiled.
         let last_row = min(row + PRODUCT_ROWS, q.rows);
-        let last_column = min(column + 8u, q.columns);
+        let last_column = min(column + select(8u, 16u, IS_SQUARE), q.columns);
         for (var r = row; r < last_row; r++) {
             for (var c = column; c < last_column; c += LANE_VALUES) {
                 let i = (r * q.columns + c) / LANE_VALUES;

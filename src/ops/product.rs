@@ -22,21 +22,30 @@ pub enum Tiling {
     /// 64 × 64 sums a workgroup, or 128 × 128 where there are as many rows and columns, from tiles in
     /// workgroup memory: for GPUs.
     Workgroup,
-    /// 32 × 8 sums an invocation, in registers: for software devices.
+    /// 16 × 16 sums an invocation, in registers: for software devices.
     Registers,
-    /// The same, where the invocations of a subgroup take from each other what they load: for software
-    /// devices. Without `SUBGROUP`, or with subgroups of several sizes, it is
+    /// 32 × 8 sums an invocation, where those of a subgroup take from each other what they load: for
+    /// software devices with subgroups of 8 or more. Without `SUBGROUP`, or with subgroups of several sizes, it is
     /// [`Registers`](Self::Registers).
     Subgroups,
 }
 
+/// SwiftShader's four invocations pay more for taking than they save.
+const WIDE_SUBGROUP: u32 = 8;
+
 impl Tiling {
     /// The one for the kind of the device.
     pub fn of(gpu: &Gpu) -> Self {
-        if gpu.limits().software {
+        let limits = gpu.limits();
+        if !limits.software {
+            Self::Workgroup
+        } else if limits
+            .subgroup
+            .is_some_and(|subgroup| subgroup >= WIDE_SUBGROUP)
+        {
             Self::Subgroups
         } else {
-            Self::Workgroup
+            Self::Registers
         }
     }
 }
@@ -218,7 +227,7 @@ impl Cut {
             left: Some(OWN),
             invocations: 8,
             shared_by: 1,
-            tile: [32, 8],
+            tile: [16, 16],
         }
     }
 
