@@ -7,7 +7,7 @@ use crate::pipelines::{
     Form, Kernel, LANES_PER_INVOCATION, Pipeline, STEP_GROUP, Variant, WORKGROUP_SIZE,
 };
 use crate::tensor::ElementType;
-use crate::waiting::begin_pass;
+pub(crate) use crate::waiting::begin_pass;
 use crate::{Element, Error, Gpu, Result, Tensor};
 
 /// Operations recorded into an encoder, in the order of the calls.
@@ -133,6 +133,20 @@ impl Dispatch {
             groups: [across as u32, groups.div_ceil(across) as u32],
         })
     }
+
+    /// Records it, bound to the record of a step: its bind group and offset.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, step: (&wgpu::BindGroup, u32)) {
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(0, &self.tensors, &[]);
+        match &self.params {
+            Params::Immediates(bytes) => pass.set_immediates(0, bytes),
+            Params::Uniform(group) => pass.set_bind_group(1, group, &[]),
+        }
+        if self.step {
+            pass.set_bind_group(STEP_GROUP, step.0, &[step.1]);
+        }
+        pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
+    }
 }
 
 impl<'encoder> Pass<'encoder> {
@@ -160,22 +174,6 @@ impl<'encoder> Pass<'encoder> {
             pass: None,
             foreign: false,
         }
-    }
-
-    /// Records `dispatch`, bound to the record of a step: its bind group and offset.
-    pub(crate) fn dispatch(&mut self, dispatch: &Dispatch, step: (&wgpu::BindGroup, u32)) {
-        let pass = self.pass.as_mut();
-        let pass = pass.expect("a step is recorded into an encoder of its own");
-        pass.set_pipeline(&dispatch.pipeline.pipeline);
-        pass.set_bind_group(0, &dispatch.tensors, &[]);
-        match &dispatch.params {
-            Params::Immediates(bytes) => pass.set_immediates(0, bytes),
-            Params::Uniform(group) => pass.set_bind_group(1, group, &[]),
-        }
-        if dispatch.step {
-            pass.set_bind_group(STEP_GROUP, step.0, &[step.1]);
-        }
-        pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], 1);
     }
 
     /// Dispatches an element-wise kernel over tensors of one shape. `op` names it in errors.

@@ -8,7 +8,8 @@ use super::sequential::{Sequential, Training, step_dispatches};
 use super::workspace::{Forward, Slots};
 use super::{Dataset, files};
 use crate::ops::step::Step;
-use crate::{Error, Pass, Result, random};
+use crate::pass::begin_pass;
+use crate::{Error, Result, random};
 
 /// Loss and accuracy, on average over samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -479,9 +480,9 @@ impl Sequential {
         dispatches: impl Iterator<Item = &'a crate::pass::Dispatch>,
     ) -> Result<wgpu::SubmissionIndex> {
         self.gpu.enqueue(|encoder| {
-            let mut pass = Pass::new(&self.gpu, encoder);
+            let mut pass = begin_pass(encoder);
             for dispatch in feed.dispatches.iter().chain(dispatches) {
-                pass.dispatch(dispatch, self.steps.bound(record));
+                dispatch.record(&mut pass, self.steps.bound(record));
             }
             Ok(())
         })

@@ -10,7 +10,7 @@ use super::{Dataset, Score, Tiling};
 use crate::memory::Region;
 use crate::ops::moments;
 use crate::ops::step::{Step, Steps};
-use crate::pass::Dispatch;
+use crate::pass::{Dispatch, begin_pass};
 use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor, transfer};
 
 pub(crate) const F32: u64 = size_of::<f32>() as u64;
@@ -327,9 +327,9 @@ impl Sequential {
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, y, 0, n, &training.losses.targets);
-            let mut pass = Pass::new(&self.gpu, encoder);
+            let mut pass = begin_pass(encoder);
             for dispatch in step_dispatches(forward, training) {
-                pass.dispatch(dispatch, self.steps.bound(0));
+                dispatch.record(&mut pass, self.steps.bound(0));
             }
             Ok(())
         })?;
@@ -379,9 +379,9 @@ impl Sequential {
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, dy, 0, n, &start);
-            let mut pass = Pass::new(&self.gpu, encoder);
+            let mut pass = begin_pass(encoder);
             for dispatch in forward.to_output().chain(&backward.dispatches) {
-                pass.dispatch(dispatch, steps.bound(0));
+                dispatch.record(&mut pass, steps.bound(0));
             }
             Ok(())
         })?;
@@ -454,9 +454,9 @@ impl Sequential {
         let moments = measured.iter().map(|(_, _, dispatch)| dispatch);
         self.gpu.submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
-            let mut pass = Pass::new(&self.gpu, encoder);
+            let mut pass = begin_pass(encoder);
             for dispatch in forward.to_output().chain(moments) {
-                pass.dispatch(dispatch, steps.bound(0));
+                dispatch.record(&mut pass, steps.bound(0));
             }
             Ok(())
         })?;
@@ -720,9 +720,9 @@ impl Sequential {
             for first in (0..n).step_by(forward.rows) {
                 let count = forward.rows.min(n - first);
                 fill(encoder, x, first, count, &forward.input);
-                let mut pass = Pass::new(&self.gpu, encoder);
+                let mut pass = begin_pass(encoder);
                 for dispatch in forward.to_output() {
-                    pass.dispatch(dispatch, self.steps.bound(0));
+                    dispatch.record(&mut pass, self.steps.bound(0));
                 }
                 drop(pass);
                 encoder.copy_buffer_to_buffer(
