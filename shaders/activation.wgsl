@@ -1,12 +1,5 @@
 // An activation and a dropout that follow no sum, and their gradients. Every tensor is [n], in lanes.
 
-struct ActivationParams {
-    lanes: u32,
-    padding: u32,
-    more_padding: vec2u,
-    epilogue: Epilogue,
-}
-
 // y = epilogue(x)
 @group(0) @binding(0) var<storage, read_write> x: array<Lane>;
 @group(0) @binding(1) var<storage, read_write> y: array<Lane>;

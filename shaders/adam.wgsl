@@ -1,14 +1,6 @@
 // A step of Adam (Kingma and Ba 2015), as in Keras: step.rate is the learning rate times
 // sqrt(1 - beta_2^t) / (1 - beta_1^t). Every tensor is [n], in lanes.
 
-struct AdamParams {
-    lanes: u32,
-    // 1 - beta_1, 1 - beta_2
-    mean_rate: f32,
-    square_rate: f32,
-    epsilon: f32,
-}
-
 // the weights and their gradient
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
 @group(0) @binding(1) var<storage, read_write> g: array<Lane>;

@@ -2,29 +2,6 @@
 // wherever it is needed. Every tensor is [n], in lanes. Kept x become scale * x + shift, the others
 // `dropped`; backward is the same with a shift and a `dropped` of 0.
 
-struct AlphaDropoutParams {
-    lanes: u32,
-    // the element of the first lane, a multiple of four
-    first: u32,
-    // an element is dropped if its random word is below
-    threshold: u32,
-    scale: f32,
-    shift: f32,
-    dropped: f32,
-    seed: vec2u,
-    call: vec2u,
-    // the random block of the tensor's first element
-    block: vec2u,
-    // a mask of noise_shape: of each dimension the extent, and the stride in the mask, 0 where it
-    // is broadcast; the last dimension first
-    rank: u32,
-    // (no arrays, which immediates may not hold)
-    extents: vec4u,
-    more_extents: vec4u,
-    strides: vec4u,
-    more_strides: vec4u,
-}
-
 fn drop_out(x: Lane, words: vec4u, q: AlphaDropoutParams) -> Lane {
     let v = widen(x);
     // A NaN counts as kept, and stays one.

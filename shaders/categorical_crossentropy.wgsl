@@ -1,13 +1,6 @@
 // The cross-entropy of softmax(logits) and targets, a row an invocation, and its gradient. Of the rows,
 // step.count * positions are of the batch; the others count for nothing.
 
-struct CategoricalCrossentropyParams {
-    rows: u32,
-    classes: u32,
-    // rows of a sample
-    positions: u32,
-}
-
 // [rows, classes]
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> targets: array<f32>;

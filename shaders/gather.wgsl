@@ -1,17 +1,5 @@
 // Rows of a data set: row r of out is sample order[step.first + r], and 0 from step.count on.
 
-struct GatherParams {
-    // of out, and of a row of it
-    lanes: u32,
-    row_lanes: u32,
-    // class numbers of a sample, and lanes of each in out
-    positions: u32,
-    class_lanes: u32,
-    // of bytes
-    scale: f32,
-    shift: f32,
-}
-
 // [steps' samples]
 @group(0) @binding(1) var<storage, read_write> order: array<u32>;
 // [rows, values]

@@ -1,17 +1,6 @@
 // Initial weights: truncated normal, uniform, constant. w is [n], in lanes; element e takes word e
 // mod 4 of the random stream's block e / 4 behind `block`.
 
-struct InitializerParams {
-    lanes: u32,
-    // the element of the first lane, a multiple of four
-    first: u32,
-    seed: vec2u,
-    // the random block of the tensor's first element
-    block: vec2u,
-    // the value of a constant; else what the random value is multiplied by
-    scale: f32,
-}
-
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
 
 fn draw(i: u32, j: u32, q: InitializerParams) -> PhiloxPair {

@@ -1,20 +1,6 @@
 // The maximum of each window, and its gradient. x is [batch, height, width, channels], y the same with
 // the output's height and width.
 
-struct MaxPool2dParams {
-    // (height, width)
-    input: vec2u,
-    output: vec2u,
-    pool: vec2u,
-    strides: vec2u,
-    // in front of the input
-    padding: vec2u,
-    channels: u32,
-    // values of what is written
-    len: u32,
-    epilogue: Epilogue,
-}
-
 // (batch, row, column, channel) of value i of a tensor with this height and width
 fn place_of(i: u32, extent: vec2u, channels: u32) -> vec4u {
     let pixel = i / channels;

@@ -1,11 +1,6 @@
 // The mean over the outputs of (y - target)^2, a row an invocation, and its gradient. Of the rows,
 // step.count are of the batch; the others count for nothing.
 
-struct MeanSquaredErrorParams {
-    rows: u32,
-    outputs: u32,
-}
-
 // [rows, outputs]
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> targets: array<f32>;

@@ -2,11 +2,6 @@
 // to merge. By the updates of Welford 1962, shares merged as by Chan, Golub and LeVeque 1979: no sum
 // of squares that cancels.
 
-struct MomentsParams {
-    // of x
-    len: u32,
-}
-
 // [at least len]
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 // [workgroups]: (count, mean, sum of squared deviations, 0)

@@ -1,8 +1,6 @@
 // SELU and ELU (a SELU of scale 1), forward and backward. Every tensor is [n], in lanes. `p`, here and
 // in every op, is read once, before the loop: software drivers would load it again for each lane.
 
-struct SeluParams { lanes: u32, scale: f32, scale_alpha: f32, residual: f32 }
-
 fn value(x: Lane, q: SeluParams) -> Lane {
     return narrow(scaled_elu(widen(x), q.scale, q.scale_alpha));
 }

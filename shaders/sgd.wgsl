@@ -1,10 +1,5 @@
 // A step of gradient descent, as in Keras. Every tensor is [n], in lanes.
 
-struct SgdParams {
-    lanes: u32,
-    momentum: f32,
-}
-
 // the weights and their gradient
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
 @group(0) @binding(1) var<storage, read_write> g: array<Lane>;

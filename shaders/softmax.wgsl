@@ -1,12 +1,5 @@
 // Softmax over the last axis, and its gradient: an invocation a row. Every tensor is [rows, classes].
 
-struct SoftmaxParams {
-    rows: u32,
-    classes: u32,
-    padding: vec2u,
-    epilogue: Epilogue,
-}
-
 // y = exp(z) / (sum of exp(z))
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> probabilities: array<f32>;

@@ -1,10 +1,6 @@
 // totals[step.result] = the sum of the rows of a loss, by one workgroup, in an order that is always
 // the same.
 
-struct SumLossesParams {
-    rows: u32,
-}
-
 // [rows]
 @group(0) @binding(0) var<storage, read_write> sums: array<vec2f>;
 // [results]

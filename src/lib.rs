@@ -1,28 +1,24 @@
 #![doc = include_str!("../README.md")]
 
-mod bindings;
+mod element;
 mod error;
 mod gpu;
-mod memory;
 #[cfg(not(target_family = "wasm"))]
 pub mod nn;
-mod once_map;
 mod ops;
+mod params;
 mod pass;
-#[cfg(not(target_family = "wasm"))]
-mod pipeline_cache;
-mod pipelines;
 pub mod random;
+mod shaders;
 mod tensor;
-mod transfer;
-mod waiting;
 pub mod wgsl;
 
+pub use element::Element;
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions};
 pub use ops::alpha_dropout::AlphaDropout;
 pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
 pub use ops::selu::Selu;
 pub use pass::Pass;
-pub use tensor::{Element, Tensor};
+pub use tensor::Tensor;
 pub use wgpu;

@@ -3,12 +3,14 @@ use std::sync::Arc;
 
 use bytemuck::Pod;
 
-use crate::pipelines::{
+use crate::element::{Element, ElementType};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::gpu::pipelines::{
     Form, Kernel, LANES_PER_INVOCATION, Pipeline, STEP_GROUP, Variant, WORKGROUP_SIZE,
 };
-use crate::tensor::ElementType;
-pub(crate) use crate::waiting::begin_pass;
-use crate::{Element, Error, Gpu, Result, Tensor};
+pub(crate) use crate::gpu::waiting::begin_pass;
+use crate::tensor::Tensor;
 
 /// Operations recorded into an encoder, in the order of the calls.
 ///
@@ -103,7 +105,7 @@ impl Dispatch {
         params: &P,
         groups: u64,
     ) -> Result<Self> {
-        let pipeline = gpu.pipelines().get(gpu, kernel, variant, buffers.len())?;
+        let pipeline = gpu.pipelines().get(kernel, variant, buffers.len())?;
         let entries: Vec<_> = buffers
             .iter()
             .enumerate()
@@ -112,7 +114,7 @@ impl Dispatch {
                 resource: wgpu::BindingResource::Buffer(buffer.clone()),
             })
             .collect();
-        let tensors = gpu.checked(0, || {
+        let tensors = gpu.link().checked(0, || {
             gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(kernel.module.name),
                 layout: &pipeline.tensors,
@@ -122,7 +124,7 @@ impl Dispatch {
         let bytes = bytemuck::bytes_of(params);
         let params = match &pipeline.params {
             None => Params::Immediates(bytes.into()),
-            Some(layout) => Params::Uniform(gpu.pipelines().params(gpu, layout, bytes)?),
+            Some(layout) => Params::Uniform(gpu.pipelines().params(layout, bytes)?),
         };
         let across = groups.min(gpu.limits().max_workgroups).max(1);
         Ok(Self {
@@ -146,6 +148,27 @@ impl Dispatch {
             pass.set_bind_group(STEP_GROUP, step.0, &[step.1]);
         }
         pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
+    }
+}
+
+impl Gpu {
+    /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
+    pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
+        Pass::foreign(self, encoder)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// A tensor of shape `shape` that `record` writes to.
+    pub(crate) fn create(
+        gpu: &Gpu,
+        shape: &[usize],
+        record: impl FnOnce(&mut Pass, &Self) -> Result<()>,
+    ) -> Result<Self> {
+        let tensor = Self::uninitialized(gpu, shape)?;
+        tensor.clear()?;
+        record(&mut Pass::waiting(gpu), &tensor)?;
+        Ok(tensor)
     }
 }
 
@@ -197,7 +220,7 @@ impl<'encoder> Pass<'encoder> {
             return Ok(());
         }
         let lane_values = variant.values_per_lane();
-        let pipeline = gpu.pipelines().get(gpu, kernel, variant, N)?;
+        let pipeline = gpu.pipelines().get(kernel, variant, N)?;
         let group_lanes = u64::from(WORKGROUP_SIZE * LANES_PER_INVOCATION);
         let limits = gpu.limits();
         // Whole workgroups, whose runs are multiples of any offset alignment.
@@ -218,7 +241,7 @@ impl<'encoder> Pass<'encoder> {
                         size: wgpu::BufferSize::new(bytes),
                     }),
                 });
-                gpu.checked(0, || {
+                gpu.link().checked(0, || {
                     gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
                         label: Some(op),
                         layout: &pipeline.tensors,
@@ -241,7 +264,7 @@ impl<'encoder> Pass<'encoder> {
                 None => None,
                 Some(layout) => {
                     let bytes = bytemuck::bytes_of(&params);
-                    Some(gpu.pipelines().params(gpu, layout, bytes)?)
+                    Some(gpu.pipelines().params(layout, bytes)?)
                 }
             };
             Ok((tensors, params, uniform, lanes.div_ceil(group_lanes) as u32))
@@ -279,16 +302,16 @@ impl<'encoder> Pass<'encoder> {
             record(pass);
         } else if are_private() {
             let range = operands[0].tensor.range();
-            gpu.defer(range.end - range.start, |recording| {
+            gpu.link().defer(range.end - range.start, |recording| {
                 record(recording.pass())
             })?;
             // Another thread may just have got at a buffer.
             if !are_private() {
-                gpu.flush()?;
+                gpu.link().flush()?;
             }
         } else {
             // The application may write to its buffers next, and destroy them.
-            gpu.submit(|encoder| {
+            gpu.link().submit(|encoder| {
                 record(&mut begin_pass(encoder));
                 Ok(())
             })?;

@@ -2,49 +2,12 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bytemuck::Pod;
-
-use crate::memory::Purpose;
-use crate::transfer::{self, COPY_ALIGNMENT, Progress};
-use crate::{Error, Gpu, Result};
-
-/// A type of tensor elements: `f32` or [`half::f16`].
-///
-/// Everything is computed in f32; an f16 tensor stores the result rounded to f16.
-pub trait Element: Pod + sealed::Sealed {
-    #[doc(hidden)]
-    const TYPE: ElementType;
-}
-
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ElementType {
-    F32,
-    F16,
-}
-
-impl std::fmt::Display for ElementType {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        })
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for half::f16 {}
-}
-
-impl Element for f32 {
-    const TYPE: ElementType = ElementType::F32;
-}
-
-impl Element for half::f16 {
-    const TYPE: ElementType = ElementType::F16;
-}
+use crate::element::Element;
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::gpu::memory::Purpose;
+use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
+use crate::gpu::waiting::Recording;
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
 ///
@@ -114,12 +77,20 @@ impl Gpu {
             });
         }
         if data.is_empty() {
-            return Tensor::create(self, shape, |_, _| Ok(()));
+            let tensor = Tensor::uninitialized(self, shape)?;
+            tensor.clear()?;
+            return Ok(tensor);
         }
         let tensor = Tensor::uninitialized(self, shape)?;
         // All of the last lane, so that nothing is left there of the buffer's last tenant.
         let lane = LANE_VALUES * size_of::<T>() as u64;
-        transfer::write(self, &tensor.buffer, 0, bytemuck::cast_slice(data), lane)?;
+        transfer::write(
+            self.memory(),
+            &tensor.buffer,
+            0,
+            bytemuck::cast_slice(data),
+            lane,
+        )?;
         Ok(tensor)
     }
 
@@ -213,23 +184,18 @@ impl<T: Element> Tensor<T> {
                 limit,
             });
         }
-        let buffer = gpu.memory().take(gpu, Purpose::Tensor, bytes)?;
+        let buffer = gpu.memory().take(Purpose::Tensor, bytes)?;
         Ok(Self::new(gpu, buffer, 0, shape, len, true))
     }
 
-    /// A tensor of shape `shape` that `record` writes to.
-    pub(crate) fn create(
-        gpu: &Gpu,
-        shape: &[usize],
-        record: impl FnOnce(&mut crate::Pass, &Self) -> Result<()>,
-    ) -> Result<Self> {
-        let tensor = Self::uninitialized(gpu, shape)?;
+    /// [`clear_rest`](Self::clear_rest), before the next operation.
+    pub(crate) fn clear(&self) -> Result<()> {
         // Operations on wrapped tensors go value by value, and on none not at all.
-        if tensor.has_rest() {
-            gpu.defer(0, |recording| tensor.clear_rest(recording.encoder()))?;
+        if self.has_rest() {
+            let clear = |recording: &mut Recording| self.clear_rest(recording.encoder());
+            self.gpu.link().defer(0, clear)?;
         }
-        record(&mut crate::Pass::waiting(gpu), &tensor)?;
-        Ok(tensor)
+        Ok(())
     }
 
     fn has_rest(&self) -> bool {
@@ -293,7 +259,7 @@ impl<T: Element> Tensor<T> {
         // What works on an application's buffers never waits.
         if self.owned {
             // It fails only where the device is lost, which the next call finds.
-            let _ = self.gpu.flush();
+            let _ = self.gpu.link().flush();
         }
         self.flushed.store(true, Ordering::Release);
     }
@@ -355,7 +321,7 @@ impl<T: Element> Tensor<T> {
             offset: self.offset,
             is_private: self.is_private(),
         };
-        transfer::read(&self.gpu, source, bytes, progress).await?;
+        transfer::read(self.gpu.memory(), source, bytes, progress).await?;
         Ok(data)
     }
 }

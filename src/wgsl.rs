@@ -18,8 +18,8 @@
 //! bounds are those of the tensor operations: 2 ulp, whether or not the compiler fuses multiply and
 //! add.
 
+use crate::gpu::pipelines::{Module, Struct, Variant};
 use crate::ops::MODULES;
-use crate::pipelines::{Module, Struct, Variant};
 
 /// `fn expm1(x: f32) -> f32` and `fn expm1_4(x: vec4f) -> vec4f`: eˣ − 1 for every x.
 ///
@@ -82,7 +82,9 @@ pub struct HostStruct {
 
 impl From<&Struct> for HostStruct {
     fn from(written: &Struct) -> Self {
-        let Struct { name, fields, size } = *written;
+        let Struct {
+            name, fields, size, ..
+        } = *written;
         Self { name, fields, size }
     }
 }

@@ -5,21 +5,7 @@ const ACTIVATION_LINEAR = 0u;
 const ACTIVATION_ELU = 1u;
 const ACTIVATION_RELU = 2u;
 
-struct Epilogue {
-    // of the ELU; see scaled_elu_backward
-    scale: f32,
-    scale_alpha: f32,
-    residual: f32,
-    // of the dropout: an element is dropped if its random word is below
-    threshold: u32,
-    keep_scale: f32,
-    keep_shift: f32,
-    dropped: f32,
-    padding: u32,
-    seed: vec2u,
-}
-
-fn activate(z: vec4f, e: Epilogue) -> vec4f {
+fn activate(z: vec4f, e: EpilogueParams) -> vec4f {
     if (ACTIVATION == ACTIVATION_ELU) {
         return scaled_elu(z, e.scale, e.scale_alpha);
     }
@@ -29,7 +15,7 @@ fn activate(z: vec4f, e: Epilogue) -> vec4f {
     return z;
 }
 
-fn activate_backward(z: vec4f, dy: vec4f, e: Epilogue) -> vec4f {
+fn activate_backward(z: vec4f, dy: vec4f, e: EpilogueParams) -> vec4f {
     if (ACTIVATION == ACTIVATION_ELU) {
         return scaled_elu_backward(z, dy, e.scale, e.scale_alpha, e.residual);
     }
@@ -40,13 +26,13 @@ fn activate_backward(z: vec4f, dy: vec4f, e: Epilogue) -> vec4f {
 }
 
 // Of lane i of the tensor: which elements the training step drops.
-fn is_dropped(i: u32, e: Epilogue) -> vec4<bool> {
+fn is_dropped(i: u32, e: EpilogueParams) -> vec4<bool> {
     let words = words_of(philox(vec4u(block_of(i), 0u, step.call), e.seed), i);
     return (words < vec4u(e.threshold)) & vec4<bool>(step.training != 0u);
 }
 
 // y of lane i from z, the sum.
-fn epilogue(i: u32, z: vec4f, e: Epilogue) -> vec4f {
+fn epilogue(i: u32, z: vec4f, e: EpilogueParams) -> vec4f {
     let h = activate(z, e);
     if (DROPOUT == 0u || step.training == 0u) {
         return h;
@@ -56,7 +42,7 @@ fn epilogue(i: u32, z: vec4f, e: Epilogue) -> vec4f {
 }
 
 // dz of lane i from dy.
-fn epilogue_backward(i: u32, z: vec4f, dy: vec4f, e: Epilogue) -> vec4f {
+fn epilogue_backward(i: u32, z: vec4f, dy: vec4f, e: EpilogueParams) -> vec4f {
     if (DROPOUT == 0u || step.training == 0u) {
         return activate_backward(z, dy, e);
     }

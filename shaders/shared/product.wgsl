@@ -11,28 +11,6 @@
 const OUTSIDE = -1;
 const ONE = -2;
 
-struct ProductParams {
-    rows: u32,
-    inner: u32,
-    columns: u32,
-    // inner is cut into chunks of this length, a multiple of 8, whose sums another kernel adds up
-    chunks: u32,
-    chunk: u32,
-    // where the biases begin in right
-    bias: u32,
-    // the line of left that is ones
-    ones: u32,
-    // of a dense layer: inputs; of a convolution: extents of input, output and kernel, strides, and the padding in front
-    channels: u32,
-    filters: u32,
-    input: vec2u,
-    output: vec2u,
-    kernel: vec2u,
-    strides: vec2u,
-    padding: vec2u,
-    epilogue: Epilogue,
-}
-
 // [chunks, rows, columns]: the sums, plus the biases
 @group(0) @binding(2) var<storage, read_write> sums: array<Lane>;
 

@@ -1,8 +1,9 @@
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::transfer;
 use crate::ops::gather::{self, Affine};
 use crate::pass::Dispatch;
 use crate::tensor::count;
-use crate::{Error, Gpu, Result, transfer};
+use crate::{Error, Gpu, Result};
 
 /// Samples on the GPU, with what a network should make of them.
 ///
@@ -175,8 +176,14 @@ fn upload(gpu: &Gpu, bytes: &[u8]) -> Result<Region> {
             ),
         });
     }
-    let region = Region::new(gpu, taken)?;
-    transfer::write(gpu, &region.buffer, 0, bytes, transfer::COPY_ALIGNMENT)?;
+    let region = gpu.memory().region(taken)?;
+    transfer::write(
+        gpu.memory(),
+        &region.buffer,
+        0,
+        bytes,
+        transfer::COPY_ALIGNMENT,
+    )?;
     Ok(region)
 }
 
@@ -225,7 +232,7 @@ impl Feed {
             ));
         }
         // No larger than targets that fit.
-        let order = || Region::new(gpu, (data.len * size_of::<u32>()) as u64);
+        let order = || gpu.memory().region((data.len * size_of::<u32>()) as u64);
         let len = data.shape.iter().product::<usize>() as u32;
         let rows = rows as u32;
         let classes = output.last().copied().unwrap_or(1);
@@ -273,6 +280,12 @@ impl Feed {
     /// Sets the order.
     pub fn write(&self, gpu: &Gpu, order: &[u32]) -> Result<()> {
         let bytes = bytemuck::cast_slice(order);
-        transfer::write(gpu, &self.order.buffer, 0, bytes, transfer::COPY_ALIGNMENT)
+        transfer::write(
+            gpu.memory(),
+            &self.order.buffer,
+            0,
+            bytes,
+            transfer::COPY_ALIGNMENT,
+        )
     }
 }

@@ -11,8 +11,9 @@ use safetensors::tensor::{Metadata, TensorView};
 use super::network::Weight;
 use super::sequential::{F32, Sequential, read};
 use super::workspace::Slots;
-use crate::memory::Region;
-use crate::{Error, Result, transfer};
+use crate::gpu::memory::Region;
+use crate::gpu::transfer;
+use crate::{Error, Result};
 
 const STEP: &str = "step";
 const SEED: &str = "seed";
@@ -173,7 +174,7 @@ pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
         }
     }
     // Everything that can fail comes before the first change: the weights arrive elsewhere.
-    let staged = Region::new(&model.gpu, model.weights.bytes)?;
+    let staged = model.gpu.memory().region(model.weights.bytes)?;
     let tensors = tensors(model, &staged, slots.as_ref());
     let mut values = Vec::new();
     for (name, weight, region) in &tensors {
@@ -210,10 +211,16 @@ pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
     }
     for (region, start, range) in values {
         let alignment = transfer::COPY_ALIGNMENT;
-        transfer::write(&model.gpu, &region.buffer, start, &data[range], alignment)?;
+        transfer::write(
+            model.gpu.memory(),
+            &region.buffer,
+            start,
+            &data[range],
+            alignment,
+        )?;
     }
     let network = model.network_of(seed)?;
-    model.gpu.submit(|encoder| {
+    model.gpu.link().submit(|encoder| {
         let to = &model.weights.buffer;
         encoder.copy_buffer_to_buffer(&staged.buffer, 0, to, 0, staged.bytes);
         Ok(())

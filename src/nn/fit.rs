@@ -301,7 +301,7 @@ impl Sequential {
                 // From here on there is no way back.
                 before = None;
                 if under_way.len() > AHEAD {
-                    self.gpu.wait(under_way.pop_front());
+                    self.gpu.link().wait(under_way.pop_front());
                 }
                 self.step += 1;
                 done += 1;
@@ -326,7 +326,7 @@ impl Sequential {
                     let evaluation = evaluation(forward, training);
                     under_way.push_back(self.submit_step(i, feed, evaluation)?);
                     if under_way.len() > AHEAD {
-                        self.gpu.wait(under_way.pop_front());
+                        self.gpu.link().wait(under_way.pop_front());
                     }
                 }
             }
@@ -444,7 +444,7 @@ impl Sequential {
         for i in 0..batches {
             under_way.push_back(self.submit_step(i, &feed, evaluation(forward, training))?);
             if under_way.len() > AHEAD {
-                self.gpu.wait(under_way.pop_front());
+                self.gpu.link().wait(under_way.pop_front());
             }
         }
         let totals = training.losses.read(&self.gpu, batches)?;
@@ -479,7 +479,7 @@ impl Sequential {
         feed: &'a Feed,
         dispatches: impl Iterator<Item = &'a crate::pass::Dispatch>,
     ) -> Result<wgpu::SubmissionIndex> {
-        self.gpu.enqueue(|encoder| {
+        self.gpu.link().enqueue(|encoder| {
             let mut pass = begin_pass(encoder);
             for dispatch in feed.dispatches.iter().chain(dispatches) {
                 dispatch.record(&mut pass, self.steps.bound(record));

@@ -7,11 +7,12 @@ use super::optimizer::{Adam, Loss, Optimizer};
 use super::summary;
 use super::workspace::{Backward, Forward, Losses, Plan, Slots};
 use super::{Dataset, Score, Tiling};
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::transfer;
 use crate::ops::moments;
 use crate::ops::step::{Step, Steps};
 use crate::pass::{Dispatch, begin_pass};
-use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor, transfer};
+use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
 
 pub(crate) const F32: u64 = size_of::<f32>() as u64;
 
@@ -71,7 +72,7 @@ impl SequentialBuilder {
             gpu: gpu.clone(),
             tiling: self.tiling.unwrap_or_else(|| Tiling::of(gpu)),
             layers: self.layers.clone(),
-            weights: Region::new(gpu, bytes)?,
+            weights: gpu.memory().region(bytes)?,
             network,
             seed,
             optimizer: Adam::default().into(),
@@ -324,7 +325,7 @@ impl Sequential {
         self.prepare_training(n, 1)?;
         self.steps.write(&self.gpu, &[self.next_step(0, 0, n)])?;
         let (forward, training) = self.prepared()?;
-        self.gpu.submit(|encoder| {
+        self.gpu.link().submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, y, 0, n, &training.losses.targets);
             let mut pass = begin_pass(encoder);
@@ -365,9 +366,9 @@ impl Sequential {
         }
         let plan = self.plan();
         let forward = Forward::new(plan, n)?;
-        let gradients = Region::new(&self.gpu, self.weights.bytes)?;
+        let gradients = self.gpu.memory().region(self.weights.bytes)?;
         let output = forward.value(self.network.output());
-        let start = Region::new(&self.gpu, output.bytes)?;
+        let start = self.gpu.memory().region(output.bytes)?;
         let stages = self.network.stages.len();
         let backward = Backward::new(plan, &forward, stages, &start, &gradients, true)?;
         let steps = Steps::new(&self.gpu, 1)?;
@@ -376,7 +377,7 @@ impl Sequential {
             ..self.next_step(0, 0, n)
         };
         steps.write(&self.gpu, &[step])?;
-        self.gpu.submit(|encoder| {
+        self.gpu.link().submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, dy, 0, n, &start);
             let mut pass = begin_pass(encoder);
@@ -446,13 +447,13 @@ impl Sequential {
         for layer in &network.layers {
             let len = (n * network.len(layer.output)) as u32;
             let bytes = u64::from(moments::partials(len)) * size_of::<[f32; 4]>() as u64;
-            let partials = Region::new(&self.gpu, bytes)?;
+            let partials = self.gpu.memory().region(bytes)?;
             let value = forward.value(layer.output);
             let dispatch = moments::moments(&self.gpu, value, &partials, len)?;
             measured.push((layer, partials, dispatch));
         }
         let moments = measured.iter().map(|(_, _, dispatch)| dispatch);
-        self.gpu.submit(|encoder| {
+        self.gpu.link().submit(|encoder| {
             fill(encoder, x, 0, n, &forward.input);
             let mut pass = begin_pass(encoder);
             for dispatch in forward.to_output().chain(moments) {
@@ -514,7 +515,7 @@ impl Sequential {
             }
             copies.push((tensor, weight.offset));
         }
-        self.gpu.submit(|encoder| {
+        self.gpu.link().submit(|encoder| {
             for (tensor, offset) in copies {
                 let range = tensor.range();
                 encoder.copy_buffer_to_buffer(
@@ -537,7 +538,13 @@ impl Sequential {
                 Initial::Given(values) => {
                     let bytes = bytemuck::cast_slice(values);
                     let alignment = transfer::COPY_ALIGNMENT;
-                    transfer::write(&self.gpu, &self.weights.buffer, start, bytes, alignment)?;
+                    transfer::write(
+                        self.gpu.memory(),
+                        &self.weights.buffer,
+                        start,
+                        bytes,
+                        alignment,
+                    )?;
                     continue;
                 }
                 Initial::Random(kind, seed) => (*kind, *seed),
@@ -560,10 +567,11 @@ impl Sequential {
             if start.is_multiple_of(self.gpu.limits().offset_alignment) {
                 let w = self.gpu.wrap(place, shape)?;
                 self.gpu
+                    .link()
                     .submit(|encoder| fill(&mut Pass::new(&self.gpu, encoder), &w))?;
             } else {
                 let w = Tensor::create(&self.gpu, shape, fill)?;
-                self.gpu.submit(|encoder| {
+                self.gpu.link().submit(|encoder| {
                     let to = &self.weights.buffer;
                     encoder.copy_buffer_to_buffer(w.buffer(), 0, to, start, bytes);
                     Ok(())
@@ -715,7 +723,7 @@ impl Sequential {
         let result = Tensor::uninitialized(&self.gpu, &[&[n], shape].concat())?;
         let sample_bytes = shape.iter().product::<usize>() as u64 * F32;
         let y = forward.value(self.network.output());
-        self.gpu.submit(|encoder| {
+        self.gpu.link().submit(|encoder| {
             result.clear_rest(encoder);
             for first in (0..n).step_by(forward.rows) {
                 let count = forward.rows.min(n - first);
@@ -742,7 +750,7 @@ impl Sequential {
     fn copied(&self, region: &Region, shape: &[usize]) -> Result<Tensor> {
         let tensor = Tensor::uninitialized(&self.gpu, shape)?;
         let bytes = tensor.len() as u64 * F32;
-        self.gpu.submit(|encoder| {
+        self.gpu.link().submit(|encoder| {
             tensor.clear_rest(encoder);
             encoder.copy_buffer_to_buffer(&region.buffer, region.offset, tensor.buffer(), 0, bytes);
             Ok(())
@@ -792,7 +800,12 @@ fn fill(
 pub(crate) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region) -> Result<Vec<T>> {
     let mut values = vec![T::zeroed(); region.bytes as usize / size_of::<T>()];
     let bytes = bytemuck::cast_slice_mut(&mut values);
-    let read = transfer::read(gpu, transfer::Source::of(region), bytes, transfer::wait);
+    let read = transfer::read(
+        gpu.memory(),
+        transfer::Source::of(region),
+        bytes,
+        transfer::wait,
+    );
     pollster::block_on(read)?;
     Ok(values)
 }

@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::network::{Network, Parameters, StageKind, Sums, Value};
 use super::optimizer::{Loss, Optimizer};
-use crate::memory::{Purpose, Region};
+use crate::gpu::memory::{Purpose, Region};
+use crate::gpu::transfer;
 use crate::ops::adam::{self, adam};
 use crate::ops::categorical_crossentropy::categorical_crossentropy;
 use crate::ops::conv2d::Conv2d;
@@ -16,7 +17,7 @@ use crate::ops::product::{End, Product, Tiling};
 use crate::ops::sum_losses::sum_losses;
 use crate::ops::{activation, sgd, softmax};
 use crate::pass::Dispatch;
-use crate::{Error, Gpu, Result, transfer};
+use crate::{Error, Gpu, Result};
 
 const F32: u64 = size_of::<f32>() as u64;
 
@@ -50,7 +51,7 @@ impl Plan<'_> {
                 ),
             });
         }
-        Region::new(self.gpu, bytes)
+        self.gpu.memory().region(bytes)
     }
 
     fn part(&self, of: &Region, parameters: Parameters) -> Region {
@@ -453,7 +454,7 @@ impl Losses {
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
         let totals = plan.region(steps, 2)?;
-        let readback = Region::for_purpose(gpu, Purpose::Readback, totals.bytes)?;
+        let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
         let y = forward.value(output);
         let (rows, positions, dispatch);
         match loss {
@@ -515,7 +516,7 @@ impl Losses {
         let mut totals = vec![[0.0; 2]; steps];
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         pollster::block_on(transfer::read_through(
-            gpu,
+            gpu.memory(),
             &self.readback.buffer,
             transfer::Source::of(&self.totals),
             bytemuck::cast_slice_mut(&mut totals),

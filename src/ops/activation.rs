@@ -1,70 +1,35 @@
 //! Activation and dropout that are layers of their own.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
 use super::step::STEP;
 use super::{lane_values, per_item};
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Kernel, Module};
+use crate::params::{params, vec2u};
 use crate::pass::Dispatch;
-use crate::pipelines::{Kernel, Module, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "activation",
-    sources: &[
-        include_str!("../../shaders/activation.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &[
-        "activation_forward",
-        "activation_backward",
-        "activation_backward_in_place",
-    ],
-    params: Struct {
-        name: "ActivationParams",
-        fields: &[
-            ("lanes", std::mem::offset_of!(ActivationParams, lanes)),
-            ("padding", std::mem::offset_of!(ActivationParams, padding)),
-            (
-                "more_padding",
-                std::mem::offset_of!(ActivationParams, more_padding),
-            ),
-            ("epilogue", std::mem::offset_of!(ActivationParams, epilogue)),
-        ],
-        size: size_of::<ActivationParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: epilogue::ALTERNATIVES,
-    forms: epilogue::forms,
-    step: true,
-    structs: &[&EPILOGUE, &STEP],
-};
+pub(crate) static MODULE: Module =
+    Module::new("activation", &shaders::ACTIVATION, ActivationParams::LAYOUT)
+        .entry_points(&[
+            "activation_forward",
+            "activation_backward",
+            "activation_backward_in_place",
+        ])
+        .forms(epilogue::forms)
+        .step(&[&EPILOGUE, &STEP]);
 
-const FORWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const FORWARD: Kernel = MODULE.kernel("activation_forward");
+const BACKWARD: Kernel = MODULE.kernel("activation_backward");
+const BACKWARD_IN_PLACE: Kernel = MODULE.kernel("activation_backward_in_place");
 
-const BACKWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 1,
-};
-
-const BACKWARD_IN_PLACE: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 2,
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ActivationParams {
-    lanes: u32,
-    padding: u32,
-    more_padding: [u32; 2],
-    epilogue: EpilogueParams,
+params! {
+    struct ActivationParams {
+        lanes: u32,
+        padding: u32,
+        more_padding: vec2u,
+        epilogue: EpilogueParams,
+    }
 }
 
 /// y = epilogue(x), of `len` values.

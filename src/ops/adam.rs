@@ -1,52 +1,27 @@
 //! The optimizer Adam.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::step::STEP;
 use super::{lane_values, per_item};
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module};
+use crate::params::params;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "adam",
-    sources: &[
-        include_str!("../../shaders/adam.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &["adam"],
-    params: Struct {
-        name: "AdamParams",
-        fields: &[
-            ("lanes", std::mem::offset_of!(AdamParams, lanes)),
-            ("mean_rate", std::mem::offset_of!(AdamParams, mean_rate)),
-            ("square_rate", std::mem::offset_of!(AdamParams, square_rate)),
-            ("epsilon", std::mem::offset_of!(AdamParams, epsilon)),
-        ],
-        size: size_of::<AdamParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: true,
-    structs: &[&STEP],
-};
+pub(crate) static MODULE: Module = Module::new("adam", &shaders::ADAM, AdamParams::LAYOUT)
+    .entry_points(&["adam"])
+    .step(&[&STEP]);
 
-const KERNEL: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const KERNEL: Kernel = MODULE.kernel("adam");
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct AdamParams {
-    lanes: u32,
-    mean_rate: f32,
-    square_rate: f32,
-    epsilon: f32,
+params! {
+    struct AdamParams {
+        lanes: u32,
+        /// 1 - beta_1, 1 - beta_2
+        mean_rate: f32,
+        square_rate: f32,
+        epsilon: f32,
+    }
 }
 
 /// The constants of Adam but for the learning rate.

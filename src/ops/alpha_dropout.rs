@@ -1,60 +1,24 @@
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
 use super::{epilogue::Dropout, first_block, require, selu::Selu, words};
+use crate::gpu::pipelines::{Kernel, Module};
+use crate::params::{params, vec2u, vec4u};
 use crate::pass::{Chunk, Pass, read, update, write};
-use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
 use crate::tensor::count;
-use crate::{Element, Error, Result, Tensor, random};
+use crate::{Element, Error, Result, Tensor, random, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "alpha_dropout",
-    sources: &[
-        include_str!("../../shaders/alpha_dropout.wgsl"),
-        include_str!("../../shaders/shared/philox.wgsl"),
-        include_str!("../../shaders/shared/is_nan.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &[
-        "alpha_dropout",
-        "alpha_dropout_in_place",
-        "alpha_dropout_broadcast",
-        "alpha_dropout_broadcast_in_place",
-    ],
-    params: Struct {
-        name: "AlphaDropoutParams",
-        fields: &[
-            ("lanes", std::mem::offset_of!(AlphaDropoutParams, lanes)),
-            ("first", std::mem::offset_of!(AlphaDropoutParams, first)),
-            (
-                "threshold",
-                std::mem::offset_of!(AlphaDropoutParams, threshold),
-            ),
-            ("scale", std::mem::offset_of!(AlphaDropoutParams, scale)),
-            ("shift", std::mem::offset_of!(AlphaDropoutParams, shift)),
-            ("dropped", std::mem::offset_of!(AlphaDropoutParams, dropped)),
-            ("seed", std::mem::offset_of!(AlphaDropoutParams, seed)),
-            ("call", std::mem::offset_of!(AlphaDropoutParams, call)),
-            ("block", std::mem::offset_of!(AlphaDropoutParams, block)),
-            ("rank", std::mem::offset_of!(AlphaDropoutParams, rank)),
-            ("extents", std::mem::offset_of!(AlphaDropoutParams, extents)),
-            (
-                "more_extents",
-                std::mem::offset_of!(AlphaDropoutParams, extents) + size_of::<[u32; 4]>(),
-            ),
-            ("strides", std::mem::offset_of!(AlphaDropoutParams, strides)),
-            (
-                "more_strides",
-                std::mem::offset_of!(AlphaDropoutParams, strides) + size_of::<[u32; 4]>(),
-            ),
-        ],
-        size: size_of::<AlphaDropoutParams>(),
-    },
-    elements: FLOATS,
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: false,
-    structs: &[],
-};
+pub(crate) static MODULE: Module = Module::new(
+    "alpha_dropout",
+    &shaders::ALPHA_DROPOUT,
+    AlphaDropoutParams::LAYOUT,
+)
+.entry_points(&[
+    "alpha_dropout",
+    "alpha_dropout_in_place",
+    "alpha_dropout_broadcast",
+    "alpha_dropout_broadcast_in_place",
+])
+.floats();
 
 const FORWARD: &str = "alpha_dropout";
 const BACKWARD: &str = "alpha_dropout_backward";
@@ -62,22 +26,31 @@ const BACKWARD: &str = "alpha_dropout_backward";
 /// The dimensions of a mask, after neighbours that are broadcast alike are merged.
 const MAX_RANK: usize = 8;
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct AlphaDropoutParams {
-    lanes: u32,
-    first: u32,
-    threshold: u32,
-    scale: f32,
-    shift: f32,
-    dropped: f32,
-    seed: [u32; 2],
-    call: [u32; 2],
-    block: [u32; 2],
-    rank: u32,
-    padding: [u32; 3],
-    extents: [u32; 8],
-    strides: [u32; 8],
+params! {
+    struct AlphaDropoutParams {
+        lanes: u32,
+        /// the element of the first lane, a multiple of four
+        first: u32,
+        /// an element is dropped if its random word is below
+        threshold: u32,
+        scale: f32,
+        shift: f32,
+        dropped: f32,
+        seed: vec2u,
+        call: vec2u,
+        /// the random block of the tensor's first element
+        block: vec2u,
+        /// a mask of noise_shape: of each dimension the extent, and the stride in the mask, 0 where it
+        /// is broadcast; the last dimension first
+        rank: u32,
+        padding: u32,
+        more_padding: vec2u,
+        /// (no arrays, which immediates may not hold)
+        extents: vec4u,
+        more_extents: vec4u,
+        strides: vec4u,
+        more_strides: vec4u,
+    }
 }
 
 /// The dropout that keeps mean 0 and variance 1, or another [`fixed_point`](Self::fixed_point): dropped
@@ -330,11 +303,13 @@ impl AlphaDropout {
             ..AlphaDropoutParams::zeroed()
         };
         let dimensions = broadcast.iter().flat_map(|broadcast| &broadcast.0);
+        let (mut extents, mut strides) = ([0; MAX_RANK], [0; MAX_RANK]);
         for (d, &(extent, stride)) in dimensions.enumerate() {
-            params.extents[d] = extent;
-            params.strides[d] = stride;
+            (extents[d], strides[d]) = (extent, stride);
             params.rank = d as u32 + 1;
         }
+        [params.extents, params.more_extents] = bytemuck::cast(extents);
+        [params.strides, params.more_strides] = bytemuck::cast(strides);
         let params = |chunk: Chunk| AlphaDropoutParams {
             lanes: chunk.lanes,
             first: chunk.first,

@@ -1,63 +1,30 @@
 //! The loss of classes.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::per_item;
 use super::step::STEP;
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module};
+use crate::params::params;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "categorical_crossentropy",
-    sources: &[
-        include_str!("../../shaders/categorical_crossentropy.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-        include_str!("../../shaders/shared/exp.wgsl"),
-        include_str!("../../shaders/shared/expm1.wgsl"),
-        include_str!("../../shaders/shared/ln.wgsl"),
-        include_str!("../../shaders/shared/is_nan.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &["categorical_crossentropy"],
-    params: Struct {
-        name: "CategoricalCrossentropyParams",
-        fields: &[
-            (
-                "rows",
-                std::mem::offset_of!(CategoricalCrossentropyParams, rows),
-            ),
-            (
-                "classes",
-                std::mem::offset_of!(CategoricalCrossentropyParams, classes),
-            ),
-            (
-                "positions",
-                std::mem::offset_of!(CategoricalCrossentropyParams, positions),
-            ),
-        ],
-        size: size_of::<CategoricalCrossentropyParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: true,
-    structs: &[&STEP],
-};
+pub(crate) static MODULE: Module = Module::new(
+    "categorical_crossentropy",
+    &shaders::CATEGORICAL_CROSSENTROPY,
+    CategoricalCrossentropyParams::LAYOUT,
+)
+.entry_points(&["categorical_crossentropy"])
+.step(&[&STEP]);
 
-const KERNEL: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const KERNEL: Kernel = MODULE.kernel("categorical_crossentropy");
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct CategoricalCrossentropyParams {
-    rows: u32,
-    classes: u32,
-    positions: u32,
+params! {
+    struct CategoricalCrossentropyParams {
+        rows: u32,
+        classes: u32,
+        /// rows of a sample
+        positions: u32,
+    }
 }
 
 /// Of logits and targets [rows, classes], `positions` rows a sample: dlogits [as logits] = the gradient

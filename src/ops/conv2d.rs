@@ -3,11 +3,11 @@
 use bytemuck::Zeroable;
 
 use super::product::{self, End, Kind, Layout, Product, ProductParams, RUN};
-use crate::memory::Region;
-use crate::pipelines::Module;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::Module;
+use crate::shaders;
 
-pub(crate) static MODULE: Module =
-    product::module("conv2d", &[include_str!("../../shaders/conv2d.wgsl")]);
+pub(crate) static MODULE: Module = product::module("conv2d", &shaders::CONV2D);
 
 /// A convolution of `batch` images. x is [batch, input, channels], w [kernel, channels, filters] with the
 /// biases behind it, y [batch, output, filters].

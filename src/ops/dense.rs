@@ -3,11 +3,11 @@
 use bytemuck::Zeroable;
 
 use super::product::{self, End, Kind, Layout, Product, ProductParams, RUN};
-use crate::memory::Region;
-use crate::pipelines::Module;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::Module;
+use crate::shaders;
 
-pub(crate) static MODULE: Module =
-    product::module("dense", &[include_str!("../../shaders/dense.wgsl")]);
+pub(crate) static MODULE: Module = product::module("dense", &shaders::DENSE);
 
 /// A dense layer of `rows` vectors. w is [inputs, outputs], the biases behind it.
 #[derive(Clone, Copy, Debug)]

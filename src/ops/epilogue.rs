@@ -1,9 +1,11 @@
 //! What follows a sum in the kernel that makes it: activation and dropout, and their gradients.
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
 use super::{selu::Selu, words};
-use crate::pipelines::{Form, Struct};
+use crate::gpu::pipelines::{Form, Struct};
+use crate::params::{params, vec2u};
+use crate::shaders;
 
 /// What follows a sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -32,56 +34,22 @@ pub(crate) struct Dropout {
     pub seed: u64,
 }
 
-pub(crate) static EPILOGUE: Struct = Struct {
-    name: "Epilogue",
-    fields: &[
-        ("scale", std::mem::offset_of!(EpilogueParams, scale)),
-        (
-            "scale_alpha",
-            std::mem::offset_of!(EpilogueParams, scale_alpha),
-        ),
-        ("residual", std::mem::offset_of!(EpilogueParams, residual)),
-        ("threshold", std::mem::offset_of!(EpilogueParams, threshold)),
-        (
-            "keep_scale",
-            std::mem::offset_of!(EpilogueParams, keep_scale),
-        ),
-        (
-            "keep_shift",
-            std::mem::offset_of!(EpilogueParams, keep_shift),
-        ),
-        ("dropped", std::mem::offset_of!(EpilogueParams, dropped)),
-        ("padding", std::mem::offset_of!(EpilogueParams, padding)),
-        ("seed", std::mem::offset_of!(EpilogueParams, seed)),
-    ],
-    size: size_of::<EpilogueParams>(),
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub(crate) struct EpilogueParams {
-    scale: f32,
-    scale_alpha: f32,
-    residual: f32,
-    threshold: u32,
-    keep_scale: f32,
-    keep_shift: f32,
-    dropped: f32,
-    padding: u32,
-    seed: [u32; 2],
+params! {
+    pub(crate) struct EpilogueParams {
+        scale: f32,
+        scale_alpha: f32,
+        residual: f32,
+        /// an element is dropped if its random word is below
+        threshold: u32,
+        keep_scale: f32,
+        keep_shift: f32,
+        dropped: f32,
+        padding: u32,
+        seed: vec2u,
+    }
 }
 
-/// The files that shaders with an epilogue are built with.
-pub(crate) const SOURCES: [&str; 5] = [
-    include_str!("../../shaders/shared/epilogue.wgsl"),
-    include_str!("../../shaders/shared/elu.wgsl"),
-    include_str!("../../shaders/shared/expm1.wgsl"),
-    include_str!("../../shaders/shared/philox.wgsl"),
-    include_str!("../../shaders/shared/is_nan.wgsl"),
-];
-
-/// Of modules with one form for each epilogue.
-pub(crate) const ALTERNATIVES: &[(&str, &[&str])] = &[("", &SOURCES)];
+pub(crate) static EPILOGUE: Struct = EpilogueParams::LAYOUT;
 
 /// The forms that differ by their epilogue.
 pub(crate) fn forms() -> Vec<Form> {
@@ -114,7 +82,7 @@ impl Epilogue {
     /// The form of a module with this epilogue and nothing else to choose.
     pub fn form(&self) -> Form {
         Form {
-            alternatives: vec![0],
+            files: vec![&shaders::EPILOGUE],
             constants: self.constants().into(),
         }
     }

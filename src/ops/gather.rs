@@ -1,69 +1,35 @@
 //! The rows of a batch, out of a data set on the GPU.
 
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
 use super::step::STEP;
 use super::{lane_values, per_item};
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module};
+use crate::params::params;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "gather",
-    sources: &[
-        include_str!("../../shaders/gather.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &["gather_floats", "gather_bytes", "gather_classes"],
-    params: Struct {
-        name: "GatherParams",
-        fields: &[
-            ("lanes", std::mem::offset_of!(GatherParams, lanes)),
-            ("row_lanes", std::mem::offset_of!(GatherParams, row_lanes)),
-            ("positions", std::mem::offset_of!(GatherParams, positions)),
-            (
-                "class_lanes",
-                std::mem::offset_of!(GatherParams, class_lanes),
-            ),
-            ("scale", std::mem::offset_of!(GatherParams, scale)),
-            ("shift", std::mem::offset_of!(GatherParams, shift)),
-        ],
-        size: size_of::<GatherParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: true,
-    structs: &[&STEP],
-};
+pub(crate) static MODULE: Module = Module::new("gather", &shaders::GATHER, GatherParams::LAYOUT)
+    .entry_points(&["gather_floats", "gather_bytes", "gather_classes"])
+    .step(&[&STEP]);
 
-const FLOATS: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const FLOATS: Kernel = MODULE.kernel("gather_floats");
+const BYTES: Kernel = MODULE.kernel("gather_bytes");
+const CLASSES: Kernel = MODULE.kernel("gather_classes");
 
-const BYTES: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 1,
-};
-
-const CLASSES: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 2,
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct GatherParams {
-    lanes: u32,
-    row_lanes: u32,
-    positions: u32,
-    class_lanes: u32,
-    scale: f32,
-    shift: f32,
+params! {
+    struct GatherParams {
+        /// of out, and of a row of it
+        lanes: u32,
+        row_lanes: u32,
+        /// class numbers of a sample, and lanes of each in out
+        positions: u32,
+        class_lanes: u32,
+        /// of bytes
+        scale: f32,
+        shift: f32,
+    }
 }
 
 /// What becomes of a byte: byte · scale + shift.

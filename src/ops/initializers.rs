@@ -1,58 +1,36 @@
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
 
 use super::{first_block, words};
+use crate::gpu::pipelines::{Kernel, Module};
+use crate::params::{params, vec2u};
 use crate::pass::{Chunk, Pass, write};
-use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
-use crate::{Element, Gpu, Result, Tensor, random};
+use crate::{Element, Gpu, Result, Tensor, random, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "initializers",
-    sources: &[
-        include_str!("../../shaders/initializers.wgsl"),
-        include_str!("../../shaders/shared/philox.wgsl"),
-    ],
-    constants: &random::INVERSE_CDF,
-    entry_points: &["fill_truncated_normal", "fill_uniform", "fill_constant"],
-    params: Struct {
-        name: "InitializerParams",
-        fields: &[
-            ("lanes", std::mem::offset_of!(InitializerParams, lanes)),
-            ("first", std::mem::offset_of!(InitializerParams, first)),
-            ("seed", std::mem::offset_of!(InitializerParams, seed)),
-            ("block", std::mem::offset_of!(InitializerParams, block)),
-            ("scale", std::mem::offset_of!(InitializerParams, scale)),
-        ],
-        size: size_of::<InitializerParams>(),
-    },
-    elements: FLOATS,
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: false,
-    structs: &[],
-};
+pub(crate) static MODULE: Module = Module::new(
+    "initializers",
+    &shaders::INITIALIZERS,
+    InitializerParams::LAYOUT,
+)
+.entry_points(&["fill_truncated_normal", "fill_uniform", "fill_constant"])
+.floats()
+.constants(&random::INVERSE_CDF);
 
-const TRUNCATED_NORMAL: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
-const UNIFORM: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 1,
-};
-const CONSTANT: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 2,
-};
+const TRUNCATED_NORMAL: Kernel = MODULE.kernel("fill_truncated_normal");
+const UNIFORM: Kernel = MODULE.kernel("fill_uniform");
+const CONSTANT: Kernel = MODULE.kernel("fill_constant");
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct InitializerParams {
-    lanes: u32,
-    first: u32,
-    seed: [u32; 2],
-    block: [u32; 2],
-    scale: f32,
-    padding: u32,
+params! {
+    struct InitializerParams {
+        lanes: u32,
+        /// the element of the first lane, a multiple of four
+        first: u32,
+        seed: vec2u,
+        /// the random block of the tensor's first element
+        block: vec2u,
+        /// the value of a constant; else what the random value is multiplied by
+        scale: f32,
+        padding: u32,
+    }
 }
 
 /// The standard deviation of a standard normal truncated at ±2.

@@ -1,75 +1,42 @@
 //! The maxima of windows of images.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
 use super::per_item;
 use super::step::STEP;
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Kernel, Module};
+use crate::params::{params, vec2u};
 use crate::pass::Dispatch;
-use crate::pipelines::{Kernel, Module, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "max_pool2d",
-    sources: &[
-        include_str!("../../shaders/max_pool2d.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &[
-        "max_pool2d_forward",
-        "max_pool2d_backward",
-        "max_pool2d_backward_through",
-    ],
-    params: Struct {
-        name: "MaxPool2dParams",
-        fields: &[
-            ("input", std::mem::offset_of!(MaxPool2dParams, input)),
-            ("output", std::mem::offset_of!(MaxPool2dParams, output)),
-            ("pool", std::mem::offset_of!(MaxPool2dParams, pool)),
-            ("strides", std::mem::offset_of!(MaxPool2dParams, strides)),
-            ("padding", std::mem::offset_of!(MaxPool2dParams, padding)),
-            ("channels", std::mem::offset_of!(MaxPool2dParams, channels)),
-            ("len", std::mem::offset_of!(MaxPool2dParams, len)),
-            ("epilogue", std::mem::offset_of!(MaxPool2dParams, epilogue)),
-        ],
-        size: size_of::<MaxPool2dParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: epilogue::ALTERNATIVES,
-    forms: epilogue::forms,
-    step: true,
-    structs: &[&EPILOGUE, &STEP],
-};
+pub(crate) static MODULE: Module =
+    Module::new("max_pool2d", &shaders::MAX_POOL2D, MaxPool2dParams::LAYOUT)
+        .entry_points(&[
+            "max_pool2d_forward",
+            "max_pool2d_backward",
+            "max_pool2d_backward_through",
+        ])
+        .forms(epilogue::forms)
+        .step(&[&EPILOGUE, &STEP]);
 
-const FORWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const FORWARD: Kernel = MODULE.kernel("max_pool2d_forward");
+const BACKWARD: Kernel = MODULE.kernel("max_pool2d_backward");
+const BACKWARD_THROUGH: Kernel = MODULE.kernel("max_pool2d_backward_through");
 
-const BACKWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 1,
-};
-
-const BACKWARD_THROUGH: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 2,
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct MaxPool2dParams {
-    input: [u32; 2],
-    output: [u32; 2],
-    pool: [u32; 2],
-    strides: [u32; 2],
-    padding: [u32; 2],
-    channels: u32,
-    len: u32,
-    epilogue: EpilogueParams,
+params! {
+    struct MaxPool2dParams {
+        /// (height, width)
+        input: vec2u,
+        output: vec2u,
+        pool: vec2u,
+        strides: vec2u,
+        /// in front of the input
+        padding: vec2u,
+        channels: u32,
+        /// values of what is written
+        len: u32,
+        epilogue: EpilogueParams,
+    }
 }
 
 /// Of x [batch, input height, input width, channels] and y [batch, output height, output width,

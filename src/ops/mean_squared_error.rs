@@ -1,52 +1,29 @@
 //! The loss of regressions.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::per_item;
 use super::step::STEP;
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module};
+use crate::params::params;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "mean_squared_error",
-    sources: &[
-        include_str!("../../shaders/mean_squared_error.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &["mean_squared_error"],
-    params: Struct {
-        name: "MeanSquaredErrorParams",
-        fields: &[
-            ("rows", std::mem::offset_of!(MeanSquaredErrorParams, rows)),
-            (
-                "outputs",
-                std::mem::offset_of!(MeanSquaredErrorParams, outputs),
-            ),
-        ],
-        size: size_of::<MeanSquaredErrorParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: true,
-    structs: &[&STEP],
-};
-
-const KERNEL: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct MeanSquaredErrorParams {
-    rows: u32,
-    outputs: u32,
+params! {
+    struct MeanSquaredErrorParams {
+        rows: u32,
+        outputs: u32,
+    }
 }
+
+pub(crate) static MODULE: Module = Module::new(
+    "mean_squared_error",
+    &shaders::MEAN_SQUARED_ERROR,
+    MeanSquaredErrorParams::LAYOUT,
+)
+.entry_points(&["mean_squared_error"])
+.step(&[&STEP]);
+
+const KERNEL: Kernel = MODULE.kernel("mean_squared_error");
 
 /// Of y and targets [rows, outputs]: dy [as y] = the gradient of the mean loss of the step's batch;
 /// sums [rows, 2] = each row's loss and 0.

@@ -22,10 +22,10 @@ pub(crate) mod sum_losses;
 
 use bytemuck::Pod;
 
-use crate::memory::Region;
+use crate::element::ElementType;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module, WORKGROUP_SIZE};
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, WORKGROUP_SIZE};
-use crate::tensor::ElementType;
 use crate::{Error, Gpu, Result};
 
 /// Every module of the crate.

@@ -1,40 +1,22 @@
 //! Mean and variance of a tensor.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::per_item;
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module, WORKGROUP_SIZE};
+use crate::params::params;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct, WORKGROUP_SIZE};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "moments",
-    sources: &[include_str!("../../shaders/moments.wgsl")],
-    constants: &[],
-    entry_points: &["moments"],
-    params: Struct {
-        name: "MomentsParams",
-        fields: &[("len", std::mem::offset_of!(MomentsParams, len))],
-        size: size_of::<MomentsParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: false,
-    structs: &[],
-};
+pub(crate) static MODULE: Module =
+    Module::new("moments", &shaders::MOMENTS, MomentsParams::LAYOUT).entry_points(&["moments"]);
 
-const KERNEL: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const KERNEL: Kernel = MODULE.kernel("moments");
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct MomentsParams {
-    len: u32,
+params! {
+    struct MomentsParams {
+        /// of x
+        len: u32,
+    }
 }
 
 /// So that counts of shares are exact in f32 for every length that a u32 can hold.

@@ -1,15 +1,15 @@
 //! Products of matrices, which layers are made of: what an op's shader says of its operands, cut into
 //! tiles as suits the device.
 
-use bytemuck::{Pod, Zeroable};
-
-use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
+use super::epilogue::{EPILOGUE, Epilogue, EpilogueParams};
 use super::lane_values;
 use super::step::STEP;
-use crate::memory::Region;
+use crate::element::ElementType;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module, Struct};
+use crate::params::{params, vec2u};
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, Struct};
-use crate::tensor::ElementType;
+use crate::shaders::{self, File};
 use crate::{Gpu, Result};
 
 /// How products are cut into tiles.
@@ -50,216 +50,157 @@ impl Tiling {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub(crate) struct ProductParams {
-    pub rows: u32,
-    pub inner: u32,
-    pub columns: u32,
-    pub chunks: u32,
-    pub chunk: u32,
-    pub bias: u32,
-    pub ones: u32,
-    pub channels: u32,
-    pub filters: u32,
-    pub gap: u32,
-    pub input: [u32; 2],
-    pub output: [u32; 2],
-    pub kernel: [u32; 2],
-    pub strides: [u32; 2],
-    pub padding: [u32; 2],
-    pub epilogue: EpilogueParams,
+params! {
+    pub(crate) struct ProductParams {
+        rows: u32,
+        inner: u32,
+        columns: u32,
+        /// inner is cut into chunks of this length, a multiple of 8, whose sums another kernel adds up
+        chunks: u32,
+        chunk: u32,
+        /// where the biases begin in right
+        bias: u32,
+        /// the line of left that is ones
+        ones: u32,
+        /// of a dense layer: inputs
+        channels: u32,
+        filters: u32,
+        gap: u32,
+        input: vec2u,
+        output: vec2u,
+        kernel: vec2u,
+        strides: vec2u,
+        padding: vec2u,
+        epilogue: EpilogueParams,
+    }
 }
 
-const PARAMS: Struct = Struct {
-    name: "ProductParams",
-    fields: &[
-        ("rows", std::mem::offset_of!(ProductParams, rows)),
-        ("inner", std::mem::offset_of!(ProductParams, inner)),
-        ("columns", std::mem::offset_of!(ProductParams, columns)),
-        ("chunks", std::mem::offset_of!(ProductParams, chunks)),
-        ("chunk", std::mem::offset_of!(ProductParams, chunk)),
-        ("bias", std::mem::offset_of!(ProductParams, bias)),
-        ("ones", std::mem::offset_of!(ProductParams, ones)),
-        ("channels", std::mem::offset_of!(ProductParams, channels)),
-        ("filters", std::mem::offset_of!(ProductParams, filters)),
-        ("input", std::mem::offset_of!(ProductParams, input)),
-        ("output", std::mem::offset_of!(ProductParams, output)),
-        ("kernel", std::mem::offset_of!(ProductParams, kernel)),
-        ("strides", std::mem::offset_of!(ProductParams, strides)),
-        ("padding", std::mem::offset_of!(ProductParams, padding)),
-        ("epilogue", std::mem::offset_of!(ProductParams, epilogue)),
-    ],
-    size: size_of::<ProductParams>(),
-};
-
-macro_rules! shared {
-    ($file:literal) => {
-        include_str!(concat!("../../shaders/shared/", $file))
-    };
+/// The kernel that makes a product's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tile {
+    /// 64 x 64 sums a workgroup, or 128 x 128 with half as many loads for a sum, out of tiles in
+    /// workgroup memory.
+    Workgroup { large: bool },
+    /// 16 x 16 sums an invocation, in registers.
+    Own(Loads),
+    /// 32 x 8 sums an invocation, of which `by` in a row take from each other what they load of left: a
+    /// workgroup is a subgroup.
+    Shared {
+        loads: Loads,
+        subgroup: u32,
+        by: u32,
+    },
+    /// Adds up what the chunks of another have made: a lane an invocation.
+    Chunks,
 }
 
-const OCTETS: usize = 0;
-const OCTETS_BY_TWOS: usize = 1;
-const VALUES: usize = 2;
-const TILED: usize = 3;
-const CHUNKS: usize = 4;
-const COMMON: usize = 5;
-const SUMS: usize = 6;
-const FORWARD: usize = 7;
-const BACKWARD: usize = 8;
-const OWN: usize = 9;
-const SHARED_OCTETS: usize = 10;
-const SHARED_VALUES: usize = 11;
+/// How values that are neighbours in memory are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loads {
+    /// One at a time.
+    Values,
+    /// Eight at a time.
+    Octets,
+    /// Eight at a time, as four 64-bit integers.
+    OctetsByTwos,
+}
 
-const ALTERNATIVES: &[(&str, &[&str])] = &[
-    (
-        "octets",
-        &[
-            shared!("product_registers.wgsl"),
-            shared!("slices_octets.wgsl"),
-            shared!("run_f32.wgsl"),
-        ],
-    ),
-    (
-        "octets u64",
-        &[
-            shared!("product_registers.wgsl"),
-            shared!("slices_octets.wgsl"),
-            shared!("run_u64.wgsl"),
-        ],
-    ),
-    (
-        "values",
-        &[
-            shared!("product_registers.wgsl"),
-            shared!("slices_values.wgsl"),
-        ],
-    ),
-    (
-        "tiled",
-        &[
-            shared!("product_tiled.wgsl"),
-            shared!("finish_tile.wgsl"),
-            shared!("operands_f32.wgsl"),
-            shared!("right_f32.wgsl"),
-        ],
-    ),
-    (
-        "chunks",
-        &[shared!("product_chunks.wgsl"), shared!("right_f32.wgsl")],
-    ),
-    (
-        "",
-        &[
-            shared!("product.wgsl"),
-            epilogue::SOURCES[0],
-            epilogue::SOURCES[1],
-            epilogue::SOURCES[2],
-            epilogue::SOURCES[3],
-            epilogue::SOURCES[4],
-        ],
-    ),
-    ("sums", &[shared!("finish_sums.wgsl")]),
-    ("forward", &[shared!("finish_forward.wgsl")]),
-    ("backward", &[shared!("finish_backward.wgsl")]),
-    ("", &[shared!("left_own.wgsl")]),
-    (
-        "subgroups",
-        &[shared!("left_shared.wgsl"), shared!("shared_octets.wgsl")],
-    ),
-    (
-        "subgroups",
-        &[shared!("left_shared.wgsl"), shared!("shared_values.wgsl")],
-    ),
-];
-
-/// How a product is cut into tiles.
-#[derive(Clone, Copy, Debug)]
-struct Cut {
-    /// Of [`ALTERNATIVES`], the kernel, and how left is loaded where that is an own question.
-    kernel: usize,
-    left: Option<usize>,
-    /// The invocations of a workgroup, and how many of them make a tile.
+/// A tile's extents, the invocations of a workgroup, and how many of them make a tile.
+struct Shape {
+    rows: u32,
+    columns: u32,
     invocations: u32,
     shared_by: u32,
-    /// The rows and columns of a tile.
-    tile: [u32; 2],
 }
 
-impl Cut {
-    const TILED: Self = Self {
-        kernel: TILED,
-        left: None,
-        invocations: 256,
-        shared_by: 256,
-        tile: [64, 64],
-    };
-    /// With half as many loads for a sum.
-    const LARGE_TILED: Self = Self {
-        tile: [128, 128],
-        ..Self::TILED
-    };
-    /// A lane an invocation.
-    const CHUNKS: Self = Self {
-        kernel: CHUNKS,
-        left: None,
-        invocations: 64,
-        shared_by: 1,
-        tile: [1, 4],
-    };
+impl Loads {
+    const ALL: [Self; 3] = [Self::Values, Self::Octets, Self::OctetsByTwos];
 
-    /// Of [`Tiling::Workgroup`]. Sides of less than a large tile would leave some of the sums of each of its
-    /// invocations empty.
-    fn tiled(params: &ProductParams) -> Self {
-        let [rows, columns] = Self::LARGE_TILED.tile;
-        if params.rows >= rows && params.columns >= columns {
-            Self::LARGE_TILED
-        } else {
-            Self::TILED
+    fn file(self) -> &'static File {
+        match self {
+            Self::Values => &shaders::VALUES,
+            Self::Octets => &shaders::OCTETS,
+            Self::OctetsByTwos => &shaders::OCTETS_BY_TWOS,
         }
     }
+}
 
-    /// Each invocation with a tile of its own.
-    fn own(kernel: usize) -> Self {
-        Self {
-            kernel,
-            left: Some(OWN),
-            invocations: 8,
-            shared_by: 1,
-            tile: [16, 16],
-        }
+impl Tile {
+    /// Of [`Tiling::Workgroup`]. Sides of less than a large tile would leave some of the sums of each of
+    /// its invocations empty.
+    fn in_workgroup(params: &ProductParams) -> Self {
+        let large = params.rows >= 128 && params.columns >= 128;
+        Self::Workgroup { large }
     }
 
-    /// Workgroups of a subgroup each, of which `shared_by` make a tile.
-    fn shared(kernel: usize, subgroup: u32, shared_by: u32) -> Self {
-        let left = if kernel == VALUES {
-            SHARED_VALUES
-        } else {
-            SHARED_OCTETS
+    fn shape(self) -> Shape {
+        let [rows, columns, invocations, shared_by] = match self {
+            Self::Workgroup { large: false } => [64, 64, 256, 256],
+            Self::Workgroup { large: true } => [128, 128, 256, 256],
+            Self::Own(_) => [16, 16, 8, 1],
+            Self::Shared { subgroup, by, .. } => [32, 8 * by, subgroup, by],
+            Self::Chunks => [1, 4, 64, 1],
         };
-        Self {
-            kernel,
-            left: Some(left),
-            invocations: subgroup,
+        Shape {
+            rows,
+            columns,
+            invocations,
             shared_by,
-            tile: [32, 8 * shared_by],
         }
     }
 
-    /// Of a tile.
+    fn files(self) -> Vec<&'static File> {
+        match self {
+            Self::Workgroup { .. } => vec![&shaders::WORKGROUP],
+            Self::Own(loads) => vec![&shaders::REGISTERS, loads.file(), &shaders::LEFT_OWN],
+            Self::Shared { loads, .. } => {
+                let shuffle = match loads {
+                    Loads::Values => &shaders::SHARED_VALUES,
+                    Loads::Octets | Loads::OctetsByTwos => &shaders::SHARED_OCTETS,
+                };
+                vec![
+                    &shaders::REGISTERS,
+                    loads.file(),
+                    &shaders::LEFT_SHARED,
+                    shuffle,
+                ]
+            }
+            Self::Chunks => vec![&shaders::CHUNKS],
+        }
+    }
+
+    /// Every one that differs from the others by its WGSL.
+    fn all() -> impl Iterator<Item = Self> {
+        let by = |by| {
+            move |loads| Self::Shared {
+                loads,
+                subgroup: 2 * MIN_SHARED_BY,
+                by,
+            }
+        };
+        [false, true]
+            .map(|large| Self::Workgroup { large })
+            .into_iter()
+            .chain(Loads::ALL.map(Self::Own))
+            .chain(Loads::ALL.map(by(MIN_SHARED_BY)))
+            .chain(Loads::ALL.map(by(2 * MIN_SHARED_BY)))
+            .chain([Self::Chunks])
+    }
+
     fn sums(self) -> u64 {
-        self.tile.map(u64::from).iter().product()
+        let shape = self.shape();
+        u64::from(shape.rows) * u64::from(shape.columns)
     }
 
     fn tiles(self, params: &ProductParams) -> u64 {
-        let [rows, columns] = self.tile;
+        let Shape { rows, columns, .. } = self.shape();
         u64::from(params.rows.div_ceil(rows)) * u64::from(params.columns.div_ceil(columns))
     }
 
     /// The workgroups of a product in so many chunks.
     fn groups(self, params: &ProductParams, chunks: u32) -> u64 {
-        let tiles = self.invocations / self.shared_by;
+        let shape = self.shape();
+        let tiles = shape.invocations / shape.shared_by;
         self.tiles(params).div_ceil(tiles.into()) * u64::from(chunks)
     }
 }
@@ -272,20 +213,12 @@ pub(crate) const RUN: usize = 8;
 
 static STRUCTS: &[&Struct] = &[&EPILOGUE, &STEP];
 
-/// The module of an op whose operands these `sources` describe.
-pub(crate) const fn module(name: &'static str, sources: &'static [&'static str]) -> Module {
-    Module {
-        name,
-        sources,
-        constants: &[],
-        entry_points: &["product"],
-        params: PARAMS,
-        elements: &[ElementType::F32],
-        alternatives: ALTERNATIVES,
-        forms,
-        step: true,
-        structs: STRUCTS,
-    }
+/// The module of an op whose operands this `file` describes.
+pub(crate) const fn module(name: &'static str, file: &'static File) -> Module {
+    Module::new(name, file, ProductParams::LAYOUT)
+        .entry_points(&["product"])
+        .forms(forms)
+        .step(STRUCTS)
 }
 
 /// Which of a layer's three products.
@@ -304,6 +237,16 @@ pub(crate) enum End {
     Forward(Epilogue, Region),
     /// The gradient through the epilogue that made the op's input from z.
     Backward(Epilogue, Region),
+}
+
+impl End {
+    fn file(&self) -> &'static File {
+        match self {
+            Self::Nothing => &shaders::END_SUMS,
+            Self::Forward(..) => &shaders::END_FORWARD,
+            Self::Backward(..) => &shaders::END_BACKWARD,
+        }
+    }
 }
 
 /// A product of the op `module`.
@@ -346,35 +289,27 @@ fn forms() -> Vec<Form> {
         in_runs: false,
     };
     let epilogue = [("ACTIVATION", 1), ("DROPOUT", 1)];
-    let registers = [OCTETS, OCTETS_BY_TWOS, VALUES];
-    let shared = |kernel| Cut::shared(kernel, 2 * MIN_SHARED_BY, MIN_SHARED_BY);
-    let by_more = Cut::shared(OCTETS, 2 * MIN_SHARED_BY, 2 * MIN_SHARED_BY);
-    registers
-        .map(Cut::own)
-        .into_iter()
-        .chain(registers.map(shared))
-        .chain([by_more, Cut::TILED, Cut::LARGE_TILED, Cut::CHUNKS])
-        .flat_map(|cut| {
-            [
-                (Kind::Forward, FORWARD),
-                (Kind::KernelGradient, SUMS),
-                (Kind::InputGradient, BACKWARD),
-            ]
-            .map(|(kind, end)| layout(kind).form(cut, end, epilogue))
-        })
+    let ends = [
+        (Kind::Forward, &shaders::END_FORWARD),
+        (Kind::KernelGradient, &shaders::END_SUMS),
+        (Kind::InputGradient, &shaders::END_BACKWARD),
+    ];
+    Tile::all()
+        .flat_map(|tile| ends.map(|(kind, end)| layout(kind).form(tile, end, epilogue)))
         .collect()
 }
 
 impl Layout {
-    fn form(&self, cut: Cut, end: usize, epilogue: [(&'static str, u32); 2]) -> Form {
+    fn form(&self, tile: Tile, end: &'static File, epilogue: [(&'static str, u32); 2]) -> Form {
+        let shape = tile.shape();
         let mut constants = vec![
             ("PRODUCT", self.kind as u32),
             ("PRODUCT_KERNEL_GRADIENT", Kind::KernelGradient as u32),
             ("PRODUCT_INPUT_GRADIENT", Kind::InputGradient as u32),
-            ("PRODUCT_WORKGROUP", cut.invocations),
-            ("PRODUCT_ROWS", cut.tile[0]),
-            ("PRODUCT_COLUMNS", cut.tile[1]),
-            ("SHARED_BY", cut.shared_by),
+            ("PRODUCT_WORKGROUP", shape.invocations),
+            ("PRODUCT_ROWS", shape.rows),
+            ("PRODUCT_COLUMNS", shape.columns),
+            ("SHARED_BY", shape.shared_by),
             ("LEFT_ALONG_INNER", self.along_inner[0].into()),
             ("RIGHT_ALONG_INNER", self.along_inner[1].into()),
             ("LEFT_IS_WHOLE", (!self.padded && !self.ones).into()),
@@ -382,11 +317,9 @@ impl Layout {
             ("BIAS", self.biased.into()),
         ];
         constants.extend(epilogue);
-        let alternatives = [cut.kernel].into_iter().chain(cut.left);
-        Form {
-            alternatives: alternatives.chain([COMMON, end]).collect(),
-            constants,
-        }
+        let mut files = tile.files();
+        files.push(end);
+        Form { files, constants }
     }
 }
 
@@ -408,21 +341,26 @@ fn cached_chunks(params: &ProductParams) -> u64 {
 }
 
 impl Product {
-    fn cut(&self, gpu: &Gpu, tiling: Tiling) -> Cut {
-        let kernel = if !self.layout.in_runs {
-            VALUES
+    fn tile(&self, gpu: &Gpu, tiling: Tiling) -> Tile {
+        let loads = if !self.layout.in_runs {
+            Loads::Values
         } else if gpu.supports_int64() {
-            OCTETS_BY_TWOS
+            Loads::OctetsByTwos
         } else {
-            OCTETS
+            Loads::Octets
         };
         match (tiling, gpu.limits().subgroup) {
-            (Tiling::Workgroup, _) => Cut::tiled(&self.params),
+            (Tiling::Workgroup, _) => Tile::in_workgroup(&self.params),
             (Tiling::Subgroups, Some(subgroup)) if subgroup >= MIN_SHARED_BY => {
                 let wide = self.params.columns.div_ceil(8).next_power_of_two();
-                Cut::shared(kernel, subgroup, wide.clamp(MIN_SHARED_BY, subgroup))
+                let by = wide.clamp(MIN_SHARED_BY, subgroup);
+                Tile::Shared {
+                    loads,
+                    subgroup,
+                    by,
+                }
             }
-            _ => Cut::own(kernel),
+            _ => Tile::Own(loads),
         }
     }
 
@@ -430,15 +368,18 @@ impl Product {
     fn chunks(&self, tiling: Tiling) -> (u32, u32) {
         // So many tiles keep the device busy; a large one counts as four. They don't depend on the subgroups'
         // size, so that sums are added in the same order on every device.
-        let (wanted, cut) = match tiling {
+        let (wanted, tile) = match tiling {
             Tiling::Workgroup => {
-                let cut = Cut::tiled(&self.params);
-                (512 * Cut::TILED.sums() / cut.sums(), cut)
+                let tile = Tile::in_workgroup(&self.params);
+                (
+                    512 * Tile::Workgroup { large: false }.sums() / tile.sums(),
+                    tile,
+                )
             }
-            Tiling::Registers | Tiling::Subgroups => (64, Cut::own(VALUES)),
+            Tiling::Registers | Tiling::Subgroups => (64, Tile::Own(Loads::Values)),
         };
         let inner = u64::from(self.params.inner);
-        let busy = (wanted / cut.tiles(&self.params)).clamp(1, (inner / MIN_CHUNK).max(1));
+        let busy = (wanted / tile.tiles(&self.params)).clamp(1, (inner / MIN_CHUNK).max(1));
         let chunks = match tiling {
             Tiling::Workgroup => busy,
             Tiling::Registers | Tiling::Subgroups => busy.max(cached_chunks(&self.params)),
@@ -459,13 +400,13 @@ impl Product {
 
     /// Its dispatches, with `scratch` to be used by one product at a time.
     pub fn prepare(&self, gpu: &Gpu, tiling: Tiling, scratch: &Region) -> Result<Vec<Dispatch>> {
-        let cut = self.cut(gpu, tiling);
+        let tile = self.tile(gpu, tiling);
         let (chunks, chunk) = self.chunks(tiling);
         let mut product = self.clone();
         (product.params.chunks, product.params.chunk) = (chunks, chunk);
-        let groups = cut.groups(&self.params, chunks);
+        let groups = tile.groups(&self.params, chunks);
         if chunks == 1 {
-            return Ok(vec![product.dispatch(gpu, cut, groups)?]);
+            return Ok(vec![product.dispatch(gpu, tile, groups)?]);
         }
         let mut partial = product.clone();
         partial.layout.biased = false;
@@ -474,10 +415,10 @@ impl Product {
         product.left = scratch.clone();
         let values = u64::from(self.params.rows) * u64::from(self.params.columns);
         let lanes = values / self.lane_values();
-        let lane_groups = lanes.div_ceil(Cut::CHUNKS.invocations.into());
+        let lane_groups = lanes.div_ceil(Tile::Chunks.shape().invocations.into());
         Ok(vec![
-            partial.dispatch(gpu, cut, groups)?,
-            product.dispatch(gpu, Cut::CHUNKS, lane_groups)?,
+            partial.dispatch(gpu, tile, groups)?,
+            product.dispatch(gpu, Tile::Chunks, lane_groups)?,
         ])
     }
 
@@ -485,28 +426,26 @@ impl Product {
         lane_values(self.params.columns).into()
     }
 
-    fn dispatch(&self, gpu: &Gpu, cut: Cut, groups: u64) -> Result<Dispatch> {
+    fn dispatch(&self, gpu: &Gpu, tile: Tile, groups: u64) -> Result<Dispatch> {
         let mut buffers = vec![
             self.left.binding(),
             self.right.binding(),
             self.sums.binding(),
         ];
-        let (end, epilogue) = match &self.end {
-            End::Nothing => (SUMS, Epilogue::default()),
-            End::Forward(epilogue, y) => {
-                buffers.push(y.binding());
-                (FORWARD, *epilogue)
-            }
-            End::Backward(epilogue, z) => {
-                buffers.push(z.binding());
-                (BACKWARD, *epilogue)
+        let epilogue = match &self.end {
+            End::Nothing => Epilogue::default(),
+            End::Forward(epilogue, other) | End::Backward(epilogue, other) => {
+                buffers.push(other.binding());
+                *epilogue
             }
         };
         let params = ProductParams {
             epilogue: epilogue.params(),
             ..self.params
         };
-        let form = self.layout.form(cut, end, epilogue.constants());
+        let form = self
+            .layout
+            .form(tile, self.end.file(), epilogue.constants());
         let kernel = Kernel {
             module: self.module,
             entry_point: 0,

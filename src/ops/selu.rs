@@ -1,68 +1,32 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use bytemuck::{Pod, Zeroable};
-
 use super::require;
+use crate::gpu::pipelines::{Kernel, Module};
+use crate::params::params;
 use crate::pass::{Chunk, Pass, read, update, write};
-use crate::pipelines::{FLOATS, Kernel, Module, SINGLE_FORM, Struct};
-use crate::{Element, Result, Tensor};
+use crate::{Element, Result, Tensor, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "selu",
-    sources: &[
-        include_str!("../../shaders/selu.wgsl"),
-        include_str!("../../shaders/shared/elu.wgsl"),
-        include_str!("../../shaders/shared/expm1.wgsl"),
-        include_str!("../../shaders/shared/is_nan.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &[
+pub(crate) static MODULE: Module = Module::new("selu", &shaders::SELU, SeluParams::LAYOUT)
+    .entry_points(&[
         "selu_forward",
         "selu_in_place",
         "selu_backward",
         "selu_backward_in_place",
-    ],
-    params: Struct {
-        name: "SeluParams",
-        fields: &[
-            ("lanes", std::mem::offset_of!(SeluParams, lanes)),
-            ("scale", std::mem::offset_of!(SeluParams, scale)),
-            ("scale_alpha", std::mem::offset_of!(SeluParams, scale_alpha)),
-            ("residual", std::mem::offset_of!(SeluParams, residual)),
-        ],
-        size: size_of::<SeluParams>(),
-    },
-    elements: FLOATS,
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: false,
-    structs: &[],
-};
+    ])
+    .floats();
 
-const FORWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
-const IN_PLACE: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 1,
-};
-const BACKWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 2,
-};
-const BACKWARD_IN_PLACE: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 3,
-};
+const FORWARD: Kernel = MODULE.kernel("selu_forward");
+const IN_PLACE: Kernel = MODULE.kernel("selu_in_place");
+const BACKWARD: Kernel = MODULE.kernel("selu_backward");
+const BACKWARD_IN_PLACE: Kernel = MODULE.kernel("selu_backward_in_place");
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct SeluParams {
-    lanes: u32,
-    scale: f32,
-    scale_alpha: f32,
-    residual: f32,
+params! {
+    struct SeluParams {
+        lanes: u32,
+        scale: f32,
+        scale_alpha: f32,
+        residual: f32,
+    }
 }
 
 /// The two constants of SELU, λ (`scale`) and α.

@@ -1,58 +1,26 @@
 //! The optimizer stochastic gradient descent.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::step::STEP;
 use super::{lane_values, per_item};
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module};
+use crate::params::params;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "sgd",
-    sources: &[
-        include_str!("../../shaders/sgd.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &["sgd", "sgd_momentum", "sgd_nesterov"],
-    params: Struct {
-        name: "SgdParams",
-        fields: &[
-            ("lanes", std::mem::offset_of!(SgdParams, lanes)),
-            ("momentum", std::mem::offset_of!(SgdParams, momentum)),
-        ],
-        size: size_of::<SgdParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: true,
-    structs: &[&STEP],
-};
+pub(crate) static MODULE: Module = Module::new("sgd", &shaders::SGD, SgdParams::LAYOUT)
+    .entry_points(&["sgd", "sgd_momentum", "sgd_nesterov"])
+    .step(&[&STEP]);
 
-const SGD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const SGD: Kernel = MODULE.kernel("sgd");
+const MOMENTUM: Kernel = MODULE.kernel("sgd_momentum");
+const NESTEROV: Kernel = MODULE.kernel("sgd_nesterov");
 
-const MOMENTUM: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 1,
-};
-
-const NESTEROV: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 2,
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct SgdParams {
-    lanes: u32,
-    momentum: f32,
+params! {
+    struct SgdParams {
+        lanes: u32,
+        momentum: f32,
+    }
 }
 
 /// w −= rate · g, of `len` weights.

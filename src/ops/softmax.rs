@@ -1,68 +1,34 @@
 //! Softmax over the last axis.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
 use super::per_item;
 use super::step::STEP;
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Kernel, Module};
+use crate::params::{params, vec2u};
 use crate::pass::Dispatch;
-use crate::pipelines::{Kernel, Module, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "softmax",
-    sources: &[
-        include_str!("../../shaders/softmax.wgsl"),
-        include_str!("../../shaders/shared/item.wgsl"),
-        include_str!("../../shaders/shared/exp.wgsl"),
-    ],
-    constants: &[],
-    entry_points: &[
+pub(crate) static MODULE: Module = Module::new("softmax", &shaders::SOFTMAX, SoftmaxParams::LAYOUT)
+    .entry_points(&[
         "softmax_forward",
         "softmax_backward",
         "softmax_backward_through",
-    ],
-    params: Struct {
-        name: "SoftmaxParams",
-        fields: &[
-            ("rows", std::mem::offset_of!(SoftmaxParams, rows)),
-            ("classes", std::mem::offset_of!(SoftmaxParams, classes)),
-            ("padding", std::mem::offset_of!(SoftmaxParams, padding)),
-            ("epilogue", std::mem::offset_of!(SoftmaxParams, epilogue)),
-        ],
-        size: size_of::<SoftmaxParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: epilogue::ALTERNATIVES,
-    forms: epilogue::forms,
-    step: true,
-    structs: &[&EPILOGUE, &STEP],
-};
+    ])
+    .forms(epilogue::forms)
+    .step(&[&EPILOGUE, &STEP]);
 
-const FORWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const FORWARD: Kernel = MODULE.kernel("softmax_forward");
+const BACKWARD: Kernel = MODULE.kernel("softmax_backward");
+const BACKWARD_THROUGH: Kernel = MODULE.kernel("softmax_backward_through");
 
-const BACKWARD: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 1,
-};
-
-const BACKWARD_THROUGH: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 2,
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct SoftmaxParams {
-    rows: u32,
-    classes: u32,
-    padding: [u32; 2],
-    epilogue: EpilogueParams,
+params! {
+    struct SoftmaxParams {
+        rows: u32,
+        classes: u32,
+        padding: vec2u,
+        epilogue: EpilogueParams,
+    }
 }
 
 /// y = softmax(z), of [rows, classes].

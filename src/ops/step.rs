@@ -1,36 +1,28 @@
 //! What differs from one training step to the next.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::words;
-use crate::pipelines::Struct;
-use crate::{Error, Gpu, Result, transfer};
+use crate::gpu::pipelines::Struct;
+use crate::gpu::transfer;
+use crate::params::{params, vec2u};
+use crate::{Error, Gpu, Result};
 
-pub(crate) static STEP: Struct = Struct {
-    name: "Step",
-    fields: &[
-        ("first", std::mem::offset_of!(StepParams, first)),
-        ("count", std::mem::offset_of!(StepParams, count)),
-        ("call", std::mem::offset_of!(StepParams, call)),
-        ("training", std::mem::offset_of!(StepParams, training)),
-        ("result", std::mem::offset_of!(StepParams, result)),
-        ("rate", std::mem::offset_of!(StepParams, rate)),
-        ("padding", std::mem::offset_of!(StepParams, padding)),
-    ],
-    size: size_of::<StepParams>(),
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct StepParams {
-    first: u32,
-    count: u32,
-    call: [u32; 2],
-    training: u32,
-    result: u32,
-    rate: f32,
-    padding: u32,
+params! {
+    struct StepParams {
+        /// the batch: this many samples, from this place in the data set's order on
+        first: u32,
+        count: u32,
+        /// the number of the dropout masks
+        call: vec2u,
+        training: u32,
+        /// where the sums of the loss go
+        result: u32,
+        /// the learning rate, with Adam's corrections
+        rate: f32,
+        padding: u32,
+    }
 }
+
+pub(crate) static STEP: Struct = StepParams::LAYOUT;
 
 /// The record of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -71,7 +63,7 @@ impl Steps {
                 ),
             });
         }
-        let (buffer, group) = gpu.checked(bytes, || {
+        let (buffer, group) = gpu.link().checked(bytes, || {
             let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("selfnorm steps"),
                 size: bytes,
@@ -123,7 +115,13 @@ impl Steps {
             };
             bytes[..size_of::<StepParams>()].copy_from_slice(bytemuck::bytes_of(&params));
         }
-        transfer::write(gpu, &self.buffer, 0, &bytes, transfer::COPY_ALIGNMENT)
+        transfer::write(
+            gpu.memory(),
+            &self.buffer,
+            0,
+            &bytes,
+            transfer::COPY_ALIGNMENT,
+        )
     }
 
     /// What to bind for the step of record `index`.

@@ -1,41 +1,24 @@
 //! The sum of the rows of a loss.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::per_item;
 use super::step::STEP;
-use crate::memory::Region;
+use crate::gpu::memory::Region;
+use crate::gpu::pipelines::{Form, Kernel, Module};
+use crate::params::params;
 use crate::pass::Dispatch;
-use crate::pipelines::{Form, Kernel, Module, SINGLE_FORM, Struct};
-use crate::tensor::ElementType;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, shaders};
 
-pub(crate) static MODULE: Module = Module {
-    name: "sum_losses",
-    sources: &[include_str!("../../shaders/sum_losses.wgsl")],
-    constants: &[],
-    entry_points: &["sum_losses"],
-    params: Struct {
-        name: "SumLossesParams",
-        fields: &[("rows", std::mem::offset_of!(SumLossesParams, rows))],
-        size: size_of::<SumLossesParams>(),
-    },
-    elements: &[ElementType::F32],
-    alternatives: &[],
-    forms: SINGLE_FORM,
-    step: true,
-    structs: &[&STEP],
-};
+pub(crate) static MODULE: Module =
+    Module::new("sum_losses", &shaders::SUM_LOSSES, SumLossesParams::LAYOUT)
+        .entry_points(&["sum_losses"])
+        .step(&[&STEP]);
 
-const KERNEL: Kernel = Kernel {
-    module: &MODULE,
-    entry_point: 0,
-};
+const KERNEL: Kernel = MODULE.kernel("sum_losses");
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct SumLossesParams {
-    rows: u32,
+params! {
+    struct SumLossesParams {
+        rows: u32,
+    }
 }
 
 /// The step's result in totals [results, 2] = the sum of sums [rows, 2].

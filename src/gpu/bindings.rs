@@ -2,7 +2,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::Result;
+use crate::error::Result;
 
 /// The bind groups of tensors that an application records with, for its next recording. They hold
 /// buffers alive, so they go when one of their tensors does.

@@ -1,12 +1,16 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 
-use crate::{Error, Gpu, Result};
+use super::device::Device;
+use crate::error::{Error, Result};
 
 /// Buffers kept for the next tensor, upload or readback of their size.
-#[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<Idle>);
+#[derive(Debug)]
+pub(crate) struct Memory {
+    device: Arc<Device>,
+    idle: Mutex<Idle>,
+}
 
 #[derive(Debug, Default)]
 struct Idle {
@@ -23,22 +27,6 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// A new buffer of zeros, for good.
-    pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self> {
-        Self::for_purpose(gpu, Purpose::Tensor, bytes)
-    }
-
-    /// A new buffer for this purpose, for good.
-    pub fn for_purpose(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<Self> {
-        let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-        let buffer = gpu.memory().create(gpu, purpose, bytes)?;
-        Ok(Self {
-            buffer,
-            offset: 0,
-            bytes,
-        })
-    }
-
     /// A part of it.
     pub fn part(&self, offset: u64, bytes: u64) -> Self {
         Self {
@@ -90,8 +78,35 @@ impl Purpose {
 }
 
 impl Memory {
+    pub fn new(device: Device) -> Self {
+        Self {
+            device: Arc::new(device),
+            idle: Mutex::default(),
+        }
+    }
+
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// A new buffer of zeros, for good.
+    pub fn region(&self, bytes: u64) -> Result<Region> {
+        self.region_for(Purpose::Tensor, bytes)
+    }
+
+    /// A new buffer for this purpose, for good.
+    pub fn region_for(&self, purpose: Purpose, bytes: u64) -> Result<Region> {
+        let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+        let buffer = self.create(purpose, bytes)?;
+        Ok(Region {
+            buffer,
+            offset: 0,
+            bytes,
+        })
+    }
+
     /// An idle buffer, or a new one.
-    pub fn take(&self, gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+    pub fn take(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         {
             let mut idle = self.idle();
             if let Some(buffer) = idle.buffers.get_mut(&(purpose, bytes)).and_then(Vec::pop) {
@@ -99,19 +114,19 @@ impl Memory {
                 return Ok(buffer);
             }
         }
-        self.create(gpu, purpose, bytes)
+        self.create(purpose, bytes)
     }
 
     /// A new buffer. Where there is no memory for it, idle ones make way.
-    fn create(&self, gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
-        match create(gpu, purpose, bytes) {
+    fn create(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+        match create(&self.device, purpose, bytes) {
             Err(Error::OutOfMemory { .. }) => {
                 let idle = std::mem::take(&mut *self.idle());
                 drop(idle);
                 // Freed once the GPU is done with them.
-                gpu.flush()?;
-                gpu.wait(None);
-                create(gpu, purpose, bytes)
+                self.device.flush()?;
+                self.device.wait(None);
+                create(&self.device, purpose, bytes)
             }
             result => result,
         }
@@ -140,13 +155,13 @@ impl Memory {
 
     /// Every change leaves the map whole, so that a panic elsewhere does no harm.
     fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn create(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
-    gpu.checked(bytes, || {
-        gpu.device().create_buffer(&wgpu::BufferDescriptor {
+fn create(device: &Device, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+    device.checked(bytes, || {
+        device.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(purpose.label()),
             size: bytes,
             usage: purpose.usage(),
@@ -154,3 +169,6 @@ fn create(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         })
     })
 }
+
+/// Staging buffers are no smaller.
+pub(crate) const MIN_STAGING_BYTES: u64 = 1 << 10;

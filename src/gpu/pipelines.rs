@@ -5,13 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
-use crate::memory::Purpose;
-use crate::once_map::OnceMap;
+use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
+use super::once_map::OnceMap;
 #[cfg(not(target_family = "wasm"))]
-use crate::pipeline_cache::PipelineCache;
-use crate::tensor::ElementType;
-use crate::transfer::MIN_STAGING_BYTES;
-use crate::{Gpu, Result};
+use super::pipeline_cache::PipelineCache;
+use crate::element::ElementType;
+use crate::error::Result;
+use crate::shaders::{File, with_calls};
 
 pub(crate) const WORKGROUP_SIZE: u32 = 256;
 pub(crate) const LANES_PER_INVOCATION: u32 = 4;
@@ -30,15 +30,13 @@ pub(crate) const MAX_GROUP_BYTES: u32 = WORKGROUP_SIZE * LANES_PER_INVOCATION * 
 pub(crate) struct Module {
     /// The op, as in the names of its files.
     pub name: &'static str,
-    /// The op's file, then the shared functions that it calls.
-    pub sources: &'static [&'static str],
+    /// The op's file.
+    pub file: &'static File,
     /// Constants that the host needs too.
     pub constants: &'static [(&'static str, u32)],
     pub entry_points: &'static [&'static str],
     pub params: Struct,
     pub elements: &'static [ElementType],
-    /// Sets of files of which a form is built with some, and what each is called.
-    pub alternatives: &'static [(&'static str, &'static [&'static str])],
     /// Forms to check ahead of time: all that differ by more than the values of constants.
     pub forms: fn() -> Vec<Form>,
     /// Whether it is bound to the record of a step.
@@ -48,17 +46,19 @@ pub(crate) struct Module {
 }
 
 /// A struct of the WGSL, and of the Rust struct the fields' names and offsets, and its size.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Struct {
     pub name: &'static str,
     pub fields: &'static [(&'static str, usize)],
     pub size: usize,
+    /// Its text, where it is not in a file.
+    pub wgsl: &'static str,
 }
 
-/// What an op is built for, beyond the device: some of its alternatives, and constants.
+/// What an op is built for, beyond the device: files that its own needs, and constants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Form {
-    pub alternatives: Vec<usize>,
+    pub files: Vec<&'static File>,
     pub constants: Vec<(&'static str, u32)>,
 }
 
@@ -143,18 +143,76 @@ impl std::fmt::Display for Variant {
 }
 
 impl Module {
+    /// Of f32, with one kernel that has the op's name.
+    pub const fn new(name: &'static str, file: &'static File, params: Struct) -> Self {
+        Self {
+            name,
+            file,
+            constants: &[],
+            entry_points: &[],
+            params,
+            elements: &[ElementType::F32],
+            forms: SINGLE_FORM,
+            step: false,
+            structs: &[],
+        }
+    }
+
+    pub const fn entry_points(mut self, names: &'static [&'static str]) -> Self {
+        self.entry_points = names;
+        self
+    }
+
+    pub const fn constants(mut self, constants: &'static [(&'static str, u32)]) -> Self {
+        self.constants = constants;
+        self
+    }
+
+    pub const fn forms(mut self, forms: fn() -> Vec<Form>) -> Self {
+        self.forms = forms;
+        self
+    }
+
+    /// f16, too.
+    pub const fn floats(mut self) -> Self {
+        self.elements = FLOATS;
+        self
+    }
+
+    /// Bound to the record of a step.
+    pub const fn step(mut self, structs: &'static [&'static Struct]) -> Self {
+        self.step = true;
+        self.structs = structs;
+        self
+    }
+
+    /// The kernel of an entry point, which must be listed.
+    pub const fn kernel(&'static self, name: &str) -> Kernel {
+        let mut i = 0;
+        while i < self.entry_points.len() {
+            if is_same(self.entry_points[i], name) {
+                return Kernel {
+                    module: self,
+                    entry_point: i,
+                };
+            }
+            i += 1;
+        }
+        panic!("no such entry point");
+    }
+
     /// The whole WGSL.
     pub fn source(&self, variant: &Variant) -> String {
         let lane = match (variant.element, variant.wide_lanes) {
-            (ElementType::F32, true) => include_str!("../shaders/shared/lane_f32x4.wgsl"),
-            (ElementType::F32, false) => include_str!("../shaders/shared/lane_f32.wgsl"),
-            (ElementType::F16, true) => include_str!("../shaders/shared/lane_f16x4.wgsl"),
-            (ElementType::F16, false) => include_str!("../shaders/shared/lane_f16.wgsl"),
+            (ElementType::F32, true) => include_str!("../../shaders/shared/lane_f32x4.wgsl"),
+            (ElementType::F32, false) => include_str!("../../shaders/shared/lane_f32.wgsl"),
+            (ElementType::F16, true) => include_str!("../../shaders/shared/lane_f16x4.wgsl"),
+            (ElementType::F16, false) => include_str!("../../shaders/shared/lane_f16.wgsl"),
         };
         let wide = if variant.int64 {
-            include_str!("../shaders/shared/wide_u64.wgsl")
+            include_str!("../../shaders/shared/wide_u64.wgsl")
         } else {
-            include_str!("../shaders/shared/wide_u32.wgsl")
+            include_str!("../../shaders/shared/wide_u32.wgsl")
         };
         let params = if variant.immediates {
             format!("var<immediate> p: {};\n", self.params.name)
@@ -180,17 +238,22 @@ impl Module {
         } else {
             ""
         };
-        let tile = include_str!("../shaders/shared/tile.wgsl");
-        let alternatives = variant.form.alternatives.iter();
+        let tile = include_str!("../../shaders/shared/tile.wgsl");
         let step = if self.step {
-            include_str!("../shaders/shared/step.wgsl")
+            include_str!("../../shaders/shared/step.wgsl")
         } else {
             ""
         };
+        let structs: Vec<_> = self.structs.iter().map(|written| written.wgsl).collect();
+        let files = [self.file]
+            .into_iter()
+            .chain(variant.form.files.iter().copied());
+        let files: Vec<_> = with_calls(files).iter().map(|file| file.text).collect();
         [directive]
             .iter()
-            .chain(self.sources)
-            .chain(alternatives.flat_map(|&i| self.alternatives[i].1))
+            .chain(&files)
+            .chain([&self.params.wgsl])
+            .chain(&structs)
             .copied()
             .chain([tile, lane, wide, step, &constants, &params])
             .collect()
@@ -198,20 +261,32 @@ impl Module {
 
     /// What `variant` is called.
     pub fn name(&self, variant: &Variant) -> String {
-        let alternatives = variant.form.alternatives.iter();
-        let alternatives: String = alternatives
-            .map(|&i| format!("{} ", self.alternatives[i].0))
-            .collect();
+        let files = with_calls(variant.form.files.iter().copied());
+        let word = |file: &&'static File| match file.name {
+            "shared/run_u64" => "u64 ".into(),
+            "shared/left_shared" => "subgroups ".into(),
+            name => format!("{name} "),
+        };
+        let files: String = files.iter().map(word).collect();
         let constants = variant.form.constants.iter();
         let constants: String = constants
             .map(|(name, value)| format!("{name}={value} "))
             .collect();
-        [self.name, &alternatives, &constants, &variant.to_string()]
+        [self.name, &files, &constants, &variant.to_string()]
             .into_iter()
             .flat_map(str::split_whitespace)
             .collect::<Vec<_>>()
             .join(" ")
     }
+}
+
+const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
 }
 
 /// A pipeline and the layouts of its bind groups.
@@ -229,6 +304,7 @@ pub(crate) const STEP_GROUP: u32 = 2;
 /// The pipelines of a device, each created when it is first needed.
 #[derive(Debug)]
 pub(crate) struct Pipelines {
+    memory: Arc<Memory>,
     created: OnceMap<(Kernel, Variant), Arc<Pipeline>>,
     #[cfg(not(target_family = "wasm"))]
     cache: OnceLock<PipelineCache>,
@@ -242,7 +318,8 @@ pub(crate) struct Pipelines {
 const MAX_KEPT_PARAMS: usize = 256;
 
 impl Pipelines {
-    pub fn new(device: &wgpu::Device, limits: &wgpu::Limits) -> Self {
+    pub fn new(memory: Arc<Memory>) -> Self {
+        let device = &memory.device().device;
         let features = device.features();
         let immediates = features.contains(wgpu::Features::IMMEDIATES);
         Self {
@@ -251,12 +328,13 @@ impl Pipelines {
             cache: OnceLock::new(),
             params: RwLock::default(),
             immediate_bytes: if immediates {
-                limits.max_immediate_size as usize
+                device.limits().max_immediate_size as usize
             } else {
                 0
             },
             int64: features.contains(wgpu::Features::SHADER_INT64),
             step: layout(device, 1, wgpu::BufferBindingType::Uniform, true),
+            memory,
         }
     }
 
@@ -284,19 +362,13 @@ impl Pipelines {
     }
 
     /// The pipeline of an entry point with `bindings` storage buffers.
-    pub fn get(
-        &self,
-        gpu: &Gpu,
-        kernel: Kernel,
-        variant: Variant,
-        bindings: usize,
-    ) -> Result<Arc<Pipeline>> {
+    pub fn get(&self, kernel: Kernel, variant: Variant, bindings: usize) -> Result<Arc<Pipeline>> {
         self.created
             .get_or_create((kernel, variant), |(_, variant)| {
                 let create = |cache: Option<&wgpu::PipelineCache>| {
-                    gpu.checked(0, || {
-                        self.create(gpu.device(), kernel, variant, bindings, cache)
-                    })
+                    self.memory
+                        .device()
+                        .checked(0, || self.create(kernel, variant, bindings, cache))
                 };
                 self.with_cache(create).map(Arc::new)
             })
@@ -324,12 +396,7 @@ impl Pipelines {
 
     /// A bind group with `bytes` in a uniform buffer that never changes, so that it stays right for
     /// every encoder that holds it, whenever that is submitted.
-    pub fn params(
-        &self,
-        gpu: &Gpu,
-        layout: &wgpu::BindGroupLayout,
-        bytes: &[u8],
-    ) -> Result<wgpu::BindGroup> {
+    pub fn params(&self, layout: &wgpu::BindGroupLayout, bytes: &[u8]) -> Result<wgpu::BindGroup> {
         if let Some(group) = self
             .params
             .read()
@@ -340,9 +407,9 @@ impl Pipelines {
         }
         // wgpu stages what is written at creation, and gives up the device if there is no memory for
         // that; so that there is, let go of some.
-        drop(gpu.memory().take(gpu, Purpose::Upload, MIN_STAGING_BYTES)?);
-        let group = gpu.checked(bytes.len() as u64, || {
-            let device = gpu.device();
+        drop(self.memory.take(Purpose::Upload, MIN_STAGING_BYTES)?);
+        let group = self.memory.device().checked(bytes.len() as u64, || {
+            let device = &self.memory.device().device;
             let buffer = device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("selfnorm parameters"),
                 size: bytes.len() as u64,
@@ -351,7 +418,7 @@ impl Pipelines {
             });
             buffer
                 .get_mapped_range_mut(..)
-                .map_err(|_| crate::Error::DeviceLost)?
+                .map_err(|_| crate::error::Error::DeviceLost)?
                 .copy_from_slice(bytes);
             buffer.unmap();
             Ok(device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -377,12 +444,12 @@ impl Pipelines {
 
     fn create(
         &self,
-        device: &wgpu::Device,
         kernel: Kernel,
         variant: &Variant,
         bindings: usize,
         cache: Option<&wgpu::PipelineCache>,
     ) -> Pipeline {
+        let device = &self.memory.device().device;
         let module = kernel.module;
         let entry_point = module.entry_points[kernel.entry_point];
         let storage = wgpu::BufferBindingType::Storage { read_only: false };

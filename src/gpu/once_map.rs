@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
-use crate::Result;
+use crate::error::Result;
 
 /// Values that are each created once, by the thread that first asks for one. Others that ask for the
 /// same wait for it, and nobody else does: the map is locked only to look up or to insert.

@@ -1,18 +1,28 @@
+mod bindings;
+pub(crate) mod device;
+pub(crate) mod memory;
+mod once_map;
+#[cfg(not(target_family = "wasm"))]
+mod pipeline_cache;
+pub(crate) mod pipelines;
+pub(crate) mod transfer;
+pub(crate) mod waiting;
+
 #[cfg(not(target_family = "wasm"))]
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use crate::bindings::Bindings;
-use crate::memory::Memory;
-use crate::pass::Pass;
+use bindings::Bindings;
+use device::{Device, Limits};
+use memory::Memory;
 #[cfg(not(target_family = "wasm"))]
-use crate::pipeline_cache::{self, PipelineCache};
-use crate::pipelines::{
+use pipeline_cache::PipelineCache;
+use pipelines::{
     MAX_BINDINGS, MAX_GROUP_BYTES, MAX_PARAMS_BYTES, Pipelines, STEP_GROUP, WORKGROUP_BYTES,
     WORKGROUP_SIZE,
 };
-use crate::waiting::{Recording, Waiting};
-use crate::{Error, Result};
+
+use crate::error::{Error, Result};
 
 /// A device and its queue, with the pipelines and buffers that this crate keeps for them.
 ///
@@ -24,36 +34,9 @@ pub struct Gpu(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
-    limits: Limits,
+    memory: Arc<Memory>,
     pipelines: Pipelines,
-    memory: Memory,
     bindings: Bindings,
-    waiting: Waiting,
-}
-
-/// A handle that does not keep the device: for callbacks that the device itself holds.
-pub(crate) struct WeakGpu(Weak<Shared>);
-
-impl WeakGpu {
-    pub fn upgrade(&self) -> Option<Gpu> {
-        self.0.upgrade().map(Gpu)
-    }
-}
-
-/// What of the device's limits the crate goes by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub max_binding_bytes: u64,
-    pub max_buffer_bytes: u64,
-    pub max_workgroups: u64,
-    pub offset_alignment: u64,
-    pub uniform_alignment: u64,
-    /// Whether shaders run on the CPU.
-    pub software: bool,
-    /// The invocations of a subgroup, if the device has them and all are of one size.
-    pub subgroup: Option<u32>,
 }
 
 /// Which adapter [`Gpu::request`] takes, and where compiled pipelines are kept.
@@ -190,7 +173,9 @@ impl Gpu {
         #[cfg(not(target_family = "wasm"))]
         if let Some(folder) = options.cache_folder() {
             // Without it if the driver has no memory for one.
-            let cache = gpu.checked(0, || PipelineCache::open(gpu.device(), &folder));
+            let cache = gpu
+                .link()
+                .checked(0, || PipelineCache::open(gpu.device(), &folder));
             if let Ok(Some(cache)) = cache {
                 gpu.pipelines().set_cache(cache);
             }
@@ -280,69 +265,67 @@ impl Gpu {
         let subgroup = (device.features().contains(wgpu::Features::SUBGROUP)
             && info.subgroup_min_size == info.subgroup_max_size)
             .then_some(info.subgroup_min_size);
+        let own_limits = Limits {
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+            max_buffer_bytes: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension.into(),
+            offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
+            uniform_alignment: limits.min_uniform_buffer_offset_alignment.into(),
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            subgroup,
+        };
+        let memory = Arc::new(Memory::new(Device::new(device, queue, own_limits)));
         Ok(Self(Arc::new(Shared {
-            limits: Limits {
-                max_binding_bytes: limits.max_storage_buffer_binding_size,
-                max_buffer_bytes: limits.max_buffer_size,
-                max_workgroups: limits.max_compute_workgroups_per_dimension.into(),
-                offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
-                uniform_alignment: limits.min_uniform_buffer_offset_alignment.into(),
-                software: info.device_type == wgpu::DeviceType::Cpu,
-                subgroup,
-            },
-            pipelines: Pipelines::new(&device, &limits),
-            memory: Memory::default(),
+            pipelines: Pipelines::new(memory.clone()),
             bindings: Bindings::default(),
-            waiting: Waiting::default(),
-            device,
-            queue,
+            memory,
         })))
-    }
-
-    /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
-    pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
-        Pass::foreign(self, encoder)
     }
 
     /// The device.
     pub fn device(&self) -> &wgpu::Device {
-        &self.0.device
+        &self.link().device
     }
 
     /// The queue.
     pub fn queue(&self) -> &wgpu::Queue {
-        &self.0.queue
+        &self.link().queue
     }
 
     /// Name, kind and driver of the adapter.
     pub fn adapter_info(&self) -> wgpu::AdapterInfo {
-        self.0.device.adapter_info()
+        self.link().device.adapter_info()
     }
 
     /// Whether tensors of [`half::f16`] can be computed with.
     pub fn supports_f16(&self) -> bool {
-        self.0
+        self.link()
             .device
             .features()
             .contains(wgpu::Features::SHADER_F16)
     }
 
     pub(crate) fn supports_int64(&self) -> bool {
-        self.0
+        self.link()
             .device
             .features()
             .contains(wgpu::Features::SHADER_INT64)
     }
 
+    /// What work is submitted through.
+    pub(crate) fn link(&self) -> &Arc<Device> {
+        self.0.memory.device()
+    }
+
     pub(crate) fn limits(&self) -> Limits {
-        self.0.limits
+        self.link().limits
     }
 
     pub(crate) fn pipelines(&self) -> &Pipelines {
         &self.0.pipelines
     }
 
-    pub(crate) fn memory(&self) -> &Memory {
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.0.memory
     }
 
@@ -350,130 +333,8 @@ impl Gpu {
         &self.0.bindings
     }
 
-    pub(crate) fn downgrade(&self) -> WeakGpu {
-        WeakGpu(Arc::downgrade(&self.0))
-    }
-
     pub(crate) fn is(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Records work on `bytes` bytes, which waits for more before it is submitted. Only on buffers that
-    /// no application can get at, so that none notices. The submission, if there is enough for one.
-    pub(crate) fn defer(
-        &self,
-        bytes: u64,
-        record: impl FnOnce(&mut Recording),
-    ) -> Result<Option<wgpu::SubmissionIndex>> {
-        let add = || self.0.waiting.add(&self.0.device, bytes, record);
-        let added = self.checked(0, add);
-        if added.is_err() || self.is_lost() {
-            // With what a lost device has made, its end is an error, which is not the application's.
-            self.scoped(|| self.0.waiting.discard());
-            added?;
-            return Err(Error::DeviceLost);
-        }
-        if added? { self.flush() } else { Ok(None) }
-    }
-
-    /// Submits what waits.
-    pub(crate) fn flush(&self) -> Result<Option<wgpu::SubmissionIndex>> {
-        let submit =
-            |recording: Recording| self.checked(0, || self.0.queue.submit([recording.finish()]));
-        self.0.waiting.submit(submit).transpose()
-    }
-
-    /// Records with `record` and submits it, as one submission, after what waits.
-    pub(crate) fn submit(
-        &self,
-        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
-    ) -> Result<wgpu::SubmissionIndex> {
-        let submission = self.enqueue(record)?;
-        if self.is_lost() {
-            return Err(Error::DeviceLost);
-        }
-        Ok(submission)
-    }
-
-    /// As [`submit`](Self::submit), for work whose results are read later: nothing is told of a lost
-    /// device.
-    pub(crate) fn enqueue(
-        &self,
-        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
-    ) -> Result<wgpu::SubmissionIndex> {
-        self.flush()?;
-        self.checked(0, || {
-            let mut encoder = self.0.device.create_command_encoder(&Default::default());
-            record(&mut encoder)?;
-            Ok(self.0.queue.submit([encoder.finish()]))
-        })?
-    }
-
-    /// Blocks until the GPU has done `submission`, or everything. Nothing is told of a lost device:
-    /// whoever waits for an answer finds that there is none.
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) {
-        let poll = || {
-            self.0.device.poll(wgpu::PollType::Wait {
-                submission_index: submission,
-                timeout: None,
-            })
-        };
-        // wgpu panics if the device is lost while it waits.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll));
-    }
-
-    /// A browser does not let anybody wait.
-    #[cfg(target_family = "wasm")]
-    pub(crate) fn wait(&self, _: Option<wgpu::SubmissionIndex>) {}
-
-    /// Runs `calls` to wgpu and turns what wgpu reports of them into an error. `bytes` is what an
-    /// allocation among them asks for.
-    pub(crate) fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
-        match self.scoped(calls) {
-            (result, None) => Ok(result),
-            (_, Some(wgpu::Error::OutOfMemory { .. })) => Err(Error::OutOfMemory { bytes }),
-            // A lost device makes invalid objects, and their use is what is reported.
-            (_, Some(_)) if self.is_lost() => Err(Error::DeviceLost),
-            (_, Some(error)) => Err(Error::Unexpected(error.to_string())),
-        }
-    }
-
-    /// wgpu tells a lost device only through a callback, which belongs to the application; but a
-    /// new buffer of a lost device can't be mapped, and nothing is reported.
-    pub(crate) fn is_lost(&self) -> bool {
-        let probe = || {
-            let buffer = self.0.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("selfnorm: is the device there?"),
-                size: wgpu::COPY_BUFFER_ALIGNMENT,
-                usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-                mapped_at_creation: true,
-            });
-            buffer.get_mapped_range_mut(..).is_ok()
-        };
-        cfg!(not(target_family = "wasm")) && matches!(self.scoped(probe), (false, None))
-    }
-
-    /// The result of `calls`, and the first error that wgpu reports of them.
-    #[cfg(not(target_family = "wasm"))]
-    fn scoped<R>(&self, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
-        let scopes = [
-            wgpu::ErrorFilter::Validation,
-            wgpu::ErrorFilter::Internal,
-            wgpu::ErrorFilter::OutOfMemory,
-        ]
-        .map(|filter| self.0.device.push_error_scope(filter));
-        let result = calls();
-        // Every scope must be popped, the inner ones first.
-        let [outer, middle, inner] = scopes;
-        let errors = [inner, middle, outer].map(|scope| pollster::block_on(scope.pop()));
-        (result, errors.into_iter().flatten().next())
-    }
-
-    /// In a browser errors arrive later than any call could wait for: its console has them.
-    #[cfg(target_family = "wasm")]
-    fn scoped<R>(&self, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
-        (calls(), None)
     }
 }
 

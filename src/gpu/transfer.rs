@@ -4,20 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::oneshot;
 
-use crate::memory::{Purpose, Region};
-use crate::{Error, Gpu, Result};
+use super::device::Device;
+use super::memory::{MIN_STAGING_BYTES, Memory, Purpose, Region};
+use crate::error::{Error, Result};
 
 pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 
 /// The pieces' size, so that their buffers are small and kept.
 const STAGING_BYTES: u64 = 32 << 20;
 
-pub(crate) const MIN_STAGING_BYTES: u64 = 1 << 10;
-
 /// Sees to it that the GPU's answer arrives.
-pub(crate) trait Progress: Fn(&Gpu, Option<wgpu::SubmissionIndex>, Answer) {}
+pub(crate) trait Progress: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answer) {}
 
-impl<F: Fn(&Gpu, Option<wgpu::SubmissionIndex>, Answer)> Progress for F {}
+impl<F: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answer)> Progress for F {}
 
 /// Where to read.
 #[derive(Clone, Copy)]
@@ -41,16 +40,16 @@ impl<'a> Source<'a> {
 
 /// Copies from `source`.
 pub(crate) async fn read(
-    gpu: &Gpu,
+    memory: &Arc<Memory>,
     mut source: Source<'_>,
     bytes: &mut [u8],
     progress: impl Progress,
 ) -> Result<()> {
     for bytes in bytes.chunks_mut(STAGING_BYTES as usize) {
         let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
-        let staging = staging(gpu, Purpose::Readback, copied)?;
-        read_through(gpu, &staging, source, bytes, &progress).await?;
-        gpu.memory().give(Purpose::Readback, staging);
+        let staging = staging(memory, Purpose::Readback, copied)?;
+        read_through(memory, &staging, source, bytes, &progress).await?;
+        memory.give(Purpose::Readback, staging);
         source.offset += copied;
     }
     Ok(())
@@ -58,7 +57,7 @@ pub(crate) async fn read(
 
 /// Copies from `source` by way of `staging`, which is as large and unmapped.
 pub(crate) async fn read_through(
-    gpu: &Gpu,
+    memory: &Arc<Memory>,
     staging: &wgpu::Buffer,
     source: Source<'_>,
     bytes: &mut [u8],
@@ -78,17 +77,19 @@ pub(crate) async fn read_through(
         });
     };
     let copy = if source.is_private {
-        let submission = gpu.defer(copied, |recording| copy(recording.encoder()))?;
+        let submission = memory
+            .device()
+            .defer(copied, |recording| copy(recording.encoder()))?;
         // None if another thread has submitted it.
-        gpu.flush()?.or(submission)
+        memory.device().flush()?.or(submission)
     } else {
-        let submission = gpu.submit(|encoder| {
+        let submission = memory.device().submit(|encoder| {
             copy(encoder);
             Ok(())
         });
         Some(submission?)
     };
-    progress(gpu, copy, answer);
+    progress(memory.device(), copy, answer);
     mapped.await.map_err(|_| Error::DeviceLost)?;
     {
         let view = staging
@@ -101,16 +102,16 @@ pub(crate) async fn read_through(
 }
 
 /// Sizes in powers of two, so that few buffers serve all lengths.
-fn staging(gpu: &Gpu, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+fn staging(memory: &Memory, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
     let size = bytes.next_power_of_two().max(MIN_STAGING_BYTES);
-    let largest = gpu.limits().max_buffer_bytes / COPY_ALIGNMENT * COPY_ALIGNMENT;
-    gpu.memory().take(gpu, purpose, size.min(largest))
+    let largest = memory.device().limits.max_buffer_bytes / COPY_ALIGNMENT * COPY_ALIGNMENT;
+    memory.take(purpose, size.min(largest))
 }
 
 /// Copies to `buffer`, and zeros after the last byte up to a multiple of `padding` bytes, itself one of
 /// four.
 pub(crate) fn write(
-    gpu: &Gpu,
+    memory: &Arc<Memory>,
     buffer: &wgpu::Buffer,
     offset: u64,
     bytes: &[u8],
@@ -119,7 +120,7 @@ pub(crate) fn write(
     let mut under_way = None;
     for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
         let copied = (bytes.len() as u64).next_multiple_of(padding);
-        let staging = staging(gpu, Purpose::Upload, copied)?;
+        let staging = staging(memory, Purpose::Upload, copied)?;
         {
             let mut view = staging
                 .get_mapped_range_mut(0..copied)
@@ -129,13 +130,13 @@ pub(crate) fn write(
         }
         staging.unmap();
         let start = offset + piece as u64 * STAGING_BYTES;
-        let (weak, returned) = (gpu.downgrade(), staging.clone());
-        let submission = gpu.defer(copied, |recording| {
+        let (weak, returned) = (Arc::downgrade(memory), staging.clone());
+        let submission = memory.device().defer(copied, |recording| {
             let encoder = recording.encoder();
             encoder.copy_buffer_to_buffer(&staging, 0, buffer, start, copied);
             encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |result| {
-                if let (Ok(()), Some(gpu)) = (result, weak.upgrade()) {
-                    gpu.memory().give(Purpose::Upload, returned);
+                if let (Ok(()), Some(memory)) = (result, weak.upgrade()) {
+                    memory.give(Purpose::Upload, returned);
                 }
             });
         })?;
@@ -143,7 +144,7 @@ pub(crate) fn write(
         if submission.is_some()
             && let earlier @ Some(_) = std::mem::replace(&mut under_way, submission)
         {
-            gpu.wait(earlier);
+            memory.device().wait(earlier);
         }
     }
     Ok(())
@@ -159,27 +160,35 @@ fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
 /// Blocks until the GPU has done the submission. The answer may still be on its way then, in another
 /// thread that polls the device; but from a lost device none comes.
 #[cfg(not(target_family = "wasm"))]
-pub(crate) fn wait(gpu: &Gpu, submission: Option<wgpu::SubmissionIndex>, answer: Answer) {
-    gpu.wait(submission);
+pub(crate) fn wait(
+    device: &Arc<Device>,
+    submission: Option<wgpu::SubmissionIndex>,
+    answer: Answer,
+) {
+    device.wait(submission);
     let is_missing = answer
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .is_some();
-    if is_missing && gpu.is_lost() {
+    if is_missing && device.is_lost() {
         drop(take(&answer));
     }
 }
 
 /// Has a thread wait; where there are none to be had, waits here.
 #[cfg(not(target_family = "wasm"))]
-pub(crate) fn wait_aside(gpu: &Gpu, submission: Option<wgpu::SubmissionIndex>, answer: Answer) {
-    let (waiter, index, sender) = (gpu.clone(), submission.clone(), answer.clone());
+pub(crate) fn wait_aside(
+    device: &Arc<Device>,
+    submission: Option<wgpu::SubmissionIndex>,
+    answer: Answer,
+) {
+    let (waiter, index, sender) = (device.clone(), submission.clone(), answer.clone());
     let spawned = std::thread::Builder::new().spawn(move || wait(&waiter, index, sender));
     if spawned.is_err() {
-        wait(gpu, submission, answer);
+        wait(device, submission, answer);
     }
 }
 
 /// A browser goes on by itself.
 #[cfg(target_family = "wasm")]
-pub(crate) fn wait_aside(_: &Gpu, _: Option<wgpu::SubmissionIndex>, _: Answer) {}
+pub(crate) fn wait_aside(_: &Arc<Device>, _: Option<wgpu::SubmissionIndex>, _: Answer) {}
