@@ -6,10 +6,9 @@ mod gpu;
 #[cfg(not(target_family = "wasm"))]
 pub mod nn;
 mod ops;
-mod params;
 mod pass;
 pub mod random;
-mod shaders;
+mod shader;
 mod tensor;
 pub mod wgsl;
 

@@ -1,15 +1,13 @@
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytemuck::Pod;
 
 use crate::element::{Element, ElementType};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::gpu::pipelines::{
-    Form, Kernel, LANES_PER_INVOCATION, Pipeline, STEP_GROUP, Variant, WORKGROUP_SIZE,
-};
-pub(crate) use crate::gpu::waiting::begin_pass;
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::recording::begin_pass;
+use crate::shader::module::{Form, Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
 use crate::tensor::Tensor;
 
 /// Operations recorded into an encoder, in the order of the calls.
@@ -78,79 +76,6 @@ pub(crate) struct Chunk {
     pub lanes: u32,
 }
 
-/// A dispatch with everything bound to it, to be recorded as often as one likes.
-#[derive(Debug)]
-pub(crate) struct Dispatch {
-    pipeline: Arc<Pipeline>,
-    tensors: wgpu::BindGroup,
-    params: Params,
-    step: bool,
-    groups: [u32; 2],
-}
-
-#[derive(Debug)]
-enum Params {
-    Immediates(Box<[u8]>),
-    Uniform(wgpu::BindGroup),
-}
-
-impl Dispatch {
-    /// Of `groups` workgroups; the shader finds its own by group.y * groups.x + group.x, and does
-    /// nothing from `groups` on.
-    pub fn new<P: Pod>(
-        gpu: &Gpu,
-        kernel: Kernel,
-        variant: Variant,
-        buffers: &[wgpu::BufferBinding],
-        params: &P,
-        groups: u64,
-    ) -> Result<Self> {
-        let pipeline = gpu.pipelines().get(kernel, variant, buffers.len())?;
-        let entries: Vec<_> = buffers
-            .iter()
-            .enumerate()
-            .map(|(i, buffer)| wgpu::BindGroupEntry {
-                binding: i as u32,
-                resource: wgpu::BindingResource::Buffer(buffer.clone()),
-            })
-            .collect();
-        let tensors = gpu.link().checked(0, || {
-            gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(kernel.module.name),
-                layout: &pipeline.tensors,
-                entries: &entries,
-            })
-        })?;
-        let bytes = bytemuck::bytes_of(params);
-        let params = match &pipeline.params {
-            None => Params::Immediates(bytes.into()),
-            Some(layout) => Params::Uniform(gpu.pipelines().params(layout, bytes)?),
-        };
-        let across = groups.min(gpu.limits().max_workgroups).max(1);
-        Ok(Self {
-            pipeline,
-            tensors,
-            params,
-            step: kernel.module.step,
-            groups: [across as u32, groups.div_ceil(across) as u32],
-        })
-    }
-
-    /// Records it, bound to the record of a step: its bind group and offset.
-    pub fn record(&self, pass: &mut wgpu::ComputePass, step: (&wgpu::BindGroup, u32)) {
-        pass.set_pipeline(&self.pipeline.pipeline);
-        pass.set_bind_group(0, &self.tensors, &[]);
-        match &self.params {
-            Params::Immediates(bytes) => pass.set_immediates(0, bytes),
-            Params::Uniform(group) => pass.set_bind_group(1, group, &[]),
-        }
-        if self.step {
-            pass.set_bind_group(STEP_GROUP, step.0, &[step.1]);
-        }
-        pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
-    }
-}
-
 impl Gpu {
     /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
     pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
@@ -204,23 +129,22 @@ impl<'encoder> Pass<'encoder> {
         &mut self,
         op: &'static str,
         kernel: Kernel,
+        form: Form,
         operands: [Operand<T>; N],
         params: impl Fn(Chunk) -> P,
     ) -> Result<()> {
         self.check(op, &operands)?;
         let gpu = &self.gpu;
         let len = operands[0].tensor.len() as u64;
-        let variant = gpu.pipelines().variant(
-            kernel.module,
-            T::TYPE,
-            operands.iter().all(|operand| operand.tensor.fills_lanes()),
-            Form::default(),
-        );
         if len == 0 {
             return Ok(());
         }
+        let pipelines = gpu.pipelines();
+        let fills_lanes = |operand: &Operand<T>| operand.tensor.fills_lanes();
+        let wide_lanes = operands.iter().all(fills_lanes);
+        let variant = pipelines.variant(kernel.module, T::TYPE, wide_lanes, form);
         let lane_values = variant.values_per_lane();
-        let pipeline = gpu.pipelines().get(kernel, variant, N)?;
+        let pipeline = pipelines.get(kernel, variant, N)?;
         let group_lanes = u64::from(WORKGROUP_SIZE * LANES_PER_INVOCATION);
         let limits = gpu.limits();
         // Whole workgroups, whose runs are multiples of any offset alignment.
@@ -233,26 +157,17 @@ impl<'encoder> Pass<'encoder> {
             let lanes = (len - first).min(chunk_len).div_ceil(lane_values);
             let bytes = (lanes * lane_values * size_of::<T>() as u64).next_multiple_of(4);
             let bind = || {
-                let entries = std::array::from_fn::<_, N, _>(|i| wgpu::BindGroupEntry {
-                    binding: i as u32,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: operands[i].tensor.buffer(),
-                        offset: operands[i].tensor.range().start + first * size_of::<T>() as u64,
-                        size: wgpu::BufferSize::new(bytes),
-                    }),
+                let buffers: [_; N] = std::array::from_fn(|i| wgpu::BufferBinding {
+                    buffer: operands[i].tensor.buffer(),
+                    offset: operands[i].tensor.range().start + first * size_of::<T>() as u64,
+                    size: wgpu::BufferSize::new(bytes),
                 });
-                gpu.link().checked(0, || {
-                    gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                        label: Some(op),
-                        layout: &pipeline.tensors,
-                        entries: &entries,
-                    })
-                })
+                pipelines.bind(&pipeline, &buffers)
             };
             // Other than an application's encoders, the crate's own never see the same tensors again.
             let tensors = if self.foreign {
                 let ids = operands.each_ref().map(|operand| operand.tensor.id());
-                gpu.bindings().get(&ids, first, bind)?
+                gpu.bind_groups().get(&ids, first, bind)?
             } else {
                 bind()?
             };
@@ -260,33 +175,17 @@ impl<'encoder> Pass<'encoder> {
                 first: first as u32,
                 lanes: lanes as u32,
             });
-            let uniform = match &pipeline.params {
-                None => None,
-                Some(layout) => {
-                    let bytes = bytemuck::bytes_of(&params);
-                    Some(gpu.pipelines().params(layout, bytes)?)
-                }
-            };
-            Ok((tensors, params, uniform, lanes.div_ceil(group_lanes) as u32))
-        };
-        let record = |pass: &mut wgpu::ComputePass, prepared: (wgpu::BindGroup, P, _, u32)| {
-            let (tensors, params, uniform, groups) = prepared;
-            pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &tensors, &[]);
-            match uniform {
-                None => pass.set_immediates(0, bytemuck::bytes_of(&params)),
-                Some(uniform) => pass.set_bind_group(1, &uniform, &[]),
-            }
-            pass.dispatch_workgroups(groups, 1, 1);
+            let groups = lanes.div_ceil(group_lanes);
+            pipelines.dispatch(pipeline.clone(), tensors, &params, groups)
         };
         if len <= chunk_len {
             let one = prepare(0)?;
-            self.record(&operands, |pass| record(pass, one))
+            self.record(&operands, |pass| one.record(pass, None))
         } else {
             let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
-            let dispatches = dispatches.collect::<Result<Vec<_>>>()?;
+            let dispatches = dispatches.collect::<Result<Vec<Dispatch>>>()?;
             self.record(&operands, |pass| {
-                dispatches.into_iter().for_each(|one| record(pass, one));
+                dispatches.iter().for_each(|one| one.record(pass, None));
             })
         }
     }

@@ -6,8 +6,9 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::memory::Purpose;
+use crate::gpu::platform;
+use crate::gpu::recording::Recording;
 use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
-use crate::gpu::waiting::Recording;
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
 ///
@@ -52,7 +53,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 impl<T: Element> Drop for Tensor<T> {
     fn drop(&mut self) {
         if *self.exposed.get_mut() {
-            self.gpu.bindings().forget(self.id);
+            self.gpu.bind_groups().forget(self.id);
         } else if self.owned {
             self.gpu.memory().give(Purpose::Tensor, self.buffer.clone());
         }
@@ -294,7 +295,7 @@ impl<T: Element> Tensor<T> {
     /// [`Error::DeviceLost`]; [`Error::MissingUsage`] for a wrapped buffer without `COPY_SRC`.
     #[cfg(not(target_family = "wasm"))]
     pub fn to_vec(&self) -> Result<Vec<T>> {
-        pollster::block_on(self.read_by(transfer::wait))
+        pollster::block_on(self.read_by(platform::wait_for_answer))
     }
 
     /// The elements, in row-major order. Does not block: on native platforms a thread waits for
@@ -304,7 +305,7 @@ impl<T: Element> Tensor<T> {
     ///
     /// As [`to_vec`](Self::to_vec).
     pub async fn read(&self) -> Result<Vec<T>> {
-        self.read_by(transfer::wait_aside).await
+        self.read_by(platform::wait_aside).await
     }
 
     async fn read_by(&self, progress: impl Progress) -> Result<Vec<T>> {

@@ -18,40 +18,28 @@
 //! bounds are those of the tensor operations: 2 ulp, whether or not the compiler fuses multiply and
 //! add.
 
-use crate::gpu::pipelines::{Module, Struct, Variant};
-use crate::ops::MODULES;
+use crate::ops::modules;
+use crate::shader::files;
+use crate::shader::files::complete;
+use crate::shader::module::{Module, Variant};
+use crate::shader::params::Struct;
 
 /// `fn expm1(x: f32) -> f32` and `fn expm1_4(x: vec4f) -> vec4f`: eˣ − 1 for every x.
 ///
 /// Within 1.5 ulp of the true value; for |x| below 2⁻²⁵ it is x, zeros' signs included.
-pub const EXPM1: &str = concat!(
-    include_str!("../shaders/shared/expm1.wgsl"),
-    include_str!("../shaders/shared/is_nan.wgsl")
-);
+pub const EXPM1: &str = complete!(files::EXPM1);
 
 /// `fn elu(x: f32, alpha: f32) -> f32` and `fn elu_derivative(x: f32, alpha: f32) -> f32`, and both with
 /// a 4; with everything of [`EXPM1`].
-pub const ELU: &str = concat!(
-    include_str!("../shaders/shared/elu.wgsl"),
-    include_str!("../shaders/shared/expm1.wgsl"),
-    include_str!("../shaders/shared/is_nan.wgsl"),
-);
+pub const ELU: &str = complete!(files::ELU_FUNCTIONS);
 
 /// `fn selu(x: f32) -> f32` and `fn selu_derivative(x: f32) -> f32`, and both with a 4; with everything
 /// of [`ELU`].
-pub const SELU: &str = concat!(
-    include_str!("../shaders/shared/selu.wgsl"),
-    include_str!("../shaders/shared/elu.wgsl"),
-    include_str!("../shaders/shared/expm1.wgsl"),
-    include_str!("../shaders/shared/is_nan.wgsl"),
-);
+pub const SELU: &str = complete!(files::SELU_FUNCTIONS);
 
 /// `fn philox(counter: vec4u, key: vec2u) -> vec4u`: four random words, those of
 /// [`random::philox4x32_10`](crate::random::philox4x32_10).
-pub const PHILOX: &str = concat!(
-    include_str!("../shaders/shared/philox.wgsl"),
-    include_str!("../shaders/shared/wide_u32.wgsl")
-);
+pub const PHILOX: &str = complete!(files::PHILOX, files::WIDE_U32);
 
 /// A compute shader as the crate hands it to wgpu.
 #[derive(Clone, Debug)]
@@ -62,6 +50,8 @@ pub struct Shader {
     pub name: String,
     /// The WGSL.
     pub source: String,
+    /// The features that a device must have for it.
+    pub features: wgpu::Features,
     /// The entry points.
     pub entry_points: Vec<&'static str>,
     /// The structs that the host writes, the parameters first.
@@ -92,18 +82,21 @@ impl From<&Struct> for HostStruct {
 /// Every shader of the crate in every form that it is built in, up to the values of constants, to
 /// compile or check ahead of time.
 pub fn shaders() -> Vec<Shader> {
-    let shader = |module: &Module, variant: Variant| Shader {
+    let shader = |module: &'static Module, variant: Variant| Shader {
         name: module.name(&variant),
         source: module.source(&variant),
+        features: module.features(&variant),
         entry_points: module.entry_points.to_vec(),
         structs: [&module.params]
             .into_iter()
-            .chain(module.structs.iter().copied())
+            .chain(module.structs)
             .map(HostStruct::from)
             .collect(),
     };
-    MODULES
-        .iter()
-        .flat_map(|module| Variant::all(module).map(move |variant| shader(module, variant)))
+    modules()
+        .flat_map(|module| {
+            let variants = module.variants().into_iter();
+            variants.map(move |variant| shader(module, variant))
+        })
         .collect()
 }

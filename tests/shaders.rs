@@ -10,15 +10,22 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Expression, Module, ShaderStage, TypeInner};
+use selfnorm::wgpu::Features;
 use selfnorm::wgsl::{self, Shader};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    let mut trials = vec![trial(
-        "every file of shaders/ is in use".into(),
-        every_file_is_in_use,
-    )];
+    let mut trials = vec![
+        trial(
+            "every file of shaders/ is in use".into(),
+            every_file_is_in_use,
+        ),
+        trial(
+            "shaders/functions has no bindings and no entry points".into(),
+            functions_are_pure,
+        ),
+    ];
     for shader in wgsl::shaders() {
         let name = shader.name.clone();
         let needs = needs(&shader);
@@ -71,20 +78,19 @@ fn public_sources() -> [(&'static str, String); 5] {
     ]
 }
 
-/// What a shader may use beyond plain WGSL, as its name says. Without it validation must fail, so a
-/// shader for devices without a feature that uses it all the same is found.
+/// What a shader may use beyond plain WGSL, as it says. Without it validation must fail, so a shader for
+/// devices without a feature that uses it all the same is found.
 fn needs(shader: &Shader) -> Capabilities {
-    let mut needs = Capabilities::empty();
-    for word in shader.name.split(' ') {
-        needs |= match word {
-            "f16" | "f16x4" => Capabilities::SHADER_FLOAT16,
-            "immediates" => Capabilities::IMMEDIATES,
-            "u64" => Capabilities::SHADER_INT64,
-            "subgroups" => Capabilities::SUBGROUP,
-            _ => Capabilities::empty(),
-        };
-    }
-    needs
+    [
+        (Features::SHADER_F16, Capabilities::SHADER_FLOAT16),
+        (Features::IMMEDIATES, Capabilities::IMMEDIATES),
+        (Features::SHADER_INT64, Capabilities::SHADER_INT64),
+        (Features::SUBGROUP, Capabilities::SUBGROUP),
+    ]
+    .into_iter()
+    .filter(|(feature, _)| shader.features.contains(*feature))
+    .map(|(_, capability)| capability)
+    .collect()
 }
 
 /// What naga writes for wgpu's back ends.
@@ -328,6 +334,25 @@ fn tint(name: &str, source: String) -> Trial {
             }
         }
     })
+}
+
+/// What is in this folder may be put in front of anybody's shader.
+fn functions_are_pure() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/functions");
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let text = std::fs::read_to_string(&path)?;
+        let code = text.lines().filter(|line| !line.starts_with("//"));
+        for (line, number) in code.zip(1..) {
+            let declares = ["fn ", "const ", "alias ", "struct ", " ", "}"];
+            if !line.is_empty() && !declares.iter().any(|start| line.starts_with(start)) {
+                return Err(
+                    format!("{}, line {number} of the code: {line}", path.display()).into(),
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A file that nothing includes is checked by nothing.

@@ -16,7 +16,7 @@ impl BareSelu {
         let shaders = selfnorm::wgsl::shaders();
         let shader = shaders
             .iter()
-            .find(|shader| shader.name == "selu f32x4 immediates u32")
+            .find(|shader| shader.name == "selu f32x4 immediates")
             .expect("the shader is listed");
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,

@@ -13,7 +13,7 @@ pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 /// The pieces' size, so that their buffers are small and kept.
 const STAGING_BYTES: u64 = 32 << 20;
 
-/// Sees to it that the GPU's answer arrives.
+/// Polls until the readback is done.
 pub(crate) trait Progress: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answer) {}
 
 impl<F: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answer)> Progress for F {}
@@ -153,42 +153,6 @@ pub(crate) fn write(
 /// Where the readback waits for its answer; dropping the sender is an answer too.
 pub(crate) type Answer = Arc<Mutex<Option<oneshot::Sender<()>>>>;
 
-fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
+pub(super) fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
     answer.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
-
-/// Blocks until the GPU has done the submission. The answer may still be on its way then, in another
-/// thread that polls the device; but from a lost device none comes.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn wait(
-    device: &Arc<Device>,
-    submission: Option<wgpu::SubmissionIndex>,
-    answer: Answer,
-) {
-    device.wait(submission);
-    let is_missing = answer
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_some();
-    if is_missing && device.is_lost() {
-        drop(take(&answer));
-    }
-}
-
-/// Has a thread wait; where there are none to be had, waits here.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn wait_aside(
-    device: &Arc<Device>,
-    submission: Option<wgpu::SubmissionIndex>,
-    answer: Answer,
-) {
-    let (waiter, index, sender) = (device.clone(), submission.clone(), answer.clone());
-    let spawned = std::thread::Builder::new().spawn(move || wait(&waiter, index, sender));
-    if spawned.is_err() {
-        wait(device, submission, answer);
-    }
-}
-
-/// A browser goes on by itself.
-#[cfg(target_family = "wasm")]
-pub(crate) fn wait_aside(_: &Arc<Device>, _: Option<wgpu::SubmissionIndex>, _: Answer) {}

@@ -1,7 +1,7 @@
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
 use crate::gpu::transfer;
 use crate::ops::gather::{self, Affine};
-use crate::pass::Dispatch;
 use crate::tensor::count;
 use crate::{Error, Gpu, Result};
 

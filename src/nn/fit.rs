@@ -3,12 +3,13 @@ use std::ops::ControlFlow;
 
 use super::data::Feed;
 use super::network::derived_seed;
-use super::optimizer::{Loss, Optimizer};
 use super::sequential::{Sequential, Training, step_dispatches};
 use super::workspace::{Forward, Slots};
 use super::{Dataset, files};
+use crate::gpu::recording::begin_pass;
+use crate::ops::loss::Loss;
+use crate::ops::optimizer::Optimizer;
 use crate::ops::step::Step;
-use crate::pass::begin_pass;
 use crate::{Error, Result, random};
 
 /// Loss and accuracy, on average over samples.
@@ -28,9 +29,10 @@ impl Score {
         let sum = |i: usize| totals.iter().map(|total| f64::from(total[i])).sum::<f64>();
         Self {
             loss: sum(0) / terms as f64,
-            accuracy: match loss {
-                Loss::CategoricalCrossentropy => sum(1) / terms as f64,
-                Loss::MeanSquaredError => f64::NAN,
+            accuracy: if loss.has_accuracy() {
+                sum(1) / terms as f64
+            } else {
+                f64::NAN
             },
         }
     }
@@ -477,12 +479,12 @@ impl Sequential {
         &self,
         record: usize,
         feed: &'a Feed,
-        dispatches: impl Iterator<Item = &'a crate::pass::Dispatch>,
+        dispatches: impl Iterator<Item = &'a crate::gpu::dispatch::Dispatch>,
     ) -> Result<wgpu::SubmissionIndex> {
         self.gpu.link().enqueue(|encoder| {
             let mut pass = begin_pass(encoder);
             for dispatch in feed.dispatches.iter().chain(dispatches) {
-                dispatch.record(&mut pass, self.steps.bound(record));
+                dispatch.record(&mut pass, Some(self.steps.bound(record)));
             }
             Ok(())
         })
@@ -533,7 +535,7 @@ impl Sequential {
 fn evaluation<'a>(
     forward: &'a Forward,
     training: &'a Training,
-) -> impl Iterator<Item = &'a crate::pass::Dispatch> {
+) -> impl Iterator<Item = &'a crate::gpu::dispatch::Dispatch> {
     forward
         .to_losses(&training.losses)
         .chain(&training.losses.dispatches)

@@ -42,11 +42,12 @@ mod files;
 mod fit;
 mod layers;
 mod network;
-mod optimizer;
 mod sequential;
 mod summary;
 mod workspace;
 
+pub use crate::ops::loss::Loss;
+pub use crate::ops::optimizer::{Adam, Optimizer, Sgd};
 pub use crate::ops::product::Tiling;
 pub use data::Dataset;
 pub use fit::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Score};
@@ -54,5 +55,4 @@ pub use layers::{
     Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d,
     Padding,
 };
-pub use optimizer::{Adam, Loss, Optimizer, Sgd};
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};

@@ -1,8 +1,8 @@
 //! From layers to stages: shapes, parameters, and what is done in which kernel.
 
 use super::layers::{self, Activation, Initializer, Kind, Layer, Sliding, Weighted};
-use crate::ops::conv2d::Window;
 use crate::ops::epilogue::{self, Dropout, Epilogue};
+use crate::ops::product::Window;
 use crate::ops::require;
 use crate::tensor::count;
 use crate::{Result, Selu, random};

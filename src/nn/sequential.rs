@@ -3,15 +3,18 @@ use hashbrown::HashSet;
 use super::data::{Expected, Feed};
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
-use super::optimizer::{Adam, Loss, Optimizer};
 use super::summary;
 use super::workspace::{Backward, Forward, Losses, Plan, Slots};
 use super::{Dataset, Score, Tiling};
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
+use crate::gpu::platform;
+use crate::gpu::recording::begin_pass;
 use crate::gpu::transfer;
+use crate::ops::loss::Loss;
 use crate::ops::moments;
+use crate::ops::optimizer::{Adam, Optimizer};
 use crate::ops::step::{Step, Steps};
-use crate::pass::{Dispatch, begin_pass};
 use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
 
 pub(crate) const F32: u64 = size_of::<f32>() as u64;
@@ -223,7 +226,7 @@ impl Sequential {
     }
 
     pub(crate) fn check_loss(&self, loss: Loss) -> Result<()> {
-        if loss == Loss::CategoricalCrossentropy && !self.network.ends_with_logits() {
+        if loss.is_of_logits() && !self.network.ends_with_logits() {
             return Err(Error::Data {
                 op: "compile",
                 detail: "categorical cross-entropy is computed from logits: the last activation must be softmax, or linear".into(),
@@ -330,7 +333,7 @@ impl Sequential {
             fill(encoder, y, 0, n, &training.losses.targets);
             let mut pass = begin_pass(encoder);
             for dispatch in step_dispatches(forward, training) {
-                dispatch.record(&mut pass, self.steps.bound(0));
+                dispatch.record(&mut pass, Some(self.steps.bound(0)));
             }
             Ok(())
         })?;
@@ -382,7 +385,7 @@ impl Sequential {
             fill(encoder, dy, 0, n, &start);
             let mut pass = begin_pass(encoder);
             for dispatch in forward.to_output().chain(&backward.dispatches) {
-                dispatch.record(&mut pass, steps.bound(0));
+                dispatch.record(&mut pass, Some(steps.bound(0)));
             }
             Ok(())
         })?;
@@ -457,7 +460,7 @@ impl Sequential {
             fill(encoder, x, 0, n, &forward.input);
             let mut pass = begin_pass(encoder);
             for dispatch in forward.to_output().chain(moments) {
-                dispatch.record(&mut pass, steps.bound(0));
+                dispatch.record(&mut pass, Some(steps.bound(0)));
             }
             Ok(())
         })?;
@@ -730,7 +733,7 @@ impl Sequential {
                 fill(encoder, x, first, count, &forward.input);
                 let mut pass = begin_pass(encoder);
                 for dispatch in forward.to_output() {
-                    dispatch.record(&mut pass, self.steps.bound(0));
+                    dispatch.record(&mut pass, Some(self.steps.bound(0)));
                 }
                 drop(pass);
                 encoder.copy_buffer_to_buffer(
@@ -804,7 +807,7 @@ pub(crate) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region) -> Result<Vec<T
         gpu.memory(),
         transfer::Source::of(region),
         bytes,
-        transfer::wait,
+        platform::wait_for_answer,
     );
     pollster::block_on(read)?;
     Ok(values)

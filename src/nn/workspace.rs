@@ -3,20 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::network::{Network, Parameters, StageKind, Sums, Value};
-use super::optimizer::{Loss, Optimizer};
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::{Purpose, Region};
+use crate::gpu::platform;
 use crate::gpu::transfer;
-use crate::ops::adam::{self, adam};
-use crate::ops::categorical_crossentropy::categorical_crossentropy;
-use crate::ops::conv2d::Conv2d;
-use crate::ops::conv2d::Window;
-use crate::ops::dense::Dense;
+use crate::ops::loss::{Loss, Regions, sum_losses};
 use crate::ops::max_pool2d::{self, MaxPool2d};
-use crate::ops::mean_squared_error::mean_squared_error;
-use crate::ops::product::{End, Product, Tiling};
-use crate::ops::sum_losses::sum_losses;
-use crate::ops::{activation, sgd, softmax};
-use crate::pass::Dispatch;
+use crate::ops::optimizer::Optimizer;
+use crate::ops::product::{Conv2d, Dense, End, Product, Tiling, Window};
+use crate::ops::{activation, softmax};
 use crate::{Error, Gpu, Result};
 
 const F32: u64 = size_of::<f32>() as u64;
@@ -440,9 +435,9 @@ impl Losses {
     /// With totals of up to `steps` steps.
     pub fn new(plan: Plan, forward: &Forward, loss: Loss, steps: usize) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
-        let (stages, output) = match (loss, network.stages.split_last()) {
-            (Loss::CategoricalCrossentropy, Some((softmax, before)))
-                if matches!(softmax.kind, StageKind::Softmax { .. }) =>
+        let (stages, output) = match network.stages.split_last() {
+            Some((softmax, before))
+                if loss.is_of_logits() && matches!(softmax.kind, StageKind::Softmax { .. }) =>
             {
                 (before.len(), softmax.input)
             }
@@ -455,37 +450,16 @@ impl Losses {
         let gradient = plan.region(batch, len)?;
         let totals = plan.region(steps, 2)?;
         let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
-        let y = forward.value(output);
-        let (rows, positions, dispatch);
-        match loss {
-            Loss::CategoricalCrossentropy => {
-                positions = len / classes;
-                rows = plan.region(batch * positions, 2)?;
-                dispatch = categorical_crossentropy(
-                    gpu,
-                    y,
-                    &targets,
-                    &gradient,
-                    &rows,
-                    (batch * positions) as u32,
-                    classes as u32,
-                    positions as u32,
-                )?;
-            }
-            Loss::MeanSquaredError => {
-                positions = 1;
-                rows = plan.region(batch, 2)?;
-                dispatch = mean_squared_error(
-                    gpu,
-                    y,
-                    &targets,
-                    &gradient,
-                    &rows,
-                    batch as u32,
-                    len as u32,
-                )?;
-            }
-        }
+        let positions = loss.rows(len, classes);
+        let rows = plan.region(batch * positions, 2)?;
+        let regions = Regions {
+            y: forward.value(output),
+            targets: &targets,
+            gradient: &gradient,
+            sums: &rows,
+        };
+        let outputs = (len / positions) as u32;
+        let dispatch = loss.dispatch(gpu, regions, batch as u32, positions as u32, outputs)?;
         let sum = sum_losses(gpu, &rows, &totals, (batch * positions) as u32)?;
         Ok(Self {
             targets,
@@ -520,7 +494,7 @@ impl Losses {
             &self.readback.buffer,
             transfer::Source::of(&self.totals),
             bytemuck::cast_slice_mut(&mut totals),
-            transfer::wait,
+            platform::wait_for_answer,
         ))?;
         Ok(totals)
     }
@@ -553,23 +527,8 @@ impl Slots {
             return Ok(Vec::new());
         }
         let weights = plan.weights.part(0, len as u64 * F32);
-        let (gpu, g) = (plan.gpu, &self.gradients);
-        let len = len as u32;
-        let dispatch = match (optimizer, &self.slots[..]) {
-            (Optimizer::Adam(p), [m, v]) => {
-                let p = adam::Adam {
-                    beta_1: p.beta_1,
-                    beta_2: p.beta_2,
-                    epsilon: p.epsilon,
-                };
-                adam(gpu, &weights, g, m, v, len, &p)?
-            }
-            (Optimizer::Sgd(p), [velocity]) => {
-                let momentum = p.momentum as f32;
-                sgd::momentum(gpu, &weights, g, velocity, len, momentum, p.nesterov)?
-            }
-            _ => sgd::sgd(gpu, &weights, g, len)?,
-        };
+        let (gpu, slots) = (plan.gpu, &self.slots);
+        let dispatch = optimizer.step(gpu, &weights, &self.gradients, slots, len as u32)?;
         Ok(vec![dispatch])
     }
 

@@ -1,23 +1,24 @@
 //! Activation and dropout that are layers of their own.
 
-use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
-use super::step::STEP;
+use super::epilogue::{self, Epilogue, EpilogueParams};
+use super::step::StepParams;
 use super::{lane_values, per_item};
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Kernel, Module};
-use crate::params::{params, vec2u};
-use crate::pass::Dispatch;
-use crate::{Gpu, Result, shaders};
+use crate::shader::files;
+use crate::shader::module::{Kernel, Module};
+use crate::shader::params::{params, vec2u};
+use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module =
-    Module::new("activation", &shaders::ACTIVATION, ActivationParams::LAYOUT)
+    Module::new("activation", &files::ACTIVATION, ActivationParams::LAYOUT)
         .entry_points(&[
             "activation_forward",
             "activation_backward",
             "activation_backward_in_place",
         ])
         .forms(epilogue::forms)
-        .step(&[&EPILOGUE, &STEP]);
+        .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT]);
 
 const FORWARD: Kernel = MODULE.kernel("activation_forward");
 const BACKWARD: Kernel = MODULE.kernel("activation_backward");

@@ -1,15 +1,16 @@
 use bytemuck::Zeroable;
 
 use super::{epilogue::Dropout, first_block, require, selu::Selu, words};
-use crate::gpu::pipelines::{Kernel, Module};
-use crate::params::{params, vec2u, vec4u};
 use crate::pass::{Chunk, Pass, read, update, write};
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::{params, vec2u, vec4u};
 use crate::tensor::count;
-use crate::{Element, Error, Result, Tensor, random, shaders};
+use crate::{Element, Error, Result, Tensor, random};
 
 pub(crate) static MODULE: Module = Module::new(
     "alpha_dropout",
-    &shaders::ALPHA_DROPOUT,
+    &files::ALPHA_DROPOUT,
     AlphaDropoutParams::LAYOUT,
 )
 .entry_points(&[
@@ -19,6 +20,11 @@ pub(crate) static MODULE: Module = Module::new(
     "alpha_dropout_broadcast_in_place",
 ])
 .floats();
+
+const DROPOUT: Kernel = MODULE.kernel("alpha_dropout");
+const IN_PLACE: Kernel = MODULE.kernel("alpha_dropout_in_place");
+const BROADCAST: Kernel = MODULE.kernel("alpha_dropout_broadcast");
+const BROADCAST_IN_PLACE: Kernel = MODULE.kernel("alpha_dropout_broadcast_in_place");
 
 const FORWARD: &str = "alpha_dropout";
 const BACKWARD: &str = "alpha_dropout_backward";
@@ -315,22 +321,21 @@ impl AlphaDropout {
             first: chunk.first,
             ..params
         };
-        let kernel = |entry_point| Kernel {
-            module: &MODULE,
-            entry_point: if broadcast.is_some() {
-                entry_point + 2
-            } else {
-                entry_point
-            },
-        };
+        let (form, is_broadcast) = (Form::default(), broadcast.is_some());
         match destination {
-            Some((name, y)) => pass.elementwise(
-                op,
-                kernel(0),
-                [read(source.0, source.1), write(name, y)],
-                params,
-            ),
-            None => pass.elementwise(op, kernel(1), [update(source.0, source.1)], params),
+            Some((name, y)) => {
+                let kernel = if is_broadcast { BROADCAST } else { DROPOUT };
+                let operands = [read(source.0, source.1), write(name, y)];
+                pass.elementwise(op, kernel, form, operands, params)
+            }
+            None => {
+                let kernel = if is_broadcast {
+                    BROADCAST_IN_PLACE
+                } else {
+                    IN_PLACE
+                };
+                pass.elementwise(op, kernel, form, [update(source.0, source.1)], params)
+            }
         }
     }
 

@@ -3,9 +3,9 @@
 use bytemuck::Zeroable;
 
 use super::{selu::Selu, words};
-use crate::gpu::pipelines::{Form, Struct};
-use crate::params::{params, vec2u};
-use crate::shaders;
+use crate::shader::files;
+use crate::shader::module::Form;
+use crate::shader::params::{params, vec2u};
 
 /// What follows a sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,8 +49,6 @@ params! {
     }
 }
 
-pub(crate) static EPILOGUE: Struct = EpilogueParams::LAYOUT;
-
 /// The forms that differ by their epilogue.
 pub(crate) fn forms() -> Vec<Form> {
     let dropout = Dropout {
@@ -82,7 +80,7 @@ impl Epilogue {
     /// The form of a module with this epilogue and nothing else to choose.
     pub fn form(&self) -> Form {
         Form {
-            files: vec![&shaders::EPILOGUE],
+            files: vec![&files::EPILOGUE],
             constants: self.constants().into(),
         }
     }

@@ -2,17 +2,18 @@
 
 use bytemuck::Zeroable;
 
-use super::step::STEP;
+use super::step::StepParams;
 use super::{lane_values, per_item};
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Form, Kernel, Module};
-use crate::params::params;
-use crate::pass::Dispatch;
-use crate::{Gpu, Result, shaders};
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::params;
+use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module = Module::new("gather", &shaders::GATHER, GatherParams::LAYOUT)
+pub(crate) static MODULE: Module = Module::new("gather", &files::GATHER, GatherParams::LAYOUT)
     .entry_points(&["gather_floats", "gather_bytes", "gather_classes"])
-    .step(&[&STEP]);
+    .step(&[StepParams::LAYOUT]);
 
 const FLOATS: Kernel = MODULE.kernel("gather_floats");
 const BYTES: Kernel = MODULE.kernel("gather_bytes");

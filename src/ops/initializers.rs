@@ -1,14 +1,15 @@
 use bytemuck::Zeroable;
 
 use super::{first_block, words};
-use crate::gpu::pipelines::{Kernel, Module};
-use crate::params::{params, vec2u};
 use crate::pass::{Chunk, Pass, write};
-use crate::{Element, Gpu, Result, Tensor, random, shaders};
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::{params, vec2u};
+use crate::{Element, Gpu, Result, Tensor, random};
 
 pub(crate) static MODULE: Module = Module::new(
     "initializers",
-    &shaders::INITIALIZERS,
+    &files::INITIALIZERS,
     InitializerParams::LAYOUT,
 )
 .entry_points(&["fill_truncated_normal", "fill_uniform", "fill_constant"])
@@ -102,16 +103,20 @@ impl Weights {
     fn record<T: Element>(&self, op: &'static str, pass: &mut Pass, w: &Tensor<T>) -> Result<()> {
         let (scale, seed) = (self.scale, words(self.stream.seed));
         let block = first_block(op, self.stream.offset)?;
-        pass.elementwise(op, self.kernel, [write("w", w)], |chunk: Chunk| {
-            InitializerParams {
+        pass.elementwise(
+            op,
+            self.kernel,
+            Form::default(),
+            [write("w", w)],
+            |chunk: Chunk| InitializerParams {
                 lanes: chunk.lanes,
                 first: chunk.first,
                 seed,
                 block,
                 scale,
                 padding: 0,
-            }
-        })
+            },
+        )
     }
 }
 
@@ -311,12 +316,16 @@ impl Pass<'_> {
     ///
     /// As [`lecun_normal`](Self::lecun_normal).
     pub fn zeros<T: Element>(&mut self, w: &Tensor<T>) -> Result<()> {
-        self.elementwise("zeros", CONSTANT, [write("w", w)], |chunk: Chunk| {
-            InitializerParams {
+        self.elementwise(
+            "zeros",
+            CONSTANT,
+            Form::default(),
+            [write("w", w)],
+            |chunk: Chunk| InitializerParams {
                 lanes: chunk.lanes,
                 ..InitializerParams::zeroed()
-            }
-        })
+            },
+        )
     }
 }
 

@@ -1,23 +1,24 @@
 //! The maxima of windows of images.
 
-use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
+use super::epilogue::{self, Epilogue, EpilogueParams};
 use super::per_item;
-use super::step::STEP;
+use super::step::StepParams;
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Kernel, Module};
-use crate::params::{params, vec2u};
-use crate::pass::Dispatch;
-use crate::{Gpu, Result, shaders};
+use crate::shader::files;
+use crate::shader::module::{Kernel, Module};
+use crate::shader::params::{params, vec2u};
+use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module =
-    Module::new("max_pool2d", &shaders::MAX_POOL2D, MaxPool2dParams::LAYOUT)
+    Module::new("max_pool2d", &files::MAX_POOL2D, MaxPool2dParams::LAYOUT)
         .entry_points(&[
             "max_pool2d_forward",
             "max_pool2d_backward",
             "max_pool2d_backward_through",
         ])
         .forms(epilogue::forms)
-        .step(&[&EPILOGUE, &STEP]);
+        .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT]);
 
 const FORWARD: Kernel = MODULE.kernel("max_pool2d_forward");
 const BACKWARD: Kernel = MODULE.kernel("max_pool2d_backward");

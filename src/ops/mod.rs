@@ -1,51 +1,47 @@
 //! One file per op: its parameters, its checks, its dispatch.
 
 pub(crate) mod activation;
-pub(crate) mod adam;
 pub(crate) mod alpha_dropout;
-pub(crate) mod categorical_crossentropy;
-pub(crate) mod conv2d;
-pub(crate) mod dense;
 pub(crate) mod elu;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
 pub(crate) mod initializers;
+pub(crate) mod loss;
 pub(crate) mod max_pool2d;
-pub(crate) mod mean_squared_error;
 pub(crate) mod moments;
+pub(crate) mod optimizer;
 pub(crate) mod product;
 pub(crate) mod selu;
-pub(crate) mod sgd;
 pub(crate) mod softmax;
 pub(crate) mod step;
-pub(crate) mod sum_losses;
 
 use bytemuck::Pod;
 
 use crate::element::ElementType;
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Form, Kernel, Module, WORKGROUP_SIZE};
-use crate::pass::Dispatch;
+use crate::shader::module::{Form, Kernel, Module, WORKGROUP_SIZE};
 use crate::{Error, Gpu, Result};
 
-/// Every module of the crate.
-pub(crate) static MODULES: &[&Module] = &[
+/// The modules of the ops that are a file each.
+static MODULES: &[&Module] = &[
     &selu::MODULE,
     &alpha_dropout::MODULE,
     &initializers::MODULE,
-    &dense::MODULE,
-    &conv2d::MODULE,
     &gather::MODULE,
     &activation::MODULE,
     &max_pool2d::MODULE,
     &softmax::MODULE,
-    &categorical_crossentropy::MODULE,
-    &mean_squared_error::MODULE,
-    &sum_losses::MODULE,
-    &adam::MODULE,
-    &sgd::MODULE,
     &moments::MODULE,
 ];
+
+/// Every module of the crate.
+pub(crate) fn modules() -> impl Iterator<Item = &'static Module> {
+    [MODULES, product::MODULES, loss::MODULES, optimizer::MODULES]
+        .into_iter()
+        .flatten()
+        .copied()
+}
 
 /// `value` if `allowed`, or an error that states the rule.
 pub(crate) fn require(
@@ -103,10 +99,24 @@ fn per_item<P: Pod>(
     items: u32,
 ) -> Result<Dispatch> {
     let wide_lanes = lane_values == 4;
-    let variant = gpu
-        .pipelines()
-        .variant(kernel.module, ElementType::F32, wide_lanes, form);
+    let groups = items.div_ceil(WORKGROUP_SIZE).into();
+    dispatch(gpu, kernel, form, wide_lanes, regions, params, groups)
+}
+
+/// A dispatch of `groups` workgroups over f32s.
+fn dispatch<P: Pod>(
+    gpu: &Gpu,
+    kernel: Kernel,
+    form: Form,
+    wide_lanes: bool,
+    regions: &[&Region],
+    params: &P,
+    groups: u64,
+) -> Result<Dispatch> {
+    let pipelines = gpu.pipelines();
+    let variant = pipelines.variant(kernel.module, ElementType::F32, wide_lanes, form);
+    let pipeline = pipelines.get(kernel, variant, regions.len())?;
     let buffers: Vec<_> = regions.iter().map(|region| region.binding()).collect();
-    let groups = items.div_ceil(WORKGROUP_SIZE);
-    Dispatch::new(gpu, kernel, variant, &buffers, params, groups.into())
+    let tensors = pipelines.bind(&pipeline, &buffers)?;
+    pipelines.dispatch(pipeline, tensors, params, groups)
 }

@@ -1,14 +1,15 @@
 //! Mean and variance of a tensor.
 
 use super::per_item;
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Form, Kernel, Module, WORKGROUP_SIZE};
-use crate::params::params;
-use crate::pass::Dispatch;
-use crate::{Gpu, Result, shaders};
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module, WORKGROUP_SIZE};
+use crate::shader::params::params;
+use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module =
-    Module::new("moments", &shaders::MOMENTS, MomentsParams::LAYOUT).entry_points(&["moments"]);
+    Module::new("moments", &files::MOMENTS, MomentsParams::LAYOUT).entry_points(&["moments"]);
 
 const KERNEL: Kernel = MODULE.kernel("moments");
 

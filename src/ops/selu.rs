@@ -1,12 +1,13 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
 use super::require;
-use crate::gpu::pipelines::{Kernel, Module};
-use crate::params::params;
 use crate::pass::{Chunk, Pass, read, update, write};
-use crate::{Element, Result, Tensor, shaders};
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::params;
+use crate::{Element, Result, Tensor};
 
-pub(crate) static MODULE: Module = Module::new("selu", &shaders::SELU, SeluParams::LAYOUT)
+pub(crate) static MODULE: Module = Module::new("selu", &files::SELU, SeluParams::LAYOUT)
     .entry_points(&[
         "selu_forward",
         "selu_in_place",
@@ -327,7 +328,13 @@ impl Pass<'_> {
         p: &Selu,
         y: &Tensor<T>,
     ) -> Result<()> {
-        self.elementwise(op, FORWARD, [read("x", x), write("y", y)], p.params(op)?)
+        self.elementwise(
+            op,
+            FORWARD,
+            Form::default(),
+            [read("x", x), write("y", y)],
+            p.params(op)?,
+        )
     }
 
     pub(super) fn in_place<T: Element>(
@@ -336,7 +343,13 @@ impl Pass<'_> {
         x: &Tensor<T>,
         p: &Selu,
     ) -> Result<()> {
-        self.elementwise(op, IN_PLACE, [update("x", x)], p.params(op)?)
+        self.elementwise(
+            op,
+            IN_PLACE,
+            Form::default(),
+            [update("x", x)],
+            p.params(op)?,
+        )
     }
 
     pub(super) fn backward<T: Element>(
@@ -350,6 +363,7 @@ impl Pass<'_> {
         self.elementwise(
             op,
             BACKWARD,
+            Form::default(),
             [read("x", x), read("dy", dy), write("dx", dx)],
             p.params(op)?,
         )
@@ -365,6 +379,7 @@ impl Pass<'_> {
         self.elementwise(
             op,
             BACKWARD_IN_PLACE,
+            Form::default(),
             [read("x", x), update("dy", dy)],
             p.params(op)?,
         )

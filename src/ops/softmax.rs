@@ -1,22 +1,23 @@
 //! Softmax over the last axis.
 
-use super::epilogue::{self, EPILOGUE, Epilogue, EpilogueParams};
+use super::epilogue::{self, Epilogue, EpilogueParams};
 use super::per_item;
-use super::step::STEP;
+use super::step::StepParams;
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Kernel, Module};
-use crate::params::{params, vec2u};
-use crate::pass::Dispatch;
-use crate::{Gpu, Result, shaders};
+use crate::shader::files;
+use crate::shader::module::{Kernel, Module};
+use crate::shader::params::{params, vec2u};
+use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module = Module::new("softmax", &shaders::SOFTMAX, SoftmaxParams::LAYOUT)
+pub(crate) static MODULE: Module = Module::new("softmax", &files::SOFTMAX, SoftmaxParams::LAYOUT)
     .entry_points(&[
         "softmax_forward",
         "softmax_backward",
         "softmax_backward_through",
     ])
     .forms(epilogue::forms)
-    .step(&[&EPILOGUE, &STEP]);
+    .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT]);
 
 const FORWARD: Kernel = MODULE.kernel("softmax_forward");
 const BACKWARD: Kernel = MODULE.kernel("softmax_backward");

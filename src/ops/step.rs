@@ -1,13 +1,12 @@
 //! What differs from one training step to the next.
 
 use super::words;
-use crate::gpu::pipelines::Struct;
 use crate::gpu::transfer;
-use crate::params::{params, vec2u};
+use crate::shader::params::{params, vec2u};
 use crate::{Error, Gpu, Result};
 
 params! {
-    struct StepParams {
+    pub(crate) struct StepParams {
         /// the batch: this many samples, from this place in the data set's order on
         first: u32,
         count: u32,
@@ -21,8 +20,6 @@ params! {
         padding: u32,
     }
 }
-
-pub(crate) static STEP: Struct = StepParams::LAYOUT;
 
 /// The record of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,17 +1,18 @@
 //! The sum of the rows of a loss.
 
-use super::per_item;
-use super::step::STEP;
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Form, Kernel, Module};
-use crate::params::params;
-use crate::pass::Dispatch;
-use crate::{Gpu, Result, shaders};
+use crate::ops::per_item;
+use crate::ops::step::StepParams;
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::params;
+use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module =
-    Module::new("sum_losses", &shaders::SUM_LOSSES, SumLossesParams::LAYOUT)
+    Module::new("sum_losses", &files::SUM_LOSSES, SumLossesParams::LAYOUT)
         .entry_points(&["sum_losses"])
-        .step(&[&STEP]);
+        .step(&[StepParams::LAYOUT]);
 
 const KERNEL: Kernel = MODULE.kernel("sum_losses");
 

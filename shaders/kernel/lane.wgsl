@@ -1,5 +1,5 @@
 // A lane is one value of a tensor: for lengths that are no multiple of four in somebody's buffer.
-alias Lane = f16;
+alias Lane = Scalar;
 fn widen(v: Lane) -> vec4f { return vec4f(f32(v)); }
 fn narrow(v: vec4f) -> Lane { return Lane(v.x); }
 // Lane i is word i mod 4 of block i / 4 of the random stream.

@@ -2,12 +2,14 @@
 
 use bytemuck::Zeroable;
 
-use super::product::{self, End, Kind, Layout, Product, ProductParams, RUN};
+use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, RUN, module};
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::Module;
-use crate::shaders;
+use crate::shader::files;
+use crate::shader::module::{Kernel, Module};
 
-pub(crate) static MODULE: Module = product::module("conv2d", &shaders::CONV2D);
+pub(super) static MODULE: Module = module("conv2d", &files::CONV2D);
+
+const KERNEL: Kernel = MODULE.kernel(PRODUCT);
 
 /// A convolution of `batch` images. x is [batch, input, channels], w [kernel, channels, filters] with the
 /// biases behind it, y [batch, output, filters].
@@ -75,7 +77,7 @@ impl Conv2d {
     /// sums = x ∗ w + b
     pub fn forward(&self, x: &Region, w: &Region, sums: &Region, end: End) -> Product {
         Product {
-            module: &MODULE,
+            kernel: KERNEL,
             layout: Layout {
                 kind: Kind::Forward,
                 biased: self.bias,
@@ -100,7 +102,7 @@ impl Conv2d {
     /// dw, and the biases' gradient behind it.
     pub fn kernel_gradient(&self, x: &Region, dz: &Region, dw: &Region) -> Product {
         Product {
-            module: &MODULE,
+            kernel: KERNEL,
             layout: Layout {
                 kind: Kind::KernelGradient,
                 biased: false,
@@ -127,7 +129,7 @@ impl Conv2d {
         let [height, width] = self.window.input;
         let [kernel_height, kernel_width] = self.window.size;
         Product {
-            module: &MODULE,
+            kernel: KERNEL,
             layout: Layout {
                 kind: Kind::InputGradient,
                 biased: false,

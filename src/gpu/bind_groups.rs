@@ -7,7 +7,7 @@ use crate::error::Result;
 /// The bind groups of tensors that an application records with, for its next recording. They hold
 /// buffers alive, so they go when one of their tensors does.
 #[derive(Debug, Default)]
-pub(crate) struct Bindings(Mutex<Kept>);
+pub(crate) struct BindGroups(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -26,7 +26,7 @@ struct Key {
 /// No tensor has it.
 const NO_TENSOR: u64 = 0;
 
-impl Bindings {
+impl BindGroups {
     pub fn get(
         &self,
         tensors: &[u64],

@@ -2,12 +2,14 @@
 
 use bytemuck::Zeroable;
 
-use super::product::{self, End, Kind, Layout, Product, ProductParams, RUN};
+use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, RUN, module};
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::Module;
-use crate::shaders;
+use crate::shader::files;
+use crate::shader::module::{Kernel, Module};
 
-pub(crate) static MODULE: Module = product::module("dense", &shaders::DENSE);
+pub(super) static MODULE: Module = module("dense", &files::DENSE);
+
+const KERNEL: Kernel = MODULE.kernel(PRODUCT);
 
 /// A dense layer of `rows` vectors. w is [inputs, outputs], the biases behind it.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +31,7 @@ impl Dense {
             ..ProductParams::zeroed()
         };
         Product {
-            module: &MODULE,
+            kernel: KERNEL,
             layout: Layout {
                 kind: Kind::Forward,
                 biased: self.bias,
@@ -56,7 +58,7 @@ impl Dense {
             ..ProductParams::zeroed()
         };
         Product {
-            module: &MODULE,
+            kernel: KERNEL,
             layout: Layout {
                 kind: Kind::KernelGradient,
                 biased: false,
@@ -84,7 +86,7 @@ impl Dense {
             ..ProductParams::zeroed()
         };
         Product {
-            module: &MODULE,
+            kernel: KERNEL,
             layout: Layout {
                 kind: Kind::InputGradient,
                 biased: false,

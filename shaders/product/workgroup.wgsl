@@ -34,6 +34,35 @@ fn products(l: vec4f, r: vec4f) -> mat4x4f {
     return mat4x4f(r * l.x, r * l.y, r * l.z, r * l.w);
 }
 
+// The end of 4 x 4 sums, a row of them in a column of the matrix; of none where they are beyond the last.
+fn finish_tile(chunk: u32, row: u32, column: u32, tile: mat4x4f, q: ProductParams) {
+    if (row >= q.rows || column >= q.columns) {
+        return;
+    }
+    var s = tile;
+    let rows = min(q.rows - row, 4u);
+    let values = min(q.columns - column, 4u);
+    for (var r = 0u; r < rows; r++) {
+        let first = (chunk * q.rows + row + r) * q.columns + column;
+        for (var c = 0u; c < values; c += LANE_VALUES) {
+            let sum = s[r];
+            finish((first + c) / LANE_VALUES, column + c, lane_of(sum, c), q);
+        }
+    }
+}
+
+@group(0) @binding(0) var<storage, read_write> left: array<f32>;
+
+fn left_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
+    let place = left_place(line, at, q);
+    let value = left[u32(max(place, 0))];
+    return select(value, f32(OUTSIDE - place), place < 0);
+}
+
+fn right_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
+    return right[right_place(line, at, q)];
+}
+
 @compute @workgroup_size(PRODUCT_WORKGROUP)
 fn product(
     @builtin(workgroup_id) group: vec3u,

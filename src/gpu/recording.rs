@@ -4,7 +4,7 @@ use std::thread::ThreadId;
 /// What is recorded and not submitted yet: a small operation waits for others, so that many are one
 /// submission.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct Deferred {
     recording: Mutex<Option<Recording>>,
     turn: Mutex<()>,
     submitter: Mutex<Option<ThreadId>>,
@@ -57,7 +57,7 @@ pub(crate) fn begin_pass(encoder: &mut wgpu::CommandEncoder) -> wgpu::ComputePas
     })
 }
 
-impl Waiting {
+impl Deferred {
     /// Records work on so many bytes. Whether there is enough now to submit it.
     pub fn add(
         &self,

@@ -1,5 +1,14 @@
 //! What an op's host code and its WGSL both know: the struct of its parameters, written once.
 
+/// A struct of the WGSL: its text, and of the Rust struct the fields' names and offsets, and its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Struct {
+    pub name: &'static str,
+    pub fields: &'static [(&'static str, usize)],
+    pub size: usize,
+    pub wgsl: &'static str,
+}
+
 /// A type that a parameter may have.
 pub(crate) trait Wgsl {
     /// What its size is a multiple of.
@@ -41,7 +50,7 @@ macro_rules! params {
         }
 
         impl $name {
-            pub const LAYOUT: crate::gpu::pipelines::Struct = crate::gpu::pipelines::Struct {
+            pub const LAYOUT: crate::shader::params::Struct = crate::shader::params::Struct {
                 name: stringify!($name),
                 fields: &[$((stringify!($field), std::mem::offset_of!($name, $field)),)*],
                 size: size_of::<$name>(),
@@ -53,11 +62,11 @@ macro_rules! params {
             };
         }
 
-        impl crate::params::Wgsl for $name {
+        impl crate::shader::params::Wgsl for $name {
             const ALIGN: usize = {
                 let mut align = 4;
-                $(if <$ty as crate::params::Wgsl>::ALIGN > align {
-                    align = <$ty as crate::params::Wgsl>::ALIGN;
+                $(if <$ty as crate::shader::params::Wgsl>::ALIGN > align {
+                    align = <$ty as crate::shader::params::Wgsl>::ALIGN;
                 })*
                 align
             };
@@ -66,10 +75,10 @@ macro_rules! params {
 
         const _: () = {
             $(assert!(
-                std::mem::offset_of!($name, $field).is_multiple_of(<$ty as crate::params::Wgsl>::OFFSET),
+                std::mem::offset_of!($name, $field).is_multiple_of(<$ty as crate::shader::params::Wgsl>::OFFSET),
                 concat!(stringify!($name), ".", stringify!($field), " needs padding in front"),
             );)*
-            assert!(size_of::<$name>().is_multiple_of(<$name as crate::params::Wgsl>::ALIGN), concat!(stringify!($name), " needs padding at the end"));
+            assert!(size_of::<$name>().is_multiple_of(<$name as crate::shader::params::Wgsl>::ALIGN), concat!(stringify!($name), " needs padding at the end"));
         };
     };
 }

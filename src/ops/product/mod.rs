@@ -1,15 +1,22 @@
 //! Products of matrices, which layers are made of: what an op's shader says of its operands, cut into
 //! tiles as suits the device.
 
-use super::epilogue::{EPILOGUE, Epilogue, EpilogueParams};
-use super::lane_values;
-use super::step::STEP;
-use crate::element::ElementType;
+mod conv2d;
+mod dense;
+mod tile;
+
+pub(crate) use conv2d::{Conv2d, Window};
+pub(crate) use dense::Dense;
+use tile::{Loads, MIN_SHARED_BY, Tile};
+
+use super::epilogue::{Epilogue, EpilogueParams};
+use super::step::StepParams;
+use super::{dispatch, lane_values};
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Region;
-use crate::gpu::pipelines::{Form, Kernel, Module, Struct};
-use crate::params::{params, vec2u};
-use crate::pass::Dispatch;
-use crate::shaders::{self, File};
+use crate::shader::files::{self, File};
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::{params, vec2u};
 use crate::{Gpu, Result};
 
 /// How products are cut into tiles.
@@ -75,150 +82,20 @@ params! {
     }
 }
 
-/// The kernel that makes a product's sums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tile {
-    /// 64 x 64 sums a workgroup, or 128 x 128 with half as many loads for a sum, out of tiles in
-    /// workgroup memory.
-    Workgroup { large: bool },
-    /// 16 x 16 sums an invocation, in registers.
-    Own(Loads),
-    /// 32 x 8 sums an invocation, of which `by` in a row take from each other what they load of left: a
-    /// workgroup is a subgroup.
-    Shared {
-        loads: Loads,
-        subgroup: u32,
-        by: u32,
-    },
-    /// Adds up what the chunks of another have made: a lane an invocation.
-    Chunks,
-}
-
-/// How values that are neighbours in memory are loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Loads {
-    /// One at a time.
-    Values,
-    /// Eight at a time.
-    Octets,
-    /// Eight at a time, as four 64-bit integers.
-    OctetsByTwos,
-}
-
-/// A tile's extents, the invocations of a workgroup, and how many of them make a tile.
-struct Shape {
-    rows: u32,
-    columns: u32,
-    invocations: u32,
-    shared_by: u32,
-}
-
-impl Loads {
-    const ALL: [Self; 3] = [Self::Values, Self::Octets, Self::OctetsByTwos];
-
-    fn file(self) -> &'static File {
-        match self {
-            Self::Values => &shaders::VALUES,
-            Self::Octets => &shaders::OCTETS,
-            Self::OctetsByTwos => &shaders::OCTETS_BY_TWOS,
-        }
-    }
-}
-
-impl Tile {
-    /// Of [`Tiling::Workgroup`]. Sides of less than a large tile would leave some of the sums of each of
-    /// its invocations empty.
-    fn in_workgroup(params: &ProductParams) -> Self {
-        let large = params.rows >= 128 && params.columns >= 128;
-        Self::Workgroup { large }
-    }
-
-    fn shape(self) -> Shape {
-        let [rows, columns, invocations, shared_by] = match self {
-            Self::Workgroup { large: false } => [64, 64, 256, 256],
-            Self::Workgroup { large: true } => [128, 128, 256, 256],
-            Self::Own(_) => [16, 16, 8, 1],
-            Self::Shared { subgroup, by, .. } => [32, 8 * by, subgroup, by],
-            Self::Chunks => [1, 4, 64, 1],
-        };
-        Shape {
-            rows,
-            columns,
-            invocations,
-            shared_by,
-        }
-    }
-
-    fn files(self) -> Vec<&'static File> {
-        match self {
-            Self::Workgroup { .. } => vec![&shaders::WORKGROUP],
-            Self::Own(loads) => vec![&shaders::REGISTERS, loads.file(), &shaders::LEFT_OWN],
-            Self::Shared { loads, .. } => {
-                let shuffle = match loads {
-                    Loads::Values => &shaders::SHARED_VALUES,
-                    Loads::Octets | Loads::OctetsByTwos => &shaders::SHARED_OCTETS,
-                };
-                vec![
-                    &shaders::REGISTERS,
-                    loads.file(),
-                    &shaders::LEFT_SHARED,
-                    shuffle,
-                ]
-            }
-            Self::Chunks => vec![&shaders::CHUNKS],
-        }
-    }
-
-    /// Every one that differs from the others by its WGSL.
-    fn all() -> impl Iterator<Item = Self> {
-        let by = |by| {
-            move |loads| Self::Shared {
-                loads,
-                subgroup: 2 * MIN_SHARED_BY,
-                by,
-            }
-        };
-        [false, true]
-            .map(|large| Self::Workgroup { large })
-            .into_iter()
-            .chain(Loads::ALL.map(Self::Own))
-            .chain(Loads::ALL.map(by(MIN_SHARED_BY)))
-            .chain(Loads::ALL.map(by(2 * MIN_SHARED_BY)))
-            .chain([Self::Chunks])
-    }
-
-    fn sums(self) -> u64 {
-        let shape = self.shape();
-        u64::from(shape.rows) * u64::from(shape.columns)
-    }
-
-    fn tiles(self, params: &ProductParams) -> u64 {
-        let Shape { rows, columns, .. } = self.shape();
-        u64::from(params.rows.div_ceil(rows)) * u64::from(params.columns.div_ceil(columns))
-    }
-
-    /// The workgroups of a product in so many chunks.
-    fn groups(self, params: &ProductParams, chunks: u32) -> u64 {
-        let shape = self.shape();
-        let tiles = shape.invocations / shape.shared_by;
-        self.tiles(params).div_ceil(tiles.into()) * u64::from(chunks)
-    }
-}
-
-/// A subgroup has at least so many invocations that share: each loads two of eight pieces.
-const MIN_SHARED_BY: u32 = 4;
-
 /// Extents must be multiples of it for values to be loaded eight at a time.
 pub(crate) const RUN: usize = 8;
 
-static STRUCTS: &[&Struct] = &[&EPILOGUE, &STEP];
+/// What every product's entry point is called.
+const PRODUCT: &str = "product";
+
+pub(crate) static MODULES: &[&Module] = &[&dense::MODULE, &conv2d::MODULE];
 
 /// The module of an op whose operands this `file` describes.
-pub(crate) const fn module(name: &'static str, file: &'static File) -> Module {
+const fn module(name: &'static str, file: &'static File) -> Module {
     Module::new(name, file, ProductParams::LAYOUT)
-        .entry_points(&["product"])
+        .entry_points(&[PRODUCT])
         .forms(forms)
-        .step(STRUCTS)
+        .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT])
 }
 
 /// Which of a layer's three products.
@@ -242,17 +119,17 @@ pub(crate) enum End {
 impl End {
     fn file(&self) -> &'static File {
         match self {
-            Self::Nothing => &shaders::END_SUMS,
-            Self::Forward(..) => &shaders::END_FORWARD,
-            Self::Backward(..) => &shaders::END_BACKWARD,
+            Self::Nothing => &files::END_SUMS,
+            Self::Forward(..) => &files::END_FORWARD,
+            Self::Backward(..) => &files::END_BACKWARD,
         }
     }
 }
 
-/// A product of the op `module`.
+/// A product of an op.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
-    pub module: &'static Module,
+    kernel: Kernel,
     pub layout: Layout,
     /// Its operands' extents, and what else the op's shader goes by.
     pub params: ProductParams,
@@ -290,9 +167,9 @@ fn forms() -> Vec<Form> {
     };
     let epilogue = [("ACTIVATION", 1), ("DROPOUT", 1)];
     let ends = [
-        (Kind::Forward, &shaders::END_FORWARD),
-        (Kind::KernelGradient, &shaders::END_SUMS),
-        (Kind::InputGradient, &shaders::END_BACKWARD),
+        (Kind::Forward, &files::END_FORWARD),
+        (Kind::KernelGradient, &files::END_SUMS),
+        (Kind::InputGradient, &files::END_BACKWARD),
     ];
     Tile::all()
         .flat_map(|tile| ends.map(|(kind, end)| layout(kind).form(tile, end, epilogue)))
@@ -427,15 +304,11 @@ impl Product {
     }
 
     fn dispatch(&self, gpu: &Gpu, tile: Tile, groups: u64) -> Result<Dispatch> {
-        let mut buffers = vec![
-            self.left.binding(),
-            self.right.binding(),
-            self.sums.binding(),
-        ];
+        let mut regions = vec![&self.left, &self.right, &self.sums];
         let epilogue = match &self.end {
             End::Nothing => Epilogue::default(),
             End::Forward(epilogue, other) | End::Backward(epilogue, other) => {
-                buffers.push(other.binding());
+                regions.push(other);
                 *epilogue
             }
         };
@@ -446,15 +319,16 @@ impl Product {
         let form = self
             .layout
             .form(tile, self.end.file(), epilogue.constants());
-        let kernel = Kernel {
-            module: self.module,
-            entry_point: 0,
-        };
         let wide_lanes = self.lane_values() == 4;
-        let variant = gpu
-            .pipelines()
-            .variant(self.module, ElementType::F32, wide_lanes, form);
-        Dispatch::new(gpu, kernel, variant, &buffers, &params, groups)
+        dispatch(
+            gpu,
+            self.kernel,
+            form,
+            wide_lanes,
+            &regions,
+            &params,
+            groups,
+        )
     }
 }
 

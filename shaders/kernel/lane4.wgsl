@@ -1,5 +1,5 @@
 // A lane is four values of a tensor.
-alias Lane = vec4<f32>;
+alias Lane = vec4<Scalar>;
 fn widen(v: Lane) -> vec4f { return vec4f(v); }
 fn narrow(v: vec4f) -> Lane { return Lane(v); }
 // Lane i is block i of the random stream, all of its words.
@@ -10,4 +10,4 @@ const LANE_VALUES = 4u;
 // The lane of a vector of four sums that begins at its value c.
 fn lane_of(v: vec4f, c: u32) -> vec4f { return v; }
 // Value c of a lane.
-fn value_of(v: Lane, c: u32) -> f32 { return v[c]; }
+fn value_of(v: Lane, c: u32) -> f32 { return f32(v[c]); }

@@ -1,0 +1,124 @@
+use super::platform::{CacheOptions, adapters};
+use crate::error::{Error, Result};
+
+/// Which adapter [`Gpu::request`] takes, and where compiled pipelines are kept.
+///
+/// Without options: the first discrete GPU, else an integrated one, else a virtual one, else a
+/// software adapter. The environment variable `WGPU_ADAPTER_NAME` narrows the choice to adapters
+/// whose name contains it, `WGPU_BACKEND` to one of `vulkan`, `metal`, `dx12`, `gl`. What the driver has
+/// compiled is in the user's cache directory for the next process.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct GpuOptions {
+    adapter_name: Option<String>,
+    backends: Option<wgpu::Backends>,
+    software: Option<bool>,
+    low_power: bool,
+    pub(super) cache: CacheOptions,
+}
+
+impl GpuOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only adapters whose name contains `name`, in any case. Takes precedence over
+    /// `WGPU_ADAPTER_NAME`.
+    pub fn adapter_name(mut self, name: impl Into<String>) -> Self {
+        self.adapter_name = Some(name.into());
+        self
+    }
+
+    /// Only adapters of these backends. Takes precedence over `WGPU_BACKEND`.
+    pub fn backends(mut self, backends: wgpu::Backends) -> Self {
+        self.backends = Some(backends);
+        self
+    }
+
+    /// `true`: only software adapters, `false`: only GPUs.
+    pub fn software(mut self, software: bool) -> Self {
+        self.software = Some(software);
+        self
+    }
+
+    /// Prefer an integrated GPU to a discrete one.
+    pub fn low_power(mut self) -> Self {
+        self.low_power = true;
+        self
+    }
+
+    fn rank(&self, kind: wgpu::DeviceType) -> u8 {
+        match kind {
+            wgpu::DeviceType::DiscreteGpu => 1,
+            wgpu::DeviceType::IntegratedGpu => {
+                if self.low_power {
+                    0
+                } else {
+                    2
+                }
+            }
+            wgpu::DeviceType::VirtualGpu => 3,
+            wgpu::DeviceType::Other => 4,
+            wgpu::DeviceType::Cpu => 5,
+        }
+    }
+}
+
+/// The best adapter that fits.
+pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    let name = options
+        .adapter_name
+        .clone()
+        .or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+    let wanted = name.as_deref().unwrap_or_default().to_lowercase();
+    let backends = options
+        .backends
+        .or_else(wgpu::Backends::from_env)
+        .unwrap_or(wgpu::Backends::all());
+    if backends.is_empty() {
+        return Err(Error::AdapterNotFound {
+            wanted: "WGPU_BACKEND (it takes vulkan, metal, dx12 and gl)".into(),
+            found: Vec::new(),
+        });
+    }
+    let mut found = Vec::new();
+    // GL only if there is nothing better: looking for it is slow, and some drivers print.
+    for backends in [
+        backends & wgpu::Backends::PRIMARY,
+        backends & wgpu::Backends::SECONDARY,
+    ] {
+        if backends.is_empty() {
+            continue;
+        }
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+        descriptor.backends = backends;
+        let instance = wgpu::Instance::new(descriptor);
+        let mut candidates = Vec::new();
+        for adapter in adapters(&instance, backends).await {
+            let info = adapter.get_info();
+            found.push(format!("{} ({})", info.name, info.backend));
+            let software = info.device_type == wgpu::DeviceType::Cpu;
+            if info.name.to_lowercase().contains(&wanted)
+                && options.software.is_none_or(|only| only == software)
+                && adapter
+                    .get_downlevel_capabilities()
+                    .flags
+                    .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            {
+                candidates.push((options.rank(info.device_type), adapter));
+            }
+        }
+        if let Some((_, adapter)) = candidates.into_iter().min_by_key(|(rank, _)| *rank) {
+            return Ok(adapter);
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::NoAdapter);
+    }
+    let wanted = match name {
+        Some(name) => format!("the name \"{name}\""),
+        None => "the options".into(),
+    };
+    Err(Error::AdapterNotFound { wanted, found })
+}

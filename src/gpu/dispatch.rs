@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use bytemuck::Pod;
+
+use super::pipelines::{Pipeline, Pipelines};
+use crate::error::Result;
+use crate::shader::module::{MAX_PARAMS_BYTES, PARAMS_GROUP, STEP_GROUP, TENSORS_GROUP};
+
+/// A dispatch with everything bound to it, to be recorded as often as one likes.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    pipeline: Arc<Pipeline>,
+    tensors: wgpu::BindGroup,
+    params: Params,
+    groups: [u32; 2],
+}
+
+#[derive(Debug)]
+enum Params {
+    /// So many of these bytes.
+    Immediates([u8; MAX_PARAMS_BYTES as usize], usize),
+    Uniform(wgpu::BindGroup),
+}
+
+impl Pipelines {
+    /// A bind group of the storage buffers of a pipeline.
+    pub fn bind(
+        &self,
+        pipeline: &Pipeline,
+        buffers: &[wgpu::BufferBinding],
+    ) -> Result<wgpu::BindGroup> {
+        let entries: Vec<_> = buffers
+            .iter()
+            .zip(0..)
+            .map(|(buffer, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(buffer.clone()),
+            })
+            .collect();
+        let device = self.device();
+        device.checked(0, || {
+            device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(pipeline.name),
+                layout: &pipeline.tensors,
+                entries: &entries,
+            })
+        })
+    }
+
+    /// A dispatch of `groups` workgroups. Beyond what the device takes in x they go on in y: the shader finds
+    /// its own by group.y * groups.x + group.x, and does nothing from `groups` on.
+    pub fn dispatch<P: Pod>(
+        &self,
+        pipeline: Arc<Pipeline>,
+        tensors: wgpu::BindGroup,
+        params: &P,
+        groups: u64,
+    ) -> Result<Dispatch> {
+        let bytes = bytemuck::bytes_of(params);
+        let params = match &pipeline.params {
+            None => {
+                let mut immediates = [0; MAX_PARAMS_BYTES as usize];
+                immediates[..bytes.len()].copy_from_slice(bytes);
+                Params::Immediates(immediates, bytes.len())
+            }
+            Some(layout) => Params::Uniform(self.params(layout, bytes)?),
+        };
+        let across = groups.min(self.device().limits.max_workgroups).max(1);
+        Ok(Dispatch {
+            pipeline,
+            tensors,
+            params,
+            groups: [across as u32, groups.div_ceil(across) as u32],
+        })
+    }
+}
+
+impl Dispatch {
+    /// Records it, bound to the record of a step, its bind group and offset, if its kernel takes one.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, step: Option<(&wgpu::BindGroup, u32)>) {
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(TENSORS_GROUP, &self.tensors, &[]);
+        match &self.params {
+            Params::Immediates(bytes, len) => pass.set_immediates(0, &bytes[..*len]),
+            Params::Uniform(group) => pass.set_bind_group(PARAMS_GROUP, group, &[]),
+        }
+        if let Some((group, offset)) = step.filter(|_| self.pipeline.step) {
+            pass.set_bind_group(STEP_GROUP, group, &[offset]);
+        }
+        pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);
+    }
+}

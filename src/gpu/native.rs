@@ -1,0 +1,144 @@
+//! What only native platforms can do: wait, ask for errors at once, and keep files. web.rs has the same for
+//! browsers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use super::adapter::GpuOptions;
+use super::device::Device;
+use super::pipelines::pipeline_cache;
+pub(super) use super::pipelines::pipeline_cache::PipelineCache;
+use super::transfer::{self, Answer};
+use super::{Gpu, Result};
+
+impl Gpu {
+    /// The best adapter of the machine; blocks until it is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gpu::request`].
+    pub fn new() -> Result<Self> {
+        pollster::block_on(Self::request(&GpuOptions::default()))
+    }
+}
+
+/// Where compiled pipelines are kept for the next process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CacheOptions {
+    disabled: bool,
+    folder: Option<PathBuf>,
+}
+
+impl GpuOptions {
+    /// `false`: no file is read or written. By default what the driver has compiled is kept in one for
+    /// the next process, where the adapter has wgpu's feature `PIPELINE_CACHE`: on Vulkan. A file
+    /// that is damaged, or of another adapter, driver or version of this crate, is ignored and
+    /// replaced; where none can be written, everything works without.
+    pub fn pipeline_cache(mut self, enabled: bool) -> Self {
+        self.cache.disabled = !enabled;
+        self
+    }
+
+    /// The directory of that file, in place of `selfnorm` in the user's cache directory:
+    /// `$XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. The
+    /// driver trusts what is in it, so nobody else should be able to write there.
+    pub fn pipeline_cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cache.folder = Some(dir.into());
+        self
+    }
+}
+
+/// The file of what the driver has compiled, if there is to be one.
+pub(super) fn open_cache(device: &Device, options: &CacheOptions) -> Option<PipelineCache> {
+    if options.disabled {
+        return None;
+    }
+    let folder = options.folder.clone();
+    let folder = folder.or_else(pipeline_cache::default_folder)?;
+    // Without it if the driver has no memory for one.
+    let open = || PipelineCache::open(&device.device, &folder);
+    device.checked(0, open).ok().flatten()
+}
+
+pub(super) async fn adapters(
+    instance: &wgpu::Instance,
+    backends: wgpu::Backends,
+) -> Vec<wgpu::Adapter> {
+    instance.enumerate_adapters(backends).await
+}
+
+/// Blocks until the GPU has done `submission`, or everything.
+pub(super) fn wait(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) {
+    let poll = || {
+        device.poll(wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        })
+    };
+    // wgpu panics if the device is lost while it waits.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll));
+}
+
+/// The result of `calls`, and the first error that wgpu reports of them.
+pub(super) fn scoped<R>(
+    device: &wgpu::Device,
+    calls: impl FnOnce() -> R,
+) -> (R, Option<wgpu::Error>) {
+    let scopes = [
+        wgpu::ErrorFilter::Validation,
+        wgpu::ErrorFilter::Internal,
+        wgpu::ErrorFilter::OutOfMemory,
+    ]
+    .map(|filter| device.push_error_scope(filter));
+    let result = calls();
+    // Every scope must be popped, the inner ones first.
+    let [outer, middle, inner] = scopes;
+    let errors = [inner, middle, outer].map(|scope| pollster::block_on(scope.pop()));
+    (result, errors.into_iter().flatten().next())
+}
+
+/// wgpu reports a lost device only through a callback, which belongs to the application; but a
+/// new buffer of a lost device can't be mapped, and nothing is reported.
+pub(super) fn is_lost(device: &wgpu::Device) -> bool {
+    let probe = || {
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("selfnorm: is the device there?"),
+            size: wgpu::COPY_BUFFER_ALIGNMENT,
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        buffer.get_mapped_range_mut(..).is_ok()
+    };
+    matches!(scoped(device, probe), (false, None))
+}
+
+/// Blocks until the GPU has done the submission. The answer may still be on its way then, in another
+/// thread that polls the device; but from a lost device none comes.
+pub(crate) fn wait_for_answer(
+    device: &Arc<Device>,
+    submission: Option<wgpu::SubmissionIndex>,
+    answer: Answer,
+) {
+    device.wait(submission);
+    let is_missing = answer
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_some();
+    if is_missing && device.is_lost() {
+        drop(transfer::take(&answer));
+    }
+}
+
+/// Has a thread wait for the answer; where no thread can be started, waits here.
+pub(crate) fn wait_aside(
+    device: &Arc<Device>,
+    submission: Option<wgpu::SubmissionIndex>,
+    answer: Answer,
+) {
+    let (waiter, index, sender) = (device.clone(), submission.clone(), answer.clone());
+    let spawned =
+        std::thread::Builder::new().spawn(move || wait_for_answer(&waiter, index, sender));
+    if spawned.is_err() {
+        wait_for_answer(device, submission, answer);
+    }
+}

@@ -1,0 +1,44 @@
+//! What native.rs has, in a browser: nothing waits there, errors go to its console, and there are no files.
+
+use std::sync::Arc;
+
+use super::device::Device;
+use super::transfer::Answer;
+
+/// A browser keeps what it has compiled by itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CacheOptions;
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum PipelineCache {}
+
+impl PipelineCache {
+    pub(super) fn create<R>(&self, _: impl FnOnce(&wgpu::PipelineCache) -> R) -> R {
+        match *self {}
+    }
+}
+
+pub(super) fn open_cache(_: &Device, _: &CacheOptions) -> Option<PipelineCache> {
+    None
+}
+
+/// A browser has one adapter and does not list it.
+pub(super) async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let adapter = instance.request_adapter(&Default::default()).await;
+    adapter.into_iter().collect()
+}
+
+pub(super) fn wait(_: &wgpu::Device, _: Option<wgpu::SubmissionIndex>) {}
+
+/// Errors arrive later than any call could wait for.
+pub(super) fn scoped<R>(_: &wgpu::Device, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
+    (calls(), None)
+}
+
+pub(super) fn is_lost(_: &wgpu::Device) -> bool {
+    false
+}
+
+/// A browser goes on by itself.
+pub(crate) fn wait_aside(_: &Arc<Device>, _: Option<wgpu::SubmissionIndex>, _: Answer) {}

@@ -1,0 +1,93 @@
+//! Losses: a row's, its gradient, and the sum over rows.
+
+mod categorical_crossentropy;
+mod mean_squared_error;
+mod sum_losses;
+
+pub(crate) use sum_losses::sum_losses;
+
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::memory::Region;
+use crate::shader::module::Module;
+use crate::{Gpu, Result};
+
+pub(crate) static MODULES: &[&Module] = &[
+    &categorical_crossentropy::MODULE,
+    &mean_squared_error::MODULE,
+    &sum_losses::MODULE,
+];
+
+/// What training makes small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// −Σ tⱼ log pⱼ over the last axis, on average over everything else. Computed from the logits: the
+    /// inputs of the softmax that the network must end with, or its outputs if its last activation is
+    /// linear.
+    CategoricalCrossentropy,
+    /// The mean of (y − t)².
+    MeanSquaredError,
+}
+
+/// The regions of a loss: of the outputs y and the targets [rows, outputs], the gradient [as y] of the mean
+/// loss of the step's batch, and the sums [rows, 2], each row's loss and hits.
+#[derive(Clone, Copy)]
+pub(crate) struct Regions<'a> {
+    pub y: &'a Region,
+    pub targets: &'a Region,
+    pub gradient: &'a Region,
+    pub sums: &'a Region,
+}
+
+impl<'a> Regions<'a> {
+    /// In the order of the bindings.
+    fn bound(&self) -> [&'a Region; 4] {
+        [self.y, self.targets, self.gradient, self.sums]
+    }
+}
+
+impl Loss {
+    /// Whether it is computed from the inputs of a softmax.
+    pub(crate) fn is_of_logits(self) -> bool {
+        match self {
+            Self::CategoricalCrossentropy => true,
+            Self::MeanSquaredError => false,
+        }
+    }
+
+    /// Whether it counts hits.
+    pub(crate) fn has_accuracy(self) -> bool {
+        match self {
+            Self::CategoricalCrossentropy => true,
+            Self::MeanSquaredError => false,
+        }
+    }
+
+    /// The rows of a sample of `len` outputs whose last axis has `classes`: the terms that its loss is the
+    /// mean of.
+    pub(crate) fn rows(self, len: usize, classes: usize) -> usize {
+        match self {
+            Self::CategoricalCrossentropy => len / classes,
+            Self::MeanSquaredError => 1,
+        }
+    }
+
+    /// Of `samples` samples of so many `rows` of `outputs` outputs.
+    pub(crate) fn dispatch(
+        self,
+        gpu: &Gpu,
+        regions: Regions,
+        samples: u32,
+        rows: u32,
+        outputs: u32,
+    ) -> Result<Dispatch> {
+        match self {
+            Self::CategoricalCrossentropy => {
+                categorical_crossentropy::dispatch(gpu, regions, samples * rows, outputs, rows)
+            }
+            Self::MeanSquaredError => {
+                mean_squared_error::dispatch(gpu, regions, samples * rows, outputs)
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The kernels that make a product's sums: what of them each makes, and of which files.
+
+use super::ProductParams;
+use crate::shader::files::{self, File};
+
+/// The kernel that makes a product's sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tile {
+    /// 64 x 64 sums a workgroup, or 128 x 128 with half as many loads for a sum, out of tiles in
+    /// workgroup memory.
+    Workgroup { large: bool },
+    /// 16 x 16 sums an invocation, in registers.
+    Own(Loads),
+    /// 32 x 8 sums an invocation, of which `by` in a row take from each other what they load of left: a
+    /// workgroup is a subgroup.
+    Shared {
+        loads: Loads,
+        subgroup: u32,
+        by: u32,
+    },
+    /// Adds up what the chunks of another have made: a lane an invocation.
+    Chunks,
+}
+
+/// How values that are neighbours in memory are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loads {
+    /// One at a time.
+    Values,
+    /// Eight at a time.
+    Octets,
+    /// Eight at a time, as four 64-bit integers.
+    OctetsByTwos,
+}
+
+/// A tile's extents, the invocations of a workgroup, and how many of them make a tile.
+pub(super) struct Shape {
+    pub rows: u32,
+    pub columns: u32,
+    pub invocations: u32,
+    pub shared_by: u32,
+}
+
+impl Loads {
+    const ALL: [Self; 3] = [Self::Values, Self::Octets, Self::OctetsByTwos];
+
+    pub fn file(self) -> &'static File {
+        match self {
+            Self::Values => &files::VALUES,
+            Self::Octets => &files::OCTETS,
+            Self::OctetsByTwos => &files::OCTETS_BY_TWOS,
+        }
+    }
+}
+
+impl Tile {
+    /// Of [`Tiling::Workgroup`]. Sides of less than a large tile would leave some of the sums of each of
+    /// its invocations empty.
+    pub fn in_workgroup(params: &ProductParams) -> Self {
+        let large = params.rows >= 128 && params.columns >= 128;
+        Self::Workgroup { large }
+    }
+
+    pub fn shape(self) -> Shape {
+        let [rows, columns, invocations, shared_by] = match self {
+            Self::Workgroup { large: false } => [64, 64, 256, 256],
+            Self::Workgroup { large: true } => [128, 128, 256, 256],
+            Self::Own(_) => [16, 16, 8, 1],
+            Self::Shared { subgroup, by, .. } => [32, 8 * by, subgroup, by],
+            Self::Chunks => [1, 4, 64, 1],
+        };
+        Shape {
+            rows,
+            columns,
+            invocations,
+            shared_by,
+        }
+    }
+
+    pub fn files(self) -> Vec<&'static File> {
+        match self {
+            Self::Workgroup { .. } => vec![&files::WORKGROUP],
+            Self::Own(loads) => vec![&files::REGISTERS, loads.file(), &files::LEFT_OWN],
+            Self::Shared { loads, .. } => {
+                let shuffle = match loads {
+                    Loads::Values => &files::SHARED_VALUES,
+                    Loads::Octets | Loads::OctetsByTwos => &files::SHARED_OCTETS,
+                };
+                vec![
+                    &files::REGISTERS,
+                    loads.file(),
+                    &files::LEFT_SHARED,
+                    shuffle,
+                ]
+            }
+            Self::Chunks => vec![&files::CHUNKS],
+        }
+    }
+
+    /// Every one that differs from the others by its WGSL.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let by = |by| {
+            move |loads| Self::Shared {
+                loads,
+                subgroup: 2 * MIN_SHARED_BY,
+                by,
+            }
+        };
+        [false, true]
+            .map(|large| Self::Workgroup { large })
+            .into_iter()
+            .chain(Loads::ALL.map(Self::Own))
+            .chain(Loads::ALL.map(by(MIN_SHARED_BY)))
+            .chain(Loads::ALL.map(by(2 * MIN_SHARED_BY)))
+            .chain([Self::Chunks])
+    }
+
+    pub fn sums(self) -> u64 {
+        let shape = self.shape();
+        u64::from(shape.rows) * u64::from(shape.columns)
+    }
+
+    pub fn tiles(self, params: &ProductParams) -> u64 {
+        let Shape { rows, columns, .. } = self.shape();
+        u64::from(params.rows.div_ceil(rows)) * u64::from(params.columns.div_ceil(columns))
+    }
+
+    /// The workgroups of a product in so many chunks.
+    pub fn groups(self, params: &ProductParams, chunks: u32) -> u64 {
+        let shape = self.shape();
+        let tiles = shape.invocations / shape.shared_by;
+        self.tiles(params).div_ceil(tiles.into()) * u64::from(chunks)
+    }
+}
+
+/// A subgroup has at least so many invocations that share: each loads two of eight pieces.
+pub(super) const MIN_SHARED_BY: u32 = 4;

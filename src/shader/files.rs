@@ -1,0 +1,216 @@
+//! The files of shaders/, what each calls, and which feature it needs.
+
+use wgpu::Features;
+
+/// A file of WGSL. Whoever names it has what it calls, too.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// Its path in shaders/, without the extension.
+    pub path: &'static str,
+    pub text: &'static str,
+    pub calls: &'static [&'static File],
+    /// What a device must have for it, beyond WebGPU's defaults.
+    pub needs: Features,
+}
+
+macro_rules! files {
+    ($($name:ident = $path:literal $(calls $($called:ident)+)? $(needs $feature:ident)?;)+) => {
+        $(pub(crate) static $name: File = File {
+            path: $path,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl")),
+            calls: &[$($(&$called,)+)?],
+            needs: Features::empty()$(.union(Features::$feature))?,
+        };)+
+    };
+}
+
+// Functions of numbers, without bindings.
+files! {
+    IS_NAN = "functions/is_nan";
+    EXPM1 = "functions/expm1" calls IS_NAN;
+    EXP = "functions/exp" calls EXPM1 IS_NAN;
+    LN = "functions/ln" calls IS_NAN;
+    ELU_FUNCTIONS = "functions/elu" calls EXPM1 IS_NAN;
+    SELU_FUNCTIONS = "functions/selu" calls ELU_FUNCTIONS;
+    PHILOX = "functions/philox";
+    WIDE_U32 = "functions/wide_u32";
+    WIDE_U64 = "functions/wide_u64" needs SHADER_INT64;
+}
+
+// What kernels have in common.
+files! {
+    INVOCATION = "kernel/invocation";
+    LANE = "kernel/lane";
+    LANE4 = "kernel/lane4";
+    STEP = "kernel/step";
+    EPILOGUE = "kernel/epilogue" calls ELU_FUNCTIONS PHILOX IS_NAN;
+}
+
+// Ops.
+files! {
+    SELU = "selu" calls ELU_FUNCTIONS;
+    ALPHA_DROPOUT = "alpha_dropout" calls PHILOX IS_NAN;
+    INITIALIZERS = "initializers" calls PHILOX;
+    GATHER = "gather";
+    ACTIVATION = "activation";
+    MAX_POOL2D = "max_pool2d";
+    SOFTMAX = "softmax" calls EXP;
+    CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls EXP EXPM1 LN IS_NAN;
+    MEAN_SQUARED_ERROR = "mean_squared_error";
+    SUM_LOSSES = "sum_losses";
+    ADAM = "adam";
+    SGD = "sgd";
+    MOMENTS = "moments";
+}
+
+// Products: what is multiplied, the kernels that make the sums, what they load, and what follows.
+files! {
+    DENSE = "product/dense";
+    CONV2D = "product/conv2d";
+    PRODUCT = "product/product" calls EPILOGUE;
+    WORKGROUP = "product/workgroup" calls PRODUCT RIGHT_VALUES;
+    REGISTERS = "product/registers" calls PRODUCT;
+    CHUNKS = "product/chunks" calls PRODUCT RIGHT_VALUES;
+    RIGHT_VALUES = "product/right_values";
+    LEFT_OWN = "product/left_own";
+    LEFT_SHARED = "product/left_shared" needs SUBGROUP;
+    VALUES = "product/values";
+    OCTETS = "product/octets" calls RUN_F32;
+    OCTETS_BY_TWOS = "product/octets" calls RUN_U64;
+    RUN_F32 = "product/run_f32";
+    RUN_U64 = "product/run_u64" needs SHADER_INT64;
+    SHARED_VALUES = "product/shared_values" needs SUBGROUP;
+    SHARED_OCTETS = "product/shared_octets" needs SUBGROUP;
+    END_SUMS = "product/end_sums";
+    END_FORWARD = "product/end_forward";
+    END_BACKWARD = "product/end_backward";
+}
+
+impl File {
+    /// The last part of its path.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('/').next().unwrap_or(self.path)
+    }
+}
+
+/// A file is known by its address.
+impl PartialEq for File {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for File {}
+
+impl std::hash::Hash for File {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        std::ptr::hash(self, state);
+    }
+}
+
+/// The files, and what they call, each once.
+pub(crate) fn with_calls(files: impl IntoIterator<Item = &'static File>) -> Vec<&'static File> {
+    let mut all: Vec<_> = files.into_iter().collect();
+    let mut next = 0;
+    while let Some(file) = all.get(next).copied() {
+        for &called in file.calls {
+            if !all.contains(&called) {
+                all.push(called);
+            }
+        }
+        next += 1;
+    }
+    all
+}
+
+/// The text of files and of all that they call, each once, as a constant.
+macro_rules! complete {
+    ($($file:expr),+) => {{
+        const FILES: files::Files = files::Files::with_calls(&[$(&$file),+]);
+        const TEXT: [u8; FILES.len()] = FILES.text();
+        match std::str::from_utf8(&TEXT) {
+            Ok(text) => text,
+            Err(_) => panic!("files are whole UTF-8"),
+        }
+    }};
+}
+pub(crate) use complete;
+
+/// [`with_calls`] where nothing can be allocated.
+pub(crate) struct Files {
+    all: [Option<&'static File>; Self::MAX],
+    count: usize,
+}
+
+impl Files {
+    const MAX: usize = 16;
+
+    pub const fn with_calls(files: &[&'static File]) -> Self {
+        let mut all = Self {
+            all: [None; Self::MAX],
+            count: 0,
+        };
+        let mut i = 0;
+        while i < files.len() {
+            all.add(files[i]);
+            i += 1;
+        }
+        let mut next = 0;
+        while let Some(file) = all.all[next] {
+            let mut i = 0;
+            while i < file.calls.len() {
+                all.add(file.calls[i]);
+                i += 1;
+            }
+            next += 1;
+        }
+        all
+    }
+
+    const fn add(&mut self, file: &'static File) {
+        let mut i = 0;
+        while i < self.count {
+            if let Some(other) = self.all[i]
+                && is_same(other.path, file.path)
+            {
+                return;
+            }
+            i += 1;
+        }
+        self.all[self.count] = Some(file);
+        self.count += 1;
+    }
+
+    pub const fn len(&self) -> usize {
+        let mut len = 0;
+        let mut i = 0;
+        while let Some(file) = self.all[i] {
+            len += file.text.len();
+            i += 1;
+        }
+        len
+    }
+
+    pub const fn text<const LEN: usize>(&self) -> [u8; LEN] {
+        let mut text = [0; LEN];
+        let mut end = 0;
+        let mut i = 0;
+        while let Some(file) = self.all[i] {
+            let (_, rest) = text.split_at_mut(end);
+            let (place, _) = rest.split_at_mut(file.text.len());
+            place.copy_from_slice(file.text.as_bytes());
+            end += file.text.len();
+            i += 1;
+        }
+        text
+    }
+}
+
+pub(super) const fn is_same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
