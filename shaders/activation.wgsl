@@ -1,50 +1,67 @@
-// An activation and a dropout that follow no sum, and their gradients. Every tensor is [n], in lanes.
+// Activations, forward and backward: those of a file of activations/. Every tensor is [n], in lanes. `p`,
+// here and in every op, is read once, before the loop: software drivers would load it again for each lane.
 
-// y = epilogue(x)
-@group(0) @binding(0) var<storage, read_write> x: array<Lane>;
-@group(0) @binding(1) var<storage, read_write> y: array<Lane>;
+fn value(x: Lane, q: ElementwiseParams) -> Lane {
+    return narrow(activate(widen(x), q.activation));
+}
+
+// y = activate(x)
+@group(0) @binding(0) var<storage, read_write> forward_x: array<Lane>;
+@group(0) @binding(1) var<storage, read_write> forward_y: array<Lane>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn activation_forward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let q = p;
-    let i = item_index(group, groups, local);
-    if (i < q.lanes) {
-        y[i] = narrow(epilogue(i, widen(x[i]), q.epilogue));
+fn activation(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
+    for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
+        let i = lane_index(group, local, j);
+        if (i < params.lanes) {
+            forward_y[i] = value(forward_x[i], params);
+        }
     }
 }
 
-// dx = dy through the epilogue of z
-@group(0) @binding(0) var<storage, read_write> z: array<Lane>;
-@group(0) @binding(1) var<storage, read_write> dy: array<Lane>;
-@group(0) @binding(2) var<storage, read_write> dx: array<Lane>;
+// x = activate(x)
+@group(0) @binding(0) var<storage, read_write> in_place_x: array<Lane>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn activation_backward(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let q = p;
-    let i = item_index(group, groups, local);
-    if (i < q.lanes) {
-        dx[i] = narrow(epilogue_backward(i, widen(z[i]), widen(dy[i]), q.epilogue));
+fn activation_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
+    for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
+        let i = lane_index(group, local, j);
+        if (i < params.lanes) {
+            in_place_x[i] = value(in_place_x[i], params);
+        }
     }
 }
 
-// dy = dy through the epilogue of z
+// dx = dy * activate'(x)
+@group(0) @binding(0) var<storage, read_write> backward_x: array<Lane>;
+@group(0) @binding(1) var<storage, read_write> backward_dy: array<Lane>;
+@group(0) @binding(2) var<storage, read_write> backward_dx: array<Lane>;
+
+fn gradient(x: Lane, dy: Lane, q: ElementwiseParams) -> Lane {
+    return narrow(activate_backward(widen(x), widen(dy), q.activation));
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn activation_backward_in_place(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let q = p;
-    let i = item_index(group, groups, local);
-    if (i < q.lanes) {
-        dy[i] = narrow(epilogue_backward(i, widen(z[i]), widen(dy[i]), q.epilogue));
+fn activation_backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
+    for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
+        let i = lane_index(group, local, j);
+        if (i < params.lanes) {
+            backward_dx[i] = gradient(backward_x[i], backward_dy[i], params);
+        }
+    }
+}
+
+// dy = dy * activate'(x)
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn activation_backward_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
+    for (var j = 0u; j < LANES_PER_INVOCATION; j++) {
+        let i = lane_index(group, local, j);
+        if (i < params.lanes) {
+            backward_dy[i] = gradient(backward_x[i], backward_dy[i], params);
+        }
     }
 }

@@ -87,11 +87,7 @@ pub fn shaders() -> Vec<Shader> {
         source: module.source(&variant),
         features: module.features(&variant),
         entry_points: module.entry_points.to_vec(),
-        structs: [&module.params]
-            .into_iter()
-            .chain(module.structs)
-            .map(HostStruct::from)
-            .collect(),
+        structs: module.structs().into_iter().map(HostStruct::from).collect(),
     };
     modules()
         .flat_map(|module| {

@@ -1,4 +1,5 @@
-use crate::{Error, Result, Selu};
+use crate::ops::activation::Activation;
+use crate::{Error, Result};
 
 /// A layer of a [`Sequential`](super::Sequential) network, made from one of [`Dense`], [`Conv2d`],
 /// [`MaxPool2d`], [`Flatten`], [`Activation`], [`AlphaDropout`] and [`Dropout`].
@@ -85,25 +86,6 @@ impl Layer {
             Kind::Dropout(_) => ("Dropout", "dropout"),
         }
     }
-}
-
-/// An activation function, inside a layer or as one.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// x
-    #[default]
-    Linear,
-    /// λx for x > 0, λα(eˣ − 1) else, see [`Tensor::selu`](crate::Tensor::selu).
-    Selu,
-    /// SELU with other constants, as from [`Selu::with_fixed_point`](crate::Selu).
-    SeluWith(Selu),
-    /// x for x > 0, α(eˣ − 1) else, see [`Tensor::elu`](crate::Tensor::elu); α is 1 in Keras.
-    Elu(f64),
-    /// x for x > 0, 0 else.
-    Relu,
-    /// eˣ / Σ eˣ over the last axis.
-    Softmax,
 }
 
 impl From<Activation> for Layer {

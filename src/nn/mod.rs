@@ -46,13 +46,13 @@ mod sequential;
 mod summary;
 mod workspace;
 
+pub use crate::ops::activation::Activation;
 pub use crate::ops::loss::Loss;
 pub use crate::ops::optimizer::{Adam, Optimizer, Sgd};
 pub use crate::ops::product::Tiling;
 pub use data::Dataset;
 pub use fit::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Score};
 pub use layers::{
-    Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d,
-    Padding,
+    AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d, Padding,
 };
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};

@@ -1,11 +1,12 @@
 //! From layers to stages: shapes, parameters, and what is done in which kernel.
 
-use super::layers::{self, Activation, Initializer, Kind, Layer, Sliding, Weighted};
-use crate::ops::epilogue::{self, Dropout, Epilogue};
+use super::layers::{self, Initializer, Kind, Layer, Sliding, Weighted};
+use crate::ops::activation::{Activation, Elementwise};
+use crate::ops::epilogue::{Dropout, Epilogue};
 use crate::ops::product::Window;
 use crate::ops::require;
 use crate::tensor::count;
-use crate::{Result, Selu, random};
+use crate::{Result, random};
 
 /// A network as it is built, whatever the size of a batch.
 #[derive(Clone, Debug)]
@@ -358,39 +359,23 @@ impl Network {
         activation: Activation,
         fused: bool,
     ) -> Result<()> {
-        let finite = |selu: Selu, rule| {
-            let (scale, scale_alpha, _) = selu.rounded();
-            let allowed = scale.is_finite() && scale_alpha.is_finite();
-            require("activation", "alpha", selu.alpha, allowed, rule)?;
-            Ok(epilogue::Activation::Elu(selu))
+        let Some(elementwise) = activation.elementwise("activation")? else {
+            let [axes @ .., classes] = &built.output_shape[..] else {
+                let detail = format!("a softmax needs an axis, {} gives []", self.previous());
+                return layers::error(&built.name, detail);
+            };
+            let kind = StageKind::Softmax {
+                rows: axes.iter().product(),
+                classes: *classes,
+            };
+            built.output = self.push(kind, built);
+            return Ok(());
         };
-        let activation = match activation {
-            Activation::Linear => return Ok(()),
-            Activation::Softmax => {
-                let [axes @ .., classes] = &built.output_shape[..] else {
-                    let detail = format!("a softmax needs an axis, {} gives []", self.previous());
-                    return layers::error(&built.name, detail);
-                };
-                let kind = StageKind::Softmax {
-                    rows: axes.iter().product(),
-                    classes: *classes,
-                };
-                built.output = self.push(kind, built);
-                return Ok(());
-            }
-            Activation::Relu => epilogue::Activation::Relu,
-            Activation::Selu => epilogue::Activation::Elu(Selu::default()),
-            Activation::SeluWith(selu) => {
-                finite(selu, "a finite f32, and the scale, and their product")?
-            }
-            Activation::Elu(alpha) => {
-                // Rounded first, so that forward and backward are those of the same α.
-                let alpha = f64::from(alpha as f32);
-                finite(Selu { alpha, scale: 1.0 }, "a finite f32")?
-            }
-        };
+        if elementwise == Elementwise::default() {
+            return Ok(());
+        }
         let free = |epilogue: &Epilogue| epilogue.is_identity();
-        self.epilogue(built, fused, free).activation = activation;
+        self.epilogue(built, fused, free).activation = elementwise;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::ops::loss::{Loss, Regions, sum_losses};
 use crate::ops::max_pool2d::{self, MaxPool2d};
 use crate::ops::optimizer::Optimizer;
 use crate::ops::product::{Conv2d, Dense, End, Product, Tiling, Window};
-use crate::ops::{activation, softmax};
+use crate::ops::{epilogue, softmax};
 use crate::{Error, Gpu, Result};
 
 const F32: u64 = size_of::<f32>() as u64;
@@ -162,7 +162,7 @@ impl Forward {
                 }
                 StageKind::Epilogue => {
                     work.push(
-                        activation::forward(
+                        epilogue::forward(
                             gpu,
                             &input,
                             &activations,
@@ -321,7 +321,7 @@ impl Backward {
             && !last.epilogue.is_identity()
         {
             work.push(
-                activation::backward(gpu, z, dy, dy, (rows * last.len) as u32, &last.epilogue)?
+                epilogue::backward(gpu, z, dy, dy, (rows * last.len) as u32, &last.epilogue)?
                     .into(),
             );
         }
@@ -373,7 +373,7 @@ impl Backward {
                 StageKind::Epilogue => {
                     if let Some((z, epilogue)) = below {
                         let len = (rows * network.len(stage.input)) as u32;
-                        work.push(activation::backward(gpu, z, &dz, &dx, len, epilogue)?.into());
+                        work.push(epilogue::backward(gpu, z, &dz, &dx, len, epilogue)?.into());
                     }
                 }
                 StageKind::Softmax {

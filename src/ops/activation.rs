@@ -1,79 +1,236 @@
-//! Activation and dropout that are layers of their own.
+//! Activations: the one list of them, and the operations on tensors.
 
-use super::epilogue::{self, Epilogue, EpilogueParams};
-use super::step::StepParams;
-use super::{lane_values, per_item};
-use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
-use crate::shader::files;
-use crate::shader::module::{Kernel, Module};
-use crate::shader::params::{params, vec2u};
-use crate::{Gpu, Result};
+use super::selu::Selu;
+use super::{elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh};
+use crate::pass::{Chunk, read, update, write};
+use crate::shader::files::{self, File};
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::params;
+use crate::{Element, Pass, Result, Tensor};
 
-pub(crate) static MODULE: Module =
-    Module::new("activation", &files::ACTIVATION, ActivationParams::LAYOUT)
+/// An activation function: a layer, or what follows the sums of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Activation {
+    /// x
+    #[default]
+    Linear,
+    /// λx for x > 0, λα(eˣ − 1) else, see [`Tensor::selu`].
+    Selu,
+    /// SELU with other constants, as from [`Selu::with_fixed_point`].
+    SeluWith(Selu),
+    /// x for x > 0, α(eˣ − 1) else, see [`Tensor::elu`]; α is 1 in Keras.
+    Elu(f64),
+    /// x for x > 0, 0 else, see [`Tensor::relu`].
+    Relu,
+    /// x for x > 0, `negative_slope` · x else, see [`Tensor::leaky_relu`]; the slope is 0.2 in Keras.
+    LeakyRelu(f64),
+    /// 1 / (1 + e⁻ˣ), see [`Tensor::sigmoid`].
+    Sigmoid,
+    /// tanh x, see [`Tensor::tanh`].
+    Tanh,
+    /// x / (1 + e⁻ˣ), see [`Tensor::silu`].
+    Silu,
+    /// x Φ(x), or its tanh form, see [`Tensor::gelu`].
+    Gelu {
+        /// Whether it is the tanh form; `false` in Keras.
+        approximate: bool,
+    },
+    /// ln(1 + eˣ), see [`Tensor::softplus`].
+    Softplus,
+    /// eˣ / Σ eˣ over the last axis.
+    Softmax,
+}
+
+params! {
+    /// The constants of an activation, which most do without.
+    pub(crate) struct ActivationParams {
+        /// what positive values are multiplied by
+        positive: f32,
+        /// what the function of negative values is multiplied by
+        negative: f32,
+        /// what rounding `negative` has lost, relative to it
+        residual: f32,
+        padding: u32,
+    }
+}
+
+params! {
+    struct ElementwiseParams {
+        activation: ActivationParams,
+        lanes: u32,
+    }
+}
+
+/// An activation of single values, as kernels take it: the file with its functions, and their constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Elementwise {
+    pub file: &'static File,
+    pub params: ActivationParams,
+}
+
+impl Elementwise {
+    /// Without constants.
+    pub const fn new(file: &'static File) -> Self {
+        Self {
+            file,
+            params: ActivationParams {
+                positive: 1.0,
+                negative: 0.0,
+                residual: 0.0,
+                padding: 0,
+            },
+        }
+    }
+}
+
+/// x itself.
+impl Default for Elementwise {
+    fn default() -> Self {
+        Self::new(&files::LINEAR)
+    }
+}
+
+impl Activation {
+    /// One for each file of shaders/activations/.
+    pub(super) const EACH: [Self; 10] = [
+        Self::Linear,
+        Self::Selu,
+        Self::Relu,
+        Self::LeakyRelu(0.2),
+        Self::Sigmoid,
+        Self::Tanh,
+        Self::Silu,
+        Self::Gelu { approximate: false },
+        Self::Gelu { approximate: true },
+        Self::Softplus,
+    ];
+
+    /// What kernels take. `None` of softmax, which is of rows. Errors are of `op`.
+    pub(crate) fn elementwise(self, op: &'static str) -> Result<Option<Elementwise>> {
+        Ok(Some(match self {
+            Self::Linear => Elementwise::default(),
+            Self::Selu => Selu::default().elementwise(op)?,
+            Self::SeluWith(selu) => selu.elementwise(op)?,
+            Self::Elu(alpha) => elu::elementwise(op, alpha)?,
+            Self::Relu => relu::RELU,
+            Self::LeakyRelu(slope) => leaky_relu::elementwise(op, slope)?,
+            Self::Sigmoid => sigmoid::SIGMOID,
+            Self::Tanh => tanh::TANH,
+            Self::Silu => silu::SILU,
+            Self::Gelu { approximate } => gelu::elementwise(approximate),
+            Self::Softplus => softplus::SOFTPLUS,
+            Self::Softmax => return Ok(None),
+        }))
+    }
+}
+
+pub(super) static MODULE: Module =
+    Module::new("activation", &files::ACTIVATION, ElementwiseParams::LAYOUT)
         .entry_points(&[
-            "activation_forward",
+            "activation",
+            "activation_in_place",
             "activation_backward",
             "activation_backward_in_place",
         ])
-        .forms(epilogue::forms)
-        .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT]);
+        .forms(forms)
+        .floats();
 
-const FORWARD: Kernel = MODULE.kernel("activation_forward");
+const FORWARD: Kernel = MODULE.kernel("activation");
+const IN_PLACE: Kernel = MODULE.kernel("activation_in_place");
 const BACKWARD: Kernel = MODULE.kernel("activation_backward");
 const BACKWARD_IN_PLACE: Kernel = MODULE.kernel("activation_backward_in_place");
 
-params! {
-    struct ActivationParams {
-        lanes: u32,
-        padding: u32,
-        more_padding: vec2u,
-        epilogue: EpilogueParams,
+fn forms() -> Vec<Form> {
+    let each = Activation::EACH.into_iter();
+    each.filter_map(|activation| activation.elementwise(MODULE.name).ok()?)
+        .map(|elementwise| elementwise.form())
+        .collect()
+}
+
+impl Elementwise {
+    fn form(&self) -> Form {
+        Form {
+            files: vec![self.file],
+            constants: Vec::new(),
+        }
+    }
+
+    fn params(&self) -> impl Fn(Chunk) -> ElementwiseParams + use<> {
+        let activation = self.params;
+        move |chunk| ElementwiseParams {
+            activation,
+            lanes: chunk.lanes,
+        }
     }
 }
 
-/// y = epilogue(x), of `len` values.
-pub(crate) fn forward(
-    gpu: &Gpu,
-    x: &Region,
-    y: &Region,
-    len: u32,
-    epilogue: &Epilogue,
-) -> Result<Dispatch> {
-    dispatch(gpu, FORWARD, &[x, y], len, epilogue)
-}
+impl Pass<'_> {
+    /// y = f(x)
+    pub(super) fn activate<T: Element>(
+        &mut self,
+        op: &'static str,
+        f: Elementwise,
+        x: &Tensor<T>,
+        y: &Tensor<T>,
+    ) -> Result<()> {
+        let operands = [read("x", x), write("y", y)];
+        self.elementwise(op, FORWARD, f.form(), operands, f.params())
+    }
 
-/// dx = dy through the epilogue of z, the forward input; dx may be dy.
-pub(crate) fn backward(
-    gpu: &Gpu,
-    z: &Region,
-    dy: &Region,
-    dx: &Region,
-    len: u32,
-    epilogue: &Epilogue,
-) -> Result<Dispatch> {
-    if dy.buffer == dx.buffer && dy.offset == dx.offset {
-        dispatch(gpu, BACKWARD_IN_PLACE, &[z, dx], len, epilogue)
-    } else {
-        dispatch(gpu, BACKWARD, &[z, dy, dx], len, epilogue)
+    /// x = f(x)
+    pub(super) fn activate_in_place<T: Element>(
+        &mut self,
+        op: &'static str,
+        f: Elementwise,
+        x: &Tensor<T>,
+    ) -> Result<()> {
+        self.elementwise(op, IN_PLACE, f.form(), [update("x", x)], f.params())
+    }
+
+    /// dx = dy · f'(x)
+    pub(super) fn activate_backward<T: Element>(
+        &mut self,
+        op: &'static str,
+        f: Elementwise,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        let operands = [read("x", x), read("dy", dy), write("dx", dx)];
+        self.elementwise(op, BACKWARD, f.form(), operands, f.params())
+    }
+
+    /// dy = dy · f'(x)
+    pub(super) fn activate_backward_in_place<T: Element>(
+        &mut self,
+        op: &'static str,
+        f: Elementwise,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+    ) -> Result<()> {
+        let operands = [read("x", x), update("dy", dy)];
+        self.elementwise(op, BACKWARD_IN_PLACE, f.form(), operands, f.params())
     }
 }
 
-fn dispatch(
-    gpu: &Gpu,
-    kernel: Kernel,
-    regions: &[&Region],
-    len: u32,
-    epilogue: &Epilogue,
-) -> Result<Dispatch> {
-    let lane = lane_values(len);
-    let params = ActivationParams {
-        lanes: len / lane,
-        padding: 0,
-        more_padding: [0; 2],
-        epilogue: epilogue.params(),
-    };
-    let form = epilogue.form();
-    per_item(gpu, kernel, form, lane, regions, &params, params.lanes)
+impl<T: Element> Tensor<T> {
+    /// f(x)
+    pub(super) fn activated(&self, op: &'static str, f: Elementwise) -> Result<Self> {
+        Self::create(self.gpu(), self.shape(), |pass, y| {
+            pass.activate(op, f, self, y)
+        })
+    }
+
+    /// dy · f'(x)
+    pub(super) fn activated_backward(
+        &self,
+        op: &'static str,
+        f: Elementwise,
+        dy: &Self,
+    ) -> Result<Self> {
+        Self::create(self.gpu(), self.shape(), |pass, dx| {
+            pass.activate_backward(op, f, self, dy, dx)
+        })
+    }
 }

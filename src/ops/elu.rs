@@ -1,16 +1,18 @@
-//! ELU is SELU with λ = 1: the same kernels.
+//! ELU is SELU with λ = 1.
 
+use super::activation::Elementwise;
 use super::{require, selu::Selu};
 use crate::{Element, Pass, Result, Tensor};
 
 /// α is rounded first, so that forward and backward are those of the same α.
-fn elu(op: &'static str, alpha: f64) -> Result<Selu> {
+pub(super) fn elementwise(op: &'static str, alpha: f64) -> Result<Elementwise> {
     let rounded = f64::from(alpha as f32);
     require(op, "alpha", alpha, rounded.is_finite(), "a finite f32")?;
-    Ok(Selu {
+    let selu = Selu {
         alpha: rounded,
         scale: 1.0,
-    })
+    };
+    selu.elementwise(op)
 }
 
 impl Pass<'_> {
@@ -22,7 +24,7 @@ impl Pass<'_> {
     /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
     /// f16, [`Parameter`](crate::Error::Parameter) if `alpha` is not finite.
     pub fn elu<T: Element>(&mut self, x: &Tensor<T>, alpha: f64, y: &Tensor<T>) -> Result<()> {
-        self.forward("elu", x, &elu("elu", alpha)?, y)
+        self.activate("elu", elementwise("elu", alpha)?, x, y)
     }
 
     /// x = elu(x)
@@ -31,7 +33,7 @@ impl Pass<'_> {
     ///
     /// As [`elu`](Self::elu).
     pub fn elu_in_place<T: Element>(&mut self, x: &Tensor<T>, alpha: f64) -> Result<()> {
-        self.in_place("elu", x, &elu("elu", alpha)?)
+        self.activate_in_place("elu", elementwise("elu", alpha)?, x)
     }
 
     /// dx = dy · elu'(x), see [`Tensor::elu_backward`].
@@ -46,7 +48,8 @@ impl Pass<'_> {
         dy: &Tensor<T>,
         dx: &Tensor<T>,
     ) -> Result<()> {
-        self.backward("elu_backward", x, &elu("elu_backward", alpha)?, dy, dx)
+        let op = "elu_backward";
+        self.activate_backward(op, elementwise(op, alpha)?, x, dy, dx)
     }
 
     /// dy = dy · elu'(x)
@@ -60,7 +63,8 @@ impl Pass<'_> {
         alpha: f64,
         dy: &Tensor<T>,
     ) -> Result<()> {
-        self.backward_in_place("elu_backward", x, &elu("elu_backward", alpha)?, dy)
+        let op = "elu_backward";
+        self.activate_backward_in_place(op, elementwise(op, alpha)?, x, dy)
     }
 }
 
@@ -89,7 +93,7 @@ impl<T: Element> Tensor<T> {
     /// [`OutOfMemory`](crate::Error::OutOfMemory), [`DeviceLost`](crate::Error::DeviceLost),
     /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
     pub fn elu(&self, alpha: f64) -> Result<Self> {
-        Self::create(self.gpu(), self.shape(), |pass, y| pass.elu(self, alpha, y))
+        self.activated("elu", elementwise("elu", alpha)?)
     }
 
     /// The gradient through ELU: dx = dy for x > 0, dy · α eˣ else. `self` is the input of the
@@ -104,8 +108,7 @@ impl<T: Element> Tensor<T> {
     ///
     /// As [`elu`](Self::elu); [`Shape`](crate::Error::Shape).
     pub fn elu_backward(&self, alpha: f64, dy: &Self) -> Result<Self> {
-        Self::create(self.gpu(), self.shape(), |pass, dx| {
-            pass.elu_backward(self, alpha, dy, dx)
-        })
+        let op = "elu_backward";
+        self.activated_backward(op, elementwise(op, alpha)?, dy)
     }
 }

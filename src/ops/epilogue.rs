@@ -1,30 +1,27 @@
-//! What follows a sum in the kernel that makes it: activation and dropout, and their gradients.
+//! What follows a sum in the kernel that makes it: activation and dropout, and their gradients; or that
+//! follows no sum, in a kernel of its own.
 
 use bytemuck::Zeroable;
 
-use super::{selu::Selu, words};
+use super::activation::{Activation, ActivationParams, Elementwise};
+use super::step::StepParams;
+use super::{lane_values, per_item, words};
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::memory::Region;
 use crate::shader::files;
-use crate::shader::module::Form;
+use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
+use crate::{Gpu, Result};
 
 /// What follows a sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Epilogue {
-    pub activation: Activation,
+    pub activation: Elementwise,
     pub dropout: Option<Dropout>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) enum Activation {
-    #[default]
-    Linear,
-    /// SELU, and ELU with a scale of 1.
-    Elu(Selu),
-    Relu,
-}
-
 /// An alpha dropout whose call is the step's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Dropout {
     /// An element is dropped if its word is below.
     pub threshold: u32,
@@ -36,52 +33,52 @@ pub(crate) struct Dropout {
 
 params! {
     pub(crate) struct EpilogueParams {
-        scale: f32,
-        scale_alpha: f32,
-        residual: f32,
+        activation: ActivationParams,
         /// an element is dropped if its random word is below
         threshold: u32,
         keep_scale: f32,
         keep_shift: f32,
         dropped: f32,
-        padding: u32,
         seed: vec2u,
     }
 }
 
-/// The forms that differ by their epilogue.
-pub(crate) fn forms() -> Vec<Form> {
-    let dropout = Dropout {
-        threshold: 0,
-        scale: 1.0,
-        shift: 0.0,
-        dropped: 0.0,
-        seed: 0,
-    };
-    [
-        Activation::Linear,
-        Activation::Elu(Selu::default()),
-        Activation::Relu,
-    ]
-    .into_iter()
-    .flat_map(|activation| {
-        [None, Some(dropout)].map(|dropout| {
-            let epilogue = Epilogue {
-                activation,
-                dropout,
-            };
-            epilogue.form()
+/// The forms with each of these activations, with a dropout and without.
+fn forms_of(activations: &[Activation]) -> Vec<Form> {
+    let elementwise = |activation: &Activation| activation.elementwise("epilogue").ok()?;
+    let activations = activations.iter().filter_map(elementwise);
+    activations
+        .flat_map(|activation| {
+            [None, Some(Dropout::default())].map(|dropout| {
+                let epilogue = Epilogue {
+                    activation,
+                    dropout,
+                };
+                epilogue.form()
+            })
         })
-    })
-    .collect()
+        .collect()
+}
+
+/// Of modules that end with an epilogue: the ways to end. [`MODULE`] has every activation.
+pub(super) fn forms() -> Vec<Form> {
+    forms_of(&[Activation::Linear, Activation::Selu, Activation::Relu])
 }
 
 impl Epilogue {
+    /// For a form of a module whose own forms are many.
+    pub fn longest() -> Self {
+        Self {
+            activation: Elementwise::new(&files::ELU),
+            dropout: Some(Dropout::default()),
+        }
+    }
+
     /// The form of a module with this epilogue and nothing else to choose.
     pub fn form(&self) -> Form {
         Form {
-            files: vec![&files::EPILOGUE],
-            constants: self.constants().into(),
+            files: vec![self.activation.file],
+            constants: vec![("DROPOUT", self.dropout.is_some().into())],
         }
     }
 
@@ -89,24 +86,11 @@ impl Epilogue {
         *self == Self::default()
     }
 
-    /// The constants of a form with this epilogue.
-    pub fn constants(&self) -> [(&'static str, u32); 2] {
-        let activation = match self.activation {
-            Activation::Linear => 0,
-            Activation::Elu(_) => 1,
-            Activation::Relu => 2,
-        };
-        [
-            ("ACTIVATION", activation),
-            ("DROPOUT", self.dropout.is_some().into()),
-        ]
-    }
-
     pub fn params(&self) -> EpilogueParams {
-        let mut params = EpilogueParams::zeroed();
-        if let Activation::Elu(selu) = self.activation {
-            (params.scale, params.scale_alpha, params.residual) = selu.rounded();
-        }
+        let mut params = EpilogueParams {
+            activation: self.activation.params,
+            ..EpilogueParams::zeroed()
+        };
         if let Some(dropout) = self.dropout {
             params.threshold = dropout.threshold;
             params.keep_scale = dropout.scale;
@@ -116,4 +100,71 @@ impl Epilogue {
         }
         params
     }
+}
+
+pub(super) static MODULE: Module = Module::new("epilogue", &files::EPILOGUE, StageParams::LAYOUT)
+    .entry_points(&[
+        "apply_epilogue",
+        "apply_epilogue_backward",
+        "apply_epilogue_backward_in_place",
+    ])
+    .forms(|| forms_of(&Activation::EACH))
+    .step(StepParams::LAYOUT);
+
+const FORWARD: Kernel = MODULE.kernel("apply_epilogue");
+const BACKWARD: Kernel = MODULE.kernel("apply_epilogue_backward");
+const BACKWARD_IN_PLACE: Kernel = MODULE.kernel("apply_epilogue_backward_in_place");
+
+params! {
+    struct StageParams {
+        lanes: u32,
+        padding: u32,
+        more_padding: vec2u,
+        epilogue: EpilogueParams,
+    }
+}
+
+/// y = epilogue(x), of `len` values.
+pub(crate) fn forward(
+    gpu: &Gpu,
+    x: &Region,
+    y: &Region,
+    len: u32,
+    epilogue: &Epilogue,
+) -> Result<Dispatch> {
+    dispatch(gpu, FORWARD, &[x, y], len, epilogue)
+}
+
+/// dx = dy through the epilogue of z, the forward input; dx may be dy.
+pub(crate) fn backward(
+    gpu: &Gpu,
+    z: &Region,
+    dy: &Region,
+    dx: &Region,
+    len: u32,
+    epilogue: &Epilogue,
+) -> Result<Dispatch> {
+    if dy.buffer == dx.buffer && dy.offset == dx.offset {
+        dispatch(gpu, BACKWARD_IN_PLACE, &[z, dx], len, epilogue)
+    } else {
+        dispatch(gpu, BACKWARD, &[z, dy, dx], len, epilogue)
+    }
+}
+
+fn dispatch(
+    gpu: &Gpu,
+    kernel: Kernel,
+    regions: &[&Region],
+    len: u32,
+    epilogue: &Epilogue,
+) -> Result<Dispatch> {
+    let lane = lane_values(len);
+    let params = StageParams {
+        lanes: len / lane,
+        padding: 0,
+        more_padding: [0; 2],
+        epilogue: epilogue.params(),
+    };
+    let form = epilogue.form();
+    per_item(gpu, kernel, form, lane, regions, &params, params.lanes)
 }

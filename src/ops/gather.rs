@@ -13,7 +13,7 @@ use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module = Module::new("gather", &files::GATHER, GatherParams::LAYOUT)
     .entry_points(&["gather_floats", "gather_bytes", "gather_classes"])
-    .step(&[StepParams::LAYOUT]);
+    .step(StepParams::LAYOUT);
 
 const FLOATS: Kernel = MODULE.kernel("gather_floats");
 const BYTES: Kernel = MODULE.kernel("gather_bytes");

@@ -18,7 +18,7 @@ pub(crate) static MODULE: Module =
             "max_pool2d_backward_through",
         ])
         .forms(epilogue::forms)
-        .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT]);
+        .step(StepParams::LAYOUT);
 
 const FORWARD: Kernel = MODULE.kernel("max_pool2d_forward");
 const BACKWARD: Kernel = MODULE.kernel("max_pool2d_backward");

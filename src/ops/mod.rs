@@ -2,18 +2,25 @@
 
 pub(crate) mod activation;
 pub(crate) mod alpha_dropout;
-pub(crate) mod elu;
+mod elu;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
+mod gelu;
 pub(crate) mod initializers;
+mod leaky_relu;
 pub(crate) mod loss;
 pub(crate) mod max_pool2d;
 pub(crate) mod moments;
 pub(crate) mod optimizer;
 pub(crate) mod product;
+mod relu;
 pub(crate) mod selu;
+mod sigmoid;
+mod silu;
 pub(crate) mod softmax;
+mod softplus;
 pub(crate) mod step;
+mod tanh;
 
 use bytemuck::Pod;
 
@@ -25,11 +32,11 @@ use crate::{Error, Gpu, Result};
 
 /// The modules of the ops that are a file each.
 static MODULES: &[&Module] = &[
-    &selu::MODULE,
+    &activation::MODULE,
     &alpha_dropout::MODULE,
     &initializers::MODULE,
     &gather::MODULE,
-    &activation::MODULE,
+    &epilogue::MODULE,
     &max_pool2d::MODULE,
     &softmax::MODULE,
     &moments::MODULE,

@@ -1,34 +1,9 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
+use super::activation::{ActivationParams, Elementwise};
 use super::require;
-use crate::pass::{Chunk, Pass, read, update, write};
 use crate::shader::files;
-use crate::shader::module::{Form, Kernel, Module};
-use crate::shader::params::params;
-use crate::{Element, Result, Tensor};
-
-pub(crate) static MODULE: Module = Module::new("selu", &files::SELU, SeluParams::LAYOUT)
-    .entry_points(&[
-        "selu_forward",
-        "selu_in_place",
-        "selu_backward",
-        "selu_backward_in_place",
-    ])
-    .floats();
-
-const FORWARD: Kernel = MODULE.kernel("selu_forward");
-const IN_PLACE: Kernel = MODULE.kernel("selu_in_place");
-const BACKWARD: Kernel = MODULE.kernel("selu_backward");
-const BACKWARD_IN_PLACE: Kernel = MODULE.kernel("selu_backward_in_place");
-
-params! {
-    struct SeluParams {
-        lanes: u32,
-        scale: f32,
-        scale_alpha: f32,
-        residual: f32,
-    }
-}
+use crate::{Element, Pass, Result, Tensor};
 
 /// The two constants of SELU, λ (`scale`) and α.
 ///
@@ -148,37 +123,30 @@ impl Selu {
         self.scale * self.alpha
     }
 
-    fn params(&self, op: &'static str) -> Result<impl Fn(Chunk) -> SeluParams + use<>> {
-        for (name, value) in [("alpha", self.alpha), ("scale", self.scale)] {
+    /// What kernels take, with λα and what rounding it has lost.
+    pub(super) fn elementwise(&self, op: &'static str) -> Result<Elementwise> {
+        let Self { alpha, scale } = *self;
+        for (name, value) in [("alpha", alpha), ("scale", scale)] {
             require(op, name, value, (value as f32).is_finite(), "a finite f32")?;
         }
-        let product = self.scale_alpha();
-        let (scale, scale_alpha, residual) = self.rounded();
-        require(
-            op,
-            "alpha * scale",
-            product,
-            scale_alpha.is_finite(),
-            "a finite f32",
-        )?;
-        Ok(move |chunk: Chunk| SeluParams {
-            lanes: chunk.lanes,
-            scale,
-            scale_alpha,
-            residual,
-        })
-    }
-
-    /// The scale, λα, and what rounding λα has lost, relative to it.
-    pub(crate) fn rounded(&self) -> (f32, f32, f32) {
-        let product = self.scale_alpha();
+        let product = scale * alpha;
         let rounded = product as f32;
+        let allowed = rounded.is_finite();
+        require(op, "alpha * scale", product, allowed, "a finite f32")?;
         let residual = if product == 0.0 {
             0.0
         } else {
             (product - f64::from(rounded)) / product
         };
-        (self.scale as f32, rounded, residual as f32)
+        Ok(Elementwise {
+            params: ActivationParams {
+                positive: scale as f32,
+                negative: rounded,
+                residual: residual as f32,
+                padding: 0,
+            },
+            ..Elementwise::new(&files::ELU)
+        })
     }
 }
 
@@ -244,7 +212,7 @@ impl Pass<'_> {
     ///
     /// As [`selu`](Self::selu); [`Parameter`](crate::Error::Parameter) if a constant is not finite.
     pub fn selu_with<T: Element>(&mut self, x: &Tensor<T>, p: &Selu, y: &Tensor<T>) -> Result<()> {
-        self.forward("selu", x, p, y)
+        self.activate("selu", p.elementwise("selu")?, x, y)
     }
 
     /// x = selu(x)
@@ -262,7 +230,7 @@ impl Pass<'_> {
     ///
     /// As [`selu_with`](Self::selu_with).
     pub fn selu_with_in_place<T: Element>(&mut self, x: &Tensor<T>, p: &Selu) -> Result<()> {
-        self.in_place("selu", x, p)
+        self.activate_in_place("selu", p.elementwise("selu")?, x)
     }
 
     /// dx = dy · selu'(x), see [`Tensor::selu_backward`].
@@ -291,7 +259,8 @@ impl Pass<'_> {
         dy: &Tensor<T>,
         dx: &Tensor<T>,
     ) -> Result<()> {
-        self.backward("selu_backward", x, p, dy, dx)
+        let op = "selu_backward";
+        self.activate_backward(op, p.elementwise(op)?, x, dy, dx)
     }
 
     /// dy = dy · selu'(x)
@@ -318,71 +287,8 @@ impl Pass<'_> {
         p: &Selu,
         dy: &Tensor<T>,
     ) -> Result<()> {
-        self.backward_in_place("selu_backward", x, p, dy)
-    }
-
-    pub(super) fn forward<T: Element>(
-        &mut self,
-        op: &'static str,
-        x: &Tensor<T>,
-        p: &Selu,
-        y: &Tensor<T>,
-    ) -> Result<()> {
-        self.elementwise(
-            op,
-            FORWARD,
-            Form::default(),
-            [read("x", x), write("y", y)],
-            p.params(op)?,
-        )
-    }
-
-    pub(super) fn in_place<T: Element>(
-        &mut self,
-        op: &'static str,
-        x: &Tensor<T>,
-        p: &Selu,
-    ) -> Result<()> {
-        self.elementwise(
-            op,
-            IN_PLACE,
-            Form::default(),
-            [update("x", x)],
-            p.params(op)?,
-        )
-    }
-
-    pub(super) fn backward<T: Element>(
-        &mut self,
-        op: &'static str,
-        x: &Tensor<T>,
-        p: &Selu,
-        dy: &Tensor<T>,
-        dx: &Tensor<T>,
-    ) -> Result<()> {
-        self.elementwise(
-            op,
-            BACKWARD,
-            Form::default(),
-            [read("x", x), read("dy", dy), write("dx", dx)],
-            p.params(op)?,
-        )
-    }
-
-    pub(super) fn backward_in_place<T: Element>(
-        &mut self,
-        op: &'static str,
-        x: &Tensor<T>,
-        p: &Selu,
-        dy: &Tensor<T>,
-    ) -> Result<()> {
-        self.elementwise(
-            op,
-            BACKWARD_IN_PLACE,
-            Form::default(),
-            [read("x", x), update("dy", dy)],
-            p.params(op)?,
-        )
+        let op = "selu_backward";
+        self.activate_backward_in_place(op, p.elementwise(op)?, x, dy)
     }
 }
 
@@ -421,9 +327,7 @@ impl<T: Element> Tensor<T> {
     ///
     /// As [`selu`](Self::selu); [`Parameter`](crate::Error::Parameter) if a constant is not finite.
     pub fn selu_with(&self, p: &Selu) -> Result<Self> {
-        Self::create(self.gpu(), self.shape(), |pass, y| {
-            pass.selu_with(self, p, y)
-        })
+        self.activated("selu", p.elementwise("selu")?)
     }
 
     /// The gradient through SELU: dx = dy · λ for x > 0, dy · λα eˣ else. `self` is the input of
@@ -449,8 +353,6 @@ impl<T: Element> Tensor<T> {
     ///
     /// As [`selu_with`](Self::selu_with); [`Shape`](crate::Error::Shape).
     pub fn selu_backward_with(&self, p: &Selu, dy: &Self) -> Result<Self> {
-        Self::create(self.gpu(), self.shape(), |pass, dx| {
-            pass.selu_backward_with(self, p, dy, dx)
-        })
+        self.activated_backward("selu_backward", p.elementwise("selu_backward")?, dy)
     }
 }

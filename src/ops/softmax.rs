@@ -17,7 +17,7 @@ pub(crate) static MODULE: Module = Module::new("softmax", &files::SOFTMAX, Softm
         "softmax_backward_through",
     ])
     .forms(epilogue::forms)
-    .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT]);
+    .step(StepParams::LAYOUT);
 
 const FORWARD: Kernel = MODULE.kernel("softmax_forward");
 const BACKWARD: Kernel = MODULE.kernel("softmax_backward");

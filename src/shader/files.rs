@@ -30,8 +30,16 @@ files! {
     EXPM1 = "functions/expm1" calls IS_NAN;
     EXP = "functions/exp" calls EXPM1 IS_NAN;
     LN = "functions/ln" calls IS_NAN;
+    EXP_SUM = "functions/exp_sum" calls EXPM1;
     ELU_FUNCTIONS = "functions/elu" calls EXPM1 IS_NAN;
     SELU_FUNCTIONS = "functions/selu" calls ELU_FUNCTIONS;
+    LEAKY_RELU_FUNCTIONS = "functions/leaky_relu" calls ELU_FUNCTIONS;
+    SIGMOID_FUNCTIONS = "functions/sigmoid" calls EXP_SUM IS_NAN;
+    TANH_FUNCTIONS = "functions/tanh" calls SIGMOID_FUNCTIONS;
+    SILU_FUNCTIONS = "functions/silu" calls SIGMOID_FUNCTIONS;
+    GELU_FUNCTIONS = "functions/gelu" calls EXP_SUM IS_NAN;
+    GELU_TANH_FUNCTIONS = "functions/gelu_tanh" calls SIGMOID_FUNCTIONS;
+    SOFTPLUS_FUNCTIONS = "functions/softplus" calls SIGMOID_FUNCTIONS;
     PHILOX = "functions/philox";
     WIDE_U32 = "functions/wide_u32";
     WIDE_U64 = "functions/wide_u64" needs SHADER_INT64;
@@ -43,18 +51,32 @@ files! {
     LANE = "kernel/lane";
     LANE4 = "kernel/lane4";
     STEP = "kernel/step";
-    EPILOGUE = "kernel/epilogue" calls ELU_FUNCTIONS PHILOX IS_NAN;
+    APPLY = "kernel/epilogue" calls PHILOX IS_NAN;
+}
+
+// Activations: of each the functions `activate` and `activate_backward`.
+files! {
+    LINEAR = "activations/linear";
+    ELU = "activations/elu" calls ELU_FUNCTIONS;
+    RELU = "activations/relu" calls ELU_FUNCTIONS;
+    LEAKY_RELU = "activations/leaky_relu" calls LEAKY_RELU_FUNCTIONS;
+    SIGMOID = "activations/sigmoid" calls SIGMOID_FUNCTIONS;
+    TANH = "activations/tanh" calls TANH_FUNCTIONS;
+    SILU = "activations/silu" calls SILU_FUNCTIONS;
+    GELU = "activations/gelu" calls GELU_FUNCTIONS;
+    GELU_TANH = "activations/gelu_tanh" calls GELU_TANH_FUNCTIONS;
+    SOFTPLUS = "activations/softplus" calls SOFTPLUS_FUNCTIONS;
 }
 
 // Ops.
 files! {
-    SELU = "selu" calls ELU_FUNCTIONS;
     ALPHA_DROPOUT = "alpha_dropout" calls PHILOX IS_NAN;
     INITIALIZERS = "initializers" calls PHILOX;
     GATHER = "gather";
     ACTIVATION = "activation";
-    MAX_POOL2D = "max_pool2d";
-    SOFTMAX = "softmax" calls EXP;
+    EPILOGUE = "epilogue" calls APPLY;
+    MAX_POOL2D = "max_pool2d" calls APPLY;
+    SOFTMAX = "softmax" calls EXP APPLY;
     CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls EXP EXPM1 LN IS_NAN;
     MEAN_SQUARED_ERROR = "mean_squared_error";
     SUM_LOSSES = "sum_losses";
@@ -67,7 +89,7 @@ files! {
 files! {
     DENSE = "product/dense";
     CONV2D = "product/conv2d";
-    PRODUCT = "product/product" calls EPILOGUE;
+    PRODUCT = "product/product";
     WORKGROUP = "product/workgroup" calls PRODUCT RIGHT_VALUES;
     REGISTERS = "product/registers" calls PRODUCT;
     CHUNKS = "product/chunks" calls PRODUCT RIGHT_VALUES;
@@ -82,8 +104,8 @@ files! {
     SHARED_VALUES = "product/shared_values" needs SUBGROUP;
     SHARED_OCTETS = "product/shared_octets" needs SUBGROUP;
     END_SUMS = "product/end_sums";
-    END_FORWARD = "product/end_forward";
-    END_BACKWARD = "product/end_backward";
+    END_FORWARD = "product/end_forward" calls APPLY;
+    END_BACKWARD = "product/end_backward" calls APPLY;
 }
 
 impl File {

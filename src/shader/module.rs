@@ -36,10 +36,8 @@ pub(crate) struct Module {
     elements: &'static [ElementType],
     /// Forms to check ahead of time: all that differ by more than the values of constants.
     forms: fn() -> Vec<Form>,
-    /// Whether it is bound to the record of a step.
-    pub step: bool,
-    /// Other structs that the host writes.
-    pub structs: &'static [Struct],
+    /// The record of a step that it is bound to, if it is.
+    pub step: Option<Struct>,
 }
 
 /// What a module is built with beyond its own file: files that it calls, and constants.
@@ -101,8 +99,7 @@ impl Module {
             params,
             elements: &[ElementType::F32],
             forms: || vec![Form::default()],
-            step: false,
-            structs: &[],
+            step: None,
         }
     }
 
@@ -127,10 +124,9 @@ impl Module {
         self
     }
 
-    /// Bound to the record of a step, which is one of these structs.
-    pub const fn step(mut self, structs: &'static [Struct]) -> Self {
-        self.step = true;
-        self.structs = structs;
+    /// Bound to the record of a step.
+    pub const fn step(mut self, record: Struct) -> Self {
+        self.step = Some(record);
         self
     }
 
@@ -196,10 +192,16 @@ impl Module {
                 false => &files::WIDE_U32,
             });
         }
-        if self.step {
+        if self.step.is_some() {
             all.push(&files::STEP);
         }
         all
+    }
+
+    /// The structs that the host writes, the parameters first.
+    pub fn structs(&'static self) -> Vec<&'static Struct> {
+        let written = [&self.params].into_iter().chain(&self.step);
+        written.flat_map(Struct::with_parts).collect()
     }
 
     /// The features that a device must have for `variant`.
@@ -212,7 +214,7 @@ impl Module {
     }
 
     /// The whole WGSL.
-    pub fn source(&self, variant: &Variant) -> String {
+    pub fn source(&'static self, variant: &Variant) -> String {
         // A directive must come first; without a line of its own, it moves no other.
         let (directive, scalar) = match variant.element {
             ElementType::F32 => ("", "alias Scalar = f32;\n"),
@@ -234,11 +236,11 @@ impl Module {
         .map(|(name, value)| format!("const {name} = {value}u;\n"))
         .collect();
         let files = self.variant_files(variant);
-        let structs = self.structs.iter().chain([&self.params]);
+        let structs = self.structs();
         [directive]
             .into_iter()
             .chain(files.iter().map(|file| file.text))
-            .chain(structs.map(|written| written.wgsl))
+            .chain(structs.iter().map(|written| written.wgsl))
             .chain([scalar, &constants, &params])
             .collect()
     }

@@ -7,6 +7,17 @@ pub(crate) struct Struct {
     pub fields: &'static [(&'static str, usize)],
     pub size: usize,
     pub wgsl: &'static str,
+    /// Of each field, if it is a struct.
+    pub parts: &'static [Option<&'static Struct>],
+}
+
+impl Struct {
+    /// It, and the structs that are its fields.
+    pub fn with_parts(&'static self) -> Vec<&'static Self> {
+        let parts = self.parts.iter().flatten();
+        let parts = parts.flat_map(|part| part.with_parts());
+        [self].into_iter().chain(parts).collect()
+    }
 }
 
 /// A type that a parameter may have.
@@ -15,6 +26,7 @@ pub(crate) trait Wgsl {
     const ALIGN: usize;
     /// What its offset is a multiple of, in a uniform buffer: 16 of a struct.
     const OFFSET: usize = Self::ALIGN;
+    const STRUCT: Option<&'static Struct> = None;
 }
 
 /// As they are called in WGSL.
@@ -44,7 +56,7 @@ macro_rules! params {
     }) => {
         $(#[$about])*
         #[repr(C)]
-        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
         $vis struct $name {
             $($(#[$field_about])* pub $field: $ty,)*
         }
@@ -59,6 +71,7 @@ macro_rules! params {
                     $(stringify!($field), ": ", stringify!($ty), ", ",)*
                     "}\n",
                 ),
+                parts: &[$(<$ty as crate::shader::params::Wgsl>::STRUCT,)*],
             };
         }
 
@@ -71,6 +84,7 @@ macro_rules! params {
                 align
             };
             const OFFSET: usize = 16;
+            const STRUCT: Option<&'static crate::shader::params::Struct> = Some(&Self::LAYOUT);
         }
 
         const _: () = {

@@ -175,7 +175,7 @@ impl Pipelines {
         let tensors = layout(device, bindings, storage, false);
         let params = (!variant.immediates)
             .then(|| layout(device, 1, wgpu::BufferBindingType::Uniform, false));
-        let step = module.step.then_some(&self.step);
+        let step = module.step.is_some().then_some(&self.step);
         let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(module.name),
             source: wgpu::ShaderSource::Wgsl(module.source(variant).into()),
@@ -208,7 +208,7 @@ impl Pipelines {
             pipeline,
             tensors,
             params,
-            step: module.step,
+            step: module.step.is_some(),
         }
     }
 }

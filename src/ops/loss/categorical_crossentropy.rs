@@ -15,7 +15,7 @@ pub(crate) static MODULE: Module = Module::new(
     CategoricalCrossentropyParams::LAYOUT,
 )
 .entry_points(&["categorical_crossentropy"])
-.step(&[StepParams::LAYOUT]);
+.step(StepParams::LAYOUT);
 
 const KERNEL: Kernel = MODULE.kernel("categorical_crossentropy");
 

@@ -22,7 +22,7 @@ pub(crate) static MODULE: Module = Module::new(
     MeanSquaredErrorParams::LAYOUT,
 )
 .entry_points(&["mean_squared_error"])
-.step(&[StepParams::LAYOUT]);
+.step(StepParams::LAYOUT);
 
 const KERNEL: Kernel = MODULE.kernel("mean_squared_error");
 

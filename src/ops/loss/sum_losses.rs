@@ -12,7 +12,7 @@ use crate::{Gpu, Result};
 pub(crate) static MODULE: Module =
     Module::new("sum_losses", &files::SUM_LOSSES, SumLossesParams::LAYOUT)
         .entry_points(&["sum_losses"])
-        .step(&[StepParams::LAYOUT]);
+        .step(StepParams::LAYOUT);
 
 const KERNEL: Kernel = MODULE.kernel("sum_losses");
 

@@ -11,7 +11,7 @@ use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module = Module::new("adam", &files::ADAM, AdamParams::LAYOUT)
     .entry_points(&["adam"])
-    .step(&[StepParams::LAYOUT]);
+    .step(StepParams::LAYOUT);
 
 const KERNEL: Kernel = MODULE.kernel("adam");
 

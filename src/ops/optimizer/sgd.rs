@@ -11,7 +11,7 @@ use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module = Module::new("sgd", &files::SGD, SgdParams::LAYOUT)
     .entry_points(&["sgd", "sgd_momentum", "sgd_nesterov"])
-    .step(&[StepParams::LAYOUT]);
+    .step(StepParams::LAYOUT);
 
 const SGD: Kernel = MODULE.kernel("sgd");
 const MOMENTUM: Kernel = MODULE.kernel("sgd_momentum");

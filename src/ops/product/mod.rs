@@ -95,7 +95,7 @@ const fn module(name: &'static str, file: &'static File) -> Module {
     Module::new(name, file, ProductParams::LAYOUT)
         .entry_points(&[PRODUCT])
         .forms(forms)
-        .step(&[EpilogueParams::LAYOUT, StepParams::LAYOUT])
+        .step(StepParams::LAYOUT)
 }
 
 /// Which of a layer's three products.
@@ -108,20 +108,24 @@ pub(crate) enum Kind {
 
 /// What follows the sums.
 #[derive(Clone, Debug)]
-pub(crate) enum End {
+pub(crate) enum End<R = Region> {
     Nothing,
     /// The activations y of the sums.
-    Forward(Epilogue, Region),
+    Forward(Epilogue, R),
     /// The gradient through the epilogue that made the op's input from z.
-    Backward(Epilogue, Region),
+    Backward(Epilogue, R),
 }
 
-impl End {
-    fn file(&self) -> &'static File {
-        match self {
-            Self::Nothing => &files::END_SUMS,
-            Self::Forward(..) => &files::END_FORWARD,
-            Self::Backward(..) => &files::END_BACKWARD,
+impl<R> End<R> {
+    fn form(&self) -> Form {
+        let (file, form) = match self {
+            Self::Nothing => (&files::END_SUMS, Form::default()),
+            Self::Forward(epilogue, _) => (&files::END_FORWARD, epilogue.form()),
+            Self::Backward(epilogue, _) => (&files::END_BACKWARD, epilogue.form()),
+        };
+        Form {
+            files: [&[file], &form.files[..]].concat(),
+            ..form
         }
     }
 }
@@ -155,7 +159,7 @@ pub(crate) struct Layout {
     pub in_runs: bool,
 }
 
-/// All forms that differ by their files, or by the product.
+/// All forms that differ by their files, or by the product; behind each one activation, and a dropout.
 fn forms() -> Vec<Form> {
     let layout = |kind| Layout {
         kind,
@@ -165,19 +169,21 @@ fn forms() -> Vec<Form> {
         ones: kind == Kind::KernelGradient,
         in_runs: false,
     };
-    let epilogue = [("ACTIVATION", 1), ("DROPOUT", 1)];
+    let epilogue = Epilogue::longest();
     let ends = [
-        (Kind::Forward, &files::END_FORWARD),
-        (Kind::KernelGradient, &files::END_SUMS),
-        (Kind::InputGradient, &files::END_BACKWARD),
+        (Kind::Forward, End::Forward(epilogue, ())),
+        (Kind::KernelGradient, End::Nothing),
+        (Kind::InputGradient, End::Backward(epilogue, ())),
     ];
-    Tile::all()
-        .flat_map(|tile| ends.map(|(kind, end)| layout(kind).form(tile, end, epilogue)))
-        .collect()
+    let forms = Tile::all().map(|tile| {
+        let form = |(kind, end): &(Kind, End<()>)| layout(*kind).form(tile, end.form());
+        ends.iter().map(form).collect::<Vec<_>>()
+    });
+    forms.flatten().collect()
 }
 
 impl Layout {
-    fn form(&self, tile: Tile, end: &'static File, epilogue: [(&'static str, u32); 2]) -> Form {
+    fn form(&self, tile: Tile, end: Form) -> Form {
         let shape = tile.shape();
         let mut constants = vec![
             ("PRODUCT", self.kind as u32),
@@ -193,9 +199,9 @@ impl Layout {
             ("IS_UNPADDED", (!self.padded).into()),
             ("BIAS", self.biased.into()),
         ];
-        constants.extend(epilogue);
+        constants.extend(end.constants);
         let mut files = tile.files();
-        files.push(end);
+        files.extend(end.files);
         Form { files, constants }
     }
 }
@@ -316,9 +322,7 @@ impl Product {
             epilogue: epilogue.params(),
             ..self.params
         };
-        let form = self
-            .layout
-            .form(tile, self.end.file(), epilogue.constants());
+        let form = self.layout.form(tile, self.end.form());
         let wide_lanes = self.lane_values() == 4;
         dispatch(
             gpu,

@@ -1,0 +1,9 @@
+// GELU.
+
+fn activate(x: vec4f, a: ActivationParams) -> vec4f {
+    return gelu4(x);
+}
+
+fn activate_backward(x: vec4f, dy: vec4f, a: ActivationParams) -> vec4f {
+    return gelu_backward4(x, dy);
+}

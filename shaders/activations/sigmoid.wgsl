@@ -1,0 +1,9 @@
+// The sigmoid.
+
+fn activate(x: vec4f, a: ActivationParams) -> vec4f {
+    return sigmoid4(x);
+}
+
+fn activate_backward(x: vec4f, dy: vec4f, a: ActivationParams) -> vec4f {
+    return sigmoid_backward4(x, dy);
+}

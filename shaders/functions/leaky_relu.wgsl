@@ -1,0 +1,25 @@
+// Leaky ReLU: x for x > 0, negative_slope * x else; by the bits, see elu.wgsl.
+
+fn leaky_relu4(x: vec4f, negative_slope: f32) -> vec4f {
+    // A slope of 0 gives 0 for -inf, too, not the NaN of 0 * inf.
+    let flat = is_infinite4(x) & vec4<bool>(negative_slope == 0.0);
+    let negative = select(negative_slope * x, vec4f(0.0), flat);
+    return select(negative, x, is_positive4(x) | is_nan4(x));
+}
+
+fn leaky_relu(x: f32, negative_slope: f32) -> f32 {
+    return leaky_relu4(vec4f(x), negative_slope).x;
+}
+
+// dy times the derivative at x; at 0 it is the one from the left.
+fn leaky_relu_backward4(x: vec4f, dy: vec4f, negative_slope: f32) -> vec4f {
+    return select(select(negative_slope * dy, dy, is_positive4(x)), x, is_nan4(x));
+}
+
+fn leaky_relu_derivative4(x: vec4f, negative_slope: f32) -> vec4f {
+    return leaky_relu_backward4(x, vec4f(1.0), negative_slope);
+}
+
+fn leaky_relu_derivative(x: f32, negative_slope: f32) -> f32 {
+    return leaky_relu_derivative4(vec4f(x), negative_slope).x;
+}

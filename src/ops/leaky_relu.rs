@@ -1,0 +1,142 @@
+//! Leaky ReLU.
+
+use super::activation::{ActivationParams, Elementwise};
+use super::require;
+use crate::shader::files;
+use crate::{Element, Pass, Result, Tensor};
+
+pub(super) fn elementwise(op: &'static str, negative_slope: f64) -> Result<Elementwise> {
+    let slope = negative_slope as f32;
+    let allowed = slope.is_finite();
+    require(
+        op,
+        "negative_slope",
+        negative_slope,
+        allowed,
+        "a finite f32",
+    )?;
+    let plain = Elementwise::new(&files::LEAKY_RELU);
+    Ok(Elementwise {
+        params: ActivationParams {
+            negative: slope,
+            ..plain.params
+        },
+        ..plain
+    })
+}
+
+impl Pass<'_> {
+    /// y = leaky_relu(x), see [`Tensor::leaky_relu`].
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::Error::Shape), [`Aliased`](crate::Error::Aliased),
+    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// f16, [`Parameter`](crate::Error::Parameter) if the slope is not finite.
+    pub fn leaky_relu<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        negative_slope: f64,
+        y: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate(
+            "leaky_relu",
+            elementwise("leaky_relu", negative_slope)?,
+            x,
+            y,
+        )
+    }
+
+    /// x = leaky_relu(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`leaky_relu`](Self::leaky_relu).
+    pub fn leaky_relu_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        negative_slope: f64,
+    ) -> Result<()> {
+        self.activate_in_place("leaky_relu", elementwise("leaky_relu", negative_slope)?, x)
+    }
+
+    /// dx = dy · leaky_relu'(x), see [`Tensor::leaky_relu_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`leaky_relu`](Self::leaky_relu).
+    pub fn leaky_relu_backward<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        negative_slope: f64,
+        dy: &Tensor<T>,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward(
+            "leaky_relu_backward",
+            elementwise("leaky_relu_backward", negative_slope)?,
+            x,
+            dy,
+            dx,
+        )
+    }
+
+    /// dy = dy · leaky_relu'(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`leaky_relu`](Self::leaky_relu).
+    pub fn leaky_relu_backward_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        negative_slope: f64,
+        dy: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward_in_place(
+            "leaky_relu_backward",
+            elementwise("leaky_relu_backward", negative_slope)?,
+            x,
+            dy,
+        )
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// Leaky ReLU: x for x > 0, `negative_slope` · x else; any shape.
+    ///
+    /// @BOUND@
+    ///
+    /// @SOURCE@
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// @EXAMPLE@
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](crate::Error::Parameter) if the slope is not finite,
+    /// [`OutOfMemory`](crate::Error::OutOfMemory), [`DeviceLost`](crate::Error::DeviceLost),
+    /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+    pub fn leaky_relu(&self, negative_slope: f64) -> Result<Self> {
+        self.activated("leaky_relu", elementwise("leaky_relu", negative_slope)?)
+    }
+
+    /// The gradient through Leaky ReLU: dx = dy for x > 0, dy · `negative_slope` else. `self` is the input of the forward call.
+    ///
+    /// @BBOUND@
+    ///
+    /// # Errors
+    ///
+    /// As [`leaky_relu`](Self::leaky_relu); [`Shape`](crate::Error::Shape).
+    pub fn leaky_relu_backward(&self, negative_slope: f64, dy: &Self) -> Result<Self> {
+        self.activated_backward(
+            "leaky_relu_backward",
+            elementwise("leaky_relu_backward", negative_slope)?,
+            dy,
+        )
+    }
+}

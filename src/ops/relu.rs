@@ -1,0 +1,91 @@
+//! ReLU.
+
+use super::activation::Elementwise;
+use crate::shader::files;
+use crate::{Element, Pass, Result, Tensor};
+
+pub(super) const RELU: Elementwise = Elementwise::new(&files::RELU);
+
+impl Pass<'_> {
+    /// y = relu(x), see [`Tensor::relu`].
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::Error::Shape), [`Aliased`](crate::Error::Aliased),
+    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// f16.
+    pub fn relu<T: Element>(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+        self.activate("relu", RELU, x, y)
+    }
+
+    /// x = relu(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`relu`](Self::relu).
+    pub fn relu_in_place<T: Element>(&mut self, x: &Tensor<T>) -> Result<()> {
+        self.activate_in_place("relu", RELU, x)
+    }
+
+    /// dx = dy · relu'(x), see [`Tensor::relu_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`relu`](Self::relu).
+    pub fn relu_backward<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward("relu_backward", RELU, x, dy, dx)
+    }
+
+    /// dy = dy · relu'(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`relu`](Self::relu).
+    pub fn relu_backward_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward_in_place("relu_backward", RELU, x, dy)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// ReLU: x for x > 0, 0 else; any shape.
+    ///
+    /// @BOUND@
+    ///
+    /// @SOURCE@
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// @EXAMPLE@
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](crate::Error::OutOfMemory), [`DeviceLost`](crate::Error::DeviceLost),
+    /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+    pub fn relu(&self) -> Result<Self> {
+        self.activated("relu", RELU)
+    }
+
+    /// The gradient through ReLU: dx = dy for x > 0, 0 else. `self` is the input of the forward call.
+    ///
+    /// @BBOUND@
+    ///
+    /// # Errors
+    ///
+    /// As [`relu`](Self::relu); [`Shape`](crate::Error::Shape).
+    pub fn relu_backward(&self, dy: &Self) -> Result<Self> {
+        self.activated_backward("relu_backward", RELU, dy)
+    }
+}

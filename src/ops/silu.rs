@@ -1,0 +1,91 @@
+//! SiLU, also called Swish.
+
+use super::activation::Elementwise;
+use crate::shader::files;
+use crate::{Element, Pass, Result, Tensor};
+
+pub(super) const SILU: Elementwise = Elementwise::new(&files::SILU);
+
+impl Pass<'_> {
+    /// y = silu(x), see [`Tensor::silu`].
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::Error::Shape), [`Aliased`](crate::Error::Aliased),
+    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// f16.
+    pub fn silu<T: Element>(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+        self.activate("silu", SILU, x, y)
+    }
+
+    /// x = silu(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`silu`](Self::silu).
+    pub fn silu_in_place<T: Element>(&mut self, x: &Tensor<T>) -> Result<()> {
+        self.activate_in_place("silu", SILU, x)
+    }
+
+    /// dx = dy · silu'(x), see [`Tensor::silu_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`silu`](Self::silu).
+    pub fn silu_backward<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward("silu_backward", SILU, x, dy, dx)
+    }
+
+    /// dy = dy · silu'(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`silu`](Self::silu).
+    pub fn silu_backward_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward_in_place("silu_backward", SILU, x, dy)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// SiLU: x s, s = 1 / (1 + e⁻ˣ); any shape.
+    ///
+    /// @BOUND@
+    ///
+    /// @SOURCE@
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// @EXAMPLE@
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](crate::Error::OutOfMemory), [`DeviceLost`](crate::Error::DeviceLost),
+    /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+    pub fn silu(&self) -> Result<Self> {
+        self.activated("silu", SILU)
+    }
+
+    /// The gradient through SiLU: dx = dy · s (1 + x (1 − s)). `self` is the input of the forward call.
+    ///
+    /// @BBOUND@
+    ///
+    /// # Errors
+    ///
+    /// As [`silu`](Self::silu); [`Shape`](crate::Error::Shape).
+    pub fn silu_backward(&self, dy: &Self) -> Result<Self> {
+        self.activated_backward("silu_backward", SILU, dy)
+    }
+}

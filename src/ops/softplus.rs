@@ -1,0 +1,91 @@
+//! Softplus.
+
+use super::activation::Elementwise;
+use crate::shader::files;
+use crate::{Element, Pass, Result, Tensor};
+
+pub(super) const SOFTPLUS: Elementwise = Elementwise::new(&files::SOFTPLUS);
+
+impl Pass<'_> {
+    /// y = softplus(x), see [`Tensor::softplus`].
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::Error::Shape), [`Aliased`](crate::Error::Aliased),
+    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// f16.
+    pub fn softplus<T: Element>(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+        self.activate("softplus", SOFTPLUS, x, y)
+    }
+
+    /// x = softplus(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`softplus`](Self::softplus).
+    pub fn softplus_in_place<T: Element>(&mut self, x: &Tensor<T>) -> Result<()> {
+        self.activate_in_place("softplus", SOFTPLUS, x)
+    }
+
+    /// dx = dy · softplus'(x), see [`Tensor::softplus_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`softplus`](Self::softplus).
+    pub fn softplus_backward<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward("softplus_backward", SOFTPLUS, x, dy, dx)
+    }
+
+    /// dy = dy · softplus'(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`softplus`](Self::softplus).
+    pub fn softplus_backward_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward_in_place("softplus_backward", SOFTPLUS, x, dy)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// softplus: ln(1 + eˣ); any shape.
+    ///
+    /// @BOUND@
+    ///
+    /// @SOURCE@
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// @EXAMPLE@
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](crate::Error::OutOfMemory), [`DeviceLost`](crate::Error::DeviceLost),
+    /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+    pub fn softplus(&self) -> Result<Self> {
+        self.activated("softplus", SOFTPLUS)
+    }
+
+    /// The gradient through softplus: dx = dy / (1 + e⁻ˣ). `self` is the input of the forward call.
+    ///
+    /// @BBOUND@
+    ///
+    /// # Errors
+    ///
+    /// As [`softplus`](Self::softplus); [`Shape`](crate::Error::Shape).
+    pub fn softplus_backward(&self, dy: &Self) -> Result<Self> {
+        self.activated_backward("softplus_backward", SOFTPLUS, dy)
+    }
+}

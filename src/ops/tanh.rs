@@ -1,0 +1,91 @@
+//! The hyperbolic tangent.
+
+use super::activation::Elementwise;
+use crate::shader::files;
+use crate::{Element, Pass, Result, Tensor};
+
+pub(super) const TANH: Elementwise = Elementwise::new(&files::TANH);
+
+impl Pass<'_> {
+    /// y = tanh(x), see [`Tensor::tanh`].
+    ///
+    /// # Errors
+    ///
+    /// [`Shape`](crate::Error::Shape), [`Aliased`](crate::Error::Aliased),
+    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// f16.
+    pub fn tanh<T: Element>(&mut self, x: &Tensor<T>, y: &Tensor<T>) -> Result<()> {
+        self.activate("tanh", TANH, x, y)
+    }
+
+    /// x = tanh(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`tanh`](Self::tanh).
+    pub fn tanh_in_place<T: Element>(&mut self, x: &Tensor<T>) -> Result<()> {
+        self.activate_in_place("tanh", TANH, x)
+    }
+
+    /// dx = dy · tanh'(x), see [`Tensor::tanh_backward`].
+    ///
+    /// # Errors
+    ///
+    /// As [`tanh`](Self::tanh).
+    pub fn tanh_backward<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+        dx: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward("tanh_backward", TANH, x, dy, dx)
+    }
+
+    /// dy = dy · tanh'(x)
+    ///
+    /// # Errors
+    ///
+    /// As [`tanh`](Self::tanh).
+    pub fn tanh_backward_in_place<T: Element>(
+        &mut self,
+        x: &Tensor<T>,
+        dy: &Tensor<T>,
+    ) -> Result<()> {
+        self.activate_backward_in_place("tanh_backward", TANH, x, dy)
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// tanh: (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ); any shape.
+    ///
+    /// @BOUND@
+    ///
+    /// @SOURCE@
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// @EXAMPLE@
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](crate::Error::OutOfMemory), [`DeviceLost`](crate::Error::DeviceLost),
+    /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+    pub fn tanh(&self) -> Result<Self> {
+        self.activated("tanh", TANH)
+    }
+
+    /// The gradient through tanh: dx = dy · (1 − tanh²x). `self` is the input of the forward call.
+    ///
+    /// @BBOUND@
+    ///
+    /// # Errors
+    ///
+    /// As [`tanh`](Self::tanh); [`Shape`](crate::Error::Shape).
+    pub fn tanh_backward(&self, dy: &Self) -> Result<Self> {
+        self.activated_backward("tanh_backward", TANH, dy)
+    }
+}
