@@ -1,0 +1,58 @@
+//! The guides: what the front page has no room for.
+
+// In a repository the links and pictures of these pages lead to files, which rustdoc does not have. Of two
+// definitions of a link, CommonMark takes the first: so docs/links.md, with rustdoc's pages, and docs/pictures.md,
+// with the pictures as data, come before each page's own definitions.
+macro_rules! guides {
+    ($($name:ident = $path:literal;)+) => {$(
+        #[doc = include_str!("../docs/links.md")]
+        #[doc = include_str!("../docs/pictures.md")]
+        #[doc = include_str!(concat!("../", $path))]
+        pub mod $name {}
+    )+};
+}
+
+guides! {
+    accuracy = "docs/accuracy.md";
+    networks = "docs/networks.md";
+    performance = "docs/performance.md";
+    reliability = "docs/reliability.md";
+    troubleshooting = "docs/troubleshooting.md";
+    notes = "benches/NOTES.md";
+    contributing = "CONTRIBUTING.md";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    fn base64(bytes: &[u8]) -> String {
+        let group = |group: &[u8]| -> [char; 4] {
+            let at = |i: usize| u32::from(group.get(i).copied().unwrap_or(0));
+            let bits = at(0) << 16 | at(1) << 8 | at(2);
+            std::array::from_fn(|i| match i <= group.len() {
+                true => char::from(DIGITS[(bits >> (18 - 6 * i)) as usize & 63]),
+                false => '=',
+            })
+        };
+        bytes.chunks(3).flat_map(group).collect()
+    }
+
+    #[test]
+    fn docs_pictures_md_has_the_pictures_of_docs() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        let mut pictures = String::new();
+        for name in ["curves", "deep", "mnist", "scaling"] {
+            let png = std::fs::read(docs.join(name).with_extension("png")).unwrap();
+            pictures += &format!("[{name}]: data:image/png;base64,{}\n", base64(&png));
+        }
+        let copies = docs.join("pictures.md");
+        if std::fs::read_to_string(&copies).is_ok_and(|text| text == pictures) {
+            return;
+        }
+        std::fs::write(&copies, pictures).unwrap();
+        panic!("docs/pictures.md was not up to date; it is now: look at it and commit it");
+    }
+}
