@@ -4,7 +4,9 @@
 // definitions of a link, CommonMark takes the first: so docs/links.md, with rustdoc's pages, and docs/pictures.md,
 // with the pictures as data, come before each page's own definitions.
 macro_rules! guides {
-    ($($name:ident = $path:literal;)+) => {$(
+    ($($(#[$about:meta])+ $name:ident = $path:literal;)+) => {$(
+        $(#[$about])+
+        ///
         #[doc = include_str!("../docs/links.md")]
         #[doc = include_str!("../docs/pictures.md")]
         #[doc = include_str!(concat!("../", $path))]
@@ -13,12 +15,19 @@ macro_rules! guides {
 }
 
 guides! {
+    /// Formulas, error bounds, and the errors measured at every float; random numbers.
     accuracy = "docs/accuracy.md";
+    /// Layers, training and files; what SELU is for, in pictures; MNIST; memory.
     networks = "docs/networks.md";
+    /// Times of operations and training, beside copies, Burn, Keras and PyTorch.
     performance = "docs/performance.md";
+    /// What is promised, which test holds it, and what was measured.
     reliability = "docs/reliability.md";
+    /// No adapter, the wrong adapter, containers, f16, caches.
     troubleshooting = "docs/troubleshooting.md";
+    /// What bounds each kernel, and what was tried and rejected.
     notes = "benches/NOTES.md";
+    /// How to add an activation or an operation, and what a change must pass.
     contributing = "CONTRIBUTING.md";
 }
 
