@@ -15,6 +15,8 @@ macro_rules! guides {
 }
 
 guides! {
+    /// Numbers in, numbers out; your device and encoder; your shader; your network.
+    ways_in = "docs/ways_in.md";
     /// Formulas, error bounds, and the errors measured at every float; random numbers.
     accuracy = "docs/accuracy.md";
     /// Layers, training and files; what SELU is for, in pictures; MNIST; memory.
