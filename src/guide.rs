@@ -2,13 +2,14 @@
 
 // In a repository the links and pictures of these pages lead to files, which rustdoc does not have. Of two
 // definitions of a link, CommonMark takes the first: so docs/links.md, with rustdoc's pages, and docs/pictures.md,
-// with the pictures as data, come before each page's own definitions.
+// with the pictures as data, come before each page's own definitions. Doctests go without, so that they are named
+// by the page and its line.
 macro_rules! guides {
     ($($(#[$about:meta])+ $name:ident = $path:literal;)+) => {$(
-        $(#[$about])+
-        ///
-        #[doc = include_str!("../docs/links.md")]
-        #[doc = include_str!("../docs/pictures.md")]
+        $(#[cfg_attr(not(doctest), $about)])+
+        #[cfg_attr(not(doctest), doc = "")]
+        #[cfg_attr(not(doctest), doc = include_str!("../docs/links.md"))]
+        #[cfg_attr(not(doctest), doc = include_str!("../docs/pictures.md"))]
         #[doc = include_str!(concat!("../", $path))]
         pub mod $name {}
     )+};

@@ -1,6 +1,6 @@
 // These definitions of the README's links and pictures come first, and win: see `guide`.
-#![cfg_attr(doc, doc = include_str!("../docs/links.md"))]
-#![cfg_attr(doc, doc = include_str!("../docs/pictures.md"))]
+#![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/links.md"))]
+#![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/pictures.md"))]
 #![doc = include_str!("../README.md")]
 
 mod bindings;
