@@ -1,8 +1,13 @@
+// These definitions of the README's links and pictures come first, and win: see `guide`.
+#![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/links.md"))]
+#![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/pictures.md"))]
 #![doc = include_str!("../README.md")]
 
 mod element;
 mod error;
 mod gpu;
+#[cfg(any(doc, test))]
+pub mod guide;
 #[cfg(not(target_family = "wasm"))]
 pub mod nn;
 mod ops;

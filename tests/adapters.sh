@@ -4,12 +4,13 @@
 #     tests/adapters.sh cargo run --release --example check_device
 #     ADAPTERS='swiftshader llvmpipe-gl' tests/adapters.sh cargo test --test selu
 #
-# Their drivers are Debian's packages, unpacked to target/adapters and found by environment variables:
-# nothing is installed. Needs apt-get, dpkg and Debian's archive key (the package debian-archive-keyring).
-# A driver that can't be fetched is skipped, and named.
+# The drivers are packages of Debian 12, unpacked to target/adapters and found by environment variables;
+# nothing is installed. They come from the archive or mirror that the system's own apt uses, with its proxy
+# and credentials. Needs apt-get, dpkg and Debian's archive key (the package debian-archive-keyring).
+# A driver that cannot be fetched is skipped, and the summary says why.
 #
-# A fifth is for the asking: the first of them under Vulkan's validation layer, which fails if the layer has
-# an error or a warning to say, of any of the command's processes:
+# A fifth runs only when named: the first driver under Vulkan's validation layer. It fails if the layer
+# reports an error or a warning from any of the command's processes:
 #
 #     ADAPTERS=validation tests/adapters.sh cargo test
 set -uo pipefail
@@ -38,33 +39,49 @@ Debug::NoLocking "true";
 EOF
 }
 
+# The archives of the system's own apt, mirrors among them; apt reads .list and .sources files alike.
+archives() {
+  apt-get update --print-uris -o Debug::NoLocking=true | sed -n "s|^'\([^']*\)/dists/[^']*/InRelease'.*|\1|p" | awk '!seen[$0]++'
+}
+
+# add SUITE: to our sources, from the first archive that has it, signed with Debian's key.
+add() {
+  local suite=$1 archive sources=$folder/apt/sources.list
+  for archive in $archives; do
+    cp "$sources" "$sources.before"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" >>"$sources"
+    APT_CONFIG=$folder/apt/apt.conf apt-get -qq update -o APT::Update::Error-Mode=any && return
+    cp "$sources.before" "$sources"
+  done
+  echo "no archive of this system's apt sources has Debian's $suite" >&2
+  return 1
+}
+
 # Debian's package lists, once.
 lists() {
+  local archives
   [ -e "$folder/apt/ready" ] && return
   mkdir -p "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial" && : >"$folder/apt/status" &&
-    apt_options >"$folder/apt/apt.conf" || return
-  local key=/usr/share/keyrings/debian-archive-keyring.gpg
-  cat >"$folder/apt/sources.list" <<EOF
-deb [signed-by=$key] http://deb.debian.org/debian bookworm main
-deb [signed-by=$key] http://deb.debian.org/debian bookworm-backports main
-deb [signed-by=$key] http://deb.debian.org/debian-security bookworm-security main
-EOF
-  APT_CONFIG=$folder/apt/apt.conf apt-get -qq update && touch "$folder/apt/ready"
+    : >"$folder/apt/sources.list" && apt_options >"$folder/apt/apt.conf" && archives=$(archives) || return
+  add bookworm && add bookworm-backports || return
+  # Where the system has no source of security updates, the packages are those of the last point release.
+  add bookworm-security
+  touch "$folder/apt/ready"
 }
 
 # unpack ADAPTER APT-GET-ARGUMENTS: packages to $folder/ADAPTER, with what they need but a running system's own.
 unpack() {
-  local adapter=$1 unpacked=$folder/$1 packages url file
+  local adapter=$1 unpacked=$folder/$1 packages url file hash
   shift
   [ -e "$unpacked/ready" ] && return
   lists || return
-  export APT_CONFIG=$folder/apt/apt.conf
-  packages=$(apt-get -qq --print-uris "$@" | cut -d' ' -f1,2 | tr -d "'" |
+  local -x APT_CONFIG=$folder/apt/apt.conf
+  packages=$(apt-get -qq --print-uris "$@" | cut -d' ' -f1,2,4 | tr -d "'" |
     grep -Ev ' (libc6|libgcc-s1|gcc-.*|libstdc\+\+6|dpkg|tar|media-types|(lib)?python3.*|libssl3|lib.*krb5.*)_') || return
   mkdir -p "$unpacked" "$folder/packages" && cd "$folder/packages" || return
-  while read -r url file; do
+  while read -r url file hash; do
     if ! [ -e "$file" ]; then
-      /usr/lib/apt/apt-helper -qq download-file "$url" "$file" || return
+      /usr/lib/apt/apt-helper -qq download-file "$url" "$file" "$hash" || return
     fi
     dpkg --extract "$file" "$unpacked" || return
   done <<<"$packages"
