@@ -1,11 +1,13 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::data::Feed;
 use super::network::derived_seed;
-use super::sequential::{Sequential, Training, step_dispatches};
-use super::workspace::{Forward, Slots};
+use super::sequential::{Sequential, Training};
+use super::workspace::Slots;
 use super::{Dataset, files};
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::recording::begin_pass;
 use crate::ops::loss::Loss;
 use crate::ops::optimizer::Optimizer;
@@ -191,6 +193,7 @@ pub struct BatchEnd<'a> {
     /// The steps of the epoch.
     pub batches: usize,
     model: &'a Sequential,
+    training: &'a Training,
     samples: usize,
 }
 
@@ -201,11 +204,10 @@ impl BatchEnd<'_> {
     ///
     /// [`Error::NotANumber`], [`Error::DeviceLost`].
     pub fn score(&self) -> Result<Score> {
-        let (_, training) = self.model.prepared()?;
-        let totals = training.losses.read(&self.model.gpu, self.batch)?;
+        let totals = self.training.losses.read(&self.model.gpu, self.batch)?;
         let before = self.model.step - self.batch as u64;
         finite(&totals, before)?;
-        let terms = self.samples * training.losses.positions;
+        let terms = self.samples * self.training.losses.positions;
         Ok(Score::new(self.model.loss, &totals, terms))
     }
 }
@@ -270,7 +272,7 @@ impl Sequential {
         let batches = trained.div_ceil(batch);
         let steps = batches + validated.div_ceil(batch);
         let mut before = self.take_over(fit.optimizer, loss)?;
-        let (feed, validation) = match self.prepare_fit(data, fit, batch, steps) {
+        let (training, feed, validation) = match self.prepare_fit(data, fit, batch, steps) {
             Ok(feeds) => feeds,
             Err(error) => {
                 self.restore(before);
@@ -292,8 +294,7 @@ impl Sequential {
             let mut under_way = VecDeque::new();
             let (mut done, mut samples) = (0, 0);
             for (i, step) in steps[..batches].iter().enumerate() {
-                let (forward, training) = self.prepared()?;
-                match self.submit_step(i, &feed, step_dispatches(forward, training)) {
+                match self.submit_step(i, &feed, training.step()) {
                     Ok(submission) => under_way.push_back(submission),
                     Err(error) => {
                         self.restore(before);
@@ -314,6 +315,7 @@ impl Sequential {
                     batch: done,
                     batches,
                     model: self,
+                    training: &training,
                     samples,
                 };
                 if callback(Progress::Batch(end)).is_break() {
@@ -322,17 +324,14 @@ impl Sequential {
                 }
             }
             if !history.stopped {
-                let (forward, training) = self.prepared()?;
                 let feed = validation.as_ref().unwrap_or(&feed);
                 for i in batches..steps.len() {
-                    let evaluation = evaluation(forward, training);
-                    under_way.push_back(self.submit_step(i, feed, evaluation)?);
+                    under_way.push_back(self.submit_step(i, feed, training.evaluation())?);
                     if under_way.len() > AHEAD {
                         self.gpu.link().wait(under_way.pop_front());
                     }
                 }
             }
-            let (_, training) = self.prepared()?;
             let totals = training.losses.read(&self.gpu, steps.len())?;
             finite(&totals[..done], self.step - done as u64)?;
             let positions = training.losses.positions;
@@ -400,18 +399,18 @@ impl Sequential {
         fit: &Fit,
         batch: usize,
         steps: usize,
-    ) -> Result<(Feed, Option<Feed>)> {
-        self.prepare_training(batch, steps)?;
-        let feed = self.feed("fit", data)?;
+    ) -> Result<(Arc<Training>, Feed, Option<Feed>)> {
+        let training = self.prepare_training(batch, steps)?;
+        let feed = self.feed("fit", data, &training)?;
         let validation = match fit.validation_data {
             Some(validation) => {
-                let feed = self.feed("fit: validation data", validation)?;
+                let feed = self.feed("fit: validation data", validation, &training)?;
                 feed.write(&self.gpu, &ordered(validation.len()))?;
                 Some(feed)
             }
             None => None,
         };
-        Ok((feed, validation))
+        Ok((training, feed, validation))
     }
 
     /// Loss and accuracy on `data`. Dropout is the identity.
@@ -427,11 +426,11 @@ impl Sequential {
                 detail: "the data set has no samples".into(),
             });
         }
-        self.prepare_evaluation(data.len())?;
-        let rows = self.forward.as_ref().map_or(1, |forward| forward.rows);
+        let forward = self.prepare_evaluation(data.len())?;
+        let rows = forward.rows;
         let batches = data.len().div_ceil(rows);
-        self.prepare_losses(batches)?;
-        let feed = self.feed(OP, data)?;
+        let training = self.prepare_losses(forward, batches)?;
+        let feed = self.feed(OP, data, &training)?;
         feed.write(&self.gpu, &ordered(data.len()))?;
         let record = |i: usize| Step {
             first: (i * rows) as u32,
@@ -441,10 +440,9 @@ impl Sequential {
         };
         let steps: Vec<_> = (0..batches).map(record).collect();
         self.steps.write(&self.gpu, &steps)?;
-        let (forward, training) = self.prepared()?;
         let mut under_way = VecDeque::new();
         for i in 0..batches {
-            under_way.push_back(self.submit_step(i, &feed, evaluation(forward, training))?);
+            under_way.push_back(self.submit_step(i, &feed, training.evaluation())?);
             if under_way.len() > AHEAD {
                 self.gpu.link().wait(under_way.pop_front());
             }
@@ -479,7 +477,7 @@ impl Sequential {
         &self,
         record: usize,
         feed: &'a Feed,
-        dispatches: impl Iterator<Item = &'a crate::gpu::dispatch::Dispatch>,
+        dispatches: impl Iterator<Item = &'a Dispatch>,
     ) -> Result<wgpu::SubmissionIndex> {
         self.gpu.link().enqueue(|encoder| {
             let mut pass = begin_pass(encoder);
@@ -529,16 +527,6 @@ impl Sequential {
     pub fn load_checkpoint(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
         files::load(self, path.as_ref(), true)
     }
-}
-
-/// All of a step that is not for training.
-fn evaluation<'a>(
-    forward: &'a Forward,
-    training: &'a Training,
-) -> impl Iterator<Item = &'a crate::gpu::dispatch::Dispatch> {
-    forward
-        .to_losses(&training.losses)
-        .chain(&training.losses.dispatches)
 }
 
 /// An error if a loss is NaN; `before` steps came before these.

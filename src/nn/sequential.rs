@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 
 use super::data::{Expected, Feed};
@@ -136,14 +138,15 @@ pub struct Sequential {
     pub(crate) slots: Option<Slots>,
     /// The training steps done.
     pub(crate) step: u64,
-    pub(crate) forward: Option<Forward>,
-    pub(crate) training: Option<Training>,
+    pub(crate) forward: Option<Arc<Forward>>,
+    pub(crate) training: Option<Arc<Training>>,
     pub(crate) steps: Steps,
 }
 
-/// What a training step needs beyond the forward pass.
+/// What a training step needs, the forward pass included.
 #[derive(Debug)]
 pub(crate) struct Training {
+    pub forward: Arc<Forward>,
     pub losses: Losses,
     pub backward: Backward,
     pub update: Vec<Dispatch>,
@@ -295,10 +298,9 @@ impl Sequential {
     /// `COPY_SRC`; [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn predict(&mut self, x: &Tensor) -> Result<Tensor> {
         let n = self.samples("predict", "x", x, self.input_shape())?;
-        self.prepare_evaluation(n)?;
+        let forward = self.prepare_evaluation(n)?;
         self.steps.write(&self.gpu, &[Step::default()])?;
-        let forward = self.forward.as_ref().ok_or(Error::DeviceLost)?;
-        self.run(forward, x, n)
+        self.run(&forward, x, n)
     }
 
     /// One training step on x, [n, input shape], and the targets y, [n, output shape]: one-hot for a
@@ -325,20 +327,18 @@ impl Sequential {
                 detail: "the batch has no samples".into(),
             });
         }
-        self.prepare_training(n, 1)?;
+        let training = self.prepare_training(n, 1)?;
         self.steps.write(&self.gpu, &[self.next_step(0, 0, n)])?;
-        let (forward, training) = self.prepared()?;
         self.gpu.link().submit(|encoder| {
-            fill(encoder, x, 0, n, &forward.input);
+            fill(encoder, x, 0, n, &training.forward.input);
             fill(encoder, y, 0, n, &training.losses.targets);
             let mut pass = begin_pass(encoder);
-            for dispatch in step_dispatches(forward, training) {
+            for dispatch in training.step() {
                 dispatch.record(&mut pass, Some(self.steps.bound(0)));
             }
             Ok(())
         })?;
         self.step += 1;
-        let (_, training) = self.prepared()?;
         let totals = training.losses.read(&self.gpu, 1)?;
         let score = Score::new(self.loss, &totals, n * training.losses.positions);
         if score.loss.is_nan() {
@@ -599,73 +599,82 @@ impl Sequential {
         }
     }
 
-    /// Makes the buffers for batches of `batch`, unless they are there.
-    fn prepare_forward(&mut self, batch: usize) -> Result<()> {
-        let fits = |forward: &Forward| forward.rows == Forward::rows_of(batch);
-        if !self.forward.as_ref().is_some_and(fits) {
-            self.training = None;
-            self.forward = None;
-            let forward = Forward::new(self.plan(), batch)?;
-            self.forward = Some(forward);
+    /// The buffers for batches of `batch`, made unless they are there.
+    fn prepare_forward(&mut self, batch: usize) -> Result<Arc<Forward>> {
+        if let Some(forward) = &self.forward
+            && forward.rows == Forward::rows_of(batch)
+        {
+            return Ok(forward.clone());
         }
-        Ok(())
+        self.training = None;
+        self.forward = None;
+        let forward = Arc::new(Forward::new(self.plan(), batch)?);
+        self.forward = Some(forward.clone());
+        Ok(forward)
     }
 
-    /// Makes the buffers for `samples` samples, unless there are some already that will do.
-    pub(crate) fn prepare_evaluation(&mut self, samples: usize) -> Result<()> {
-        let enough = |forward: &Forward| forward.rows >= samples.min(ENOUGH);
-        if self.forward.as_ref().is_some_and(enough) {
-            return Ok(());
+    /// The buffers for `samples` samples: those of training, if they will do.
+    pub(crate) fn prepare_evaluation(&mut self, samples: usize) -> Result<Arc<Forward>> {
+        match &self.forward {
+            Some(forward) if forward.rows >= samples.min(ENOUGH) => Ok(forward.clone()),
+            _ => self.prepare_forward(samples.min(EVALUATION_BATCH)),
         }
-        self.prepare_forward(samples.min(EVALUATION_BATCH))
     }
 
-    /// Makes everything for training in batches of `batch`, `steps` between two readbacks, unless it is
+    /// Everything for training in batches of `batch`, `steps` between two readbacks, made unless it is
     /// there.
-    pub(crate) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<()> {
-        self.prepare_forward(batch)?;
-        self.prepare_losses(steps)
+    pub(crate) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<Arc<Training>> {
+        let forward = self.prepare_forward(batch)?;
+        self.prepare_losses(forward, steps)
     }
 
-    /// Makes the losses, and what follows them, for the buffers of the forward pass.
-    pub(crate) fn prepare_losses(&mut self, steps: usize) -> Result<()> {
+    /// The losses, and what follows them, for a forward pass.
+    pub(crate) fn prepare_losses(
+        &mut self,
+        forward: Arc<Forward>,
+        steps: usize,
+    ) -> Result<Arc<Training>> {
         if self.steps.capacity() < steps {
             self.steps = Steps::new(&self.gpu, steps)?;
         }
-        if self.slots.is_none() {
-            let slots = Slots::new(self.plan(), &self.optimizer)?;
-            self.slots = Some(slots);
+        let slots = match self.slots.take() {
+            Some(slots) => slots,
+            None => Slots::new(self.plan(), &self.optimizer)?,
+        };
+        let slots = &*self.slots.insert(slots);
+        if let Some(training) = &self.training
+            && training.losses.totals.bytes >= steps as u64 * 2 * F32
+        {
+            return Ok(training.clone());
         }
-        let fits = |training: &Training| training.losses.totals.bytes >= steps as u64 * 2 * F32;
-        if !self.training.as_ref().is_some_and(fits) {
-            self.training = None;
-            let (Some(forward), Some(slots)) = (&self.forward, &self.slots) else {
-                return Err(Error::DeviceLost);
-            };
-            let plan = self.plan();
-            let losses = Losses::new(plan, forward, self.loss, steps)?;
-            let (gradient, gradients) = (&losses.gradient, &slots.gradients);
-            let backward = Backward::new(plan, forward, losses.stages, gradient, gradients, false)?;
-            let update = slots.update(plan, &self.optimizer)?;
-            self.training = Some(Training {
-                losses,
-                backward,
-                update,
-            });
-        }
-        Ok(())
+        self.training = None;
+        let plan = Plan {
+            gpu: &self.gpu,
+            tiling: self.tiling,
+            network: &self.network,
+            weights: &self.weights,
+        };
+        let losses = Losses::new(plan, &forward, self.loss, steps)?;
+        let (gradient, gradients) = (&losses.gradient, &slots.gradients);
+        let backward = Backward::new(plan, &forward, losses.stages, gradient, gradients, false)?;
+        let training = Arc::new(Training {
+            update: slots.update(plan, &self.optimizer)?,
+            forward,
+            losses,
+            backward,
+        });
+        self.training = Some(training.clone());
+        Ok(training)
     }
 
-    pub(crate) fn prepared(&self) -> Result<(&Forward, &Training)> {
-        match (&self.forward, &self.training) {
-            (Some(forward), Some(training)) => Ok((forward, training)),
-            _ => Err(Error::DeviceLost),
-        }
-    }
-
-    /// The batches of a data set, for the buffers that are prepared.
-    pub(crate) fn feed(&self, op: &'static str, data: &Dataset) -> Result<Feed> {
-        let (forward, training) = self.prepared()?;
+    /// The batches of a data set.
+    pub(crate) fn feed(
+        &self,
+        op: &'static str,
+        data: &Dataset,
+        training: &Training,
+    ) -> Result<Feed> {
+        let forward = &training.forward;
         let expected = Expected {
             op,
             gpu: &self.gpu,
@@ -768,16 +777,19 @@ impl Sequential {
     }
 }
 
-/// All of a training step after its batch is there, in order.
-pub(crate) fn step_dispatches<'a>(
-    forward: &'a Forward,
-    training: &'a Training,
-) -> impl Iterator<Item = &'a Dispatch> {
-    forward
-        .to_losses(&training.losses)
-        .chain(&training.losses.dispatches)
-        .chain(&training.backward.dispatches)
-        .chain(&training.update)
+impl Training {
+    /// All of a training step after its batch is there, in order.
+    pub fn step(&self) -> impl Iterator<Item = &Dispatch> {
+        self.evaluation()
+            .chain(&self.backward.dispatches)
+            .chain(&self.update)
+    }
+
+    /// All of a step that is not for training.
+    pub fn evaluation(&self) -> impl Iterator<Item = &Dispatch> {
+        let losses = &self.losses;
+        self.forward.to_losses(losses).chain(&losses.dispatches)
+    }
 }
 
 /// Copies `count` samples of x, from `first` on, to the beginning of `region`; the rest becomes 0.
