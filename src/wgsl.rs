@@ -12,11 +12,12 @@
 //! # naga::front::wgsl::parse_str(&source).expect("valid WGSL");
 //! ```
 //!
-//! Each constant is complete in itself: [`SELU`] contains [`ELU`], and that [`EXPM1`]. Take the
-//! largest one needed; [`PHILOX`] goes with any. They have no bindings, and what else they declare
-//! begins with `exp_`, `scaled_`, `philox_`, `mul_` or `is_` (or capitals of these), or is `Wide`. Names ending in 4 take a `vec4f`, the others an `f32`, with the same bits. The error
-//! bounds are those of the tensor operations: 2 ulp, whether or not the compiler fuses multiply and
-//! add.
+//! Each constant is complete in itself: [`SELU`] contains [`ELU`], and that [`EXPM1`]. A shader takes one
+//! function a name only once, so take the largest constant that you need; for several, [`ACTIVATIONS`] has
+//! all of them. [`PHILOX`] goes with any. There are no bindings, and whatever else a constant declares begins
+//! with the name of a function, or with `exp_`, `scaled_`, `philox_`, `mul_` or `is_` (or these in capitals),
+//! or is `Wide`. Names ending in 4 take a `vec4f`, the others an `f32`, with the same bits. The error bounds
+//! are those of the tensor operations, whether or not the compiler fuses multiply and add.
 
 use crate::ops::modules;
 use crate::shader::files;
@@ -36,6 +37,45 @@ pub const ELU: &str = complete!(files::ELU_FUNCTIONS);
 /// `fn selu(x: f32) -> f32` and `fn selu_derivative(x: f32) -> f32`, and both with a 4; with everything
 /// of [`ELU`].
 pub const SELU: &str = complete!(files::SELU_FUNCTIONS);
+
+/// `fn leaky_relu(x: f32, negative_slope: f32) -> f32` and `fn leaky_relu_derivative(x: f32,
+/// negative_slope: f32) -> f32`, and both with a 4; with everything of [`ELU`].
+pub const LEAKY_RELU: &str = complete!(files::LEAKY_RELU_FUNCTIONS);
+
+/// `fn sigmoid(x: f32) -> f32` and `fn sigmoid_derivative(x: f32) -> f32`, and both with a 4; with everything
+/// of [`EXPM1`].
+pub const SIGMOID: &str = complete!(files::SIGMOID_FUNCTIONS);
+
+/// `fn tanh1(x: f32) -> f32`, so called because WGSL has a `tanh` of its own, and `fn tanh_derivative(x: f32)
+/// -> f32`, and `tanh4` and `tanh_derivative4`; with everything of [`SIGMOID`].
+pub const TANH: &str = complete!(files::TANH_FUNCTIONS);
+
+/// `fn silu(x: f32) -> f32` and `fn silu_derivative(x: f32) -> f32`, and both with a 4; with everything of
+/// [`SIGMOID`].
+pub const SILU: &str = complete!(files::SILU_FUNCTIONS);
+
+/// `fn gelu(x: f32) -> f32` and `fn gelu_derivative(x: f32) -> f32`, and both with a 4; with everything of
+/// [`EXPM1`].
+pub const GELU: &str = complete!(files::GELU_FUNCTIONS);
+
+/// `fn gelu_tanh(x: f32) -> f32` and `fn gelu_tanh_derivative(x: f32) -> f32`, and both with a 4: the tanh form
+/// of GELU; with everything of [`SIGMOID`].
+pub const GELU_TANH: &str = complete!(files::GELU_TANH_FUNCTIONS);
+
+/// `fn softplus(x: f32) -> f32` and `fn softplus_derivative(x: f32) -> f32`, and both with a 4; with
+/// everything of [`SIGMOID`].
+pub const SOFTPLUS: &str = complete!(files::SOFTPLUS_FUNCTIONS);
+
+/// Everything of the constants above.
+pub const ACTIVATIONS: &str = complete!(
+    files::SELU_FUNCTIONS,
+    files::LEAKY_RELU_FUNCTIONS,
+    files::TANH_FUNCTIONS,
+    files::SILU_FUNCTIONS,
+    files::GELU_FUNCTIONS,
+    files::GELU_TANH_FUNCTIONS,
+    files::SOFTPLUS_FUNCTIONS
+);
 
 /// `fn philox(counter: vec4u, key: vec2u) -> vec4u`: four random words, those of
 /// [`random::philox4x32_10`](crate::random::philox4x32_10).

@@ -10,11 +10,6 @@ pub(crate) struct Limits {
     pub max_buffer_bytes: u64,
     pub max_workgroups: u64,
     pub offset_alignment: u64,
-    pub uniform_alignment: u64,
-    /// Whether shaders run on the CPU.
-    pub software: bool,
-    /// The invocations of a subgroup, if the device has them and all are of one size.
-    pub subgroup: Option<u32>,
 }
 
 impl Limits {
@@ -22,18 +17,11 @@ impl Limits {
     pub(super) fn of(device: &wgpu::Device) -> Result<Self> {
         let limits = device.limits();
         check(&limits)?;
-        let info = device.adapter_info();
-        let subgroup = (device.features().contains(wgpu::Features::SUBGROUP)
-            && info.subgroup_min_size == info.subgroup_max_size)
-            .then_some(info.subgroup_min_size);
         Ok(Self {
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension.into(),
             offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
-            uniform_alignment: limits.min_uniform_buffer_offset_alignment.into(),
-            software: info.device_type == wgpu::DeviceType::Cpu,
-            subgroup,
         })
     }
 }

@@ -18,33 +18,6 @@ struct Idle {
     bytes: u64,
 }
 
-/// A range of a buffer.
-#[derive(Clone, Debug)]
-pub(crate) struct Region {
-    pub buffer: wgpu::Buffer,
-    pub offset: u64,
-    pub bytes: u64,
-}
-
-impl Region {
-    /// A part of it.
-    pub fn part(&self, offset: u64, bytes: u64) -> Self {
-        Self {
-            buffer: self.buffer.clone(),
-            offset: self.offset + offset,
-            bytes,
-        }
-    }
-
-    pub fn binding(&self) -> wgpu::BufferBinding<'_> {
-        wgpu::BufferBinding {
-            buffer: &self.buffer,
-            offset: self.offset,
-            size: wgpu::BufferSize::new(self.bytes),
-        }
-    }
-}
-
 /// What a buffer is for, which decides its usages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
@@ -89,22 +62,6 @@ impl Memory {
         &self.device
     }
 
-    /// A new buffer of zeros, for good.
-    pub fn region(&self, bytes: u64) -> Result<Region> {
-        self.region_for(Purpose::Tensor, bytes)
-    }
-
-    /// A new buffer for this purpose, for good.
-    pub fn region_for(&self, purpose: Purpose, bytes: u64) -> Result<Region> {
-        let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-        let buffer = self.create(purpose, bytes)?;
-        Ok(Region {
-            buffer,
-            offset: 0,
-            bytes,
-        })
-    }
-
     /// An idle buffer, or a new one.
     pub fn take(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         {
@@ -118,7 +75,7 @@ impl Memory {
     }
 
     /// A new buffer. Where there is no memory for it, idle ones make way.
-    fn create(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+    pub(super) fn create(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         match create(&self.device, purpose, bytes) {
             Err(Error::OutOfMemory { .. }) => {
                 let idle = std::mem::take(&mut *self.idle());

@@ -12,6 +12,8 @@ pub(crate) mod pipelines;
 #[cfg_attr(target_family = "wasm", path = "web.rs")]
 pub(crate) mod platform;
 pub(crate) mod recording;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod region;
 pub(crate) mod transfer;
 
 use std::sync::Arc;
@@ -109,10 +111,6 @@ impl Gpu {
     /// Whether tensors of [`half::f16`] can be computed with.
     pub fn supports_f16(&self) -> bool {
         self.link().has(wgpu::Features::SHADER_F16)
-    }
-
-    pub(crate) fn supports_int64(&self) -> bool {
-        self.link().has(wgpu::Features::SHADER_INT64)
     }
 
     /// What work is submitted through.

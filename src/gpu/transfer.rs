@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_channel::oneshot;
 
 use super::device::Device;
-use super::memory::{MIN_STAGING_BYTES, Memory, Purpose, Region};
+use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
 use crate::error::{Error, Result};
 
 pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
@@ -25,17 +25,6 @@ pub(crate) struct Source<'a> {
     pub offset: u64,
     /// No application can get at the buffer.
     pub is_private: bool,
-}
-
-impl<'a> Source<'a> {
-    /// Regions are the crate's own.
-    pub fn of(region: &'a Region) -> Self {
-        Self {
-            buffer: &region.buffer,
-            offset: region.offset,
-            is_private: true,
-        }
-    }
 }
 
 /// Copies from `source`.

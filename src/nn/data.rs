@@ -1,7 +1,7 @@
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::ops::gather::{self, Affine};
+use crate::ops::network::gather::{self, Affine};
 use crate::tensor::count;
 use crate::{Error, Gpu, Result};
 

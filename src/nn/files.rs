@@ -11,7 +11,7 @@ use safetensors::tensor::{Metadata, TensorView};
 use super::network::Weight;
 use super::sequential::{F32, Sequential, read};
 use super::workspace::Slots;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::gpu::transfer;
 use crate::{Error, Result};
 

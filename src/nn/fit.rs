@@ -9,9 +9,9 @@ use super::workspace::Slots;
 use super::{Dataset, files};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::recording::begin_pass;
-use crate::ops::loss::Loss;
-use crate::ops::optimizer::Optimizer;
-use crate::ops::step::Step;
+use crate::ops::network::loss::Loss;
+use crate::ops::network::optimizer::Optimizer;
+use crate::ops::network::step::Step;
 use crate::{Error, Result, random};
 
 /// Loss and accuracy, on average over samples.

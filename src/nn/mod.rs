@@ -47,9 +47,9 @@ mod summary;
 mod workspace;
 
 pub use crate::ops::activation::Activation;
-pub use crate::ops::loss::Loss;
-pub use crate::ops::optimizer::{Adam, Optimizer, Sgd};
-pub use crate::ops::product::Tiling;
+pub use crate::ops::network::loss::Loss;
+pub use crate::ops::network::optimizer::{Adam, Optimizer, Sgd};
+pub use crate::ops::network::product::Tiling;
 pub use data::Dataset;
 pub use fit::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Score};
 pub use layers::{

@@ -2,8 +2,9 @@
 
 use super::layers::{self, Initializer, Kind, Layer, Sliding, Weighted};
 use crate::ops::activation::{Activation, Elementwise};
-use crate::ops::epilogue::{Dropout, Epilogue};
-use crate::ops::product::Window;
+use crate::ops::alpha_dropout::Dropout;
+use crate::ops::network::epilogue::Epilogue;
+use crate::ops::network::product::Window;
 use crate::ops::require;
 use crate::tensor::count;
 use crate::{Result, random};

@@ -4,14 +4,15 @@ use std::sync::{Mutex, PoisonError};
 
 use super::network::{Network, Parameters, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::{Purpose, Region};
+use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
+use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::ops::loss::{Loss, Regions, sum_losses};
-use crate::ops::max_pool2d::{self, MaxPool2d};
-use crate::ops::optimizer::Optimizer;
-use crate::ops::product::{Conv2d, Dense, End, Product, Tiling, Window};
-use crate::ops::{epilogue, softmax};
+use crate::ops::network::loss::{Loss, Regions, sum_losses};
+use crate::ops::network::max_pool2d::{self, MaxPool2d};
+use crate::ops::network::optimizer::Optimizer;
+use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
+use crate::ops::network::{epilogue, softmax};
 use crate::{Error, Gpu, Result};
 
 const F32: u64 = size_of::<f32>() as u64;

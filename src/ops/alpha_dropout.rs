@@ -1,6 +1,6 @@
 use bytemuck::Zeroable;
 
-use super::{epilogue::Dropout, first_block, require, selu::Selu, words};
+use super::{first_block, require, selu::Selu, words};
 use crate::pass::{Chunk, Pass, read, update, write};
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
@@ -57,6 +57,17 @@ params! {
         strides: vec4u,
         more_strides: vec4u,
     }
+}
+
+/// An alpha dropout whose call is the step's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Dropout {
+    /// An element is dropped if its word is below.
+    pub threshold: u32,
+    pub scale: f32,
+    pub shift: f32,
+    pub dropped: f32,
+    pub seed: u64,
 }
 
 /// The dropout that keeps mean 0 and variance 1, or another [`fixed_point`](Self::fixed_point): dropped

@@ -28,8 +28,6 @@ macro_rules! files {
 files! {
     IS_NAN = "functions/is_nan";
     EXPM1 = "functions/expm1" calls IS_NAN;
-    EXP = "functions/exp" calls EXPM1 IS_NAN;
-    LN = "functions/ln" calls IS_NAN;
     EXP_SUM = "functions/exp_sum" calls EXPM1;
     ELU_FUNCTIONS = "functions/elu" calls EXPM1 IS_NAN;
     SELU_FUNCTIONS = "functions/selu" calls ELU_FUNCTIONS;
@@ -51,7 +49,6 @@ files! {
     LANE = "kernel/lane";
     LANE4 = "kernel/lane4";
     STEP = "kernel/step";
-    APPLY = "kernel/epilogue" calls PHILOX IS_NAN;
 }
 
 // Activations: of each the functions `activate` and `activate_backward`.
@@ -72,8 +69,16 @@ files! {
 files! {
     ALPHA_DROPOUT = "alpha_dropout" calls PHILOX IS_NAN;
     INITIALIZERS = "initializers" calls PHILOX;
-    GATHER = "gather";
     ACTIVATION = "activation";
+}
+
+// Networks.
+#[cfg(not(target_family = "wasm"))]
+files! {
+    EXP = "functions/exp" calls EXPM1 IS_NAN;
+    LN = "functions/ln" calls IS_NAN;
+    APPLY = "kernel/epilogue" calls PHILOX IS_NAN;
+    GATHER = "gather";
     EPILOGUE = "epilogue" calls APPLY;
     MAX_POOL2D = "max_pool2d" calls APPLY;
     SOFTMAX = "softmax" calls EXP APPLY;
@@ -86,6 +91,7 @@ files! {
 }
 
 // Products: what is multiplied, the kernels that make the sums, what they load, and what follows.
+#[cfg(not(target_family = "wasm"))]
 files! {
     DENSE = "product/dense";
     CONV2D = "product/conv2d";

@@ -36,7 +36,8 @@ pub(crate) struct Pipelines {
     params: RwLock<HashMap<Box<[u8]>, wgpu::BindGroup>>,
     immediate_bytes: usize,
     int64: bool,
-    step: wgpu::BindGroupLayout,
+    /// The layout of the bind group of a step's record.
+    pub step: wgpu::BindGroupLayout,
 }
 
 /// Uniform buffers of parameters kept; repeated calls have the same few.
@@ -64,11 +65,6 @@ impl Pipelines {
 
     pub(super) fn device(&self) -> &Device {
         self.memory.device()
-    }
-
-    /// The layout of the bind group of a step's record.
-    pub fn step(&self) -> &wgpu::BindGroupLayout {
-        &self.step
     }
 
     /// How this device builds `module`.

@@ -1,9 +1,9 @@
 //! The optimizer stochastic gradient descent.
 
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
-use crate::ops::step::StepParams;
-use crate::ops::{lane_values, per_item};
+use crate::gpu::region::Region;
+use crate::ops::network::step::StepParams;
+use crate::ops::network::{lane_values, per_item};
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;

@@ -13,7 +13,7 @@ use super::epilogue::{Epilogue, EpilogueParams};
 use super::step::StepParams;
 use super::{dispatch, lane_values};
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::shader::files::{self, File};
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
@@ -43,18 +43,22 @@ const WIDE_SUBGROUP: u32 = 8;
 impl Tiling {
     /// The one for the kind of the device.
     pub fn of(gpu: &Gpu) -> Self {
-        let limits = gpu.limits();
-        if !limits.software {
+        if gpu.adapter_info().device_type != wgpu::DeviceType::Cpu {
             Self::Workgroup
-        } else if limits
-            .subgroup
-            .is_some_and(|subgroup| subgroup >= WIDE_SUBGROUP)
-        {
+        } else if subgroup(gpu).is_some_and(|subgroup| subgroup >= WIDE_SUBGROUP) {
             Self::Subgroups
         } else {
             Self::Registers
         }
     }
+}
+
+/// The invocations of a subgroup, if the device has them and all are of one size.
+fn subgroup(gpu: &Gpu) -> Option<u32> {
+    let info = gpu.adapter_info();
+    let has_one_size = info.subgroup_min_size == info.subgroup_max_size;
+    let has_subgroups = gpu.link().has(wgpu::Features::SUBGROUP);
+    (has_subgroups && has_one_size).then_some(info.subgroup_min_size)
 }
 
 params! {
@@ -227,12 +231,12 @@ impl Product {
     fn tile(&self, gpu: &Gpu, tiling: Tiling) -> Tile {
         let loads = if !self.layout.in_runs {
             Loads::Values
-        } else if gpu.supports_int64() {
+        } else if gpu.link().has(wgpu::Features::SHADER_INT64) {
             Loads::OctetsByTwos
         } else {
             Loads::Octets
         };
-        match (tiling, gpu.limits().subgroup) {
+        match (tiling, subgroup(gpu)) {
             (Tiling::Workgroup, _) => Tile::in_workgroup(&self.params),
             (Tiling::Subgroups, Some(subgroup)) if subgroup >= MIN_SHARED_BY => {
                 let wide = self.params.columns.div_ceil(8).next_power_of_two();
@@ -356,7 +360,7 @@ mod tests {
                 rows,
                 inner,
                 columns,
-                ..Zeroable::zeroed()
+                ..bytemuck::Zeroable::zeroed()
             };
             assert_eq!(
                 cached_chunks(&params),

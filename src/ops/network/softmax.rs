@@ -4,7 +4,7 @@ use super::epilogue::{self, Epilogue, EpilogueParams};
 use super::per_item;
 use super::step::StepParams;
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Kernel, Module};
 use crate::shader::params::{params, vec2u};

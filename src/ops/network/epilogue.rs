@@ -3,11 +3,13 @@
 
 use bytemuck::Zeroable;
 
-use super::activation::{Activation, ActivationParams, Elementwise};
 use super::step::StepParams;
-use super::{lane_values, per_item, words};
+use super::{lane_values, per_item};
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
+use crate::ops::activation::{Activation, ActivationParams, Elementwise};
+use crate::ops::alpha_dropout::Dropout;
+use crate::ops::words;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
@@ -18,17 +20,6 @@ use crate::{Gpu, Result};
 pub(crate) struct Epilogue {
     pub activation: Elementwise,
     pub dropout: Option<Dropout>,
-}
-
-/// An alpha dropout whose call is the step's.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Dropout {
-    /// An element is dropped if its word is below.
-    pub threshold: u32,
-    pub scale: f32,
-    pub shift: f32,
-    pub dropped: f32,
-    pub seed: u64,
 }
 
 params! {

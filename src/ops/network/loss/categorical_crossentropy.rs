@@ -2,8 +2,8 @@
 
 use super::Regions;
 use crate::gpu::dispatch::Dispatch;
-use crate::ops::per_item;
-use crate::ops::step::StepParams;
+use crate::ops::network::per_item;
+use crate::ops::network::step::StepParams;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;

@@ -6,9 +6,9 @@ mod sgd;
 pub use adam::Adam;
 pub use sgd::Sgd;
 
-use super::require;
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
+use crate::ops::require;
 use crate::shader::module::Module;
 use crate::{Gpu, Result};
 

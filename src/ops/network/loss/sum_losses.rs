@@ -1,9 +1,9 @@
 //! The sum of the rows of a loss.
 
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
-use crate::ops::per_item;
-use crate::ops::step::StepParams;
+use crate::gpu::region::Region;
+use crate::ops::network::per_item;
+use crate::ops::network::step::StepParams;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;

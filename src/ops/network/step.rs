@@ -1,7 +1,7 @@
 //! What differs from one training step to the next.
 
-use super::words;
 use crate::gpu::transfer;
+use crate::ops::words;
 use crate::shader::params::{params, vec2u};
 use crate::{Error, Gpu, Result};
 
@@ -47,7 +47,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     pub fn new(gpu: &Gpu, capacity: usize) -> Result<Self> {
-        let alignment = gpu.limits().uniform_alignment as usize;
+        let alignment = gpu.device().limits().min_uniform_buffer_offset_alignment as usize;
         let stride = size_of::<StepParams>().next_multiple_of(alignment);
         let bytes = (stride * capacity) as u64;
         // Offsets are u32.
@@ -69,7 +69,7 @@ impl Steps {
             });
             let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("selfnorm steps"),
-                layout: gpu.pipelines().step(),
+                layout: &gpu.pipelines().step,
                 entries: &[wgpu::BindGroupEntry {
                     binding: 0,
                     resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {

@@ -2,7 +2,7 @@
 
 use super::per_item;
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module, WORKGROUP_SIZE};
 use crate::shader::params::params;

@@ -7,7 +7,7 @@ mod sum_losses;
 pub(crate) use sum_losses::sum_losses;
 
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::shader::module::Module;
 use crate::{Gpu, Result};
 

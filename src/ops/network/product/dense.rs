@@ -3,7 +3,7 @@
 use bytemuck::Zeroable;
 
 use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, RUN, module};
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Kernel, Module};
 

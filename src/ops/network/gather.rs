@@ -5,7 +5,7 @@ use bytemuck::Zeroable;
 use super::step::StepParams;
 use super::{lane_values, per_item};
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Region;
+use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;

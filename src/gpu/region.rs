@@ -1,0 +1,59 @@
+use super::memory::{Memory, Purpose};
+use super::transfer::Source;
+use crate::error::Result;
+
+/// A range of a buffer.
+#[derive(Clone, Debug)]
+pub(crate) struct Region {
+    pub buffer: wgpu::Buffer,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+impl Region {
+    /// A part of it.
+    pub fn part(&self, offset: u64, bytes: u64) -> Self {
+        Self {
+            buffer: self.buffer.clone(),
+            offset: self.offset + offset,
+            bytes,
+        }
+    }
+
+    pub fn binding(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: self.offset,
+            size: wgpu::BufferSize::new(self.bytes),
+        }
+    }
+}
+
+impl Memory {
+    /// A new buffer of zeros, for good.
+    pub fn region(&self, bytes: u64) -> Result<Region> {
+        self.region_for(Purpose::Tensor, bytes)
+    }
+
+    /// A new buffer for this purpose, for good.
+    pub fn region_for(&self, purpose: Purpose, bytes: u64) -> Result<Region> {
+        let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+        let buffer = self.create(purpose, bytes)?;
+        Ok(Region {
+            buffer,
+            offset: 0,
+            bytes,
+        })
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Regions are the crate's own.
+    pub fn of(region: &'a Region) -> Self {
+        Self {
+            buffer: &region.buffer,
+            offset: region.offset,
+            is_private: true,
+        }
+    }
+}
