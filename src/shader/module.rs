@@ -124,12 +124,6 @@ impl Module {
         self
     }
 
-    /// Bound to the record of a step.
-    pub const fn step(mut self, record: Struct) -> Self {
-        self.step = Some(record);
-        self
-    }
-
     /// The kernel of an entry point. As a constant: a name that is not listed does not compile.
     pub const fn kernel(&'static self, entry_point: &str) -> Kernel {
         let mut i = 0;

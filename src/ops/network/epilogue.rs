@@ -3,7 +3,6 @@
 
 use bytemuck::Zeroable;
 
-use super::step::StepParams;
 use super::{lane_values, per_item};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
@@ -100,7 +99,7 @@ pub(super) static MODULE: Module = Module::new("epilogue", &files::EPILOGUE, Sta
         "apply_epilogue_backward_in_place",
     ])
     .forms(|| forms_of(&Activation::EACH))
-    .step(StepParams::LAYOUT);
+    .step();
 
 const FORWARD: Kernel = MODULE.kernel("apply_epilogue");
 const BACKWARD: Kernel = MODULE.kernel("apply_epilogue_backward");

@@ -2,7 +2,6 @@
 
 use bytemuck::Zeroable;
 
-use super::step::StepParams;
 use super::{lane_values, per_item};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
@@ -13,7 +12,7 @@ use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module = Module::new("gather", &files::GATHER, GatherParams::LAYOUT)
     .entry_points(&["gather_floats", "gather_bytes", "gather_classes"])
-    .step(StepParams::LAYOUT);
+    .step();
 
 const FLOATS: Kernel = MODULE.kernel("gather_floats");
 const BYTES: Kernel = MODULE.kernel("gather_bytes");

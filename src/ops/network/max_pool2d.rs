@@ -2,7 +2,6 @@
 
 use super::epilogue::{self, Epilogue, EpilogueParams};
 use super::per_item;
-use super::step::StepParams;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::shader::files;
@@ -18,7 +17,7 @@ pub(crate) static MODULE: Module =
             "max_pool2d_backward_through",
         ])
         .forms(epilogue::forms)
-        .step(StepParams::LAYOUT);
+        .step();
 
 const FORWARD: Kernel = MODULE.kernel("max_pool2d_forward");
 const BACKWARD: Kernel = MODULE.kernel("max_pool2d_backward");

@@ -2,7 +2,6 @@
 
 use super::epilogue::{self, Epilogue, EpilogueParams};
 use super::per_item;
-use super::step::StepParams;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::shader::files;
@@ -17,7 +16,7 @@ pub(crate) static MODULE: Module = Module::new("softmax", &files::SOFTMAX, Softm
         "softmax_backward_through",
     ])
     .forms(epilogue::forms)
-    .step(StepParams::LAYOUT);
+    .step();
 
 const FORWARD: Kernel = MODULE.kernel("softmax_forward");
 const BACKWARD: Kernel = MODULE.kernel("softmax_backward");

@@ -2,6 +2,7 @@
 
 use crate::gpu::transfer;
 use crate::ops::words;
+use crate::shader::module::Module;
 use crate::shader::params::{params, vec2u};
 use crate::{Error, Gpu, Result};
 
@@ -18,6 +19,14 @@ params! {
         /// the learning rate, with Adam's corrections
         rate: f32,
         padding: u32,
+    }
+}
+
+impl Module {
+    /// Bound to the record of a step.
+    pub(super) const fn step(mut self) -> Self {
+        self.step = Some(StepParams::LAYOUT);
+        self
     }
 }
 

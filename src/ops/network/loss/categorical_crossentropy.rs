@@ -3,7 +3,6 @@
 use super::Regions;
 use crate::gpu::dispatch::Dispatch;
 use crate::ops::network::per_item;
-use crate::ops::network::step::StepParams;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
@@ -15,7 +14,7 @@ pub(crate) static MODULE: Module = Module::new(
     CategoricalCrossentropyParams::LAYOUT,
 )
 .entry_points(&["categorical_crossentropy"])
-.step(StepParams::LAYOUT);
+.step();
 
 const KERNEL: Kernel = MODULE.kernel("categorical_crossentropy");
 

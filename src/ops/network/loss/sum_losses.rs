@@ -3,7 +3,6 @@
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::network::per_item;
-use crate::ops::network::step::StepParams;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
@@ -12,7 +11,7 @@ use crate::{Gpu, Result};
 pub(crate) static MODULE: Module =
     Module::new("sum_losses", &files::SUM_LOSSES, SumLossesParams::LAYOUT)
         .entry_points(&["sum_losses"])
-        .step(StepParams::LAYOUT);
+        .step();
 
 const KERNEL: Kernel = MODULE.kernel("sum_losses");
 

@@ -2,7 +2,6 @@
 
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::ops::network::step::StepParams;
 use crate::ops::network::{lane_values, per_item};
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
@@ -11,7 +10,7 @@ use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module = Module::new("adam", &files::ADAM, AdamParams::LAYOUT)
     .entry_points(&["adam"])
-    .step(StepParams::LAYOUT);
+    .step();
 
 const KERNEL: Kernel = MODULE.kernel("adam");
 

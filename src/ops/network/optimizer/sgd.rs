@@ -2,7 +2,6 @@
 
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::ops::network::step::StepParams;
 use crate::ops::network::{lane_values, per_item};
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
@@ -11,7 +10,7 @@ use crate::{Gpu, Result};
 
 pub(crate) static MODULE: Module = Module::new("sgd", &files::SGD, SgdParams::LAYOUT)
     .entry_points(&["sgd", "sgd_momentum", "sgd_nesterov"])
-    .step(StepParams::LAYOUT);
+    .step();
 
 const SGD: Kernel = MODULE.kernel("sgd");
 const MOMENTUM: Kernel = MODULE.kernel("sgd_momentum");

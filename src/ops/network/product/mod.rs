@@ -10,7 +10,6 @@ pub(crate) use dense::Dense;
 use tile::{Loads, MIN_SHARED_BY, Tile};
 
 use super::epilogue::{Epilogue, EpilogueParams};
-use super::step::StepParams;
 use super::{dispatch, lane_values};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
@@ -99,7 +98,7 @@ const fn module(name: &'static str, file: &'static File) -> Module {
     Module::new(name, file, ProductParams::LAYOUT)
         .entry_points(&[PRODUCT])
         .forms(forms)
-        .step(StepParams::LAYOUT)
+        .step()
 }
 
 /// Which of a layer's three products.
