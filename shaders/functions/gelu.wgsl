@@ -2,6 +2,9 @@
 // t = Phi(-|x|) = exp(-x^2 / 2) R(|x|), and R(a) = S(u) / (a + 1.25) with u = a / (a + 3) and a minimax
 // S, error 5.6e-9 relative up to a = 14.6. S is nearly constant, and hardly feels an error of u. t is
 // computed times 2^24, because x t is a normal number for some x where t is none.
+//
+// Within 5.5 ulp, the derivative within 5, around its zero too, dy times it within 6.
+// This holds whether or not a compiler fuses multiply and add; below 2^-126 a result may be 0.
 
 // 2^24 exp(-size^2 / 2) for 0 <= size <= 14.456. The first 12 bits of size have an exact square.
 fn gelu_exp4(size: vec4f) -> vec4f {
@@ -29,9 +32,10 @@ fn gelu4(x: vec4f) -> vec4f {
     let size = min(abs(x), vec4f(14.456));
     let u = gelu_variable4(size);
     let s = 0.625 + u * (0.0039659007452428341 + u * (-0.77398258447647095 + u * (0.70927822589874268 + u * (0.018558695912361145 + u * (-0.23538327217102051 + u * (0.066017016768455505 + u * (-0.20347939431667328 + u * (0.36825159192085266 + u * (-0.22754800319671631 + u * 0.048253372311592102)))))))));
-    // One step for the quotient; 1.25 and size by themselves, for their sum would be rounded.
+    // One step for the quotient; 1.25 and size by themselves, for their sum would be rounded;
+    // and a max that changes nothing, as in sigmoid_tail4.
     let y = gelu_reciprocal4(size + 1.25);
-    let r = s * y;
+    let r = max(s * y, vec4f(0.0));
     let ratio = r + y * ((s - 1.25 * r) - size * r);
     let t = gelu_exp4(size) * ratio;
     let result = select(x * (1.0 - t * 0x1p-24), exp_lower4(-size * t), x < vec4f(0.0));

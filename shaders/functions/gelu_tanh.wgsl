@@ -1,6 +1,10 @@
 // The tanh form of GELU, x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), which is
 // x sigmoid(2u): x q for x < 0 and x (1 - q) else, where q = e / (1 + e), e = exp(-2 |u|). q is
 // computed times 2^24, because x q is a normal number for some x where q is none.
+//
+// Within 3 ulp. The derivative is within 5, and dy times it within 6.5; for x from -2 to -0.5, around its
+// zero, within 3.5 * 2^-26 (times dy, and 0.5 ulp).
+// This holds whether or not a compiler fuses multiply and add; below 2^-126 a result may be 0.
 
 // sqrt(8 / pi) in two parts; the first is 3268 * 2^-11.
 const GELU_TANH_1 = 1.5957691216057308;

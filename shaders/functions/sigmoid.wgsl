@@ -4,6 +4,9 @@
 // 1 / (1 + e), the best one since its error is a Chebyshev polynomial, one Newton step leaves
 // 1/99^2, and one for q itself 1/99^4, 1.1e-8. e and 1 go into the steps by themselves, for 1 + e
 // would be rounded.
+//
+// Within 2 ulp, the derivative within 3, dy times it within 4.5.
+// This holds whether or not a compiler fuses multiply and add; below 2^-126 a result may be 0.
 
 // 2^24 q, where e = exp(high + low); see exp_sum4 for what these may be. Without 2^24 the last step
 // would be one of subnormal numbers.
@@ -12,7 +15,9 @@ fn sigmoid_tail4(high: vec4f, low: vec4f) -> vec4f {
     let e = lifted * 0x1p-24;
     let start = 0.98989898989898994 + e * (-0.80808080808080807 + e * 0.32323232323232326);
     let y = start + start * ((1.0 - start) - e * start);
-    let q = lifted * y;
+    // The max changes nothing: it keeps a compiler from taking lifted out of the difference, which would
+    // not see the rounding of q.
+    let q = max(lifted * y, vec4f(0.0));
     return q + y * ((lifted - q) - e * q);
 }
 

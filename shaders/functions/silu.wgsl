@@ -1,5 +1,9 @@
 // SiLU, x sigmoid(x): x q for x < 0 and x (1 - q) else, where q = e / (1 + e), e = exp(-|x|). x q is a
 // normal number down to x = -91, where q is none: hence 2^24 q, as sigmoid_tail4 gives it.
+//
+// Within 3 ulp. The derivative is within 3.5, and dy times it within 5; for x from -1.75 to -0.75, around
+// its zero, within 2.5 * 2^-26 (times dy, and 0.5 ulp).
+// This holds whether or not a compiler fuses multiply and add; below 2^-126 a result may be 0.
 
 fn silu4(x: vec4f) -> vec4f {
     let size = min(abs(x), vec4f(104.5));

@@ -1,5 +1,8 @@
 // tanh(x): x + x^3 P(x^2) up to |x| = 0.55, where P is minimax, error 1.2e-9 relative; else 1 - 2q with
 // the sign of x, where q = e / (1 + e), e = exp(-2|x|), is at most 1/4 and so are its errors.
+//
+// Within 1.5 ulp, the derivative within 3, dy times it within 4.5.
+// This holds whether or not a compiler fuses multiply and add; below 2^-126 a result may be 0.
 
 fn tanh4(x: vec4f) -> vec4f {
     let size = abs(x);

@@ -69,16 +69,19 @@ impl Pass<'_> {
 }
 
 impl<T: Element> Tensor<T> {
-    /// GELU: x Φ(x), Φ the distribution function of N(0, 1); with `approximate`, as Keras calls it, its tanh form, ½x (1 + tanh(√(2/π) (x + 0.044715 x³))); any shape.
+    /// GELU: x Φ(x), where Φ is the distribution function of N(0, 1); any shape. With `approximate`, as in
+    /// Keras, it is the tanh form: ½x (1 + tanh(√(2/π) (x + 0.044715 x³))).
     ///
-    /// @BOUND@
+    /// Within 5.5 ulp of the true value for every f32, the tanh form within 3 ulp of its own; a result that is
+    /// subnormal, below 2⁻¹²⁶, may be 0 on devices that flush such numbers. −∞ gives 0, NaN gives NaN.
     ///
-    /// @SOURCE@
+    /// Hendrycks and Gimpel 2016, *Gaussian Error Linear Units (GELUs)*, arXiv 1606.08415.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
     /// # let gpu = selfnorm::Gpu::new()?;
-    /// @EXAMPLE@
+    /// let y = gpu.tensor(&[f32::NEG_INFINITY, 0.0, 100.0], [3])?.gelu(false)?;
+    /// assert_eq!(y.to_vec()?, [0.0, 0.0, 100.0]);
     /// # Ok(())
     /// # }
     /// ```
@@ -91,9 +94,12 @@ impl<T: Element> Tensor<T> {
         self.activated("gelu", elementwise(approximate))
     }
 
-    /// The gradient through GELU: dx = dy · (Φ(x) + x φ(x)), φ the density of N(0, 1), or the derivative of the tanh form. `self` is the input of the forward call.
+    /// The gradient through GELU: dx = dy · (Φ(x) + x φ(x)), where φ is the density of N(0, 1), or dy times
+    /// the derivative of the tanh form. `self` is the input of the forward call.
     ///
-    /// @BBOUND@
+    /// Within 6 ulp of the true value, for every dy, where the derivative is at least 2⁻¹²⁶; below, the error
+    /// is at most 2⁻¹²⁶ |dy|. The tanh form: within 7 ulp of the larger of the true value and |dy| / 8, since the
+    /// derivative has a zero at x = −0.752; from x = −3 down, where it has no other, as above with 7 ulp.
     ///
     /// # Errors
     ///

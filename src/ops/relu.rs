@@ -58,14 +58,15 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// ReLU: x for x > 0, 0 else; any shape.
     ///
-    /// @BOUND@
+    /// Exact; a subnormal result may be 0 on devices that flush such numbers. −∞ gives 0, NaN gives NaN.
     ///
-    /// @SOURCE@
+    /// Nair and Hinton 2010, *Rectified Linear Units Improve Restricted Boltzmann Machines*.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
     /// # let gpu = selfnorm::Gpu::new()?;
-    /// @EXAMPLE@
+    /// let y = gpu.tensor(&[-1.0, 0.0, 2.0], [3])?.relu()?;
+    /// assert_eq!(y.to_vec()?, [0.0, 0.0, 2.0]);
     /// # Ok(())
     /// # }
     /// ```
@@ -80,7 +81,7 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through ReLU: dx = dy for x > 0, 0 else. `self` is the input of the forward call.
     ///
-    /// @BBOUND@
+    /// Exact; the derivative at 0 is 0.
     ///
     /// # Errors
     ///

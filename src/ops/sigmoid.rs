@@ -58,14 +58,17 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// the sigmoid: 1 / (1 + e⁻ˣ); any shape.
     ///
-    /// @BOUND@
+    /// Within 2 ulp of the true value for every f32; a result that is subnormal, below 2⁻¹²⁶, may be 0 on
+    /// devices that flush such numbers. −∞ gives 0, ∞ gives 1, NaN gives NaN.
     ///
-    /// @SOURCE@
+    /// Computed from exp(−|x|), so that nothing cancels; a quotient by Newton steps, since WGSL's division may be
+    /// 2.5 ulp off.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
     /// # let gpu = selfnorm::Gpu::new()?;
-    /// @EXAMPLE@
+    /// let y = gpu.tensor(&[f32::NEG_INFINITY, 0.0, f32::INFINITY], [3])?.sigmoid()?;
+    /// assert_eq!(y.to_vec()?, [0.0, 0.5, 1.0]);
     /// # Ok(())
     /// # }
     /// ```
@@ -80,7 +83,8 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through the sigmoid: dx = dy · s(1 − s), s the sigmoid of x. `self` is the input of the forward call.
     ///
-    /// @BBOUND@
+    /// Within 4.5 ulp of the true value where s(1 − s) is at least 2⁻¹²⁶, for every dy; below, the error is at
+    /// most 2⁻¹²⁶ |dy|.
     ///
     /// # Errors
     ///

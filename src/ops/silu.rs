@@ -58,14 +58,16 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// SiLU: x s, s = 1 / (1 + e⁻ˣ); any shape.
     ///
-    /// @BOUND@
+    /// Within 3 ulp of the true value for every f32; a result that is subnormal, below 2⁻¹²⁶, may be 0 on
+    /// devices that flush such numbers. −∞ gives 0, NaN gives NaN.
     ///
-    /// @SOURCE@
+    /// Hendrycks and Gimpel 2016, arXiv 1606.08415; Elfwing et al. 2017, arXiv 1702.03118.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
     /// # let gpu = selfnorm::Gpu::new()?;
-    /// @EXAMPLE@
+    /// let y = gpu.tensor(&[f32::NEG_INFINITY, 0.0, 100.0], [3])?.silu()?;
+    /// assert_eq!(y.to_vec()?, [0.0, 0.0, 100.0]);
     /// # Ok(())
     /// # }
     /// ```
@@ -80,7 +82,9 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through SiLU: dx = dy · s (1 + x (1 − s)). `self` is the input of the forward call.
     ///
-    /// @BBOUND@
+    /// Within 5 ulp of the larger of the true value and |dy| / 8, for every dy: the derivative has a zero at
+    /// x = −1.278. Beyond x = −3, where it has no other, within 5 ulp of the true value while the derivative is
+    /// at least 2⁻¹²⁶; below, the error is at most 2⁻¹²⁶ |dy|.
     ///
     /// # Errors
     ///

@@ -58,14 +58,16 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// softplus: ln(1 + eˣ); any shape.
     ///
-    /// @BOUND@
+    /// Within 2.5 ulp of the true value for every f32; a result that is subnormal, below 2⁻¹²⁶, may be 0 on
+    /// devices that flush such numbers. −∞ gives 0, NaN gives NaN.
     ///
-    /// @SOURCE@
+    /// Computed as max(x, 0) + ln(1 + exp(−|x|)), the logarithm by a polynomial: nothing overflows or cancels.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
     /// # let gpu = selfnorm::Gpu::new()?;
-    /// @EXAMPLE@
+    /// let y = gpu.tensor(&[f32::NEG_INFINITY, 0.0, 100.0], [3])?.softplus()?;
+    /// assert_eq!(y.to_vec()?, [0.0, std::f32::consts::LN_2, 100.0]);
     /// # Ok(())
     /// # }
     /// ```
@@ -80,7 +82,8 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through softplus: dx = dy / (1 + e⁻ˣ). `self` is the input of the forward call.
     ///
-    /// @BBOUND@
+    /// Within 3 ulp of the true value where the sigmoid is at least 2⁻¹²⁶, for every dy; below, the error is at
+    /// most 2⁻¹²⁶ |dy|.
     ///
     /// # Errors
     ///

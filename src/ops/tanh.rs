@@ -58,14 +58,16 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// tanh: (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ); any shape.
     ///
-    /// @BOUND@
+    /// Within 1.5 ulp of the true value for every f32; a result that is subnormal, below 2⁻¹²⁶, may be 0 on
+    /// devices that flush such numbers. ±∞ give ±1, NaN gives NaN; zeros keep their sign.
     ///
-    /// @SOURCE@
+    /// A polynomial near 0, and 1 − 2 / (1 + e²ˣ) from |x| = 0.55 on: nothing cancels.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
     /// # let gpu = selfnorm::Gpu::new()?;
-    /// @EXAMPLE@
+    /// let y = gpu.tensor(&[f32::NEG_INFINITY, 1e-20, f32::INFINITY], [3])?.tanh()?;
+    /// assert_eq!(y.to_vec()?, [-1.0, 1e-20, 1.0]);
     /// # Ok(())
     /// # }
     /// ```
@@ -80,7 +82,8 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through tanh: dx = dy · (1 − tanh²x). `self` is the input of the forward call.
     ///
-    /// @BBOUND@
+    /// Within 4.5 ulp of the true value where 1 − tanh²x is at least 2⁻¹²⁶, for every dy; below, the error is
+    /// at most 2⁻¹²⁶ |dy|.
     ///
     /// # Errors
     ///
