@@ -128,4 +128,4 @@ fn create(device: &Device, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer>
 }
 
 /// Staging buffers are no smaller.
-pub(crate) const MIN_STAGING_BYTES: u64 = 1 << 10;
+pub(super) const MIN_STAGING_BYTES: u64 = 1 << 10;

@@ -4,7 +4,7 @@ use std::thread::ThreadId;
 /// What is recorded and not submitted yet: a small operation waits for others, so that many are one
 /// submission.
 #[derive(Debug, Default)]
-pub(crate) struct Deferred {
+pub(super) struct Deferred {
     recording: Mutex<Option<Recording>>,
     turn: Mutex<()>,
     submitter: Mutex<Option<ThreadId>>,

@@ -140,7 +140,7 @@ pub(crate) fn write(
 }
 
 /// Where the readback waits for its answer; dropping the sender is an answer too.
-pub(crate) type Answer = Arc<Mutex<Option<oneshot::Sender<()>>>>;
+pub(super) type Answer = Arc<Mutex<Option<oneshot::Sender<()>>>>;
 
 pub(super) fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {
     answer.lock().unwrap_or_else(PoisonError::into_inner).take()

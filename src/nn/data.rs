@@ -188,7 +188,7 @@ fn upload(gpu: &Gpu, bytes: &[u8]) -> Result<Region> {
 }
 
 /// What a data set must be for a network, whose output has this shape.
-pub(crate) struct Expected<'a> {
+pub(super) struct Expected<'a> {
     pub op: &'static str,
     pub gpu: &'a Gpu,
     pub input: &'a [usize],
@@ -197,7 +197,7 @@ pub(crate) struct Expected<'a> {
 
 /// A data set's batches, in an order that can change.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub(super) struct Feed {
     /// The samples' numbers.
     pub order: Region,
     pub dispatches: [Dispatch; 2],

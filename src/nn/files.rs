@@ -60,7 +60,7 @@ fn tensors(
     tensors
 }
 
-pub(crate) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
+pub(super) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     let empty;
     let slots = match (&model.slots, checkpoint) {
         (_, false) => None,
@@ -137,7 +137,7 @@ fn read_header(path: &Path, file: &mut File) -> Result<Metadata> {
     serde_json::from_slice(&header).map_err(|problem| not_one(problem.to_string()))
 }
 
-pub(crate) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
+pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     let mut file = File::open(path).map_err(|problem| error(path, problem))?;
     let header = read_header(path, &mut file)?;
     let slots = if checkpoint {

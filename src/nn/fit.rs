@@ -27,7 +27,7 @@ pub struct Score {
 
 impl Score {
     /// From the sums of steps with `terms` terms in all.
-    pub(crate) fn new(loss: Loss, totals: &[[f32; 2]], terms: usize) -> Self {
+    pub(super) fn new(loss: Loss, totals: &[[f32; 2]], terms: usize) -> Self {
         let sum = |i: usize| totals.iter().map(|total| f64::from(total[i])).sum::<f64>();
         Self {
             loss: sum(0) / terms as f64,

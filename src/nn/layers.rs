@@ -5,13 +5,13 @@ use crate::{Error, Result};
 /// [`MaxPool2d`], [`Flatten`], [`Activation`], [`AlphaDropout`] and [`Dropout`].
 #[derive(Clone, Debug)]
 pub struct Layer {
-    pub(crate) name: Option<String>,
-    pub(crate) trainable: bool,
-    pub(crate) kind: Kind,
+    pub(super) name: Option<String>,
+    pub(super) trainable: bool,
+    pub(super) kind: Kind,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     Dense {
         units: usize,
         weighted: Weighted,
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 
 /// What layers with a kernel have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Weighted {
+pub(super) struct Weighted {
     pub activation: Activation,
     pub use_bias: bool,
     pub kernel_initializer: Initializer,
@@ -52,7 +52,7 @@ impl Default for Weighted {
 
 /// A window that slides over height and width.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sliding {
+pub(super) struct Sliding {
     pub size: [usize; 2],
     pub strides: [usize; 2],
     pub padding: Padding,
@@ -75,7 +75,7 @@ impl Layer {
     }
 
     /// The layer's type as Keras calls it, and its default name.
-    pub(crate) fn types(&self) -> (&'static str, &'static str) {
+    pub(super) fn types(&self) -> (&'static str, &'static str) {
         match self.kind {
             Kind::Dense { .. } => ("Dense", "dense"),
             Kind::Conv2d { .. } => ("Conv2D", "conv2d"),
@@ -429,7 +429,7 @@ impl From<Dropout> for Layer {
 
 impl Sliding {
     /// The positions along an axis, and the padding in front.
-    pub(crate) fn along(&self, axis: usize, extent: usize) -> Option<(usize, usize)> {
+    pub(super) fn along(&self, axis: usize, extent: usize) -> Option<(usize, usize)> {
         let (size, stride) = (self.size[axis], self.strides[axis]);
         if size == 0 || stride == 0 || extent == 0 {
             return None;
@@ -446,7 +446,7 @@ impl Sliding {
 }
 
 /// An error of the layer `name`.
-pub(crate) fn error<T>(name: &str, detail: impl Into<String>) -> Result<T> {
+pub(super) fn error<T>(name: &str, detail: impl Into<String>) -> Result<T> {
     Err(Error::Layer {
         layer: name.into(),
         detail: detail.into(),

@@ -11,7 +11,7 @@ use crate::{Result, random};
 
 /// A network as it is built, whatever the size of a batch.
 #[derive(Clone, Debug)]
-pub(crate) struct Network {
+pub(super) struct Network {
     pub input_shape: Vec<usize>,
     pub layers: Vec<BuiltLayer>,
     pub stages: Vec<Stage>,
@@ -21,7 +21,7 @@ pub(crate) struct Network {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct BuiltLayer {
+pub(super) struct BuiltLayer {
     pub name: String,
     /// As Keras calls it.
     pub layer_type: &'static str,
@@ -36,7 +36,7 @@ pub(crate) struct BuiltLayer {
 
 /// A kernel or biases.
 #[derive(Clone, Debug)]
-pub(crate) struct Weight {
+pub(super) struct Weight {
     /// As in Keras: `dense_1/kernel`.
     pub name: String,
     pub shape: Vec<usize>,
@@ -47,13 +47,13 @@ pub(crate) struct Weight {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Initial {
+pub(super) enum Initial {
     Given(Vec<f32>),
     Random(Initializer, u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(super) enum Value {
     /// The network's input.
     Input,
     /// The sums of a stage, before its epilogue.
@@ -64,7 +64,7 @@ pub(crate) enum Value {
 
 /// What one kernel does, and what follows in its epilogue.
 #[derive(Clone, Debug)]
-pub(crate) struct Stage {
+pub(super) struct Stage {
     pub kind: StageKind,
     pub epilogue: Epilogue,
     pub input: Value,
@@ -74,7 +74,7 @@ pub(crate) struct Stage {
 
 /// The kernel of a stage, and the biases behind it, in f32s.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Parameters {
+pub(super) struct Parameters {
     pub offset: usize,
     pub len: usize,
     pub bias: bool,
@@ -82,7 +82,7 @@ pub(crate) struct Parameters {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum StageKind {
+pub(super) enum StageKind {
     Weighted(Sums, Parameters),
     MaxPool2d {
         window: Window,
@@ -98,7 +98,7 @@ pub(crate) enum StageKind {
 
 /// What the weights are summed over.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Sums {
+pub(super) enum Sums {
     /// `rows` vectors of a sample.
     Dense {
         rows: usize,
@@ -124,7 +124,7 @@ enum Draw {
 }
 
 /// The seed of what is at `position`, from the network's.
-pub(crate) fn derived_seed(seed: u64, position: u64) -> u64 {
+pub(super) fn derived_seed(seed: u64, position: u64) -> u64 {
     let counter = [position as u32, (position >> 32) as u32, 0, 0];
     let [low, high, ..] = random::philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
     u64::from(low) | u64::from(high) << 32

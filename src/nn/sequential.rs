@@ -19,7 +19,7 @@ use crate::ops::network::optimizer::{Adam, Optimizer};
 use crate::ops::network::step::{Step, Steps};
 use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
 
-pub(crate) const F32: u64 = size_of::<f32>() as u64;
+pub(super) const F32: u64 = size_of::<f32>() as u64;
 
 /// The largest batch that predictions and evaluations are made in before anything has been trained.
 const EVALUATION_BATCH: usize = 256;
@@ -127,25 +127,25 @@ fn alignment(gpu: &Gpu) -> usize {
 /// it is there after the first step. [`Sequential::memory`] is the sum.
 #[derive(Debug)]
 pub struct Sequential {
-    pub(crate) gpu: Gpu,
+    pub(super) gpu: Gpu,
     tiling: Tiling,
     layers: Vec<Layer>,
-    pub(crate) network: Network,
-    pub(crate) weights: Region,
-    pub(crate) seed: u64,
-    pub(crate) optimizer: Optimizer,
-    pub(crate) loss: Loss,
-    pub(crate) slots: Option<Slots>,
+    pub(super) network: Network,
+    pub(super) weights: Region,
+    pub(super) seed: u64,
+    pub(super) optimizer: Optimizer,
+    pub(super) loss: Loss,
+    pub(super) slots: Option<Slots>,
     /// The training steps done.
-    pub(crate) step: u64,
-    pub(crate) forward: Option<Arc<Forward>>,
-    pub(crate) training: Option<Arc<Training>>,
-    pub(crate) steps: Steps,
+    pub(super) step: u64,
+    pub(super) forward: Option<Arc<Forward>>,
+    pub(super) training: Option<Arc<Training>>,
+    pub(super) steps: Steps,
 }
 
 /// What a training step needs, the forward pass included.
 #[derive(Debug)]
-pub(crate) struct Training {
+pub(super) struct Training {
     pub forward: Arc<Forward>,
     pub losses: Losses,
     pub backward: Backward,
@@ -228,7 +228,7 @@ impl Sequential {
         Ok(())
     }
 
-    pub(crate) fn check_loss(&self, loss: Loss) -> Result<()> {
+    pub(super) fn check_loss(&self, loss: Loss) -> Result<()> {
         if loss.is_of_logits() && !self.network.ends_with_logits() {
             return Err(Error::Data {
                 op: "compile",
@@ -585,12 +585,12 @@ impl Sequential {
     }
 
     /// The same layers, with what is drawn from another seed.
-    pub(crate) fn network_of(&self, seed: u64) -> Result<Network> {
+    pub(super) fn network_of(&self, seed: u64) -> Result<Network> {
         let shape = &self.network.input_shape;
         Network::new(shape, &self.layers, seed, alignment(&self.gpu), true)
     }
 
-    pub(crate) fn plan(&self) -> Plan<'_> {
+    pub(super) fn plan(&self) -> Plan<'_> {
         Plan {
             gpu: &self.gpu,
             tiling: self.tiling,
@@ -614,7 +614,7 @@ impl Sequential {
     }
 
     /// The buffers for `samples` samples: those of training, if they will do.
-    pub(crate) fn prepare_evaluation(&mut self, samples: usize) -> Result<Arc<Forward>> {
+    pub(super) fn prepare_evaluation(&mut self, samples: usize) -> Result<Arc<Forward>> {
         match &self.forward {
             Some(forward) if forward.rows >= samples.min(ENOUGH) => Ok(forward.clone()),
             _ => self.prepare_forward(samples.min(EVALUATION_BATCH)),
@@ -623,13 +623,13 @@ impl Sequential {
 
     /// Everything for training in batches of `batch`, `steps` between two readbacks, made unless it is
     /// there.
-    pub(crate) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<Arc<Training>> {
+    pub(super) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<Arc<Training>> {
         let forward = self.prepare_forward(batch)?;
         self.prepare_losses(forward, steps)
     }
 
     /// The losses, and what follows them, for a forward pass.
-    pub(crate) fn prepare_losses(
+    pub(super) fn prepare_losses(
         &mut self,
         forward: Arc<Forward>,
         steps: usize,
@@ -668,7 +668,7 @@ impl Sequential {
     }
 
     /// The batches of a data set.
-    pub(crate) fn feed(
+    pub(super) fn feed(
         &self,
         op: &'static str,
         data: &Dataset,
@@ -686,7 +686,7 @@ impl Sequential {
     }
 
     /// The record of the training step that is `ahead` of the next.
-    pub(crate) fn next_step(&self, ahead: usize, first: usize, count: usize) -> Step {
+    pub(super) fn next_step(&self, ahead: usize, first: usize, count: usize) -> Step {
         let call = self.step + ahead as u64;
         Step {
             first: first as u32,
@@ -812,7 +812,7 @@ fn fill(
 }
 
 /// The elements of a region.
-pub(crate) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region) -> Result<Vec<T>> {
+pub(super) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region) -> Result<Vec<T>> {
     let mut values = vec![T::zeroed(); region.bytes as usize / size_of::<T>()];
     let bytes = bytemuck::cast_slice_mut(&mut values);
     let read = transfer::read(

@@ -5,7 +5,7 @@ use super::network::Network;
 /// Widths of the columns, with a space on either side.
 const WIDTHS: [usize; 3] = [33, 24, 15];
 
-pub(crate) fn summary(network: &Network) -> String {
+pub(super) fn summary(network: &Network) -> String {
     let rule = |left: char, line: char, cross: char, right: char| {
         let lines = WIDTHS.map(|width| line.to_string().repeat(width));
         format!("{left}{}{right}\n", lines.join(&cross.to_string()))

@@ -22,7 +22,7 @@ const ROWS: usize = 8;
 
 /// The parameters of a network, and where and how it is computed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan<'a> {
+pub(super) struct Plan<'a> {
     pub gpu: &'a Gpu,
     pub tiling: Tiling,
     pub network: &'a Network,
@@ -97,7 +97,7 @@ impl From<Dispatch> for Work {
 
 /// From a batch to the network's output.
 #[derive(Debug)]
-pub(crate) struct Forward {
+pub(super) struct Forward {
     /// The rows of a batch, at most.
     pub rows: usize,
     pub input: Region,
@@ -287,7 +287,7 @@ fn pool(window: Window, batch: usize, channels: usize) -> MaxPool2d {
 
 /// From the gradient of a value to those of the weights, and of the network's input if it is wanted.
 #[derive(Debug)]
-pub(crate) struct Backward {
+pub(super) struct Backward {
     pub dispatches: Vec<Dispatch>,
     /// The gradient of the network's input.
     pub input: Option<Region>,
@@ -414,7 +414,7 @@ impl Backward {
 
 /// From a batch's output and targets to its loss, and the gradient of what the loss is computed from.
 #[derive(Debug)]
-pub(crate) struct Losses {
+pub(super) struct Losses {
     pub targets: Region,
     /// The gradient of the output of the first `stages`.
     pub gradient: Region,
@@ -503,7 +503,7 @@ impl Losses {
 
 /// The gradients of the weights that are trained, and what the optimizer keeps of each.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(super) struct Slots {
     pub gradients: Region,
     pub slots: Vec<Region>,
 }

@@ -44,7 +44,7 @@ pub enum Activation {
 
 params! {
     /// The constants of an activation, which most do without.
-    pub(crate) struct ActivationParams {
+    pub(super) struct ActivationParams {
         /// what positive values are multiplied by
         positive: f32,
         /// what the function of negative values is multiplied by

@@ -8,7 +8,7 @@ use crate::shader::params::{params, vec2u, vec4u};
 use crate::tensor::count;
 use crate::{Element, Error, Result, Tensor, random};
 
-pub(crate) static MODULE: Module = Module::new(
+pub(super) static MODULE: Module = Module::new(
     "alpha_dropout",
     &files::ALPHA_DROPOUT,
     AlphaDropoutParams::LAYOUT,

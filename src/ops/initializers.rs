@@ -7,7 +7,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
 use crate::{Element, Gpu, Result, Tensor, random};
 
-pub(crate) static MODULE: Module = Module::new(
+pub(super) static MODULE: Module = Module::new(
     "initializers",
     &files::INITIALIZERS,
     InitializerParams::LAYOUT,

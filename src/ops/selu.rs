@@ -119,7 +119,7 @@ impl Selu {
     }
 
     /// λα
-    pub(crate) fn scale_alpha(&self) -> f64 {
+    pub(super) fn scale_alpha(&self) -> f64 {
         self.scale * self.alpha
     }
 

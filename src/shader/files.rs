@@ -137,7 +137,7 @@ impl std::hash::Hash for File {
 }
 
 /// The files, and what they call, each once.
-pub(crate) fn with_calls(files: impl IntoIterator<Item = &'static File>) -> Vec<&'static File> {
+pub(super) fn with_calls(files: impl IntoIterator<Item = &'static File>) -> Vec<&'static File> {
     let mut all: Vec<_> = files.into_iter().collect();
     let mut next = 0;
     while let Some(file) = all.get(next).copied() {

@@ -8,7 +8,7 @@ use crate::error::Result;
 /// Values that are each created once, by the thread that first asks for one. Others that ask for the
 /// same wait for it, and nobody else does: the map is locked only to look up or to insert.
 #[derive(Debug)]
-pub(crate) struct OnceMap<K, V>(RwLock<HashMap<K, Arc<Slot<V>>>>);
+pub(super) struct OnceMap<K, V>(RwLock<HashMap<K, Arc<Slot<V>>>>);
 
 #[derive(Debug)]
 struct Slot<V> {

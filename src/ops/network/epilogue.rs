@@ -22,7 +22,7 @@ pub(crate) struct Epilogue {
 }
 
 params! {
-    pub(crate) struct EpilogueParams {
+    pub(super) struct EpilogueParams {
         activation: ActivationParams,
         /// an element is dropped if its random word is below
         threshold: u32,

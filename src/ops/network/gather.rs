@@ -10,7 +10,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module = Module::new("gather", &files::GATHER, GatherParams::LAYOUT)
+pub(super) static MODULE: Module = Module::new("gather", &files::GATHER, GatherParams::LAYOUT)
     .entry_points(&["gather_floats", "gather_bytes", "gather_classes"])
     .step();
 

@@ -9,7 +9,7 @@ use crate::shader::module::{Kernel, Module};
 use crate::shader::params::{params, vec2u};
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module =
+pub(super) static MODULE: Module =
     Module::new("max_pool2d", &files::MAX_POOL2D, MaxPool2dParams::LAYOUT)
         .entry_points(&[
             "max_pool2d_forward",

@@ -8,7 +8,7 @@ use crate::shader::module::{Form, Kernel, Module, WORKGROUP_SIZE};
 use crate::shader::params::params;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module =
+pub(super) static MODULE: Module =
     Module::new("moments", &files::MOMENTS, MomentsParams::LAYOUT).entry_points(&["moments"]);
 
 const KERNEL: Kernel = MODULE.kernel("moments");

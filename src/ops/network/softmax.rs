@@ -9,7 +9,7 @@ use crate::shader::module::{Kernel, Module};
 use crate::shader::params::{params, vec2u};
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module = Module::new("softmax", &files::SOFTMAX, SoftmaxParams::LAYOUT)
+pub(super) static MODULE: Module = Module::new("softmax", &files::SOFTMAX, SoftmaxParams::LAYOUT)
     .entry_points(&[
         "softmax_forward",
         "softmax_backward",

@@ -7,7 +7,7 @@ use crate::shader::params::{params, vec2u};
 use crate::{Error, Gpu, Result};
 
 params! {
-    pub(crate) struct StepParams {
+    pub(super) struct StepParams {
         /// the batch: this many samples, from this place in the data set's order on
         first: u32,
         count: u32,

@@ -8,7 +8,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module = Module::new(
+pub(super) static MODULE: Module = Module::new(
     "categorical_crossentropy",
     &files::CATEGORICAL_CROSSENTROPY,
     CategoricalCrossentropyParams::LAYOUT,

@@ -15,7 +15,7 @@ params! {
     }
 }
 
-pub(crate) static MODULE: Module = Module::new(
+pub(super) static MODULE: Module = Module::new(
     "mean_squared_error",
     &files::MEAN_SQUARED_ERROR,
     MeanSquaredErrorParams::LAYOUT,

@@ -11,7 +11,7 @@ use crate::gpu::region::Region;
 use crate::shader::module::Module;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULES: &[&Module] = &[
+pub(super) static MODULES: &[&Module] = &[
     &categorical_crossentropy::MODULE,
     &mean_squared_error::MODULE,
     &sum_losses::MODULE,

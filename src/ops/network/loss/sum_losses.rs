@@ -8,7 +8,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module =
+pub(super) static MODULE: Module =
     Module::new("sum_losses", &files::SUM_LOSSES, SumLossesParams::LAYOUT)
         .entry_points(&["sum_losses"])
         .step();

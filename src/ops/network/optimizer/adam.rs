@@ -8,7 +8,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module = Module::new("adam", &files::ADAM, AdamParams::LAYOUT)
+pub(super) static MODULE: Module = Module::new("adam", &files::ADAM, AdamParams::LAYOUT)
     .entry_points(&["adam"])
     .step();
 

@@ -12,7 +12,7 @@ use crate::ops::require;
 use crate::shader::module::Module;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULES: &[&Module] = &[&adam::MODULE, &sgd::MODULE];
+pub(super) static MODULES: &[&Module] = &[&adam::MODULE, &sgd::MODULE];
 
 /// How gradients change weights.
 #[derive(Clone, Copy, Debug, PartialEq)]

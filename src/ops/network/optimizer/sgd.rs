@@ -8,7 +8,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
 use crate::{Gpu, Result};
 
-pub(crate) static MODULE: Module = Module::new("sgd", &files::SGD, SgdParams::LAYOUT)
+pub(super) static MODULE: Module = Module::new("sgd", &files::SGD, SgdParams::LAYOUT)
     .entry_points(&["sgd", "sgd_momentum", "sgd_nesterov"])
     .step();
 

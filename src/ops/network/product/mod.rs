@@ -61,7 +61,7 @@ fn subgroup(gpu: &Gpu) -> Option<u32> {
 }
 
 params! {
-    pub(crate) struct ProductParams {
+    pub(super) struct ProductParams {
         rows: u32,
         inner: u32,
         columns: u32,
@@ -86,12 +86,12 @@ params! {
 }
 
 /// Extents must be multiples of it for values to be loaded eight at a time.
-pub(crate) const RUN: usize = 8;
+pub(super) const RUN: usize = 8;
 
 /// What every product's entry point is called.
 const PRODUCT: &str = "product";
 
-pub(crate) static MODULES: &[&Module] = &[&dense::MODULE, &conv2d::MODULE];
+pub(super) static MODULES: &[&Module] = &[&dense::MODULE, &conv2d::MODULE];
 
 /// The module of an op whose operands this `file` describes.
 const fn module(name: &'static str, file: &'static File) -> Module {
@@ -103,7 +103,7 @@ const fn module(name: &'static str, file: &'static File) -> Module {
 
 /// Which of a layer's three products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     Forward = 0,
     KernelGradient = 1,
     InputGradient = 2,
@@ -148,7 +148,7 @@ pub(crate) struct Product {
 
 /// What a product's kernel is built for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Layout {
+pub(super) struct Layout {
     pub kind: Kind,
     /// Whether biases are added.
     pub biased: bool,
