@@ -66,7 +66,7 @@ params! {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Elementwise {
     pub file: &'static File,
-    pub params: ActivationParams,
+    pub(super) params: ActivationParams,
 }
 
 impl Elementwise {

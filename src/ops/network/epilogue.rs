@@ -76,7 +76,7 @@ impl Epilogue {
         *self == Self::default()
     }
 
-    pub fn params(&self) -> EpilogueParams {
+    pub(super) fn params(&self) -> EpilogueParams {
         let mut params = EpilogueParams {
             activation: self.activation.params,
             ..EpilogueParams::zeroed()

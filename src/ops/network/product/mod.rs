@@ -137,9 +137,9 @@ impl<R> End<R> {
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
     kernel: Kernel,
-    pub layout: Layout,
+    layout: Layout,
     /// Its operands' extents, and what else the op's shader goes by.
-    pub params: ProductParams,
+    params: ProductParams,
     pub left: Region,
     pub right: Region,
     pub sums: Region,
