@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod every_float;
+pub mod reference;
 pub mod same_bits;
 
 use std::ops::Deref;
@@ -373,8 +374,8 @@ impl Golden {
     }
 }
 
-/// Runs the test `name` of this program once more, in a process of its own with these environment
-/// variables, and sees to it that it passes there.
+/// Runs the test `name` of this program, with its module's path, once more, in a process of its own with
+/// these environment variables, and sees to it that it passes there.
 pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
     let program = std::process::Command::new(std::env::current_exe().unwrap());
     passes_as(program, name, environment);
@@ -382,7 +383,7 @@ pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
 
 /// As [`passes_apart`], with a command that goes on as this program with the arguments it is given.
 pub fn passes_as(program: std::process::Command, name: &str, environment: &[(&str, &str)]) {
-    assert_passed(&output_of(program, name, environment));
+    assert_passed(name, &output_of(program, name, environment));
 }
 
 /// As [`passes_apart`], for a test that leaves the process no memory. A software driver may die of that
@@ -393,7 +394,7 @@ pub fn passes_without_memory(name: &str, environment: &[(&str, &str)]) {
     if is_segmentation_fault(output.status) {
         eprintln!("not run: the driver can't go on without memory");
     } else {
-        assert_passed(&output);
+        assert_passed(name, &output);
     }
 }
 
@@ -419,8 +420,12 @@ fn output_of(
         .unwrap()
 }
 
-fn assert_passed(output: &std::process::Output) {
+fn assert_passed(name: &str, output: &std::process::Output) {
     let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        !printed.contains("running 0 tests"),
+        "this program has no test {name}; a name begins with its module's path"
+    );
     assert!(
         output.status.success() && printed.contains("1 passed"),
         "{printed}{}",

@@ -1,8 +1,6 @@
 //! AlphaDropout against its definition in f64 and the mask that the host draws.
 
-mod common;
-
-use common::{ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
+use crate::common::{self, ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
 use half::f16;
 use selfnorm::{AlphaDropout, LecunNormal, Selu, Tensor, random};
 

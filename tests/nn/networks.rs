@@ -1,18 +1,14 @@
 //! Whole networks: those of the documentation, and how they train.
 //!
 //! Losses, accuracies and steps of the optimizers are compared with their formulas in f64, for networks
-//! whose gradients can be written down in a line; `tests/layers.rs` has those of the layers. A learning
+//! whose gradients can be written down in a line; `layers.rs` has those of the layers. A learning
 //! rate of 0 makes what `fit` says about a batch a function of its samples alone.
-
-mod common;
-#[path = "common/reference.rs"]
-mod reference;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use common::{ALPHA, SCALE, gpu};
-use reference::{Case, Spec, assert_close, conv2d, dense, normal};
+use crate::common::reference::{self, Case, Spec, assert_close, conv2d, dense, normal};
+use crate::common::{self, ALPHA, SCALE, gpu};
 use selfnorm::nn::Activation::{self, Elu, Linear, Relu, Selu, Softmax};
 use selfnorm::nn::Initializer::{GlorotUniform, LecunNormal};
 use selfnorm::nn::{

@@ -1,10 +1,8 @@
 //! SELU against λx and λα(eˣ − 1) in f64, whose own error is below a millionth of an f32's ulp.
 
-mod common;
-
-use common::{
-    ALPHA, HUGE, LENGTHS, SCALE, activations, all_floats, every_float, gpu, is_rounded, record,
-    special, worst, wrapped,
+use crate::common::{
+    self, ALPHA, HUGE, LENGTHS, SCALE, activations, all_floats, every_float, gpu, is_rounded,
+    record, special, worst, wrapped,
 };
 use half::f16;
 use selfnorm::Selu;

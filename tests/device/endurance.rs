@@ -2,17 +2,15 @@
 //! operations there are, that threads on one device get right bits, and that everything may be dropped in
 //! any order, whatever is still under way.
 //!
-//! Long runs have a short form for every day. `tests/memory.rs` has the same of training steps.
+//! Long runs have a short form for every day. `memory.rs` has the same of training steps.
 //!
 //! The threads are also for ThreadSanitizer, on a nightly with `rust-src` (without, it takes the standard
 //! library's own locks for none):
 //!
 //! ```sh
 //! RUSTFLAGS=-Zsanitizer=thread cargo +nightly test -Zbuild-std \
-//!     --target x86_64-unknown-linux-gnu --test endurance threads
+//!     --target x86_64-unknown-linux-gnu --test device endurance::for_three_seconds
 //! ```
-
-mod common;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,7 +19,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use common::{activations, allocated, gpu, passes_apart, record, resident};
+use crate::common::{self, activations, allocated, gpu, passes_apart, record, resident};
 use selfnorm::nn::Activation::Softmax;
 use selfnorm::nn::{Adam, Dataset, Dense, Fit, Sequential};
 use selfnorm::{AlphaDropout, Gpu, LecunNormal, Tensor, random, wgpu};
@@ -101,13 +99,16 @@ fn dispatches_take_no_memory(name: &str, dispatches: usize) {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn twenty_thousand_dispatches_take_no_memory() {
-    dispatches_take_no_memory("twenty_thousand_dispatches_take_no_memory", 20_000);
+    dispatches_take_no_memory(
+        "endurance::twenty_thousand_dispatches_take_no_memory",
+        20_000,
+    );
 }
 
 #[test]
 #[ignore = "a million dispatches: minutes"]
 fn a_million_dispatches_take_no_memory() {
-    dispatches_take_no_memory("a_million_dispatches_take_no_memory", 1_000_000);
+    dispatches_take_no_memory("endurance::a_million_dispatches_take_no_memory", 1_000_000);
 }
 
 // ---------------------------------------------------------------- threads

@@ -1,12 +1,10 @@
 //! Every error of the contract, provoked: the right one, with a message that helps, nothing of it in the
 //! application's own error handlers, nothing changed, and everything works afterwards.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use common::{Watched, activations, foreign_buffer, smallest_gpu, without_hanging};
+use crate::common::{self, Watched, activations, foreign_buffer, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::{
     AlphaDropout, Element, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass,
@@ -792,7 +790,7 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     if std::env::var_os(APART).is_none() {
         // In a process of its own, because the limit is the process's.
         common::passes_without_memory(
-            "a_full_gpu_is_an_error_and_goes_on_working",
+            "errors::a_full_gpu_is_an_error_and_goes_on_working",
             &[(APART, "1")],
         );
         return;
@@ -978,7 +976,7 @@ fn a_machine_without_a_driver_is_an_error_that_says_what_to_install() {
     const APART: &str = "SELFNORM_TEST_NO_DRIVER";
     if std::env::var_os(APART).is_none() {
         common::passes_apart(
-            "a_machine_without_a_driver_is_an_error_that_says_what_to_install",
+            "errors::a_machine_without_a_driver_is_an_error_that_says_what_to_install",
             &[
                 (APART, "1"),
                 ("WGPU_BACKEND", "vulkan"),

@@ -1,13 +1,11 @@
 //! What drivers have compiled, on disk: a file that works is used, any other replaced, and whatever
 //! happens to it changes no result.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::{activations, gpu};
+use crate::common::{self, activations, gpu};
 use selfnorm::{AlphaDropout, Gpu, GpuOptions, wgpu};
 
 fn gpu_in(folder: &Path) -> Gpu {
@@ -203,7 +201,11 @@ fn a_full_disk_leaves_nothing_behind() {
         program.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
         program.arg(std::env::current_exe().unwrap());
         let environment = [(APART, "1"), ("MESA_SHADER_CACHE_DISABLE", "true")];
-        common::passes_as(program, "a_full_disk_leaves_nothing_behind", &environment);
+        common::passes_as(
+            program,
+            "pipeline_cache::a_full_disk_leaves_nothing_behind",
+            &environment,
+        );
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -247,7 +249,7 @@ fn processes_that_write_at_once_leave_a_whole_file() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let name = "processes_that_write_at_once_leave_a_whole_file";
+    let name = "pipeline_cache::processes_that_write_at_once_leave_a_whole_file";
     let environment = [(FOLDER, folder.path().to_str().unwrap())];
     let apart = || common::passes_apart(name, &environment);
     std::thread::scope(|scope| {
@@ -321,7 +323,7 @@ fn a_file_is_where_it_should_be_or_nowhere() {
             name => folder.path().join(name).to_str().unwrap().into(),
         };
         common::passes_apart(
-            "a_file_is_where_it_should_be_or_nowhere",
+            "pipeline_cache::a_file_is_where_it_should_be_or_nowhere",
             &[
                 (CASE, case),
                 ("XDG_CACHE_HOME", &inside(caches)),
@@ -357,5 +359,8 @@ fn a_file_is_where_it_should_be_or_nowhere() {
         ("XDG_CACHE_HOME", "/proc/self"),
         ("HOME", ""),
     ];
-    common::passes_apart("a_file_is_where_it_should_be_or_nowhere", &nowhere);
+    common::passes_apart(
+        "pipeline_cache::a_file_is_where_it_should_be_or_nowhere",
+        &nowhere,
+    );
 }

@@ -11,10 +11,6 @@
 //! Which mistakes a call makes, the host knows by the rules ([`mistakes`]). It must return the error of
 //! one of them, and leave no trace.
 
-mod common;
-#[path = "common/reference.rs"]
-mod reference;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -22,7 +18,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use common::{Watched, foreign_buffer, smallest_gpu};
+use crate::common::reference;
+use crate::common::{self, Watched, foreign_buffer, smallest_gpu};
 use half::f16;
 use proptest::collection::vec;
 use proptest::prelude::*;

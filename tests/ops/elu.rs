@@ -1,9 +1,7 @@
 //! ELU against x and α(eˣ − 1) in f64, whose own error is below a millionth of an f32's ulp.
 
-mod common;
-
-use common::{
-    HUGE, LENGTHS, activations, all_floats, every_float, gpu, record, special, worst, wrapped,
+use crate::common::{
+    self, HUGE, LENGTHS, activations, all_floats, every_float, gpu, record, special, worst, wrapped,
 };
 use selfnorm::Selu;
 

@@ -1,13 +1,11 @@
 //! One device or another, shared or not, an application's or our own: the same bits everywhere, and
 //! memory that is reused, but never under anybody who still refers to it.
 
-mod common;
-
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
-use common::{activations, allocated, gpu, gpu_with, record, smallest_gpu};
+use crate::common::{self, activations, allocated, gpu, gpu_with, record, smallest_gpu};
 use half::f16;
 use selfnorm::{
     AlphaDropout, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass, Result,
@@ -464,7 +462,7 @@ fn wgpu_adapter_name_chooses_an_adapter() {
     let Ok(name) = std::env::var(NAME) else {
         let name = gpu().adapter_info().name;
         common::passes_apart(
-            "wgpu_adapter_name_chooses_an_adapter",
+            "device::wgpu_adapter_name_chooses_an_adapter",
             &[("WGPU_ADAPTER_NAME", "Voodoo 9"), (NAME, &name)],
         );
         return;

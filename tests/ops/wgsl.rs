@@ -1,9 +1,7 @@
 //! The functions of `selfnorm::wgsl` in an application's own shader, against f64 and, for the random
 //! words, against the host and the published vectors.
 
-mod common;
-
-use common::{ALPHA, SCALE, all_floats, gpu, special, worst};
+use crate::common::{ALPHA, SCALE, all_floats, gpu, special, worst};
 use selfnorm::{random, wgpu, wgsl};
 
 /// As the documentation of `selfnorm::wgsl` promises.

@@ -3,9 +3,7 @@
 //! that reports; and, on Linux, the memory of the process, which is where a software device has its
 //! buffers, and wgpu its records of them.
 
-mod common;
-
-use common::{allocated, gpu, passes_apart, resident};
+use crate::common::{allocated, gpu, passes_apart, resident};
 use selfnorm::Gpu;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
@@ -20,7 +18,7 @@ const APART: &str = "SELFNORM_APART";
 fn ten_thousand_steps_take_no_memory() {
     // In a process of its own, where no other test allocates.
     if std::env::var_os(APART).is_none() {
-        passes_apart("ten_thousand_steps_take_no_memory", &[(APART, "1")]);
+        passes_apart("memory::ten_thousand_steps_take_no_memory", &[(APART, "1")]);
         return;
     }
     let gpu = gpu();

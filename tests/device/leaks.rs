@@ -5,9 +5,7 @@
 //! NaN, which spreads through whatever computes with it, and a number. If the two ways end with the same
 //! bytes, nothing of a secret is in them, computed with or not.
 
-mod common;
-
-use common::{activations, allocated, foreign_buffer, gpu, record, whole_buffer};
+use crate::common::{self, activations, allocated, foreign_buffer, gpu, record, whole_buffer};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{

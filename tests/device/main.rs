@@ -1,0 +1,12 @@
+//! What operations have in common, whatever they compute: devices, memory, errors, and time.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod device;
+mod endurance;
+mod errors;
+mod leaks;
+mod memory;
+mod pipeline_cache;
+mod programs;
