@@ -14,6 +14,8 @@ use std::sync::{Mutex, Once, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use common::ops::{self, Op, Parameter};
+use common::value::Value;
 use common::{Watched, activations, gpu_with, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
@@ -21,7 +23,7 @@ use selfnorm::nn::{
     Adam, AlphaDropout as Dropout, Dataset, Dense, Fit, Loss, Progress, Sequential,
     SequentialBuilder, Sgd,
 };
-use selfnorm::{AlphaDropout, Error, Gpu, LecunNormal, Result, Tensor, wgpu};
+use selfnorm::{AlphaDropout, Error, Gpu, Result, Tensor, wgpu};
 
 /// Features of a sample, units of the hidden layer, samples, and samples in a batch.
 #[derive(Clone, Copy)]
@@ -165,10 +167,26 @@ fn contents(path: &Path) -> Vec<u8> {
     contents
 }
 
-type Call = fn(&mut World) -> Result<()>;
+type Call = Box<dyn Fn(&mut World) -> Result<()>>;
 
-/// Every call that asks something of the device.
-const CALLS: [(&str, Call); 34] = [
+/// Every call that asks something of the device: the operations, and [`OTHER_CALLS`].
+fn calls() -> Vec<(String, Call)> {
+    let ops = Op::<f32>::cases().filter_map(|(op, p)| {
+        let call = op.call?;
+        let call: Call = Box::new(move |w| {
+            let tensors = op.inputs.iter().map(|&input| match input {
+                "x" => &w.x,
+                _ => &w.dy,
+            });
+            call(&tensors.collect::<Vec<_>>(), &of_a_new_seed(p)).map(drop)
+        });
+        Some((op.title(p), call))
+    });
+    let others = OTHER_CALLS.map(|(name, call)| (name.into(), Box::new(call) as Call));
+    ops.chain(others).collect()
+}
+
+const OTHER_CALLS: [(&str, fn(&mut World) -> Result<()>); 27] = [
     ("tensor", |w| {
         w.gpu
             .tensor(w.size.values(), [w.size.samples, w.size.features])
@@ -183,18 +201,6 @@ const CALLS: [(&str, Call); 34] = [
     }),
     ("lecun_normal", |w| {
         w.gpu.lecun_normal(w.x.shape(), 1).map(drop)
-    }),
-    ("selu", |w| w.x.selu().map(drop)),
-    ("selu_backward", |w| w.x.selu_backward(&w.dy).map(drop)),
-    ("elu", |w| w.x.elu(0.7).map(drop)),
-    ("elu_backward", |w| w.x.elu_backward(0.7, &w.dy).map(drop)),
-    ("alpha_dropout", |w| w.x.alpha_dropout(&dropout()).map(drop)),
-    ("alpha_dropout of rows", |w| {
-        w.x.alpha_dropout(&dropout().noise_shape([w.size.batch, 1]))
-            .map(drop)
-    }),
-    ("alpha_dropout_backward", |w| {
-        w.x.alpha_dropout_backward(&dropout()).map(drop)
     }),
     ("to_vec", |w| w.x.to_vec().map(drop)),
     ("read", |w| pollster::block_on(w.x.read()).map(drop)),
@@ -265,8 +271,22 @@ const CALLS: [(&str, Call); 34] = [
 
 /// Of a seed that nothing is kept of.
 fn dropout() -> AlphaDropout {
+    AlphaDropout::new(0.3).seed(new_seed())
+}
+
+fn new_seed() -> u64 {
     static SEED: AtomicU64 = AtomicU64::new(0);
-    AlphaDropout::new(0.3).seed(SEED.fetch_add(1, Ordering::Relaxed))
+    SEED.fetch_add(1, Ordering::Relaxed)
+}
+
+fn of_a_new_seed(p: &Parameter) -> Parameter {
+    match p.clone() {
+        Parameter::Dropout(p) => Parameter::Dropout(ops::Dropout {
+            seed: new_seed(),
+            ..p
+        }),
+        p => p,
+    }
 }
 
 /// Panics in the crate and below it, wherever they were caught.
@@ -306,7 +326,7 @@ fn every_call_on_a_destroyed_device_is_device_lost() {
             gpu.device().destroy();
             // Twice, since the first may be what notices.
             for _ in 0..2 {
-                for (name, call) in CALLS {
+                for (name, call) in calls() {
                     assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
                 }
             }
@@ -358,11 +378,11 @@ fn destroyed_while_calls_are_made(rounds: u32) {
             let gpu = Watched::new(gpu_with(features, limits(features)));
             let mut world = World::new(&gpu, SMALL, &files);
             // So that nothing is compiled any more, and to know how long it takes.
-            for (name, call) in CALLS {
+            for (name, call) in calls() {
                 call(&mut world).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
             let start = Instant::now();
-            for (_, call) in CALLS {
+            for (_, call) in calls() {
                 call(&mut world).unwrap();
             }
             let all = start.elapsed();
@@ -374,15 +394,16 @@ fn destroyed_while_calls_are_made(rounds: u32) {
                 device.destroy();
             });
             started.send(()).unwrap();
-            let mut calls = CALLS.iter().cycle();
-            let first = calls.find_map(|(name, call)| Some((name, call(&mut world).err()?)));
+            let every = calls();
+            let mut endless = every.iter().cycle();
+            let first = endless.find_map(|(name, call)| Some((name, call(&mut world).err()?)));
             let (name, error) = first.unwrap();
             assert_eq!(error, Error::DeviceLost, "{name}");
             destroyer.join().unwrap();
             // The checkpoint's, if a fit with another was under way.
             let loss = Loss::CategoricalCrossentropy;
             world.model.compile(Adam::default(), loss).unwrap();
-            for (name, call) in CALLS {
+            for (name, call) in calls() {
                 assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
             }
             works_elsewhere(&world);
@@ -670,13 +691,13 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
     // Everything that is compiled is there before.
     let files = Files::new(folder.path(), LARGE);
     let mut world = World::new(&gpu, LARGE, &files);
-    for (name, call) in CALLS {
+    for (name, call) in calls() {
         call(&mut world).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     drop(world);
     let mut full = Full::new(&gpu, piece);
     let mut failures = Vec::new();
-    for (name, call) in CALLS {
+    for (name, call) in calls() {
         let mut errors = 0;
         for left in 0.. {
             full.leave_all();
@@ -724,7 +745,7 @@ fn assert_limited(limit: u64, lower: fn(&mut wgpu::Limits, u64), files: &Files) 
         }
     };
     let before = state(&world.model);
-    for (name, call) in CALLS {
+    for (name, call) in calls() {
         match call(&mut world) {
             Ok(()) => {
                 world.model.load_checkpoint(&files.before).unwrap();
@@ -774,7 +795,7 @@ fn assert_limits(sizes: &[u64]) {
             .iter()
             .map(|&limit| assert_limited(limit, lower, &files))
             .collect();
-        assert_eq!(counts.last(), Some(&[CALLS.len(), 0]));
+        assert_eq!(counts.last(), Some(&[calls().len(), 0]));
         let between = |[fits, too_large]: &[usize; 2]| *fits > 0 && *too_large > 0;
         assert!(counts.iter().any(between), "{counts:?}");
     }
@@ -826,24 +847,12 @@ impl Computed {
     }
 }
 
-fn operations<T: selfnorm::Element>(x: &Tensor<T>) -> Vec<Vec<T>> {
-    let dropout = AlphaDropout::new(0.3).seed(1 << 40 | 7).call(1 << 33 | 1);
-    let w: Tensor<T> = x.gpu().zeros(x.shape()).unwrap();
-    common::record(x.gpu(), |pass| {
-        pass.lecun_normal(&LecunNormal::new(7).seed(1 << 40), &w)
+fn operations<T: Value>(x: &Tensor<T>) -> Vec<Vec<T>> {
+    let results = Op::cases().map(|(op, p)| {
+        let y = op.apply(x.gpu(), x.shape(), &[x, x][..op.inputs.len()], p);
+        y.unwrap().to_vec().unwrap()
     });
-    [
-        Ok(w),
-        x.selu(),
-        x.selu_backward(x),
-        x.elu(0.7),
-        x.elu_backward(0.7, x),
-        x.alpha_dropout(&dropout),
-        x.alpha_dropout_backward(&dropout),
-        x.alpha_dropout(&dropout.clone().noise_shape([7, 1])),
-    ]
-    .map(|y| y.unwrap().to_vec().unwrap())
-    .into()
+    results.collect()
 }
 
 #[test]

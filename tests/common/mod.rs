@@ -2,8 +2,11 @@
 #![allow(dead_code)]
 
 pub mod every_float;
+pub mod functions;
+pub mod ops;
 pub mod reference;
 pub mod same_bits;
+pub mod value;
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};

@@ -5,59 +5,13 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::common::ops::Op;
 use crate::common::{self, activations, allocated, gpu, gpu_with, record, smallest_gpu};
 use half::f16;
-use selfnorm::{
-    AlphaDropout, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass, Result,
-    Tensor, wgpu,
-};
-
-/// Every operation, as a function of a matrix; those of the first [`KERNELS`] have kernels of their own,
-/// the others share them.
-type Op = fn(&Gpu, &Tensor) -> Result<Tensor>;
-const OPS: [(&str, Op); 11] = [
-    ("selu", |_, x| x.selu()),
-    ("selu_backward", |_, x| x.selu_backward(x)),
-    ("alpha_dropout", |_, x| x.alpha_dropout(&dropout())),
-    ("alpha_dropout of rows", |_, x| {
-        x.alpha_dropout(&dropout().noise_shape([x.shape()[0], 1]))
-    }),
-    ("lecun_normal", |gpu, x| {
-        gpu.lecun_normal(x.shape(), 1 << 40)
-    }),
-    ("lecun_uniform", |gpu, x| {
-        filled(gpu, x, |pass, w| {
-            pass.lecun_uniform(&LecunUniform::new(3).seed(5), w)
-        })
-    }),
-    ("elu", |_, x| x.elu(0.7)),
-    ("elu_backward", |_, x| x.elu_backward(0.7, x)),
-    ("alpha_dropout_backward", |_, x| {
-        x.alpha_dropout_backward(&dropout())
-    }),
-    ("alpha_dropout of columns", |_, x| {
-        x.alpha_dropout(&dropout().noise_shape([1, x.shape()[1]]))
-    }),
-    ("glorot_uniform", |gpu, x| {
-        filled(gpu, x, |pass, w| {
-            pass.glorot_uniform(&GlorotUniform::new(3, 4).seed(6), w)
-        })
-    }),
-];
-const KERNELS: usize = 6;
+use selfnorm::{AlphaDropout, Error, Gpu, GpuOptions, LecunNormal, Result, Tensor, wgpu};
 
 fn dropout() -> AlphaDropout {
     AlphaDropout::new(0.3).seed(1 << 40 | 7).call(1 << 33 | 1)
-}
-
-fn filled(
-    gpu: &Gpu,
-    like: &Tensor,
-    fill: impl FnOnce(&mut Pass, &Tensor) -> Result<()>,
-) -> Result<Tensor> {
-    let w = gpu.zeros(like.shape())?;
-    record(gpu, |pass| fill(pass, &w));
-    Ok(w)
 }
 
 /// Seven rows of no multiple of anything.
@@ -79,18 +33,27 @@ fn bits(tensor: &Tensor) -> Vec<u8> {
 }
 
 /// The operations that fail on `device`, or give other bits there than on the device with everything.
-fn differences(device: &Gpu, shape: [usize; 2], ops: &[(&str, Op)]) -> Vec<String> {
+fn differences(device: &Gpu, shape: [usize; 2]) -> Vec<String> {
     let reference = matrix(gpu(), shape).unwrap();
     let x = match matrix(device, shape) {
         Ok(x) => x,
         Err(error) => return vec![format!("tensor: {error}")],
     };
-    let difference = |(name, op): &(&str, Op)| match op(device, &x) {
-        Err(error) => Some(format!("{name}: {error}")),
-        Ok(y) => (bits(&y) != bits(&op(gpu(), &reference).unwrap()))
-            .then(|| format!("{name} gives other bits")),
-    };
-    ops.iter().filter_map(difference).collect()
+    let difference =
+        |name: String, op: &dyn Fn(&Gpu, &Tensor) -> Result<Tensor>| match op(device, &x) {
+            Err(error) => Some(format!("{name}: {error}")),
+            Ok(y) => (bits(&y) != bits(&op(gpu(), &reference).unwrap()))
+                .then(|| format!("{name} gives other bits")),
+        };
+    let made = difference("Gpu::lecun_normal".into(), &|gpu, x| {
+        gpu.lecun_normal(x.shape(), 1 << 40)
+    });
+    let computed = Op::<f32>::cases().filter_map(|(op, p)| {
+        difference(op.title(p), &|gpu, x| {
+            op.apply(gpu, x.shape(), &[x, x][..op.inputs.len()], p)
+        })
+    });
+    made.into_iter().chain(computed).collect()
 }
 
 const NONE: [String; 0] = [];
@@ -102,8 +65,8 @@ fn webgpu_s_default_limits_and_no_features_give_the_same_bits() {
     let binding = device.device().limits().max_storage_buffer_binding_size;
     assert!(binding < LARGE.iter().product::<usize>() as u64 * 4);
     assert!(device.device().features().is_empty());
-    assert_eq!(differences(&device, SMALL, &OPS), NONE);
-    assert_eq!(differences(&device, LARGE, &OPS[..KERNELS]), NONE);
+    assert_eq!(differences(&device, SMALL), NONE);
+    assert_eq!(differences(&device, LARGE), NONE);
 }
 
 #[test]
@@ -124,7 +87,7 @@ fn features_change_no_bit() {
             let bytes = limits.max_immediate_size;
             let device = gpu_with(features, limits);
             assert_eq!(
-                differences(&device, SMALL, &OPS),
+                differences(&device, SMALL),
                 NONE,
                 "{features:?}, {bytes} bytes of immediates"
             );
@@ -201,7 +164,7 @@ fn a_limit_below_webgpu_s_is_an_unsupported_device_or_does_no_harm() {
     }
     for (name, lower) in low {
         // Three workgroups and a bit.
-        for difference in differences(&make(lower).unwrap(), [53, 251], &OPS) {
+        for difference in differences(&make(lower).unwrap(), [53, 251]) {
             failures.push(format!("{name}: {difference}"));
         }
     }

@@ -5,15 +5,14 @@
 //! NaN, which spreads through whatever computes with it, and a number. If the two ways end with the same
 //! bytes, nothing of a secret is in them, computed with or not.
 
+use crate::common::ops::Op;
 use crate::common::{self, activations, allocated, foreign_buffer, gpu, record, whole_buffer};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
     Adam, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, MaxPool2d, Sequential, SequentialBuilder,
 };
-use selfnorm::{
-    AlphaDropout, Element, GlorotUniform, Gpu, LecunNormal, LecunUniform, Result, Tensor, wgpu,
-};
+use selfnorm::{Element, GlorotUniform, Gpu, LecunNormal, LecunUniform, Result, Tensor, wgpu};
 
 const SECRETS: [f32; 2] = [f32::from_bits(0xffc5_ec2e), 8_615_309.0];
 
@@ -83,26 +82,6 @@ fn wrapped<T: Element>(gpu: &Gpu, values: &[T]) -> Tensor<T> {
     gpu.wrap(buffer.slice(..), [values.len()]).unwrap()
 }
 
-fn dropout() -> AlphaDropout {
-    AlphaDropout::new(0.3).seed(7)
-}
-
-type Op<T> = fn(&Tensor<T>) -> Result<Tensor<T>>;
-
-/// Every way from one tensor to another.
-fn ops<T: Element>() -> [(&'static str, Op<T>); 6] {
-    [
-        ("selu", |x| x.selu()),
-        ("selu_backward", |x| x.selu_backward(x)),
-        ("elu", |x| x.elu(0.7)),
-        ("elu_backward", |x| x.elu_backward(0.7, x)),
-        ("alpha_dropout", |x| x.alpha_dropout(&dropout())),
-        ("alpha_dropout_backward", |x| {
-            x.alpha_dropout_backward(&dropout())
-        }),
-    ]
-}
-
 /// The ways of which both types have some.
 fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
     // One whose idle buffers are all this test's.
@@ -117,10 +96,13 @@ fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
         };
         leaks.look("tensor", || gpu.tensor(&data, [len]));
         leaks.look::<T>("zeros", || gpu.zeros([len]));
-        for (name, op) in ops() {
-            leaks.look(name, || op(&gpu.tensor(&data, [len])?));
+        for (op, p) in Op::<T>::cases() {
+            let Some(call) = op.call else { continue };
+            let call = |x: &_| call(&[x, x][..op.inputs.len()], p);
+            let name = op.title(p);
+            leaks.look(&name, || call(&gpu.tensor(&data, [len])?));
             let x = wrapped(gpu, &data);
-            leaks.look(&format!("{name} of a wrapped tensor"), || op(&x));
+            leaks.look(&format!("{name} of a wrapped tensor"), || call(&x));
         }
         leaks.look("operations in a pass", || {
             let [x, w] = [gpu.tensor(&data, [len])?, gpu.zeros([len])?];

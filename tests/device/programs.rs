@@ -5,7 +5,7 @@
 //! in between it calls methods of tensors, makes tensors, drops them and reads them. The host keeps the
 //! bytes of every buffer. What an operation makes of them it has done alone, in tensors of its own,
 //! and that is compared with f64: of the inputs' very bits, within the bound that the documentation
-//! promises ([`check`]). The program itself must then leave the same bits in every byte of every buffer,
+//! promises ([`Op::check`]). The program itself must then leave the same bits in every byte of every buffer,
 //! whatever it did where and when: so nothing is written next to a range, and nothing unasked.
 //!
 //! Which mistakes a call makes, the host knows by the rules ([`mistakes`]). It must return the error of
@@ -13,21 +13,21 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Formatter};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use crate::common::ops::{Dropout, Noise, Op, Parameter};
 use crate::common::reference;
+use crate::common::value::Value;
 use crate::common::{self, Watched, foreign_buffer, smallest_gpu};
 use half::f16;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::Union;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng};
-use selfnorm::{
-    AlphaDropout, Element, Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result,
-    Selu, Tensor, random, wgpu,
-};
+use selfnorm::{Element, Error, Gpu, LecunNormal, Pass, Result, Selu, Tensor, random, wgpu};
 use wgpu::BufferUsages as Usage;
 
 #[derive(Clone, Debug)]
@@ -86,14 +86,14 @@ enum Step {
     /// Recorded into the open encoder.
     Record {
         half: bool,
-        op: Op,
+        op: Drawn,
         in_place: bool,
         arguments: [u8; 3],
     },
     /// As a method of a tensor; the result is one more.
     Call {
         half: bool,
-        op: Op,
+        op: Drawn,
         arguments: [u8; 3],
     },
     /// One more.
@@ -160,38 +160,23 @@ enum Cut {
     Submit { reversed: bool },
 }
 
-#[derive(Clone, Debug)]
-enum Op {
-    Selu(Option<Selu>),
-    SeluBackward(Option<Selu>),
-    Elu(f64),
-    EluBackward(f64),
-    AlphaDropout(Dropout),
-    AlphaDropoutBackward(Dropout),
-    LecunNormal(usize, u64),
-    LecunUniform(usize, u64),
-    GlorotUniform(usize, u64),
-    Zeros,
+/// A row of [`Op::ALL`], and what it is called with.
+#[derive(Clone)]
+struct Drawn {
+    row: usize,
+    p: Parameter,
 }
 
-#[derive(Clone, Debug)]
-struct Dropout {
-    rate: f64,
-    seed: u64,
-    call: u64,
-    noise: Noise,
-    training: bool,
-    fixed_point: (f64, f64),
+impl Debug for Drawn {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.write_str(&self.of::<f32>().title(&self.p))
+    }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Noise {
-    None,
-    /// The tensor's shape, with 1 in the dimensions of the bits.
-    Broadcast(u16),
-    OneMore,
-    OneLess,
-    Another,
+impl Drawn {
+    fn of<T: Element>(&self) -> &'static Op<T> {
+        &Op::ALL[self.row]
+    }
 }
 
 // What there is to choose from.
@@ -276,11 +261,6 @@ fn constant() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn selu() -> impl Strategy<Value = Option<Selu>> {
-    let other = (constant(), constant());
-    prop::option::of(other.prop_map(|(alpha, scale)| Selu { alpha, scale }))
-}
-
 fn dropout() -> impl Strategy<Value = Dropout> {
     let good = [0.5, 0.05, 0.1, 0.3, 0.9, 0.0, 1e-12, 0.999_999];
     let bad = [
@@ -326,20 +306,39 @@ fn dropout() -> impl Strategy<Value = Dropout> {
     )
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let fan = || prop::sample::select(&[0usize, 1, 3, 144, 1 << 20][..]);
-    prop_oneof![
-        3 => selu().prop_map(Op::Selu),
-        3 => selu().prop_map(Op::SeluBackward),
-        3 => constant().prop_map(Op::Elu),
-        3 => constant().prop_map(Op::EluBackward),
-        5 => dropout().prop_map(Op::AlphaDropout),
-        4 => dropout().prop_map(Op::AlphaDropoutBackward),
-        1 => (fan(), seed()).prop_map(|(fan, seed)| Op::LecunNormal(fan, seed)),
-        1 => (fan(), seed()).prop_map(|(fan, seed)| Op::LecunUniform(fan, seed)),
-        1 => (fan(), seed()).prop_map(|(fan, seed)| Op::GlorotUniform(fan, seed)),
-        1 => Just(Op::Zeros),
-    ]
+/// A parameter of the same kind.
+fn parameter(like: &Parameter) -> BoxedStrategy<Parameter> {
+    match *like {
+        Parameter::None => Just(Parameter::None).boxed(),
+        Parameter::Selu(_) => (constant(), constant())
+            .prop_map(|(alpha, scale)| Parameter::Selu(Selu { alpha, scale }))
+            .boxed(),
+        Parameter::Constant(name, _) => constant()
+            .prop_map(move |value| Parameter::Constant(name, value))
+            .boxed(),
+        Parameter::Dropout(_) => dropout().prop_map(Parameter::Dropout).boxed(),
+        Parameter::Weights { .. } => {
+            let fan = prop::sample::select(&[0usize, 1, 3, 144, 1 << 20][..]);
+            (fan, seed())
+                .prop_map(|(fan, seed)| Parameter::Weights { fan, seed })
+                .boxed()
+        }
+    }
+}
+
+/// Those with more parameters more often, and seldom those that read nothing.
+fn op() -> impl Strategy<Value = Drawn> {
+    let rows = Op::<f32>::ALL.iter().enumerate().map(|(row, op)| {
+        let like = &op.parameters[0];
+        let weight = match like {
+            _ if op.inputs.is_empty() => 1,
+            Parameter::Dropout(_) => 6,
+            _ => 3,
+        };
+        let drawn = parameter(like).prop_map(move |p| Drawn { row, p });
+        (weight, drawn.boxed())
+    });
+    Union::new_weighted(rows.collect())
 }
 
 fn arguments() -> impl Strategy<Value = [u8; 3]> {
@@ -414,165 +413,6 @@ fn program() -> impl Strategy<Value = Program> {
         })
 }
 
-// What an operation is, on the host.
-
-impl Dropout {
-    fn noise_shape(&self, shape: &[usize]) -> Option<Vec<usize>> {
-        let mut noise = shape.to_vec();
-        match self.noise {
-            Noise::None => return None,
-            Noise::Broadcast(bits) => {
-                for (d, extent) in noise.iter_mut().enumerate() {
-                    if bits >> d & 1 == 1 {
-                        *extent = 1;
-                    }
-                }
-            }
-            Noise::OneMore => noise.push(1),
-            Noise::OneLess => {
-                if noise.pop().is_none() {
-                    noise.push(1);
-                }
-            }
-            Noise::Another => match noise.first_mut() {
-                Some(extent) => *extent += 2,
-                None => noise.push(1),
-            },
-        }
-        Some(noise)
-    }
-
-    fn parameters(&self, shape: &[usize]) -> AlphaDropout {
-        let p = AlphaDropout::new(self.rate)
-            .seed(self.seed)
-            .call(self.call)
-            .training(self.training)
-            .fixed_point(self.fixed_point.0, self.fixed_point.1);
-        match self.noise_shape(shape) {
-            None => p,
-            Some(noise_shape) => p.noise_shape(noise_shape),
-        }
-    }
-}
-
-const OPS: [&str; 10] = [
-    "selu",
-    "selu_backward",
-    "elu",
-    "elu_backward",
-    "alpha_dropout",
-    "alpha_dropout_backward",
-    "lecun_normal",
-    "lecun_uniform",
-    "glorot_uniform",
-    "zeros",
-];
-
-impl Op {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Selu(_) => "selu",
-            Self::SeluBackward(_) => "selu_backward",
-            Self::Elu(_) => "elu",
-            Self::EluBackward(_) => "elu_backward",
-            Self::AlphaDropout(_) => "alpha_dropout",
-            Self::AlphaDropoutBackward(_) => "alpha_dropout_backward",
-            Self::LecunNormal(..) => "lecun_normal",
-            Self::LecunUniform(..) => "lecun_uniform",
-            Self::GlorotUniform(..) => "glorot_uniform",
-            Self::Zeros => "zeros",
-        }
-    }
-
-    /// The names of what is read.
-    fn inputs(&self) -> &'static [&'static str] {
-        match self {
-            Self::Selu(_) | Self::Elu(_) | Self::AlphaDropout(_) => &["x"],
-            Self::SeluBackward(_) | Self::EluBackward(_) => &["x", "dy"],
-            Self::AlphaDropoutBackward(_) => &["dy"],
-            _ => &[],
-        }
-    }
-
-    /// The name of what is written, unless that is the last input.
-    fn output(&self) -> &'static str {
-        match self {
-            Self::Selu(_) | Self::Elu(_) | Self::AlphaDropout(_) => "y",
-            Self::SeluBackward(_) | Self::EluBackward(_) | Self::AlphaDropoutBackward(_) => "dx",
-            _ => "w",
-        }
-    }
-
-    /// The names of all arguments, of which the last is written.
-    fn arguments(&self, in_place: bool) -> Vec<&'static str> {
-        let mut names = self.inputs().to_vec();
-        if names.is_empty() || !in_place {
-            names.push(self.output());
-        }
-        names
-    }
-
-    fn record<T: Element>(
-        &self,
-        pass: &mut Pass,
-        in_place: bool,
-        tensors: &[&Tensor<T>],
-    ) -> Result<()> {
-        let shape = tensors[0].shape();
-        match (self, tensors) {
-            (Self::Selu(None), [x]) => pass.selu_in_place(x),
-            (Self::Selu(None), [x, y]) => pass.selu(x, y),
-            (Self::Selu(Some(p)), [x]) => pass.selu_with_in_place(x, p),
-            (Self::Selu(Some(p)), [x, y]) => pass.selu_with(x, p, y),
-            (Self::SeluBackward(None), [x, dy]) => pass.selu_backward_in_place(x, dy),
-            (Self::SeluBackward(None), [x, dy, dx]) => pass.selu_backward(x, dy, dx),
-            (Self::SeluBackward(Some(p)), [x, dy]) => pass.selu_backward_with_in_place(x, p, dy),
-            (Self::SeluBackward(Some(p)), [x, dy, dx]) => pass.selu_backward_with(x, p, dy, dx),
-            (Self::Elu(alpha), [x]) => pass.elu_in_place(x, *alpha),
-            (Self::Elu(alpha), [x, y]) => pass.elu(x, *alpha, y),
-            (Self::EluBackward(alpha), [x, dy]) => pass.elu_backward_in_place(x, *alpha, dy),
-            (Self::EluBackward(alpha), [x, dy, dx]) => pass.elu_backward(x, *alpha, dy, dx),
-            (Self::AlphaDropout(p), [x]) => pass.alpha_dropout_in_place(x, &p.parameters(shape)),
-            (Self::AlphaDropout(p), [x, y]) => pass.alpha_dropout(x, &p.parameters(shape), y),
-            (Self::AlphaDropoutBackward(p), [dy]) => {
-                pass.alpha_dropout_backward_in_place(dy, &p.parameters(shape))
-            }
-            (Self::AlphaDropoutBackward(p), [dy, dx]) => {
-                pass.alpha_dropout_backward(dy, &p.parameters(shape), dx)
-            }
-            (&Self::LecunNormal(fan, seed), [w]) => {
-                pass.lecun_normal(&LecunNormal::new(fan).seed(seed), w)
-            }
-            (&Self::LecunUniform(fan, seed), [w]) => {
-                pass.lecun_uniform(&LecunUniform::new(fan).seed(seed), w)
-            }
-            (&Self::GlorotUniform(fan, seed), [w]) => {
-                pass.glorot_uniform(&GlorotUniform::new(fan, 2 * fan).seed(seed), w)
-            }
-            (Self::Zeros, [w]) => pass.zeros(w),
-            _ => unreachable!("{self:?}, in place: {in_place}"),
-        }
-    }
-
-    /// The operations that a tensor has.
-    fn call<T: Element>(&self, tensors: &[&Tensor<T>]) -> Option<Result<Tensor<T>>> {
-        let shape = tensors.first()?.shape();
-        Some(match (self, tensors) {
-            (Self::Selu(None), [x]) => x.selu(),
-            (Self::Selu(Some(p)), [x]) => x.selu_with(p),
-            (Self::SeluBackward(None), [x, dy]) => x.selu_backward(dy),
-            (Self::SeluBackward(Some(p)), [x, dy]) => x.selu_backward_with(p, dy),
-            (Self::Elu(alpha), [x]) => x.elu(*alpha),
-            (Self::EluBackward(alpha), [x, dy]) => x.elu_backward(*alpha, dy),
-            (Self::AlphaDropout(p), [x]) => x.alpha_dropout(&p.parameters(shape)),
-            (Self::AlphaDropoutBackward(p), [dy]) => {
-                dy.alpha_dropout_backward(&p.parameters(shape))
-            }
-            _ => return None,
-        })
-    }
-}
-
 /// An argument, as far as the rules go.
 struct Argument<'a> {
     name: &'static str,
@@ -582,8 +422,8 @@ struct Argument<'a> {
 }
 
 /// The errors of which a call must return one, if there are any.
-fn mistakes<T: Value>(gpu: &Gpu, op: &Op, arguments: &[Argument]) -> Vec<Error> {
-    let name = op.name();
+fn mistakes<T: Value>(gpu: &Gpu, op: &Drawn, arguments: &[Argument]) -> Vec<Error> {
+    let name = op.of::<T>().name;
     let mut errors = Vec::new();
     let first = &arguments[0];
     let (written, read) = arguments.split_last().unwrap();
@@ -630,15 +470,15 @@ fn mistakes<T: Value>(gpu: &Gpu, op: &Op, arguments: &[Argument]) -> Vec<Error> 
         }
     };
     let finite = |value: f64| (value as f32).is_finite();
-    match op {
-        Op::Selu(Some(p)) | Op::SeluBackward(Some(p)) => {
+    match &op.p {
+        Parameter::Selu(p) => {
             parameter("alpha", p.alpha, finite(p.alpha));
             parameter("scale", p.scale, finite(p.scale));
             let product = p.alpha * p.scale;
             parameter("alpha * scale", product, finite(product));
         }
-        Op::Elu(alpha) | Op::EluBackward(alpha) => parameter("alpha", *alpha, finite(*alpha)),
-        Op::AlphaDropout(p) | Op::AlphaDropoutBackward(p) => {
+        Parameter::Constant(name, value) => parameter(name, *value, finite(*value)),
+        Parameter::Dropout(p) => {
             parameter("rate", p.rate, p.rate >= 0.0 && p.rate < 1.0);
             let (mean, variance) = p.fixed_point;
             // Of those in the list, no SELU has this mean.
@@ -655,7 +495,7 @@ fn mistakes<T: Value>(gpu: &Gpu, op: &Op, arguments: &[Argument]) -> Vec<Error> 
                 });
             }
         }
-        _ => {}
+        Parameter::None | Parameter::Weights { .. } => {}
     }
     errors
 }
@@ -764,231 +604,54 @@ impl Tally {
 // The values.
 
 /// A type of elements, and the world's tensors of it.
-trait Value: Element + PartialEq + Debug {
-    const HALF: bool;
-
-    fn rounded(value: f64) -> Self;
-    fn real(self) -> f64;
-    fn of_bits(bits: u32) -> Self;
+trait Pooled: Value {
     fn pool(world: &mut World) -> &mut Pool<Self>;
-
-    /// Whether this is a real number within `tolerance` of `expected`, rounded to this type.
-    fn is_near(self, expected: f64, tolerance: f64) -> bool;
-
-    /// The same bits; of NaNs, only that they are.
-    fn is_same(self, other: Self) -> bool {
-        let (a, b) = (self.real(), other.real());
-        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
-    }
-
-    fn data(data: Data, len: usize) -> Vec<Self> {
-        let words = |seed| random::words(seed, 99, 0..len as u64);
-        match data {
-            Data::Activations(seed) => words(seed)
-                .map(|word| {
-                    Self::rounded(f64::from(random::truncated_normal(word)) * 2f64.powi(-20))
-                })
-                .collect(),
-            Data::Special(seed) => {
-                let special = common::special();
-                words(seed)
-                    .map(|word| Self::rounded(special[word as usize % special.len()].into()))
-                    .collect()
-            }
-            Data::Bits(seed) => words(seed).map(Self::of_bits).collect(),
-        }
-    }
 }
 
-impl Value for f32 {
-    const HALF: bool = false;
-
-    fn rounded(value: f64) -> Self {
-        value as f32
-    }
-
-    fn real(self) -> f64 {
-        self.into()
-    }
-
-    fn of_bits(bits: u32) -> Self {
-        Self::from_bits(bits)
-    }
-
+impl Pooled for f32 {
     fn pool(world: &mut World) -> &mut Pool<Self> {
         &mut world.singles
     }
-
-    fn is_near(self, expected: f64, tolerance: f64) -> bool {
-        let max = f64::from(f32::MAX);
-        let overflows = expected.abs() + tolerance > max && expected.signum() * self.real() > max;
-        let flushed = self == 0.0 && expected.abs() < f64::from(f32::MIN_POSITIVE);
-        overflows || flushed || (self.real() - expected).abs() <= tolerance
-    }
 }
 
-impl Value for f16 {
-    const HALF: bool = true;
-
-    fn rounded(value: f64) -> Self {
-        Self::from_f64(value)
-    }
-
-    fn real(self) -> f64 {
-        self.to_f64()
-    }
-
-    fn of_bits(bits: u32) -> Self {
-        Self::from_bits(bits as u16)
-    }
-
+impl Pooled for f16 {
     fn pool(world: &mut World) -> &mut Pool<Self> {
         &mut world.halves
     }
-
-    /// What is computed is an f32 within the tolerance, and rounding keeps the order. A device may flush
-    /// what is subnormal.
-    fn is_near(self, expected: f64, tolerance: f64) -> bool {
-        let (low, high) = (
-            Self::from_f64(expected - tolerance).real(),
-            Self::from_f64(expected + tolerance).real(),
-        );
-        let flushed = self.real() == 0.0 && low.abs().min(high.abs()) < Self::MIN_POSITIVE.real();
-        flushed || (low..=high).contains(&self.real())
-    }
 }
 
-/// y against its definition in f64, whose own error is below a millionth of an f32's ulp, of inputs as they
-/// are. The bounds are those of the documentation of [`Tensor`]'s methods.
-fn check<T: Value>(op: &Op, shape: &[usize], inputs: &[Vec<T>], y: &[T]) {
-    let x = |i: usize| inputs[0][i].real();
-    let near = |i: usize, expected: f64, tolerance: f64| {
-        let inputs: Vec<_> = inputs.iter().map(|input| input[i]).collect();
-        let right = if expected.is_nan() {
-            y[i].real().is_nan()
-        } else if expected.is_infinite() {
-            y[i].real() == expected
-        } else {
-            y[i].is_near(expected, tolerance)
-        };
-        assert!(
-            right,
-            "{op:?} of {inputs:?} is {:?}, not {expected:e} ± {tolerance:e}",
-            y[i]
-        );
-    };
-    let forward = |scale: f64, product: f64, ulps: f64| {
-        for i in 0..y.len() {
-            let x = x(i);
-            let expected = if x > 0.0 {
-                scale * x
-            } else {
-                product * x.exp_m1()
-            };
-            near(i, expected, ulps * common::ulp(expected));
-        }
-    };
-    let backward = |scale: f64, product: f64, ulps: f64| {
-        for (i, dy) in inputs[1].iter().enumerate() {
-            let (x, dy) = (x(i), dy.real());
-            let derivative = match x {
-                x if x.is_nan() => x,
-                x if x > 0.0 => scale,
-                x => product * x.exp(),
-            };
-            let expected = derivative * dy;
-            let underflow = common::gradient_underflow(derivative, dy);
-            // An infinite gradient where the derivative is 0 to an f32 has no bound, and what is too large
-            // before it is multiplied by eˣ may stay so.
-            let too_large = x <= 0.0 && (product * dy).abs() >= 2f64.powi(130);
-            if underflow.is_finite() && !too_large || derivative.is_nan() {
-                near(i, expected, underflow.max(ulps * common::ulp(expected)));
+impl Data {
+    fn values<T: Value>(self, len: usize) -> Vec<T> {
+        let words = |seed| random::words(seed, 99, 0..len as u64);
+        match self {
+            Self::Activations(seed) => words(seed)
+                .map(|word| T::rounded(f64::from(random::truncated_normal(word)) * 2f64.powi(-20)))
+                .collect(),
+            Self::Special(seed) => {
+                let special = common::special();
+                words(seed)
+                    .map(|word| T::rounded(special[word as usize % special.len()].into()))
+                    .collect()
             }
+            Self::Bits(seed) => words(seed).map(T::of_bits).collect(),
         }
-    };
-    let bits = |weights: Vec<f32>| {
-        for (i, &w) in weights.iter().enumerate() {
-            let flushed = T::HALF && y[i].real() == 0.0 && w.abs() < f16::MIN_POSITIVE.to_f32();
-            let expected = T::rounded(w.into());
-            assert!(
-                y[i].is_same(expected) || flushed,
-                "{op:?}, element {i}: {:?}, not {expected:?}",
-                y[i]
-            );
-        }
-    };
-    let len = y.len();
-    match op {
-        Op::Selu(None) => forward(common::SCALE, common::SCALE * common::ALPHA, 2.0),
-        Op::Selu(Some(p)) => forward(f64::from(p.scale as f32), p.scale * p.alpha, 2.5),
-        Op::Elu(alpha) => forward(1.0, f64::from(*alpha as f32), 2.0),
-        Op::SeluBackward(None) => backward(common::SCALE, common::SCALE * common::ALPHA, 2.0),
-        Op::SeluBackward(Some(p)) => backward(f64::from(p.scale as f32), p.scale * p.alpha, 2.5),
-        Op::EluBackward(alpha) => backward(1.0, f64::from(*alpha as f32), 2.0),
-        Op::AlphaDropout(dropout) | Op::AlphaDropoutBackward(dropout) => {
-            let p = dropout.parameters(shape);
-            let (a, b) = p.coefficients().unwrap();
-            let selu =
-                Selu::with_fixed_point(dropout.fixed_point.0, dropout.fixed_point.1).unwrap();
-            let dropped = b - a * selu.scale * selu.alpha;
-            let is_backward = matches!(op, Op::AlphaDropoutBackward(_));
-            let is_identity = !dropout.training || dropout.rate == 0.0;
-            for (i, kept) in p.mask(shape).unwrap().into_iter().enumerate() {
-                let x = x(i);
-                if is_identity {
-                    let flushed = y[i].real() == 0.0 && x.abs() < 2f64.powi(-126)
-                        || T::HALF && y[i].real() == 0.0 && x.abs() < f16::MIN_POSITIVE.real();
-                    assert!(
-                        y[i].is_same(inputs[0][i]) || flushed,
-                        "{op:?} of {x:e} is {:?}",
-                        y[i]
-                    );
-                } else if is_backward {
-                    let expected = match kept {
-                        _ if x.is_nan() => x,
-                        true => a * x,
-                        false => 0.0,
-                    };
-                    // The rounding of a, and of the product, which may be flushed.
-                    let tolerance = 2f64.powi(-23) * expected.abs();
-                    let underflow = common::gradient_underflow(a, x).max(2f64.powi(-126));
-                    near(i, expected, tolerance.max(underflow));
-                } else if kept || x.is_nan() {
-                    let tolerance = 1.5 * 2f64.powi(-23) * ((a * x).abs() + b.abs());
-                    near(i, a * x + b, tolerance);
-                } else {
-                    near(i, dropped, 1.001 * 2f64.powi(-24) * dropped.abs());
-                }
-            }
-        }
-        &Op::LecunNormal(fan, seed) => bits(LecunNormal::new(fan).seed(seed).values(len)),
-        &Op::LecunUniform(fan, seed) => bits(LecunUniform::new(fan).seed(seed).values(len)),
-        &Op::GlorotUniform(fan, seed) => {
-            bits(GlorotUniform::new(fan, 2 * fan).seed(seed).values(len))
-        }
-        Op::Zeros => bits(vec![0.0; len]),
     }
 }
 
 /// What `op` makes of `inputs`, by itself, and seen to be right.
-fn alone<T: Value>(op: &Op, shape: &[usize], inputs: &[Vec<T>]) -> Vec<T> {
+fn alone<T: Value>(op: &Drawn, shape: &[usize], inputs: &[Vec<T>]) -> Vec<T> {
     let gpu = &devices()[0].gpu;
     let tensors: Vec<_> = inputs
         .iter()
         .map(|input| gpu.tensor(input, shape).unwrap())
         .collect();
-    let y = match op.call(&tensors.iter().collect::<Vec<_>>()) {
-        Some(y) => y.unwrap(),
-        None => {
-            let len = shape.iter().product();
-            let w = gpu.tensor(&vec![T::rounded(7.0); len], shape).unwrap();
-            common::record(gpu, |pass| op.record(pass, true, &[&w]));
-            w
-        }
-    };
+    let Drawn { p, .. } = op;
+    let op = op.of::<T>();
+    let y = op.apply(gpu, shape, &tensors.iter().collect::<Vec<_>>(), p);
+    let y = y.unwrap();
     assert_eq!(y.shape(), shape);
     let y = y.to_vec().unwrap();
-    check(op, shape, inputs, &y);
+    op.check(p, shape, inputs, &y);
     y
 }
 
@@ -1034,7 +697,7 @@ struct World {
 /// What is recorded, and not submitted.
 struct Recorded {
     half: bool,
-    op: Op,
+    op: Drawn,
     shape: Vec<usize>,
     inputs: Vec<Place>,
     output: Place,
@@ -1095,8 +758,8 @@ impl World {
         let alignment = gpu.device().limits().min_storage_buffer_offset_alignment as usize;
         let shape = program.shapes.shape(Form::First);
         let len = shape.iter().product();
-        let single = f32::data(Data::Activations(1), len);
-        let half = f16::data(Data::Activations(1), len);
+        let single = Data::Activations(1).values(len);
+        let half = Data::Activations(1).values(len);
         let stride = |size: usize, gaps: usize| {
             (program.shapes.longest() * size)
                 .next_multiple_of(alignment)
@@ -1148,7 +811,7 @@ impl World {
         world
     }
 
-    fn settle<T: Value>(
+    fn settle<T: Pooled>(
         &mut self,
         origins: &[Origin],
         alignment: usize,
@@ -1156,7 +819,7 @@ impl World {
     ) {
         for (i, origin) in origins.iter().enumerate() {
             let shape = self.shapes.shape(origin.shape);
-            let values = T::data(origin.data, shape.iter().product());
+            let values: Vec<T> = origin.data.values(shape.iter().product());
             let (memory, nth, by) = match origin.home {
                 Home::Own => {
                     let tensor = self.gpu.tensor(&values, &shape).unwrap();
@@ -1181,7 +844,7 @@ impl World {
     }
 
     /// A tensor with a buffer of its own.
-    fn add<T: Value>(&mut self, tensor: Tensor<T>, values: &[T]) {
+    fn add<T: Pooled>(&mut self, tensor: Tensor<T>, values: &[T]) {
         self.memory.push(bytemuck::cast_slice(values).to_vec());
         let place = Place {
             memory: self.memory.len() - 1,
@@ -1190,13 +853,13 @@ impl World {
         T::pool(self).slots.push(Slot { tensor, place });
     }
 
-    fn write<T: Value>(&mut self, place: Place, values: &[T]) {
+    fn write<T: Pooled>(&mut self, place: Place, values: &[T]) {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let memory = &mut self.memory[place.memory];
         memory[place.offset..place.offset + bytes.len()].copy_from_slice(bytes);
     }
 
-    fn values<T: Value>(&self, place: Place, shape: &[usize]) -> Vec<T> {
+    fn values<T: Pooled>(&self, place: Place, shape: &[usize]) -> Vec<T> {
         let bytes = shape.iter().product::<usize>() * size_of::<T>();
         let memory = &self.memory[place.memory];
         bytemuck::pod_collect_to_vec(&memory[place.offset..place.offset + bytes])
@@ -1211,7 +874,7 @@ impl World {
         }
     }
 
-    fn run_on<T: Value>(&mut self, recorded: Recorded) {
+    fn run_on<T: Pooled>(&mut self, recorded: Recorded) {
         let Recorded {
             op,
             shape,
@@ -1227,7 +890,7 @@ impl World {
         self.write(output, &y);
     }
 
-    fn step<T: Value>(&mut self, pass: &mut Pass, step: &Step) -> Option<Recorded> {
+    fn step<T: Pooled>(&mut self, pass: &mut Pass, step: &Step) -> Option<Recorded> {
         let gpu = self.gpu;
         let nowhere = Place {
             memory: usize::MAX,
@@ -1246,7 +909,7 @@ impl World {
             } => {
                 let mut tensors = Vec::new();
                 let mut described = Vec::new();
-                for (name, &i) in op.arguments(*in_place).into_iter().zip(arguments) {
+                for (name, &i) in op.of::<T>().arguments(*in_place).into_iter().zip(arguments) {
                     let (tensor, place) = match i {
                         STRANGER => (&pool.stranger, nowhere),
                         i => {
@@ -1262,12 +925,12 @@ impl World {
                         stranger: i == STRANGER,
                     });
                 }
-                let result = op.record(pass, *in_place, &tensors);
+                let result = op.of().record(pass, *in_place, &tensors, &op.p);
                 let mistakes = mistakes::<T>(gpu, op, &described);
                 tally.settle(step, result, &mistakes)?;
                 tally.count(format!(
                     "recorded: {}, in place: {in_place}, f16: {}",
-                    op.name(),
+                    op.of::<T>().name,
                     T::HALF
                 ));
                 let places: Vec<_> = described.iter().map(|argument| argument.place).collect();
@@ -1276,14 +939,14 @@ impl World {
                     half: T::HALF,
                     op: op.clone(),
                     shape,
-                    inputs: places[..op.inputs().len()].into(),
+                    inputs: places[..op.of::<T>().inputs.len()].into(),
                     output: *places.last()?,
                 })
             }
             Step::Call { op, arguments, .. } => {
                 let mut tensors = Vec::new();
                 let mut described = Vec::new();
-                for (n, (name, &i)) in op.inputs().iter().zip(arguments).enumerate() {
+                for (n, (name, &i)) in op.of::<T>().inputs.iter().zip(arguments).enumerate() {
                     // The device is that of the tensor whose method it is.
                     let stranger = n > 0 && i == STRANGER;
                     let (tensor, place) = if stranger {
@@ -1300,18 +963,19 @@ impl World {
                         stranger,
                     });
                 }
-                let result = op.call(&tensors)?;
+                let call = op.of::<T>().call?;
+                let result = call(&tensors, &op.p);
                 let shape = tensors[0].shape().to_vec();
                 let places: Vec<_> = described.iter().map(|argument| argument.place).collect();
                 // A new tensor overlaps nothing.
                 described.push(Argument {
-                    name: op.output(),
+                    name: op.of::<T>().output,
                     shape: &shape,
                     place: nowhere,
                     stranger: false,
                 });
                 let y = tally.settle(step, result, &mistakes::<T>(gpu, op, &described))?;
-                tally.count(format!("called: {}, f16: {}", op.name(), T::HALF));
+                tally.count(format!("called: {}, f16: {}", op.of::<T>().name, T::HALF));
                 let inputs: Vec<_> = places
                     .into_iter()
                     .map(|place| self.values::<T>(place, &shape))
@@ -1329,7 +993,7 @@ impl World {
                 };
                 match *how {
                     Make::Data(data) => {
-                        let values = T::data(data, len);
+                        let values: Vec<T> = data.values(len);
                         let tensor = gpu.tensor(&values, &shape).unwrap();
                         self.add(tensor, &values);
                     }
@@ -1374,7 +1038,7 @@ impl World {
             Step::Replace { tensor, data, .. } => {
                 let i = index(*tensor)?;
                 let shape = pool.slots.swap_remove(i).tensor.shape().to_vec();
-                let values = T::data(*data, shape.iter().product());
+                let values: Vec<T> = data.values(shape.iter().product());
                 let tensor = gpu.tensor(&values, &shape).unwrap();
                 self.add(tensor, &values);
                 None
@@ -1393,7 +1057,7 @@ impl World {
     }
 
     /// Compares the tensor with its bytes.
-    fn read<T: Value>(&mut self, i: usize, aside: bool) {
+    fn read<T: Pooled>(&mut self, i: usize, aside: bool) {
         let slot = &T::pool(self).slots[i];
         let (place, shape) = (slot.place, slot.tensor.shape().to_vec());
         let unreadable = Error::MissingUsage {
@@ -1416,7 +1080,7 @@ impl World {
         }
     }
 
-    fn refuse<T: Value>(&self, refused: Refused) {
+    fn refuse<T: Pooled>(&self, refused: Refused) {
         let gpu = self.gpu;
         let limits = gpu.device().limits();
         let buffer = &self.ranges[0].buffer;
@@ -1674,9 +1338,9 @@ fn programs_do_what_their_steps_do_alone(rng: TestRng, count: u32) {
         println!("{count:8} {what}");
     }
     let refused = KINDS.map(|kind| format!("refused: {kind}"));
-    let forms = [false, true];
-    let recorded = OPS.iter().flat_map(|op| {
-        forms.map(|in_place| format!("recorded: {op}, in place: {in_place}, f16: false"))
+    let recorded = Op::<f32>::ALL.iter().flat_map(|op| {
+        let name = op.name;
+        [false, true].map(|in_place| format!("recorded: {name}, in place: {in_place}, f16: false"))
     });
     for what in refused.into_iter().chain(recorded) {
         assert!(counts.contains_key(&what), "none {what}");
