@@ -10,6 +10,7 @@ mod initializers;
 mod random;
 mod same_bits;
 mod selu;
+mod unary;
 mod wgsl;
 
 use std::fs;
