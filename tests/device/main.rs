@@ -7,6 +7,5 @@ mod device;
 mod endurance;
 mod errors;
 mod leaks;
-mod memory;
 mod pipeline_cache;
 mod programs;
