@@ -186,7 +186,9 @@ fn calls() -> Vec<(String, Call)> {
     ops.chain(others).collect()
 }
 
-const OTHER_CALLS: [(&str, fn(&mut World) -> Result<()>); 27] = [
+type OtherCall = fn(&mut World) -> Result<()>;
+
+const OTHER_CALLS: [(&str, OtherCall); 27] = [
     ("tensor", |w| {
         w.gpu
             .tensor(w.size.values(), [w.size.samples, w.size.features])
@@ -269,7 +271,7 @@ const OTHER_CALLS: [(&str, fn(&mut World) -> Result<()>); 27] = [
     }),
 ];
 
-/// Of a seed that nothing is kept of.
+/// With a seed that was never used, so that nothing of it is cached.
 fn dropout() -> AlphaDropout {
     AlphaDropout::new(0.3).seed(new_seed())
 }
@@ -289,7 +291,7 @@ fn of_a_new_seed(p: &Parameter) -> Parameter {
     }
 }
 
-/// Panics in the crate and below it, wherever they were caught.
+/// Panics in the crate and its dependencies, even if they were caught.
 fn panics() -> Vec<String> {
     PANICS.lock().unwrap().clone()
 }
@@ -353,7 +355,7 @@ fn limits(features: wgpu::Features) -> wgpu::Limits {
     }
 }
 
-/// The files are still there, and a network of theirs goes on, on another device.
+/// The files are still there, and their network trains on, on another device.
 fn works_elsewhere(world: &World) {
     let gpu = common::gpu();
     let mut model = world.size.network().build(gpu, 9).unwrap();
@@ -554,8 +556,8 @@ fn training_goes_on_from_the_last_checkpoint_of_a_destroyed_device() {
     assert_eq!(panics(), [""; 0]);
 }
 
-/// Device memory of which nothing is left but what is let go: the driver gets no more from the
-/// system, since a block does not fit any more, and what is left of its block is taken.
+/// Device memory that is used up, except for what is released: the process's limit leaves the driver no
+/// room for another block, and the rest of its last block is taken.
 struct Full {
     gpu: Gpu,
     taken: Vec<wgpu::Buffer>,
@@ -654,8 +656,8 @@ fn memory_that_ends_before_any_buffer_is_an_error_that_changes_nothing() {
     );
 }
 
-/// Leaves a multiple of so many bytes, in a process of its own, because the limit is the process's. A
-/// software driver's memory is the process's.
+/// Leaves a multiple of `piece` bytes. A software driver's memory is the process's, so the limit is set on a
+/// process of its own.
 fn memory_ends_apart(name: &str, piece: u64) {
     const APART: &str = "SELFNORM_TEST_MEMORY_ENDS";
     if cfg!(not(target_os = "linux"))
@@ -688,7 +690,7 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
     let (device, queue) =
         pollster::block_on(common::adapter().request_device(&descriptor)).unwrap();
     let gpu = Watched::new(Gpu::from_wgpu(device, queue).unwrap());
-    // Everything that is compiled is there before.
+    // Compile everything beforehand.
     let files = Files::new(folder.path(), LARGE);
     let mut world = World::new(&gpu, LARGE, &files);
     for (name, call) in calls() {
@@ -731,7 +733,7 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
     assert_eq!(failures, [""; 0]);
 }
 
-/// Buffers or bindings of so many bytes at most.
+/// Runs every call with buffers or bindings of at most `limit` bytes.
 fn assert_limited(limit: u64, lower: fn(&mut wgpu::Limits, u64), files: &Files) -> [usize; 2] {
     let mut limits = wgpu::Limits::default();
     lower(&mut limits, limit);
@@ -759,7 +761,7 @@ fn assert_limited(limit: u64, lower: fn(&mut wgpu::Limits, u64), files: &Files) 
     counts
 }
 
-/// What is computed is larger than the weights and the data.
+/// Its activations are larger than the weights and the data.
 const WIDE: Size = Size {
     features: 8,
     units: 256,

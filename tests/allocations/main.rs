@@ -1,4 +1,4 @@
-//! What the process allocates, counted by an allocator that all of this program has.
+//! What the process allocates, counted by this program's allocator.
 
 #[path = "../../benches/common/bare_selu.rs"]
 mod bare_selu;

@@ -11,7 +11,7 @@ use selfnorm::{Result, Tensor, wgpu};
 /// More than are one submission.
 const OPS: usize = 100;
 
-/// Set in the process of a test that is alone.
+/// Set in the process that runs one test alone.
 const APART: &str = "SELFNORM_APART";
 
 /// The bytes that each of many recordings takes beyond those before it, even if only for a moment.

@@ -1,5 +1,5 @@
-//! The catalogue of operations, a row each: how it is called, and what it must give. Every test that is
-//! about operations of all kinds takes them from here, so a new operation is a row, and its function in
+//! The catalogue of operations. A row says how an operation is called and what it must give; every test
+//! that is about all operations takes them from here. To add one, add a row, and the function in f64 to
 //! `functions.rs`.
 
 use std::mem::discriminant;
@@ -18,17 +18,17 @@ use super::{gradient_underflow, record, ulp, ulps};
 pub struct Op<T: Element> {
     /// As errors name it. Rows of one name have parameters of different kinds.
     pub name: &'static str,
-    /// The names of what is read.
+    /// The names of the tensors that it reads.
     pub inputs: &'static [&'static str],
-    /// The name of what is written, unless that is the last input.
+    /// The name of the tensor that it writes, if that is not the last input.
     pub output: &'static str,
-    /// Some that exercise each of its kernels, the most common first. Their kind is the row's.
+    /// All of one kind; together they run each of its kernels. The most common comes first.
     pub parameters: &'static [Parameter],
     /// Writes the last tensor.
     to: Record<T>,
-    /// Overwrites the last tensor that it reads; of an operation that reads one.
+    /// Overwrites the last input, if there is one.
     in_place: Option<Record<T>>,
-    /// As a method of the first tensor, if there is one.
+    /// The method of [`Tensor`], if there is one.
     pub call: Option<Call<T>>,
     pub reference: Reference,
 }
@@ -58,15 +58,14 @@ pub enum Reference {
     Gradient(Real, Bound),
     Dropout,
     DropoutBackward,
-    /// So many weights.
+    /// The first values of a stream.
     Host(fn(&Parameter, usize) -> Vec<f32>),
 }
 
 pub type Real = fn(&Parameter, f64) -> f64;
 
-/// What a result may be off by, as the documentation of [`Tensor`]'s methods promises: so many ulp of
-/// the real number, or of `floor` if that is larger. A function that cancels near a zero has a floor; that
-/// of a gradient is the derivative's.
+/// The error that the documentation of [`Tensor`]'s methods allows, in ulp of the exact result, or of `floor`
+/// if that is larger. A function that cancels near a zero has a floor; a gradient's is its derivative's.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
     pub ulps: f64,
@@ -242,7 +241,7 @@ impl<T: Element> Op<T> {
         }
     }
 
-    /// Of an operation that reads nothing, there is one way to record it.
+    /// In place or not; an operation that reads nothing can be recorded in one way only.
     pub fn ways(&self) -> &'static [bool] {
         if self.in_place.is_some() {
             &[false, true]
@@ -276,7 +275,7 @@ impl<T: Element> Op<T> {
 }
 
 impl<T: Value> Op<T> {
-    /// What it makes of `inputs`, in a new tensor.
+    /// The result in a new tensor.
     pub fn apply(
         &self,
         gpu: &Gpu,
@@ -287,14 +286,14 @@ impl<T: Value> Op<T> {
         if let Some(call) = self.call {
             return call(inputs, p);
         }
-        // What is left of these would be seen.
+        // If an element is not written, this shows.
         let sevens = vec![T::rounded(7.0); shape.iter().product()];
         let w = gpu.tensor(&sevens, shape)?;
         record(gpu, |pass| (self.to)(pass, &[&w], p));
         Ok(w)
     }
 
-    /// Sees to it that y is what its definition makes of the inputs, which are taken as they are.
+    /// Asserts that y is what the definition gives for these inputs.
     pub fn check(&self, p: &Parameter, shape: &[usize], inputs: &[Vec<T>], y: &[T]) {
         let x = |i: usize| inputs[0][i].real();
         let title = self.title(p);
@@ -326,8 +325,8 @@ impl<T: Value> Op<T> {
                     let (x, dy) = (x(i), dy.real());
                     let slope = derivative(p, x);
                     let underflow = gradient_underflow(slope, dy);
-                    // An infinite gradient where the derivative is 0 to an f32 has no bound, and what is too
-                    // large before it is multiplied by eˣ may stay so.
+                    // There is no bound for an infinite gradient where the derivative is 0 as an f32, nor
+                    // where the product overflows before it is multiplied by eˣ.
                     let too_large = x <= 0.0 && (derivative(p, 0.0) * dy).abs() >= 2f64.powi(130);
                     if underflow.is_finite() && !too_large || slope.is_nan() {
                         let tolerance = bound.times(dy).tolerance(slope * dy);
@@ -409,7 +408,7 @@ impl Bound {
         self.ulps * ulp(expected.abs().max(self.floor))
     }
 
-    /// How far off `actual` is, to be compared with [`Self::ulps`].
+    /// The error of `actual`, to be compared with [`Self::ulps`].
     pub fn error(&self, actual: f32, expected: f64) -> f64 {
         if expected.abs() < self.floor {
             let error = (f64::from(actual) - expected).abs() / ulp(self.floor);
@@ -419,7 +418,7 @@ impl Bound {
         }
     }
 
-    /// Of the derivative times `dy`.
+    /// The bound of the derivative times `dy`.
     pub fn times(&self, dy: f64) -> Self {
         let floor = self.floor * dy.abs();
         Self { floor, ..*self }
@@ -448,7 +447,7 @@ const DROPOUT: Dropout = Dropout {
     fixed_point: (0.0, 1.0),
 };
 
-/// Of elements; of a matrix, of rows, and of columns.
+/// A mask for each element, for each row of a matrix, and for each column.
 pub const DROPOUTS: &[Parameter] = &[
     Parameter::Dropout(DROPOUT),
     Parameter::Dropout(Dropout {

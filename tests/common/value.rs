@@ -61,8 +61,8 @@ impl Value for f16 {
         Self::from_bits(bits as u16)
     }
 
-    /// What is computed is an f32 within the tolerance, and rounding keeps the order. A device may flush
-    /// what is subnormal.
+    /// The device computes an f32 within the tolerance, and rounding to f16 keeps the order. Subnormal results
+    /// may be flushed.
     fn is_near(self, expected: f64, tolerance: f64) -> bool {
         let (low, high) = (
             Self::from_f64(expected - tolerance).real(),

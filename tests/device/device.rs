@@ -14,7 +14,7 @@ fn dropout() -> AlphaDropout {
     AlphaDropout::new(0.3).seed(1 << 40 | 7).call(1 << 33 | 1)
 }
 
-/// Seven rows of no multiple of anything.
+/// Seven rows, of a length that is no multiple of anything.
 const SMALL: [usize; 2] = [7, 251];
 /// Just beyond 128 MiB, what one binding holds at WebGPU's limits; no multiple of four.
 const LARGE: [usize; 2] = [133_701, 251];
@@ -95,8 +95,8 @@ fn features_change_no_bit() {
     }
 }
 
-/// A browser offers no less than WebGPU's defaults, but a native application may ask for less. What is
-/// too little is said when the [`Gpu`] is made, not by an operation.
+/// A browser offers no less than WebGPU's defaults, but a native application may ask for less. Limits that
+/// are too low are reported when the [`Gpu`] is made, not by an operation.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_limit_below_webgpu_s_is_an_unsupported_device_or_does_no_harm() {
@@ -191,7 +191,7 @@ fn the_message_for_an_unsupported_device_names_the_limit() {
     );
 }
 
-/// For the compiler: threads share all of it, and a read may be awaited on any of them.
+/// Checked by the compiler: threads share all of it, and a read may be awaited on any of them.
 #[allow(dead_code)]
 fn everything_can_be_shared(gpu: Gpu, tensor: &Tensor, half: &Tensor<f16>) {
     fn shared<T: Send + Sync>(_: T) {}
@@ -255,15 +255,15 @@ fn repeated_work_allocates_and_frees_nothing() {
         allocated(&gpu)
     };
     let first = work();
-    // They are gone, and their buffers are not.
+    // The tensors are gone; their buffers are kept.
     assert_eq!(allocated(&gpu), first);
     for _ in 0..50 {
         assert_eq!(work(), first);
     }
 }
 
-/// Their buffers are not reused, because the application's encoders may still refer to them; then nothing
-/// of ours may, either.
+/// Their buffers cannot be reused, because the application's encoders may still refer to them, so nothing
+/// of ours may keep them either.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn tensors_that_an_application_has_recorded_are_freed() {
@@ -301,7 +301,7 @@ fn a_dropped_gpu_frees_its_device() {
     let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
     let gpu = Gpu::from_wgpu(device, queue).unwrap();
     assert_eq!(devices()[0], 1);
-    // An upload last, of which nobody waits for the end.
+    // The last thing is an upload that nobody waits for.
     let x = gpu.tensor(&[1.0; 1000], [1000]).unwrap();
     x.selu().unwrap().to_vec().unwrap();
     let y = gpu.tensor(&[2.0; 1000], [1000]).unwrap();

@@ -1,14 +1,14 @@
-//! What only time, threads and unusual ends of life show: that memory stays what it is however many
-//! operations there are, that threads on one device get right bits, and that everything may be dropped in
-//! any order, whatever is still under way.
+//! What only shows over time, with threads, or at unusual ends of life: memory stays flat however many
+//! operations there are, threads on one device get the right bits, and everything may be dropped in any
+//! order, whatever is still running.
 //!
-//! Long runs have a short form for every day. Training takes what the documentation of `Sequential` says,
+//! Long runs have a short form for every day. Training uses what the documentation of `Sequential` says,
 //! and no more however long it goes on. What grows is looked for in two places: wgpu's allocator, where the
 //! backend has one that reports; and, on Linux, the memory of the process, which is where a software device
 //! has its buffers, and wgpu its records of them.
 //!
-//! The threads are also for ThreadSanitizer, on a nightly with `rust-src` (without, it takes the standard
-//! library's own locks for none):
+//! The threads also run under ThreadSanitizer, on a nightly with `rust-src` (without it, the sanitizer does
+//! not see the standard library's own locks):
 //!
 //! ```sh
 //! RUSTFLAGS=-Zsanitizer=thread cargo +nightly test -Zbuild-std \
@@ -27,7 +27,7 @@ use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{self, Adam, Conv2d, Dataset, Dense, Fit, Flatten, MaxPool2d, Sequential};
 use selfnorm::{AlphaDropout, Gpu, LecunNormal, Tensor, random, wgpu};
 
-/// Set in the process of a test that is alone.
+/// Set in the process that runs one test alone.
 const APART: &str = "SELFNORM_APART";
 
 fn dropout() -> AlphaDropout {
@@ -79,7 +79,7 @@ fn dispatches_take_no_memory(name: &str, dispatches: usize) {
     }
     let gpu = gpu();
     let kept = [(); 3].map(|()| gpu.tensor(&activations(1757), [1757]).unwrap());
-    // The first rounds find their buffers, and those that wait for their next use.
+    // The first rounds allocate the buffers that later ones reuse.
     for _ in 0..5 {
         dispatch_a_round(gpu, &kept);
     }
@@ -181,7 +181,7 @@ enum Message {
 struct Thread {
     gpu: Gpu,
     works: Arc<Vec<Work>>,
-    /// Of the random choices: the seed, and how many there were.
+    /// The seed of the random choices, and how many have been made.
     seed: u64,
     choices: u64,
     parcels: Vec<Parcel>,
@@ -191,7 +191,7 @@ struct Thread {
     actions: Arc<AtomicU64>,
 }
 
-/// Parcels that a thread keeps, at most.
+/// The most parcels that a thread keeps.
 const KEPT: usize = 24;
 
 impl Thread {
@@ -605,7 +605,7 @@ fn ten_thousand_steps_take_no_memory() {
         model.evaluate(&data).unwrap();
         (model.memory(), allocated(gpu))
     };
-    // The first rounds find their buffers, and those that wait for their next use.
+    // The first rounds allocate the buffers that later ones reuse.
     for epoch in 0..3 {
         round(epoch);
     }
@@ -624,7 +624,7 @@ fn ten_thousand_steps_take_no_memory() {
     }
 }
 
-/// In f32s: a layer's parameters begin at a multiple of so many.
+/// In f32s. A layer's parameters begin at a multiple of this many.
 fn padded(gpu: &Gpu, layers: &[usize]) -> u64 {
     let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment / 4);
     let layers = layers.iter().map(|&layer| layer as u64);

@@ -17,14 +17,14 @@ fn watched() -> Watched {
     Watched::new(common::new_gpu())
 }
 
-/// The example of the documentation.
+/// The documentation's example.
 fn works(gpu: &Gpu) {
     let x = gpu.tensor(&[-1.0, 0.0, 2.0], [3]).unwrap();
     let y = x.selu().unwrap().to_vec().unwrap();
     assert_eq!(y, [-1.1113307, 0.0, 2.101402]);
 }
 
-/// Records, and submits what has been recorded, whatever it is.
+/// Records, and submits even if recording failed.
 fn attempt(gpu: &Gpu, record: impl FnOnce(&mut Pass) -> Result<()>) -> Result<()> {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let result = record(&mut gpu.pass(&mut encoder));
@@ -49,7 +49,7 @@ impl<T: Element> Call<T> {
         self.op.arguments(self.in_place)
     }
 
-    /// Of three tensors, as many as it takes.
+    /// Takes as many of the tensors as it has arguments.
     fn record(&self, pass: &mut Pass, tensors: [&Tensor<T>; 3]) -> Result<()> {
         let tensors = &tensors[..self.arguments().len()];
         self.op

@@ -1,4 +1,4 @@
-//! What operations have in common, whatever they compute: devices, memory, errors, and time.
+//! What all operations have in common: devices, memory, errors, and time.
 
 #[path = "../common/mod.rs"]
 mod common;

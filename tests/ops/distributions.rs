@@ -1,5 +1,5 @@
-//! Whether what is drawn follows its distribution, and nothing else: Kolmogorov-Smirnov, moments, and
-//! serial tests of the raw words. The device's numbers are the host's (`same_bits.rs`), so all but
+//! Random numbers follow their distributions: Kolmogorov-Smirnov, moments, and serial tests of the raw
+//! words. The device's numbers are the host's (`same_bits.rs`), so all but
 //! the last test need no GPU.
 //!
 //! Ordinarily one seed and 2²² samples; three and 10⁸ with

@@ -16,7 +16,7 @@ mod wgsl;
 use std::fs;
 use std::path::Path;
 
-/// What is not named is not compiled, and its tests are none.
+/// A file that is not named is not compiled, and its tests never run.
 #[test]
 fn every_file_of_a_folder_of_tests_is_named_in_its_main_or_mod() {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];

@@ -3,13 +3,13 @@
 //!
 //! A program records into two encoders of an application's, pass by pass, and submits them now and then;
 //! in between it calls methods of tensors, makes tensors, drops them and reads them. The host keeps the
-//! bytes of every buffer. What an operation makes of them it has done alone, in tensors of its own,
-//! and that is compared with f64: of the inputs' very bits, within the bound that the documentation
-//! promises ([`Op::check`]). The program itself must then leave the same bits in every byte of every buffer,
-//! whatever it did where and when: so nothing is written next to a range, and nothing unasked.
+//! bytes of every buffer. Each operation is also run alone, on tensors of its own that have the same bits, and
+//! that result is compared with f64, within the documented bound ([`Op::check`]). The program must then leave
+//! the same bits in every byte of every buffer, so nothing is written next to a range, or where nobody asked
+//! for it.
 //!
-//! Which mistakes a call makes, the host knows by the rules ([`rules::mistakes`]). It must return the error of
-//! one of them, and leave no trace.
+//! [`rules::mistakes`] knows which mistakes a call makes. The call must return the error of one of them, and
+//! leave no trace.
 
 mod rules;
 mod strategies;
@@ -80,7 +80,7 @@ fn run(program: &Program, tally: &Tally) {
     world.compare();
 }
 
-/// Runs so many, and sees to it that they did everything there is.
+/// Runs `count` programs, and asserts that together they did everything there is.
 fn programs_do_what_their_steps_do_alone(rng: TestRng, count: u32) {
     let tally = Tally::default();
     let config = Config {
@@ -110,8 +110,7 @@ fn every_program_does_what_its_steps_do_alone() {
     programs_do_what_their_steps_do_alone(rng, 300);
 }
 
-/// Others in every run. The number in `SELFNORM_SEED`, if there is one, repeats those of the run that
-/// printed it.
+/// Different ones in every run. Set `SELFNORM_SEED` to the number that a run printed to repeat it.
 #[test]
 #[ignore = "10,000 programs: minutes"]
 fn ten_thousand_programs_do_what_their_steps_do_alone() {

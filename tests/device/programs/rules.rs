@@ -1,4 +1,4 @@
-//! Which mistakes a call makes, and that it is answered with the error of one of them.
+//! The mistakes that a call makes by the rules, and what it must answer.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::common::ops::Parameter;
 use crate::common::value::Value;
 use selfnorm::{Error, Gpu, Result};
 
-/// An argument, as far as the rules go.
+/// What the rules need to know about an argument.
 pub struct Argument<'a> {
     pub name: &'static str,
     pub shape: &'a [usize],
@@ -98,7 +98,8 @@ pub fn mistakes<T: Value>(gpu: &Gpu, op: &Drawn, arguments: &[Argument]) -> Vec<
     errors
 }
 
-/// As many dimensions, each the tensor's or 1, that alternate at most eight times between the two.
+/// The noise shape has as many dimensions, each the tensor's or 1, and alternates at most eight times
+/// between the two.
 fn noise_fits(noise_shape: &[usize], shape: &[usize]) -> bool {
     let pairs = || noise_shape.iter().zip(shape);
     if noise_shape.len() != shape.len()
@@ -127,7 +128,7 @@ impl Argument<'_> {
     }
 }
 
-/// The errors that can come of tensors and passes on a device that works.
+/// The errors that tensors and passes can return on a device that works.
 pub const KINDS: [&str; 11] = [
     "Length",
     "TooLarge",
@@ -159,7 +160,7 @@ fn kind(error: &Error) -> &'static str {
     }]
 }
 
-/// What a message says, without its explanations.
+/// The message without its explanations.
 fn gist(error: &Error) -> String {
     match error.clone() {
         Error::Parameter {
@@ -173,7 +174,7 @@ fn gist(error: &Error) -> String {
     }
 }
 
-/// How often what happened.
+/// Counts of what happened.
 #[derive(Clone, Default)]
 pub struct Tally(pub Rc<RefCell<BTreeMap<String, usize>>>);
 
@@ -182,7 +183,7 @@ impl Tally {
         *self.0.borrow_mut().entry(what.into()).or_default() += 1;
     }
 
-    /// Sees to it that it went as it must: an error if one of `errors` is due.
+    /// Asserts that the result is one of `errors`, if there are any, and a success otherwise.
     pub fn settle<R>(&self, what: impl Debug, result: Result<R>, errors: &[Error]) -> Option<R> {
         match result {
             Ok(value) => {

@@ -12,7 +12,7 @@ use selfnorm::{Element, Selu, random};
 
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// Of [`devices`].
+    /// An index of the world's devices.
     pub device: usize,
     pub shapes: Shapes,
     pub singles: Vec<Origin>,
@@ -20,7 +20,7 @@ pub struct Program {
     pub steps: Vec<Step>,
 }
 
-/// A tensor that is there from the start.
+/// A tensor that exists from the start.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub shape: Form,
@@ -32,7 +32,7 @@ pub struct Origin {
 #[derive(Clone, Copy, Debug)]
 pub struct Shapes([usize; 2]);
 
-/// A shape, of the two of the program.
+/// One of the program's two shapes.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
     First,
@@ -44,10 +44,10 @@ pub enum Form {
 #[derive(Clone, Copy, Debug)]
 pub enum Home {
     Own,
-    /// A range of a buffer of the application's: the first has no gaps, and can be read; the second has
-    /// gaps, and can't.
+    /// A range of one of the application's two buffers: the first has no gaps and can be read; the second has
+    /// gaps and can't.
     Range(usize),
-    /// The same, but so many alignments further on, where the next one is.
+    /// The same, but moved by a number of alignments, into the next range.
     Shifted(usize, u64),
     /// The range of the tensor before.
     Twin(usize),
@@ -70,19 +70,19 @@ pub enum Step {
         in_place: bool,
         arguments: [u8; 3],
     },
-    /// As a method of a tensor; the result is one more.
+    /// As a method of a tensor. The result is a new tensor.
     Call {
         half: bool,
         op: Drawn,
         arguments: [u8; 3],
     },
-    /// One more.
+    /// A new tensor.
     Make {
         half: bool,
         shape: Form,
         how: Make,
     },
-    /// One more, over the range of another.
+    /// A new tensor over the range of another.
     Rewrap {
         half: bool,
         tensor: u8,
@@ -91,7 +91,7 @@ pub enum Step {
         half: bool,
         tensor: u8,
     },
-    /// Dropped, and one more of its shape made, which would have its buffer if that were reused.
+    /// Dropped, and followed by a new tensor of its shape, which gets its buffer if that is reused.
     Replace {
         half: bool,
         tensor: u8,
@@ -116,7 +116,7 @@ pub enum Make {
     LecunNormal(u64),
 }
 
-/// What is wrong whatever there is.
+/// Calls that are wrong in any program.
 #[derive(Clone, Copy, Debug)]
 pub enum Refused {
     Length,
@@ -218,7 +218,7 @@ fn origin() -> impl Strategy<Value = Origin> {
     (form(), data(), home()).prop_map(|(shape, data, home)| Origin { shape, data, home })
 }
 
-/// What a constant of an activation may be, and, now and then, what not.
+/// A constant of an activation: mostly allowed, sometimes not.
 fn constant() -> impl Strategy<Value = f64> {
     let good = [
         1.0,
@@ -304,7 +304,7 @@ fn parameter(like: &Parameter) -> BoxedStrategy<Parameter> {
     }
 }
 
-/// Those with more parameters more often, and seldom those that read nothing.
+/// Operations with more parameters come more often, those that read nothing seldom.
 fn op() -> impl Strategy<Value = Drawn> {
     let rows = Op::<f32>::ALL.iter().enumerate().map(|(row, op)| {
         let like = &op.parameters[0];
@@ -372,7 +372,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The steps come first, because what comes first is shrunk first.
+/// The steps come first, because proptest shrinks in this order.
 pub fn program() -> impl Strategy<Value = Program> {
     let shape = || 0..SHAPES.len();
     (
@@ -419,7 +419,7 @@ impl Shapes {
         }
     }
 
-    /// Elements, at most.
+    /// The most elements that either shape has.
     pub fn longest(&self) -> usize {
         self.0
             .map(|shape| SHAPES[shape].iter().product())

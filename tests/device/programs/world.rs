@@ -30,7 +30,7 @@ impl Pooled for f16 {
     }
 }
 
-/// What `op` makes of `inputs`, by itself, and seen to be right.
+/// Runs `op` alone, and asserts that the result is right.
 fn alone<T: Value>(op: &Drawn, shape: &[usize], inputs: &[Vec<T>]) -> Vec<T> {
     let gpu = &devices()[0].gpu;
     let tensors: Vec<_> = inputs
@@ -65,10 +65,10 @@ pub struct Pool<T: Element> {
     strange: Vec<T>,
 }
 
-/// A buffer of the application's.
+/// One of the application's buffers.
 struct Range {
     buffer: wgpu::Buffer,
-    /// Where its second half begins, which has the f16.
+    /// Where its second half begins, which holds the f16.
     halves: usize,
 }
 
@@ -76,7 +76,7 @@ pub struct World {
     device: &'static Device,
     pub gpu: &'static Gpu,
     shapes: Shapes,
-    /// Of the two of the application's, and then of each tensor's own.
+    /// The expected bytes of the application's two buffers, and then of each tensor's own.
     memory: Vec<Vec<u8>>,
     tally: Tally,
     ranges: [Range; 2],
@@ -84,7 +84,7 @@ pub struct World {
     halves: Pool<f16>,
 }
 
-/// What is recorded, and not submitted.
+/// An operation that is recorded but not submitted yet.
 pub struct Recorded {
     half: bool,
     op: Drawn,
@@ -137,7 +137,7 @@ impl World {
                 .max(alignment)
                 + gaps * alignment
         };
-        // Room for the last one, and its shift.
+        // With room for the last one to be shifted.
         let room = |count: usize, size, gaps| (count + 1) * stride(size, gaps) + 4 * alignment;
         let ranges = [0, 1].map(|gaps| {
             let halves = room(program.singles.len(), 4, gaps);
@@ -236,7 +236,7 @@ impl World {
         bytemuck::pod_collect_to_vec(&memory[place.offset..place.offset + bytes])
     }
 
-    /// On the host, when it is submitted.
+    /// Does on the host what the device does when it is submitted.
     pub fn run(&mut self, recorded: Recorded) {
         if recorded.half {
             self.run_on::<f16>(recorded);
@@ -269,7 +269,7 @@ impl World {
         };
         let tally = self.tally.clone();
         let pool = T::pool(self);
-        // None left: nothing to do it to.
+        // `None` if no tensor is left.
         let index = |tensor: u8| (tensor as usize).checked_rem(pool.slots.len());
         match step {
             Step::Record {
@@ -588,7 +588,7 @@ fn copy_pipeline(gpu: &Gpu) -> wgpu::ComputePipeline {
     })
 }
 
-/// All of a buffer, by a shader, because not every buffer may be copied from.
+/// Reads a whole buffer with a shader, because not every buffer may be copied from.
 fn bytes_of(device: &Device, buffer: &wgpu::Buffer) -> Vec<u8> {
     let Device { gpu, copy } = device;
     let destination = foreign_buffer(gpu, buffer.size(), Usage::STORAGE | Usage::COPY_SRC);
