@@ -223,7 +223,9 @@ impl<T: Element> Op<T> {
         match p {
             Parameter::None => self.name.into(),
             Parameter::Constant(name, value) => format!("{} with {name} = {value}", self.name),
-            p => format!("{} with {p:?}", self.name),
+            Parameter::Selu(p) => format!("{} with {p:?}", self.name),
+            Parameter::Dropout(p) => format!("{} with {p:?}", self.name),
+            Parameter::Weights { fan, seed } => format!("{} of fan {fan}, seed {seed}", self.name),
         }
     }
 
