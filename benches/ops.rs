@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use selfnorm::{Gpu, GpuOptions, Result, Tensor, wgpu};
 
 use common::bare_selu::BareSelu;
-use common::ops::{OPS, Operands, Yardstick, median, submitted};
+use common::ops::{Operands, Yardstick, median, submitted};
 
 mod common {
     pub mod bare_selu;
     pub mod ops;
+    #[path = "../../tests/common/mod.rs"]
+    pub mod tests;
 }
 
 const SIZES: [(usize, &str); 4] = [
@@ -82,7 +84,8 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
     let wanted = wanted.unwrap_or_default();
-    for (op, tensors, record) in OPS.into_iter().filter(|row| row.0.contains(&wanted)) {
+    for op in common::ops::ops().filter(|op| op.name.contains(&wanted)) {
+        let tensors = op.arguments(false).len();
         let yardstick = match tensors {
             1 => &fill,
             2 => &copy,
@@ -92,7 +95,7 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
         let ours = || {
             submitted(gpu, |encoder| {
                 let mut pass = gpu.pass(encoder);
-                (0..repeats).try_for_each(|_| record(&operands, &mut pass))
+                (0..repeats).try_for_each(|_| operands.record(op, &mut pass))
             })
         };
         let theirs = || {
@@ -105,6 +108,7 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
         let time = time / repeats as u32;
         let rate = (len * 4 * tensors) as f64 / time.as_secs_f64() / 1e9;
         let unit = if tensors == 1 { " (of fill)" } else { "" };
+        let op = op.name;
         println!("| {op} | {name} | {time:.1?} | {rate:.2} | {ratio:.2}{unit} |");
     }
     Ok(())

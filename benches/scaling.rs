@@ -8,7 +8,7 @@ use plotters::style::RGBAColor;
 use selfnorm::nn::{Adam, Fit};
 use selfnorm::{Error, Gpu};
 
-use common::ops::{OPS, Operands, Yardstick, median, submitted};
+use common::ops::{Operands, Yardstick, median, submitted};
 use common::tutorial::tutorial;
 use plot::{
     Axis, BLUE, Corner, GREY, INK, LIGHT_BLUE, LIGHT_GREY, LIGHT_ORANGE, LIGHT_TEAL, ORANGE,
@@ -17,6 +17,8 @@ use plot::{
 
 mod common {
     pub mod ops;
+    #[path = "../../tests/common/mod.rs"]
+    pub mod tests;
     pub mod tutorial;
 }
 #[path = "../examples/common/plot.rs"]
@@ -83,7 +85,7 @@ fn main() -> Result<()> {
 /// Each turn is of all ops, so that a machine that is busy for a while slows all.
 fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
     let mut lines = vec![Line::new("copy")];
-    lines.extend(OPS.map(|(name, ..)| Line::new(name)));
+    lines.extend(common::ops::ops().map(|op| Line::new(op.name)));
     row("elements", lines.iter().map(|line| line.name.into()));
     row("---", lines.iter().map(|_| "---".into()));
     for len in POWERS.map(|power| 1 << power) {
@@ -103,10 +105,10 @@ fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
                 Ok(())
             })?;
             times[0].push(time / repeats as u32);
-            for ((.., record), times) in OPS.iter().zip(&mut times[1..]) {
+            for (op, times) in common::ops::ops().zip(&mut times[1..]) {
                 let time = submitted(gpu, |encoder| {
                     let mut pass = gpu.pass(encoder);
-                    (0..repeats).try_for_each(|_| record(&operands, &mut pass))
+                    (0..repeats).try_for_each(|_| operands.record(op, &mut pass))
                 })?;
                 times.push(time / repeats as u32);
             }
@@ -194,7 +196,7 @@ fn draw(path: &Path, ops: &[Line], step: &Line) -> Result<()> {
         let mut panel = Panel::new(&panels[0], title, subtitle, x, around(ops, &guide))?;
         panel.thin_line(guide, LIGHT_GREY)?;
         let mut names = Vec::new();
-        for (line, color) in ops.iter().zip(COLORS) {
+        for (line, color) in ops.iter().zip(COLORS.into_iter().cycle()) {
             panel.line(line.seconds(), color)?;
             if !line.name.ends_with("_backward") {
                 names.push((color, line.name));

@@ -1,18 +1,20 @@
 //! The bounds of the operations and the checksums of masks and weights, on the adapters of this
 //! machine: a table to paste into a bug report.
 //!
-//! `cargo run --release --example check_device`, with ` -- --every-float` for all 2³² inputs of SELU and
-//! ELU (minutes) instead of every 1021st. Exits with 1 if a check fails. `WGPU_ADAPTER_NAME` and
+//! `cargo run --release --example check_device`, with ` -- --every-float` for all 2³² inputs of each
+//! function (minutes) instead of every 1021st. Exits with 1 if a check fails. `WGPU_ADAPTER_NAME` and
 //! `WGPU_BACKEND` narrow the adapters.
 
 use std::process::ExitCode;
 
 use half::f16;
 use selfnorm::nn::{Activation, Adam, Conv2d, Dense, Flatten, Loss, Sequential, Tiling};
-use selfnorm::{AlphaDropout, Error, Gpu, Result, Selu, Tensor, wgpu};
+use selfnorm::{AlphaDropout, Error, Gpu, Result, Tensor, wgpu};
 
-use common::every_float::{self, ELU};
+use common::every_float;
+use common::ops::{Op, Parameter, Reference};
 use common::same_bits::STRETCHES;
+use common::value::Value;
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -202,24 +204,25 @@ fn properties(gpu: &Gpu) -> String {
 }
 
 fn activations(gpu: &Gpu, step: usize, table: &mut Table) -> Result<()> {
-    let selu = every_float::sweep(gpu, &Selu::default(), step, |x, ones| {
-        Ok([x.selu()?, x.selu_backward(ones)?])
-    })?;
-    let elu = every_float::sweep(gpu, &ELU, step, |x, ones| {
-        Ok([x.elu(1.0)?, x.elu_backward(1.0, ones)?])
-    })?;
     let inputs = match step {
         1 => "all 2³² floats".into(),
         _ => format!("{} floats", (1u64 << 32).div_ceil(step as u64)),
     };
-    let names = ["selu", "selu_backward", "elu", "elu_backward"];
-    for (name, (ulps, at)) in names.iter().zip(selu.into_iter().chain(elu)) {
-        table.row(
-            &format!("{name}, {inputs}"),
-            format!("{ulps:.3} ulp at {at:e}"),
-            "≤ 2 ulp",
-            ulps <= 2.0,
-        );
+    for op in Op::<f32>::ALL {
+        let Some(gradient) = op.gradient() else {
+            continue;
+        };
+        let p = &op.parameters[0];
+        let worst = every_float::sweep(gpu, op, p, step)?;
+        for (op, (ulps, at)) in [op, gradient].into_iter().zip(worst) {
+            let (_, bound) = op.real();
+            table.row(
+                &format!("{}, {inputs}", op.title(p)),
+                format!("{ulps:.3} ulp at {at:e}"),
+                &format!("≤ {} ulp", bound.ulps),
+                ulps <= bound.ulps,
+            );
+        }
     }
     Ok(())
 }
@@ -231,35 +234,35 @@ fn half_precision(gpu: &Gpu, table: &mut Table) -> Result<()> {
     }
     let x: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
     let single: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
-    let (half, single) = (gpu.tensor(&x, [x.len()])?, gpu.tensor(&single, [x.len()])?);
-    for (name, half, single) in [
-        ("selu", half.selu()?, single.selu()?),
-        (
-            "selu_backward",
-            half.selu_backward(&half)?,
-            single.selu_backward(&single)?,
-        ),
-        ("elu", half.elu(1.0)?, single.elu(1.0)?),
-        (
-            "elu_backward",
-            half.elu_backward(1.0, &half)?,
-            single.elu_backward(1.0, &single)?,
-        ),
-    ] {
-        let (half, single) = (half.to_vec()?, single.to_vec()?);
+    for (op, op_of_half) in Op::ALL.iter().zip(Op::ALL) {
+        if !matches!(op.reference, Reference::Value(..) | Reference::Gradient(..)) {
+            continue;
+        }
+        let p = &op.parameters[0];
+        let (half, single) = (
+            of_itself(gpu, op_of_half, &x, p)?,
+            of_itself(gpu, op, &single, p)?,
+        );
         let differ = half
             .iter()
             .zip(single)
             .filter(|(half, single)| !common::is_rounded(**half, *single))
             .count();
         table.row(
-            &format!("{name} of all 2¹⁶ f16"),
+            &format!("{} of all 2¹⁶ f16", op.title(p)),
             format!("{differ} are not the f32 result, rounded"),
             "0",
             differ == 0,
         );
     }
     Ok(())
+}
+
+/// Of values that are the gradient, too, if there is one.
+fn of_itself<T: Value>(gpu: &Gpu, op: &Op<T>, x: &[T], p: &Parameter) -> Result<Vec<T>> {
+    let x = gpu.tensor(x, [x.len()])?;
+    op.apply(gpu, x.shape(), &[&x, &x][..op.inputs.len()], p)?
+        .to_vec()
 }
 
 /// The larger of `worst` and the error as a multiple of `unit`. A NaN is as bad as can be.

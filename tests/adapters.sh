@@ -2,7 +2,7 @@
 # Runs a command on each of four software adapters, one after the other, and says how each went:
 #
 #     tests/adapters.sh cargo run --release --example check_device
-#     ADAPTERS='swiftshader llvmpipe-gl' tests/adapters.sh cargo test --test selu
+#     ADAPTERS='swiftshader llvmpipe-gl' tests/adapters.sh cargo test --test ops selu::
 #
 # The drivers are packages of Debian 12, unpacked to target/adapters and found by environment variables;
 # nothing is installed. They come from the archive or mirror that the system's own apt uses, with its proxy

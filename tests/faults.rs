@@ -14,6 +14,8 @@ use std::sync::{Mutex, Once, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use common::ops::{self, Op, Parameter};
+use common::value::Value;
 use common::{Watched, activations, gpu_with, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
@@ -21,7 +23,7 @@ use selfnorm::nn::{
     Adam, AlphaDropout as Dropout, Dataset, Dense, Fit, Loss, Progress, Sequential,
     SequentialBuilder, Sgd,
 };
-use selfnorm::{AlphaDropout, Error, Gpu, LecunNormal, Result, Tensor, wgpu};
+use selfnorm::{AlphaDropout, Error, Gpu, Result, Tensor, wgpu};
 
 /// Features of a sample, units of the hidden layer, samples, and samples in a batch.
 #[derive(Clone, Copy)]
@@ -165,10 +167,28 @@ fn contents(path: &Path) -> Vec<u8> {
     contents
 }
 
-type Call = fn(&mut World) -> Result<()>;
+type Call = Box<dyn Fn(&mut World) -> Result<()>>;
 
-/// Every call that asks something of the device.
-const CALLS: [(&str, Call); 34] = [
+/// Every call that asks something of the device: the operations, and [`OTHER_CALLS`].
+fn calls() -> Vec<(String, Call)> {
+    let ops = Op::<f32>::cases().filter_map(|(op, p)| {
+        let call = op.call?;
+        let call: Call = Box::new(move |w| {
+            let tensors = op.inputs.iter().map(|&input| match input {
+                "x" => &w.x,
+                _ => &w.dy,
+            });
+            call(&tensors.collect::<Vec<_>>(), &of_a_new_seed(p)).map(drop)
+        });
+        Some((op.title(p), call))
+    });
+    let others = OTHER_CALLS.map(|(name, call)| (name.into(), Box::new(call) as Call));
+    ops.chain(others).collect()
+}
+
+type OtherCall = fn(&mut World) -> Result<()>;
+
+const OTHER_CALLS: [(&str, OtherCall); 27] = [
     ("tensor", |w| {
         w.gpu
             .tensor(w.size.values(), [w.size.samples, w.size.features])
@@ -183,18 +203,6 @@ const CALLS: [(&str, Call); 34] = [
     }),
     ("lecun_normal", |w| {
         w.gpu.lecun_normal(w.x.shape(), 1).map(drop)
-    }),
-    ("selu", |w| w.x.selu().map(drop)),
-    ("selu_backward", |w| w.x.selu_backward(&w.dy).map(drop)),
-    ("elu", |w| w.x.elu(0.7).map(drop)),
-    ("elu_backward", |w| w.x.elu_backward(0.7, &w.dy).map(drop)),
-    ("alpha_dropout", |w| w.x.alpha_dropout(&dropout()).map(drop)),
-    ("alpha_dropout of rows", |w| {
-        w.x.alpha_dropout(&dropout().noise_shape([w.size.batch, 1]))
-            .map(drop)
-    }),
-    ("alpha_dropout_backward", |w| {
-        w.x.alpha_dropout_backward(&dropout()).map(drop)
     }),
     ("to_vec", |w| w.x.to_vec().map(drop)),
     ("read", |w| pollster::block_on(w.x.read()).map(drop)),
@@ -263,13 +271,27 @@ const CALLS: [(&str, Call); 34] = [
     }),
 ];
 
-/// Of a seed that nothing is kept of.
+/// With a seed that was never used, so that nothing of it is cached.
 fn dropout() -> AlphaDropout {
-    static SEED: AtomicU64 = AtomicU64::new(0);
-    AlphaDropout::new(0.3).seed(SEED.fetch_add(1, Ordering::Relaxed))
+    AlphaDropout::new(0.3).seed(new_seed())
 }
 
-/// Panics in the crate and below it, wherever they were caught.
+fn new_seed() -> u64 {
+    static SEED: AtomicU64 = AtomicU64::new(0);
+    SEED.fetch_add(1, Ordering::Relaxed)
+}
+
+fn of_a_new_seed(p: &Parameter) -> Parameter {
+    match p.clone() {
+        Parameter::Dropout(p) => Parameter::Dropout(ops::Dropout {
+            seed: new_seed(),
+            ..p
+        }),
+        p => p,
+    }
+}
+
+/// Panics in the crate and its dependencies, even if they were caught.
 fn panics() -> Vec<String> {
     PANICS.lock().unwrap().clone()
 }
@@ -306,7 +328,7 @@ fn every_call_on_a_destroyed_device_is_device_lost() {
             gpu.device().destroy();
             // Twice, since the first may be what notices.
             for _ in 0..2 {
-                for (name, call) in CALLS {
+                for (name, call) in calls() {
                     assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
                 }
             }
@@ -333,7 +355,7 @@ fn limits(features: wgpu::Features) -> wgpu::Limits {
     }
 }
 
-/// The files are still there, and a network of theirs goes on, on another device.
+/// The files are still there, and their network trains on, on another device.
 fn works_elsewhere(world: &World) {
     let gpu = common::gpu();
     let mut model = world.size.network().build(gpu, 9).unwrap();
@@ -358,11 +380,11 @@ fn destroyed_while_calls_are_made(rounds: u32) {
             let gpu = Watched::new(gpu_with(features, limits(features)));
             let mut world = World::new(&gpu, SMALL, &files);
             // So that nothing is compiled any more, and to know how long it takes.
-            for (name, call) in CALLS {
+            for (name, call) in calls() {
                 call(&mut world).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
             let start = Instant::now();
-            for (_, call) in CALLS {
+            for (_, call) in calls() {
                 call(&mut world).unwrap();
             }
             let all = start.elapsed();
@@ -374,15 +396,16 @@ fn destroyed_while_calls_are_made(rounds: u32) {
                 device.destroy();
             });
             started.send(()).unwrap();
-            let mut calls = CALLS.iter().cycle();
-            let first = calls.find_map(|(name, call)| Some((name, call(&mut world).err()?)));
+            let every = calls();
+            let mut endless = every.iter().cycle();
+            let first = endless.find_map(|(name, call)| Some((name, call(&mut world).err()?)));
             let (name, error) = first.unwrap();
             assert_eq!(error, Error::DeviceLost, "{name}");
             destroyer.join().unwrap();
             // The checkpoint's, if a fit with another was under way.
             let loss = Loss::CategoricalCrossentropy;
             world.model.compile(Adam::default(), loss).unwrap();
-            for (name, call) in CALLS {
+            for (name, call) in calls() {
                 assert_eq!(call(&mut world), Err(Error::DeviceLost), "{name}");
             }
             works_elsewhere(&world);
@@ -533,8 +556,8 @@ fn training_goes_on_from_the_last_checkpoint_of_a_destroyed_device() {
     assert_eq!(panics(), [""; 0]);
 }
 
-/// Device memory of which nothing is left but what is let go: the driver gets no more from the
-/// system, since a block does not fit any more, and what is left of its block is taken.
+/// Device memory that is used up, except for what is released: the process's limit leaves the driver no
+/// room for another block, and the rest of its last block is taken.
 struct Full {
     gpu: Gpu,
     taken: Vec<wgpu::Buffer>,
@@ -633,8 +656,8 @@ fn memory_that_ends_before_any_buffer_is_an_error_that_changes_nothing() {
     );
 }
 
-/// Leaves a multiple of so many bytes, in a process of its own, because the limit is the process's. A
-/// software driver's memory is the process's.
+/// Leaves a multiple of `piece` bytes. A software driver's memory is the process's, so the limit is set on a
+/// process of its own.
 fn memory_ends_apart(name: &str, piece: u64) {
     const APART: &str = "SELFNORM_TEST_MEMORY_ENDS";
     if cfg!(not(target_os = "linux"))
@@ -667,16 +690,16 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
     let (device, queue) =
         pollster::block_on(common::adapter().request_device(&descriptor)).unwrap();
     let gpu = Watched::new(Gpu::from_wgpu(device, queue).unwrap());
-    // Everything that is compiled is there before.
+    // Compile everything beforehand.
     let files = Files::new(folder.path(), LARGE);
     let mut world = World::new(&gpu, LARGE, &files);
-    for (name, call) in CALLS {
+    for (name, call) in calls() {
         call(&mut world).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     drop(world);
     let mut full = Full::new(&gpu, piece);
     let mut failures = Vec::new();
-    for (name, call) in CALLS {
+    for (name, call) in calls() {
         let mut errors = 0;
         for left in 0.. {
             full.leave_all();
@@ -710,7 +733,7 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
     assert_eq!(failures, [""; 0]);
 }
 
-/// Buffers or bindings of so many bytes at most.
+/// Runs every call with buffers or bindings of at most `limit` bytes.
 fn assert_limited(limit: u64, lower: fn(&mut wgpu::Limits, u64), files: &Files) -> [usize; 2] {
     let mut limits = wgpu::Limits::default();
     lower(&mut limits, limit);
@@ -724,7 +747,7 @@ fn assert_limited(limit: u64, lower: fn(&mut wgpu::Limits, u64), files: &Files) 
         }
     };
     let before = state(&world.model);
-    for (name, call) in CALLS {
+    for (name, call) in calls() {
         match call(&mut world) {
             Ok(()) => {
                 world.model.load_checkpoint(&files.before).unwrap();
@@ -738,7 +761,7 @@ fn assert_limited(limit: u64, lower: fn(&mut wgpu::Limits, u64), files: &Files) 
     counts
 }
 
-/// What is computed is larger than the weights and the data.
+/// Its activations are larger than the weights and the data.
 const WIDE: Size = Size {
     features: 8,
     units: 256,
@@ -774,7 +797,7 @@ fn assert_limits(sizes: &[u64]) {
             .iter()
             .map(|&limit| assert_limited(limit, lower, &files))
             .collect();
-        assert_eq!(counts.last(), Some(&[CALLS.len(), 0]));
+        assert_eq!(counts.last(), Some(&[calls().len(), 0]));
         let between = |[fits, too_large]: &[usize; 2]| *fits > 0 && *too_large > 0;
         assert!(counts.iter().any(between), "{counts:?}");
     }
@@ -826,24 +849,12 @@ impl Computed {
     }
 }
 
-fn operations<T: selfnorm::Element>(x: &Tensor<T>) -> Vec<Vec<T>> {
-    let dropout = AlphaDropout::new(0.3).seed(1 << 40 | 7).call(1 << 33 | 1);
-    let w: Tensor<T> = x.gpu().zeros(x.shape()).unwrap();
-    common::record(x.gpu(), |pass| {
-        pass.lecun_normal(&LecunNormal::new(7).seed(1 << 40), &w)
+fn operations<T: Value>(x: &Tensor<T>) -> Vec<Vec<T>> {
+    let results = Op::cases().map(|(op, p)| {
+        let y = op.apply(x.gpu(), x.shape(), &[x, x][..op.inputs.len()], p);
+        y.unwrap().to_vec().unwrap()
     });
-    [
-        Ok(w),
-        x.selu(),
-        x.selu_backward(x),
-        x.elu(0.7),
-        x.elu_backward(0.7, x),
-        x.alpha_dropout(&dropout),
-        x.alpha_dropout_backward(&dropout),
-        x.alpha_dropout(&dropout.clone().noise_shape([7, 1])),
-    ]
-    .map(|y| y.unwrap().to_vec().unwrap())
-    .into()
+    results.collect()
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! The ops that are timed, and the kernels that they are compared with.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use selfnorm::{AlphaDropout, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor, wgpu};
+use selfnorm::{Gpu, LecunNormal, Pass, Result, Tensor, wgpu};
+
+use super::tests::ops::Op;
 
 const YARDSTICKS: &str = include_str!("../yardsticks.wgsl");
 
@@ -14,9 +17,6 @@ pub struct Operands {
     x: Tensor,
     dy: Tensor,
     y: Tensor,
-    dropout: AlphaDropout,
-    normal: LecunNormal,
-    uniform: LecunUniform,
 }
 
 impl Operands {
@@ -25,9 +25,6 @@ impl Operands {
             x: gpu.zeros([len])?,
             dy: gpu.zeros([len])?,
             y: gpu.zeros([len])?,
-            dropout: AlphaDropout::new(0.1).seed(7),
-            normal: LecunNormal::new(256).seed(7),
-            uniform: LecunUniform::new(256).seed(7),
         };
         let values = LecunNormal::new(1).seed(1);
         submitted(gpu, |encoder| {
@@ -37,35 +34,23 @@ impl Operands {
         })?;
         Ok(operands)
     }
+
+    /// From the inputs to y, with the op's most common parameters.
+    pub fn record(&self, op: &Op<f32>, pass: &mut Pass) -> Result<()> {
+        let tensors = op.arguments(false).into_iter().map(|name| match name {
+            "x" => &self.x,
+            "dy" => &self.dy,
+            _ => &self.y,
+        });
+        op.record(pass, false, &tensors.collect::<Vec<_>>(), &op.parameters[0])
+    }
 }
 
-pub type Record = fn(&Operands, &mut Pass) -> Result<()>;
-
-/// Each with how many of its operands are in memory.
-pub const OPS: [(&str, usize, Record); 9] = [
-    ("selu", 2, |on, pass| pass.selu(&on.x, &on.y)),
-    ("selu_backward", 3, |on, pass| {
-        pass.selu_backward(&on.x, &on.dy, &on.y)
-    }),
-    ("elu", 2, |on, pass| pass.elu(&on.x, 1.0, &on.y)),
-    ("elu_backward", 3, |on, pass| {
-        pass.elu_backward(&on.x, 1.0, &on.dy, &on.y)
-    }),
-    ("alpha_dropout", 2, |on, pass| {
-        pass.alpha_dropout(&on.x, &on.dropout, &on.y)
-    }),
-    ("alpha_dropout_backward", 2, |on, pass| {
-        pass.alpha_dropout_backward(&on.dy, &on.dropout, &on.y)
-    }),
-    ("lecun_normal", 1, |on, pass| {
-        pass.lecun_normal(&on.normal, &on.y)
-    }),
-    // Little more than the random words that the others need too.
-    ("lecun_uniform", 1, |on, pass| {
-        pass.lecun_uniform(&on.uniform, &on.y)
-    }),
-    ("zeros", 1, |on, pass| pass.zeros(&on.y)),
-];
+/// Each once, since other constants take as long; and of the two uniform distributions one, for theirs do.
+pub fn ops() -> impl Iterator<Item = &'static Op<f32>> {
+    let mut names = HashSet::from(["glorot_uniform"]);
+    Op::ALL.iter().filter(move |op| names.insert(op.name))
+}
 
 pub fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
     values.sort_by(|a, b| a.partial_cmp(b).expect("times are numbers"));

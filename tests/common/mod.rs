@@ -2,12 +2,17 @@
 #![allow(dead_code)]
 
 pub mod every_float;
+pub mod functions;
+pub mod ops;
+pub mod reference;
 pub mod same_bits;
+pub mod value;
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
+use ops::Bound;
 use selfnorm::{Gpu, GpuOptions, Tensor, wgpu};
 
 /// The published constants, to f64.
@@ -22,7 +27,7 @@ pub const LENGTHS: [usize; 7] = [0, 1, 3, 255, 257, 1757, (1 << 20) + 1];
 /// workgroups of 256 invocations of four values; no multiple of four.
 pub const HUGE: usize = 65_535 * 256 * 4 + 1757;
 
-/// The device of this test program. No adapter fails the test with what to install.
+/// The device of this test program. Without an adapter the test fails and says what to install.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(new_gpu)
@@ -51,7 +56,7 @@ impl Watched {
         Self { gpu, uncaptured }
     }
 
-    /// What has reached the handler since this was asked last.
+    /// The errors that have reached the handler since the last call.
     pub fn uncaptured(&self) -> Vec<String> {
         std::mem::take(&mut self.uncaptured.lock().unwrap())
     }
@@ -143,7 +148,7 @@ pub fn guards_hold(gpu: &Gpu, buffer: &wgpu::Buffer) -> bool {
     front.iter().chain(back).all(|&value| value == GUARD_VALUE)
 }
 
-/// All elements of a tensor's buffer, those behind its own too.
+/// All elements of a tensor's buffer, including those behind the tensor's own.
 pub fn whole_buffer<T: selfnorm::Element>(tensor: &Tensor<T>) -> Vec<T> {
     let slice = tensor.slice();
     let len = slice.buffer().size() as usize / size_of::<T>();
@@ -154,8 +159,8 @@ pub fn whole_buffer<T: selfnorm::Element>(tensor: &Tensor<T>) -> Vec<T> {
     whole.to_vec().unwrap()
 }
 
-/// The device's allocations, the bytes of them in use, and all that are reserved, if the backend tells.
-/// What has been freed is not among them: wgpu sees to that when it is polled.
+/// The number of the device's allocations, their bytes, and the bytes reserved, if the backend reports
+/// them. Polling first lets wgpu free what has been dropped.
 pub fn allocated(gpu: &Gpu) -> Option<(usize, u64, u64)> {
     for poll in [wgpu::PollType::wait_indefinitely(), wgpu::PollType::Poll] {
         gpu.device().poll(poll).unwrap();
@@ -173,7 +178,7 @@ pub fn resident() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// The answer of `call`, or a failure if there is none in time.
+/// The answer of `call`; fails if it takes longer.
 #[track_caller]
 pub fn answers_within<R: Send + 'static>(
     limit: Duration,
@@ -190,7 +195,7 @@ pub fn answers_within<R: Send + 'static>(
     }
 }
 
-/// Records into an encoder of the application's own and submits it.
+/// Records into an encoder as an application does, and submits it.
 pub fn record(gpu: &Gpu, commands: impl FnOnce(&mut selfnorm::Pass) -> selfnorm::Result<()>) {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = gpu.pass(&mut encoder);
@@ -199,7 +204,7 @@ pub fn record(gpu: &Gpu, commands: impl FnOnce(&mut selfnorm::Pass) -> selfnorm:
     gpu.queue().submit([encoder.finish()]);
 }
 
-/// Below it, devices may take a number for 0.
+/// Devices may flush smaller numbers to 0.
 const SMALLEST_NORMAL: f64 = 1.175_494_350_822_287_5e-38;
 
 /// The distance of `actual` from the real number `expected`, in units in the last place of an f32
@@ -232,16 +237,16 @@ pub fn ulp(expected: f64) -> f64 {
 /// The worst of [`ulps`], and where.
 pub fn worst(actual: &[f32], at: &[f32], expected: impl Fn(f32) -> f64) -> (f64, f32) {
     assert_eq!(actual.len(), at.len());
-    actual
-        .iter()
-        .zip(at)
-        .map(|(&y, &x)| (ulps(y, expected(x)), x))
-        .fold(
-            (0.0, 0.0),
-            |worst, here| {
-                if here.0 > worst.0 { here } else { worst }
-            },
-        )
+    let pairs = actual.iter().zip(at);
+    largest(pairs.map(|(&y, &x)| (ulps(y, expected(x)), x)))
+}
+
+/// The largest error and its place; 0 if there are no errors.
+pub fn largest(errors: impl Iterator<Item = (f64, f32)>) -> (f64, f32) {
+    errors.fold(
+        (0.0, 0.0),
+        |worst, here| if here.0 > worst.0 { here } else { worst },
+    )
 }
 
 /// Whether `half` is `single`, rounded to f16; where that is subnormal, a device may give 0.
@@ -251,7 +256,7 @@ pub fn is_rounded(half: half::f16, single: f32) -> bool {
     flushed || half.to_bits() == rounded.to_bits() || half.is_nan() && rounded.is_nan()
 }
 
-/// What must hold instead on a device without 16-bit floats.
+/// For a device without 16-bit floats.
 pub fn assert_f16_is_an_error(gpu: &Gpu) {
     let error = gpu.zeros::<half::f16>([3]).unwrap_err();
     assert!(
@@ -260,18 +265,19 @@ pub fn assert_f16_is_an_error(gpu: &Gpu) {
     );
 }
 
-/// What the documentation promises of a gradient: 2 ulp, and [`gradient_underflow`].
-pub fn assert_gradient(dx: f32, dy: f32, derivative: f64, x: f32) {
+/// What the documentation promises of a gradient: its bound, and [`gradient_underflow`].
+pub fn assert_gradient(dx: f32, dy: f32, derivative: f64, x: f32, bound: &Bound) {
     let expected = derivative * f64::from(dy);
     let error = (f64::from(dx) - expected).abs();
     assert!(
-        ulps(dx, expected) <= 2.0 || error <= gradient_underflow(derivative, dy.into()),
+        bound.times(dy.into()).error(dx, expected) <= bound.ulps
+            || error <= gradient_underflow(derivative, dy.into()),
         "at x = {x:e}, dy = {dy:e}: {dx:e}, not {expected:e}"
     );
 }
 
-/// A dy with which the gradient is just below a power of two, where its ulp is smallest: what rounded
-/// before the product weighs most.
+/// A dy that puts the gradient just below a power of two, where its ulp is smallest, so that errors made
+/// before the product count most.
 pub fn hardest_gradient(derivative: f64, i: usize) -> f32 {
     let exponent = ((derivative.to_bits() >> 52) & 0x7ff) as i32 - 1023;
     let below = 1.0 - 2e-4 * (i as f64 * 0.618_034).fract();
@@ -342,7 +348,7 @@ pub fn activations(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Values from Keras 3 in float64, made by its own functions.
+/// Values that Keras 3 computed in float64.
 pub struct Golden(Vec<u8>);
 
 pub fn golden(name: &str) -> Golden {
@@ -373,27 +379,27 @@ impl Golden {
     }
 }
 
-/// Runs the test `name` of this program once more, in a process of its own with these environment
-/// variables, and sees to it that it passes there.
+/// Runs the test `name` of this program, with its module's path, once more, in a process of its own with
+/// these environment variables, and asserts that it passes there.
 pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
     let program = std::process::Command::new(std::env::current_exe().unwrap());
     passes_as(program, name, environment);
 }
 
-/// As [`passes_apart`], with a command that goes on as this program with the arguments it is given.
+/// As [`passes_apart`], with a command that runs this program and passes its own arguments on.
 pub fn passes_as(program: std::process::Command, name: &str, environment: &[(&str, &str)]) {
-    assert_passed(&output_of(program, name, environment));
+    assert_passed(name, &output_of(program, name, environment));
 }
 
-/// As [`passes_apart`], for a test that leaves the process no memory. A software driver may die of that
-/// in a thread of its own, as that of Mesa 25 does: then there is nothing to see.
+/// As [`passes_apart`], for a test that leaves the process no memory. A software driver may crash in one of
+/// its own threads, as Mesa 25's does; then nothing can be tested.
 pub fn passes_without_memory(name: &str, environment: &[(&str, &str)]) {
     let program = std::process::Command::new(std::env::current_exe().unwrap());
     let output = output_of(program, name, environment);
     if is_segmentation_fault(output.status) {
         eprintln!("not run: the driver can't go on without memory");
     } else {
-        assert_passed(&output);
+        assert_passed(name, &output);
     }
 }
 
@@ -419,8 +425,12 @@ fn output_of(
         .unwrap()
 }
 
-fn assert_passed(output: &std::process::Output) {
+fn assert_passed(name: &str, output: &std::process::Output) {
     let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        !printed.contains("running 0 tests"),
+        "this program has no test {name}; a name begins with its module's path"
+    );
     assert!(
         output.status.success() && printed.contains("1 passed"),
         "{printed}{}",
@@ -428,7 +438,7 @@ fn assert_passed(output: &std::process::Output) {
     );
 }
 
-/// Lets this process have only so much more memory than it has now (on Linux).
+/// Limits this process to `more` bytes beyond what it has now (on Linux).
 pub fn limit_memory(more: u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
@@ -439,7 +449,7 @@ pub fn limit_memory(more: u64) {
     limit("as", kilobytes * 1024 + more);
 }
 
-/// Sets a limit of this process, which can be set higher again (on Linux).
+/// Sets a limit of this process that can be raised again (on Linux).
 pub fn limit(resource: &str, value: u64) {
     let limited = std::process::Command::new("prlimit")
         .arg(format!("--pid={}", std::process::id()))
@@ -448,7 +458,7 @@ pub fn limit(resource: &str, value: u64) {
     assert!(limited.expect("prlimit of util-linux").success());
 }
 
-/// The answer, or a failure if there is none in a time that is enough for any, compilation included.
+/// The answer of `call`; fails if it takes longer than anything should, compilation included.
 #[track_caller]
 pub fn without_hanging<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
     answers_within(Duration::from_secs(300), call)

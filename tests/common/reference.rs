@@ -2,7 +2,6 @@
 //! `tf.nn.conv2d` (cross-correlation, channels last) with TensorFlow's `VALID` and `SAME`, the maxima of
 //! `tf.nn.max_pool2d`, the published SELU, and the dropout of DESIGN.md. Gradients are central
 //! differences of Σ y · dy, so that nothing here knows how a gradient is computed.
-#![allow(dead_code)]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,7 +12,7 @@ use selfnorm::nn::{
 };
 use selfnorm::{Gpu, random};
 
-use crate::common::{ALPHA, SCALE};
+use super::{ALPHA, SCALE};
 
 /// What f32 leaves of a value that is computed in a few hundred to a few thousand additions, relative
 /// to the value, or to the root mean square of its tensor where it is smaller, because sums that cancel

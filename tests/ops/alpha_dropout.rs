@@ -1,8 +1,8 @@
 //! AlphaDropout against its definition in f64 and the mask that the host draws.
 
-mod common;
-
-use common::{ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
+use crate::common::ops::DROPOUTS;
+use crate::common::{self, ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
+use crate::unary::every_way_in_gives_the_same_bits;
 use half::f16;
 use selfnorm::{AlphaDropout, LecunNormal, Selu, Tensor, random};
 
@@ -403,45 +403,8 @@ fn noise_shape_broadcasts_as_numpy_does() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn every_way_in_gives_the_same_bits_and_writes_nothing_else() {
-    let gpu = gpu();
-    let dropout = AlphaDropout::new(0.4).seed(6).call(7);
-    for len in LENGTHS {
-        let data = activations(len);
-        let x = gpu.tensor(&data, [len]).unwrap();
-        let y = x.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
-        let dx = x
-            .alpha_dropout_backward(&dropout)
-            .unwrap()
-            .to_vec()
-            .unwrap();
-        let (x_buffer, x) = wrapped(gpu, &data);
-        let (dy_buffer, dy) = wrapped(gpu, &data);
-        let (y_buffer, y_wrapped) = wrapped(gpu, &vec![0.0; len]);
-        let (dx_buffer, dx_wrapped) = wrapped(gpu, &vec![0.0; len]);
-        record(gpu, |pass| {
-            pass.alpha_dropout(&x, &dropout, &y_wrapped)?;
-            pass.alpha_dropout_in_place(&x, &dropout)?;
-            pass.alpha_dropout_backward(&dy, &dropout, &dx_wrapped)?;
-            pass.alpha_dropout_backward_in_place(&dy, &dropout)
-        });
-        assert_eq!(
-            y_wrapped.to_vec().unwrap(),
-            y,
-            "into a destination, length {len}"
-        );
-        assert_eq!(x.to_vec().unwrap(), y, "in place, length {len}");
-        assert_eq!(
-            dx_wrapped.to_vec().unwrap(),
-            dx,
-            "backward into a destination, length {len}"
-        );
-        assert_eq!(dy.to_vec().unwrap(), dx, "backward in place, length {len}");
-        for buffer in [&x_buffer, &dy_buffer, &y_buffer, &dx_buffer] {
-            assert!(
-                common::guards_hold(gpu, buffer),
-                "a write outside, length {len}"
-            );
-        }
+    for p in DROPOUTS {
+        every_way_in_gives_the_same_bits("alpha_dropout", p);
     }
 }
 

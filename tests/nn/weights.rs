@@ -2,12 +2,10 @@
 //! computed on the way. What is broken in a file must leave the network as it was, and what can't be
 //! written must leave the folder as it was.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::gpu;
+use crate::common::{self, gpu};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{

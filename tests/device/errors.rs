@@ -1,12 +1,11 @@
 //! Every error of the contract, provoked: the right one, with a message that helps, nothing of it in the
 //! application's own error handlers, nothing changed, and everything works afterwards.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use common::{Watched, activations, foreign_buffer, smallest_gpu, without_hanging};
+use crate::common::ops::Op;
+use crate::common::{self, Watched, activations, foreign_buffer, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::{
     AlphaDropout, Element, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass,
@@ -18,14 +17,14 @@ fn watched() -> Watched {
     Watched::new(common::new_gpu())
 }
 
-/// The example of the documentation.
+/// The documentation's example.
 fn works(gpu: &Gpu) {
     let x = gpu.tensor(&[-1.0, 0.0, 2.0], [3]).unwrap();
     let y = x.selu().unwrap().to_vec().unwrap();
     assert_eq!(y, [-1.1113307, 0.0, 2.101402]);
 }
 
-/// Records, and submits what has been recorded, whatever it is.
+/// Records, and submits even if recording failed.
 fn attempt(gpu: &Gpu, record: impl FnOnce(&mut Pass) -> Result<()>) -> Result<()> {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let result = record(&mut gpu.pass(&mut encoder));
@@ -35,67 +34,26 @@ fn attempt(gpu: &Gpu, record: impl FnOnce(&mut Pass) -> Result<()>) -> Result<()
 
 /// An operation of [`Pass`] on its arguments, of which it writes the last.
 struct Call<T: Element> {
-    op: &'static str,
-    arguments: &'static [&'static str],
+    op: &'static Op<T>,
     in_place: bool,
-    call: fn(&mut Pass, &[&Tensor<T>]) -> Result<()>,
 }
 
 impl<T: Element> Call<T> {
-    /// All of them.
-    fn all() -> [Self; 16] {
-        let to = |op, arguments, call| Self {
-            op,
-            arguments,
-            in_place: false,
-            call,
-        };
-        let in_place = |op, arguments, call| Self {
-            op,
-            arguments,
-            in_place: true,
-            call,
-        };
-        [
-            to("selu", &["x", "y"], |p, t| p.selu(t[0], t[1])),
-            to("selu_backward", &["x", "dy", "dx"], |p, t| {
-                p.selu_backward(t[0], t[1], t[2])
-            }),
-            to("elu", &["x", "y"], |p, t| p.elu(t[0], 0.7, t[1])),
-            to("elu_backward", &["x", "dy", "dx"], |p, t| {
-                p.elu_backward(t[0], 0.7, t[1], t[2])
-            }),
-            to("alpha_dropout", &["x", "y"], |p, t| {
-                p.alpha_dropout(t[0], &AlphaDropout::new(0.5), t[1])
-            }),
-            to("alpha_dropout_backward", &["dy", "dx"], |p, t| {
-                p.alpha_dropout_backward(t[0], &AlphaDropout::new(0.5), t[1])
-            }),
-            in_place("selu", &["x"], |p, t| p.selu_in_place(t[0])),
-            in_place("selu_backward", &["x", "dy"], |p, t| {
-                p.selu_backward_in_place(t[0], t[1])
-            }),
-            in_place("elu", &["x"], |p, t| p.elu_in_place(t[0], 0.7)),
-            in_place("elu_backward", &["x", "dy"], |p, t| {
-                p.elu_backward_in_place(t[0], 0.7, t[1])
-            }),
-            in_place("alpha_dropout", &["x"], |p, t| {
-                p.alpha_dropout_in_place(t[0], &AlphaDropout::new(0.5))
-            }),
-            in_place("alpha_dropout_backward", &["dy"], |p, t| {
-                p.alpha_dropout_backward_in_place(t[0], &AlphaDropout::new(0.5))
-            }),
-            in_place("lecun_normal", &["w"], |p, t| {
-                p.lecun_normal(&LecunNormal::new(3), t[0])
-            }),
-            in_place("lecun_uniform", &["w"], |p, t| {
-                p.lecun_uniform(&LecunUniform::new(3), t[0])
-            }),
-            in_place("glorot_uniform", &["w"], |p, t| {
-                p.glorot_uniform(&GlorotUniform::new(3, 4), t[0])
-            }),
-            in_place("zeros", &["w"], |p, t| p.zeros(t[0])),
-        ]
+    fn all() -> impl Iterator<Item = Self> {
+        let calls =
+            |op: &'static Op<T>| op.ways().iter().map(move |&in_place| Self { op, in_place });
+        Op::ALL.iter().flat_map(calls)
+    }
+
+    fn arguments(&self) -> Vec<&'static str> {
+        self.op.arguments(self.in_place)
+    }
+
+    /// Takes as many of the tensors as it has arguments.
+    fn record(&self, pass: &mut Pass, tensors: [&Tensor<T>; 3]) -> Result<()> {
+        let tensors = &tensors[..self.arguments().len()];
+        self.op
+            .record(pass, self.in_place, tensors, &self.op.parameters[0])
     }
 }
 
@@ -148,18 +106,13 @@ fn arguments_of_different_shapes_are_an_error() {
     let given = arguments(&gpu);
     // The same number of elements is not the same shape.
     let other = gpu.tensor(&[1.0; 6], [3, 2]).unwrap();
-    for Call {
-        op,
-        arguments,
-        call,
-        ..
-    } in Call::all()
-    {
+    for call in Call::all() {
+        let (op, arguments) = (call.op.name, call.arguments());
         for i in 1..arguments.len() {
             let mut tensors = given.0.each_ref();
             tensors[i] = &other;
             assert_eq!(
-                attempt(&gpu, |pass| call(pass, &tensors)),
+                attempt(&gpu, |pass| call.record(pass, tensors)),
                 Err(Error::Shape {
                     op,
                     operand: arguments[i],
@@ -184,18 +137,13 @@ fn arguments_of_different_shapes_are_an_error() {
 fn a_tensor_of_another_gpu_is_an_error() {
     let (gpu, other_gpu) = (watched(), watched());
     let (given, others) = (arguments(&gpu), arguments(&other_gpu));
-    for Call {
-        op,
-        arguments,
-        call,
-        ..
-    } in Call::all()
-    {
+    for call in Call::all() {
+        let (op, arguments) = (call.op.name, call.arguments());
         for i in 0..arguments.len() {
             let mut tensors = given.0.each_ref();
             tensors[i] = &others.0[i];
             assert_eq!(
-                attempt(&gpu, |pass| call(pass, &tensors)),
+                attempt(&gpu, |pass| call.record(pass, tensors)),
                 Err(Error::OtherGpu {
                     op,
                     operand: arguments[i]
@@ -249,25 +197,20 @@ fn a_wrapped_buffer_of_another_device_is_an_error() {
 fn a_destination_that_is_also_a_source_is_an_error() {
     let gpu = watched();
     let given = arguments(&gpu);
-    for Call {
-        op,
-        arguments,
-        in_place,
-        call,
-    } in Call::all()
-    {
+    for call in Call::all() {
+        let (op, arguments) = (call.op.name, call.arguments());
         let last = arguments.len() - 1;
         for i in 0..last {
             let mut tensors = given.0.each_ref();
             tensors[last] = tensors[i];
             // The in-place operation overwrites the last thing it reads.
-            let detail = if i + 1 == last && !in_place {
+            let detail = if i + 1 == last && !call.in_place {
                 "or call the in-place variant".into()
             } else {
                 String::new()
             };
             assert_eq!(
-                attempt(&gpu, |pass| call(pass, &tensors)),
+                attempt(&gpu, |pass| call.record(pass, tensors)),
                 Err(Error::Aliased {
                     op,
                     a: arguments[i],
@@ -654,9 +597,10 @@ fn half_precision_on_a_device_without_it_is_an_error() {
     assert!(!gpu.supports_f16());
     let values = [1.0, 2.0, 3.0].map(f16::from_f32);
     let tensors = [(); 3].map(|()| gpu.tensor(&values, [3]).unwrap());
-    for Call { op, call, .. } in Call::all() {
+    for call in Call::all() {
+        let op = call.op.name;
         assert_eq!(
-            attempt(&gpu, |pass| call(pass, &tensors.each_ref())),
+            attempt(&gpu, |pass| call.record(pass, tensors.each_ref())),
             Err(Error::MissingFeature {
                 op,
                 feature: "SHADER_F16"
@@ -738,22 +682,18 @@ fn zero_length_tensors_work_everywhere<T: Element + std::fmt::Debug + PartialEq>
         &[usize::MAX, 2, 0],
     ] {
         let tensors = [(); 3].map(|()| gpu.tensor::<T>(&[], shape).unwrap());
-        for Call { call, .. } in Call::all() {
-            attempt(gpu, |pass| call(pass, &tensors.each_ref())).unwrap();
+        for call in Call::all() {
+            attempt(gpu, |pass| call.record(pass, tensors.each_ref())).unwrap();
         }
         let [x, dy, _] = &tensors;
         let p = AlphaDropout::new(0.5);
         let mask = AlphaDropout::new(0.5).noise_shape(vec![1; shape.len()]);
-        for y in [
-            x.selu(),
-            x.selu_backward(dy),
-            x.elu(1.0),
-            x.elu_backward(1.0, dy),
-            x.alpha_dropout(&p),
-            x.alpha_dropout(&mask),
-            x.alpha_dropout_backward(&p),
-            gpu.zeros(shape),
-        ] {
+        let inputs = [x, dy];
+        let called = Op::ALL.iter().filter_map(|op| {
+            let call = op.call?;
+            Some(call(&inputs[..op.inputs.len()], &op.parameters[0]))
+        });
+        for y in called.chain([x.alpha_dropout(&mask), gpu.zeros(shape)]) {
             let y = y.unwrap();
             assert_eq!(y.shape(), shape);
             assert_eq!(y.to_vec().unwrap(), []);
@@ -792,7 +732,7 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     if std::env::var_os(APART).is_none() {
         // In a process of its own, because the limit is the process's.
         common::passes_without_memory(
-            "a_full_gpu_is_an_error_and_goes_on_working",
+            "errors::a_full_gpu_is_an_error_and_goes_on_working",
             &[(APART, "1")],
         );
         return;
@@ -840,9 +780,9 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     works(&gpu);
 }
 
-/// Everything that asks something of the device.
+/// What asks something of the device, besides operations.
 type Request = fn(&Gpu, &[Tensor; 3]) -> Result<()>;
-const REQUESTS: [(&str, Request); 16] = [
+const REQUESTS: [(&str, Request); 9] = [
     ("tensor", |gpu, _| gpu.tensor(&[1.0; 5], [5]).map(|_| ())),
     ("tensor of f16", |gpu, _| {
         gpu.tensor(&[f16::ONE; 5], [5]).map(|_| ())
@@ -856,25 +796,6 @@ const REQUESTS: [(&str, Request); 16] = [
         let wrapped: Tensor = gpu.wrap(slice, x.shape())?;
         wrapped.to_vec().map(|_| ())
     }),
-    ("selu", |_, [x, ..]| x.selu().map(|_| ())),
-    ("selu_backward", |_, [x, dy, _]| {
-        x.selu_backward(dy).map(|_| ())
-    }),
-    ("elu", |_, [x, ..]| x.elu(0.7).map(|_| ())),
-    ("elu_backward", |_, [x, dy, _]| {
-        x.elu_backward(0.7, dy).map(|_| ())
-    }),
-    ("alpha_dropout", |_, [x, ..]| {
-        x.alpha_dropout(&AlphaDropout::new(0.5)).map(|_| ())
-    }),
-    ("alpha_dropout of rows", |_, [x, ..]| {
-        x.alpha_dropout(&AlphaDropout::new(0.5).noise_shape([2, 1]))
-            .map(|_| ())
-    }),
-    ("alpha_dropout_backward", |_, [x, ..]| {
-        x.alpha_dropout_backward(&AlphaDropout::new(0.5))
-            .map(|_| ())
-    }),
     ("zeros", |gpu, _| gpu.zeros::<f32>([5]).map(|_| ())),
     ("zeros of a new size", |gpu, _| {
         gpu.zeros::<f32>([54_321]).map(|_| ())
@@ -887,26 +808,37 @@ const REQUESTS: [(&str, Request); 16] = [
     }),
 ];
 
+/// The answers to everything that asks something of the device.
+fn answers(gpu: &Gpu, tensors: &[Tensor; 3]) -> Vec<(String, Result<()>)> {
+    let [x, dy, _] = tensors;
+    let called = Op::cases().filter_map(|(op, p)| {
+        let y = op.call?(&[x, dy][..op.inputs.len()], p);
+        Some((op.title(p), y.map(drop)))
+    });
+    let requested = REQUESTS.map(|(name, request)| (name.into(), request(gpu, tensors)));
+    called.chain(requested).collect()
+}
+
 /// `used`: everything has been called before, so that pipelines and buffers are there.
 fn a_destroyed_device_is_an_error(gpu: Gpu, used: bool) {
     let gpu = Watched::new(gpu);
     let (tensors, _) = arguments(&gpu);
     if used {
-        for (_, request) in REQUESTS {
-            request(&gpu, &tensors).unwrap();
+        for (name, answer) in answers(&gpu, &tensors) {
+            answer.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
-        for Call { call, .. } in Call::all() {
-            attempt(&gpu, |pass| call(pass, &tensors.each_ref())).unwrap();
+        for call in Call::all() {
+            attempt(&gpu, |pass| call.record(pass, tensors.each_ref())).unwrap();
         }
     }
     gpu.device().destroy();
-    for (name, request) in REQUESTS {
-        let result = request(&gpu, &tensors);
-        assert_eq!(result, Err(Error::DeviceLost), "{name}, used: {used}");
+    for (name, answer) in answers(&gpu, &tensors) {
+        assert_eq!(answer, Err(Error::DeviceLost), "{name}, used: {used}");
     }
     // These record, or say that there is nothing to record for.
-    for Call { op, call, .. } in Call::all() {
-        let result = attempt(&gpu, |pass| call(pass, &tensors.each_ref()));
+    for call in Call::all() {
+        let op = call.op.name;
+        let result = attempt(&gpu, |pass| call.record(pass, tensors.each_ref()));
         assert!(
             matches!(result, Ok(()) | Err(Error::DeviceLost)),
             "{op}: {result:?}"
@@ -978,7 +910,7 @@ fn a_machine_without_a_driver_is_an_error_that_says_what_to_install() {
     const APART: &str = "SELFNORM_TEST_NO_DRIVER";
     if std::env::var_os(APART).is_none() {
         common::passes_apart(
-            "a_machine_without_a_driver_is_an_error_that_says_what_to_install",
+            "errors::a_machine_without_a_driver_is_an_error_that_says_what_to_install",
             &[
                 (APART, "1"),
                 ("WGPU_BACKEND", "vulkan"),

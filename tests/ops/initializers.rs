@@ -1,8 +1,6 @@
 //! Initial weights: the host's bits, and the distributions they are drawn from.
 
-mod common;
-
-use common::{HUGE, LENGTHS, gpu, record, wrapped};
+use crate::common::{self, HUGE, LENGTHS, gpu, record, wrapped};
 use half::f16;
 use selfnorm::{GlorotUniform, LecunNormal, LecunUniform, Tensor, fans, random};
 

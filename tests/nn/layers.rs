@@ -1,17 +1,13 @@
-//! Layers forward and backward, against the f64 reference of `common/reference.rs`: values against
+//! Layers forward and backward, against the f64 reference of `tests/common/reference.rs`: values against
 //! their definitions, gradients against central differences of Σ y · dy. Every value must be within
 //! 1e-5, relative to it or to its tensor's root mean square; `reference::BOUND` has the reason.
 //!
 //! The shapes are random, but the same in every run: multiples of nothing, and of the 4, 8, 16, 64
 //! and 128 that products are cut by; sums long enough to be cut into chunks; and each in every tiling.
 
-mod common;
-#[path = "common/reference.rs"]
-mod reference;
-
-use common::gpu;
+use crate::common::gpu;
+use crate::common::reference::{Case, Spec, conv2d, dense, for_all, max_pool2d};
 use proptest::prelude::*;
-use reference::{Case, Spec, conv2d, dense, for_all, max_pool2d};
 use selfnorm::Selu;
 use selfnorm::nn::Activation::{self, Elu, Linear, Relu, SeluWith, Softmax};
 use selfnorm::nn::{Conv2d, Dense, Padding, Sequential, Tiling};

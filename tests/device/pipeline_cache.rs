@@ -1,13 +1,11 @@
-//! What drivers have compiled, on disk: a file that works is used, any other replaced, and whatever
-//! happens to it changes no result.
-
-mod common;
+//! The pipelines that drivers have compiled, on disk: a file that works is used, any other is replaced, and
+//! whatever happens to it changes no result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::{activations, gpu};
+use crate::common::{self, activations, gpu};
 use selfnorm::{AlphaDropout, Gpu, GpuOptions, wgpu};
 
 fn gpu_in(folder: &Path) -> Gpu {
@@ -15,7 +13,7 @@ fn gpu_in(folder: &Path) -> Gpu {
     pollster::block_on(Gpu::request(&options)).unwrap()
 }
 
-/// Whether the adapter has what makes a file.
+/// Whether the adapter supports pipeline caches.
 fn has_cache() -> bool {
     let features = gpu().device().features();
     let has = features.contains(wgpu::Features::PIPELINE_CACHE);
@@ -25,7 +23,7 @@ fn has_cache() -> bool {
     has
 }
 
-/// Creates three pipelines. The results are those of a device without a file.
+/// Creates three pipelines, and asserts that the results are those of a device without a file.
 fn computes(gpu: &Gpu) {
     let results = |gpu: &Gpu| {
         let x = gpu.tensor(&activations(1757), [1757]).unwrap();
@@ -50,7 +48,7 @@ fn file(folder: &Path) -> PathBuf {
     file.path()
 }
 
-/// Two lines that say whose it is, the CRC-32 of them and the data, and the data.
+/// Two lines that say whose file it is, the CRC-32 of these lines and the data, and the data.
 fn is_whole(bytes: &[u8]) -> bool {
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
     let header: Vec<_> = lines.by_ref().take(2).flatten().copied().collect();
@@ -79,14 +77,14 @@ fn what_one_device_writes_the_next_reads() {
     opened.set_modified(long_ago).unwrap();
     drop(opened);
     computes(&gpu_in(folder.path()));
-    // A file that was not taken is written anew, and the same pipelines make the same bytes; or as many.
+    // A file that was rejected would have been written again; the same pipelines take as many bytes.
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let now = fs::read(&path).unwrap();
     assert!(modified == long_ago || now != bytes);
     assert_eq!(now.len(), bytes.len());
 }
 
-/// It is the user's alone: who writes it could let the driver run anything.
+/// Anybody who can write it can make the driver run anything.
 #[cfg(unix)]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
@@ -148,7 +146,7 @@ fn a_damaged_file_changes_no_result_and_is_replaced() {
     assert!(is_whole(&fs::read(file(folder.path())).unwrap()));
 }
 
-/// What is no file, or can't be one, is left alone.
+/// Anything there that is not a file is left alone.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn where_no_file_can_be_everything_works_without() {
@@ -172,7 +170,7 @@ fn where_no_file_can_be_everything_works_without() {
     assert_eq!(fs::read_to_string(file(folder.path())).unwrap(), "mine");
 }
 
-/// A pipe would keep a reader waiting for ever.
+/// Reading from a pipe would wait forever.
 #[cfg(unix)]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
@@ -203,7 +201,11 @@ fn a_full_disk_leaves_nothing_behind() {
         program.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
         program.arg(std::env::current_exe().unwrap());
         let environment = [(APART, "1"), ("MESA_SHADER_CACHE_DISABLE", "true")];
-        common::passes_as(program, "a_full_disk_leaves_nothing_behind", &environment);
+        common::passes_as(
+            program,
+            "pipeline_cache::a_full_disk_leaves_nothing_behind",
+            &environment,
+        );
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -247,7 +249,7 @@ fn processes_that_write_at_once_leave_a_whole_file() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let name = "processes_that_write_at_once_leave_a_whole_file";
+    let name = "pipeline_cache::processes_that_write_at_once_leave_a_whole_file";
     let environment = [(FOLDER, folder.path().to_str().unwrap())];
     let apart = || common::passes_apart(name, &environment);
     std::thread::scope(|scope| {
@@ -265,7 +267,7 @@ fn processes_that_write_at_once_leave_a_whole_file() {
     assert!(!has_cache() || is_whole(&fs::read(file(folder.path())).unwrap()));
 }
 
-/// Each thread another one first, so that pipelines are created side by side.
+/// Each thread starts with a different one, so that pipelines are created side by side.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn threads_that_create_pipelines_at_once_leave_a_whole_file() {
@@ -289,8 +291,7 @@ fn threads_that_create_pipelines_at_once_leave_a_whole_file() {
     assert!(!has_cache() || is_whole(&fs::read(file(folder.path())).unwrap()));
 }
 
-/// By default in the user's cache directory; and nowhere if that is said, or the device is an
-/// application's.
+/// By default in the user's cache directory; nowhere if the cache is off, or the device is an application's.
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
@@ -321,7 +322,7 @@ fn a_file_is_where_it_should_be_or_nowhere() {
             name => folder.path().join(name).to_str().unwrap().into(),
         };
         common::passes_apart(
-            "a_file_is_where_it_should_be_or_nowhere",
+            "pipeline_cache::a_file_is_where_it_should_be_or_nowhere",
             &[
                 (CASE, case),
                 ("XDG_CACHE_HOME", &inside(caches)),
@@ -351,11 +352,14 @@ fn a_file_is_where_it_should_be_or_nowhere() {
     for case in ["off", "off, with a directory", "an application's device"] {
         assert_eq!(files(case, "caches", "home"), none, "{case}");
     }
-    // Nowhere to write, or nobody knows where: /proc takes no files.
+    // /proc takes no files, and there is no other place.
     let nowhere = [
         (CASE, "default"),
         ("XDG_CACHE_HOME", "/proc/self"),
         ("HOME", ""),
     ];
-    common::passes_apart("a_file_is_where_it_should_be_or_nowhere", &nowhere);
+    common::passes_apart(
+        "pipeline_cache::a_file_is_where_it_should_be_or_nowhere",
+        &nowhere,
+    );
 }

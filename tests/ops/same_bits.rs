@@ -1,9 +1,7 @@
 //! A seed gives the same bits on every device and on the host.
 
-mod common;
-
-use common::gpu;
-use common::same_bits::{STRETCHES, Stretch, checksum};
+use crate::common::gpu;
+use crate::common::same_bits::{STRETCHES, Stretch, checksum};
 
 /// Every stretch is looked at, so that the message names all that differ.
 fn check(found: impl Fn(&Stretch) -> u32) {

@@ -1,28 +1,25 @@
 //! A buffer that is reused shows nothing of its last tenant: neither in what is read, nor in the bytes
 //! between a tensor's last element and the end of its buffer, which [`Tensor::slice`] gives access to.
 //!
-//! Each way to a tensor is gone twice, with all idle buffers full of one secret and then of another: a
-//! NaN, which spreads through whatever computes with it, and a number. If the two ways end with the same
-//! bytes, nothing of a secret is in them, computed with or not.
+//! Each way to make a tensor is tried twice, with all idle buffers full of one secret and then of another: a
+//! NaN, which spreads through whatever computes with it, and a number. If both end with the same bytes, no
+//! secret is in them, computed with or not.
 
-mod common;
-
-use common::{activations, allocated, foreign_buffer, gpu, record, whole_buffer};
+use crate::common::ops::Op;
+use crate::common::{self, activations, allocated, foreign_buffer, gpu, record, whole_buffer};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
     Adam, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, MaxPool2d, Sequential, SequentialBuilder,
 };
-use selfnorm::{
-    AlphaDropout, Element, GlorotUniform, Gpu, LecunNormal, LecunUniform, Result, Tensor, wgpu,
-};
+use selfnorm::{Element, GlorotUniform, Gpu, LecunNormal, LecunUniform, Result, Tensor, wgpu};
 
 const SECRETS: [f32; 2] = [f32::from_bits(0xffc5_ec2e), 8_615_309.0];
 
 /// None, less than a lane, a lane, around a workgroup, and no multiple of anything.
 const LENGTHS: [usize; 10] = [0, 1, 2, 3, 4, 5, 7, 255, 257, 1757];
 
-/// Idle buffers of a size, more than a way takes.
+/// Idle buffers of each size, more than any way needs.
 const IDLE: usize = 8;
 
 /// Leaves nothing but secrets in idle buffers of this size, and in those of uploads and readbacks.
@@ -35,19 +32,19 @@ fn fill_idle<T: Element>(gpu: &Gpu, secret: f32, bytes: u64) {
     full[0].to_vec().unwrap();
 }
 
-/// The bytes of the buffer that a tensor of so many elements has.
+/// The size of the buffer of a tensor of `len` elements.
 fn buffer_bytes<T: Element>(len: usize) -> u64 {
     (len.next_multiple_of(4).max(4) * size_of::<T>()) as u64
 }
 
-/// All that an application can see of a tensor.
+/// Everything that an application can see of a tensor.
 fn visible<T: Element>(tensor: &Tensor<T>) -> Vec<u8> {
     let seen = [tensor.to_vec().unwrap(), whole_buffer(tensor)].concat();
     bytemuck::cast_slice(&seen).to_vec()
 }
 
-/// What leads to tensors of `len` elements that show a secret: that do not look the same whatever was in
-/// the buffers that they have now.
+/// Finds the ways to make a tensor of `len` elements that show a secret: the tensor looks different with
+/// different old content in its buffer.
 struct Leaks<'a> {
     gpu: &'a Gpu,
     len: usize,
@@ -60,7 +57,7 @@ impl Leaks<'_> {
             fill_idle::<T>(self.gpu, secret, buffer_bytes::<T>(self.len));
             let before = allocated(self.gpu);
             let tensor = way().unwrap();
-            // Recorded by an application, the other tensors of a way are freed.
+            // Other tensors that an application recorded are freed meanwhile.
             let is_idle_one = allocated(self.gpu) <= before;
             assert!(is_idle_one, "{name} takes an idle buffer");
             visible(&tensor)
@@ -85,29 +82,9 @@ fn wrapped<T: Element>(gpu: &Gpu, values: &[T]) -> Tensor<T> {
     gpu.wrap(buffer.slice(..), [values.len()]).unwrap()
 }
 
-fn dropout() -> AlphaDropout {
-    AlphaDropout::new(0.3).seed(7)
-}
-
-type Op<T> = fn(&Tensor<T>) -> Result<Tensor<T>>;
-
-/// Every way from one tensor to another.
-fn ops<T: Element>() -> [(&'static str, Op<T>); 6] {
-    [
-        ("selu", |x| x.selu()),
-        ("selu_backward", |x| x.selu_backward(x)),
-        ("elu", |x| x.elu(0.7)),
-        ("elu_backward", |x| x.elu_backward(0.7, x)),
-        ("alpha_dropout", |x| x.alpha_dropout(&dropout())),
-        ("alpha_dropout_backward", |x| {
-            x.alpha_dropout_backward(&dropout())
-        }),
-    ]
-}
-
-/// The ways of which both types have some.
+/// The ways that both types have.
 fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
-    // One whose idle buffers are all this test's.
+    // A device whose idle buffers are all this test's.
     let gpu = &common::new_gpu();
     let mut found = Vec::new();
     for len in LENGTHS {
@@ -119,10 +96,13 @@ fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
         };
         leaks.look("tensor", || gpu.tensor(&data, [len]));
         leaks.look::<T>("zeros", || gpu.zeros([len]));
-        for (name, op) in ops() {
-            leaks.look(name, || op(&gpu.tensor(&data, [len])?));
+        for (op, p) in Op::<T>::cases() {
+            let Some(call) = op.call else { continue };
+            let call = |x: &_| call(&[x, x][..op.inputs.len()], p);
+            let name = op.title(p);
+            leaks.look(&name, || call(&gpu.tensor(&data, [len])?));
             let x = wrapped(gpu, &data);
-            leaks.look(&format!("{name} of a wrapped tensor"), || op(&x));
+            leaks.look(&format!("{name} of a wrapped tensor"), || call(&x));
         }
         leaks.look("operations in a pass", || {
             let [x, w] = [gpu.tensor(&data, [len])?, gpu.zeros([len])?];
@@ -184,7 +164,7 @@ fn networks() -> [SequentialBuilder; 2] {
     ]
 }
 
-/// All that a network gives to see, for 0 to 9 samples: batches are computed by eights.
+/// Everything a network shows for 0 to 9 samples: batches are rounded up to multiples of eight.
 fn seen_of_a_network(gpu: &Gpu, network: &SequentialBuilder) -> Vec<(String, Vec<u8>)> {
     let mut model = network.build(gpu, 5).unwrap();
     let sample: usize = model.input_shape().iter().product();
@@ -247,7 +227,7 @@ fn no_output_gradient_or_weight_of_a_network_shows_what_was_in_its_buffer() {
     }
 }
 
-/// What is behind the elements is not only no secret: it is what the documentation of an upload says.
+/// The bytes behind the elements are not just free of secrets: they are zeros, as documented.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn an_upload_fills_the_rest_of_its_buffer_with_zeros() {

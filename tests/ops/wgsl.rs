@@ -1,9 +1,9 @@
 //! The functions of `selfnorm::wgsl` in an application's own shader, against f64 and, for the random
 //! words, against the host and the published vectors.
 
-mod common;
-
-use common::{ALPHA, SCALE, all_floats, gpu, special, worst};
+use crate::common::functions;
+use crate::common::ops::{Parameter, Real};
+use crate::common::{all_floats, gpu, special, worst};
 use selfnorm::{random, wgpu, wgsl};
 
 /// As the documentation of `selfnorm::wgsl` promises.
@@ -105,26 +105,9 @@ fn everywhere(step: u32) -> Vec<f32> {
     x
 }
 
-fn elu(x: f32, scale: f64, alpha: f64) -> f64 {
-    let x = f64::from(x);
-    if x > 0.0 {
-        scale * x
-    } else {
-        scale * alpha * x.exp_m1()
-    }
-}
-
-fn derivative(x: f32, scale: f64, alpha: f64) -> f64 {
-    match f64::from(x) {
-        x if x.is_nan() => x,
-        x if x > 0.0 => scale,
-        x => scale * alpha * x.exp(),
-    }
-}
-
-fn check_derivative(actual: &[f32], x: &[f32], scale: f64, alpha: f64) {
-    let (error, at) = worst(actual, x, |x| derivative(x, scale, alpha));
-    assert!(error <= MAX_ULPS, "{error} ulp at {at:e}");
+fn check(actual: &[f32], x: &[f32], real: Real, p: &Parameter) {
+    let (error, at) = worst(actual, x, |x| real(p, x.into()));
+    assert!(error <= MAX_ULPS, "{p:?}: {error} ulp at {at:e}");
 }
 
 #[test]
@@ -187,12 +170,14 @@ fn expm1_keeps_zeros_and_nans_and_has_the_limits_of_the_real_function() {
 fn elu_and_its_derivative_are_within_two_ulp() {
     let x = everywhere(2039);
     for alpha in [1.0, 0.3f32, -2.1] {
-        let (argument, alpha) = (format!(", {alpha:?}"), f64::from(alpha));
+        let (argument, p) = (
+            format!(", {alpha:?}"),
+            Parameter::Constant("alpha", alpha.into()),
+        );
         let y = values(wgsl::ELU, "elu", &argument, &x);
-        let (error, at) = worst(&y, &x, |x| elu(x, 1.0, alpha));
-        assert!(error <= MAX_ULPS, "α = {alpha}: {error} ulp at {at:e}");
+        check(&y, &x, functions::elu, &p);
         let dx = values(wgsl::ELU, "elu_derivative", &argument, &x);
-        check_derivative(&dx, &x, 1.0, alpha);
+        check(&dx, &x, functions::elu_derivative, &p);
     }
 }
 
@@ -201,10 +186,9 @@ fn elu_and_its_derivative_are_within_two_ulp() {
 fn selu_and_its_derivative_are_within_two_ulp() {
     let x = everywhere(2039);
     let y = values(wgsl::SELU, "selu", "", &x);
-    let (error, at) = worst(&y, &x, |x| elu(x, SCALE, ALPHA));
-    assert!(error <= MAX_ULPS, "{error} ulp at {at:e}");
+    check(&y, &x, functions::selu, &Parameter::None);
     let dx = values(wgsl::SELU, "selu_derivative", "", &x);
-    check_derivative(&dx, &x, SCALE, ALPHA);
+    check(&dx, &x, functions::selu_derivative, &Parameter::None);
 }
 
 #[test]

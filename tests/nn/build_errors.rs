@@ -2,9 +2,7 @@
 //! sentence names the layer or the call, what was needed and what came; none of these may panic, reach
 //! wgpu's validation, or leave a network that is of no use afterwards.
 
-mod common;
-
-use common::gpu;
+use crate::common::{self, gpu};
 use selfnorm::nn::Activation::{self, Elu, Relu, SeluWith, Softmax};
 use selfnorm::nn::{
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, Layer, Loss, MaxPool2d,

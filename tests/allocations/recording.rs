@@ -1,24 +1,17 @@
 //! What recording costs, and what an application can notice of small operations that wait for others to
 //! be submitted with: nothing.
 
-#[path = "../benches/common/bare_selu.rs"]
-mod bare_selu;
-mod common;
-
 use std::sync::mpsc;
 
-use bare_selu::BareSelu;
-use common::{activations, foreign_buffer, gpu, without_hanging};
-use peak_alloc::PeakAlloc;
+use crate::bare_selu::BareSelu;
+use crate::common::{self, activations, foreign_buffer, gpu, without_hanging};
+use crate::{ALLOCATOR, alone};
 use selfnorm::{Result, Tensor, wgpu};
-
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// More than are one submission.
 const OPS: usize = 100;
 
-/// Set in the process of a test that is alone.
+/// Set in the process that runs one test alone.
 const APART: &str = "SELFNORM_APART";
 
 /// The bytes that each of many recordings takes beyond those before it, even if only for a moment.
@@ -36,9 +29,10 @@ fn bytes_taken(mut record: impl FnMut()) -> Vec<usize> {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
+    let _alone = alone();
     // In a process of its own, where no other test allocates.
     if std::env::var_os(APART).is_none() {
-        let name = "recording_through_a_pass_allocates_what_bare_wgpu_does";
+        let name = "recording::recording_through_a_pass_allocates_what_bare_wgpu_does";
         common::passes_apart(name, &[(APART, "1")]);
         return;
     }
@@ -80,6 +74,7 @@ fn selus_read_one_by_one(x: &[f32]) -> Vec<f32> {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn operations_that_wait_give_the_bits_of_those_that_do_not() {
+    let _alone = alone();
     // The rest of a lane is cleared between them.
     for len in [1, 3, 4, 1757] {
         let data = activations(len);
@@ -92,6 +87,7 @@ fn operations_that_wait_give_the_bits_of_those_that_do_not() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn what_an_application_submits_after_an_operation_comes_after_it() {
+    let _alone = alone();
     let gpu = gpu();
     let ones = [1.0f32; 64];
     let selu_of_1 = gpu.tensor(&ones, [64]).unwrap().selu().unwrap();
@@ -131,6 +127,7 @@ fn what_an_application_submits_after_an_operation_comes_after_it() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_tensor_that_another_thread_goes_on_with_is_computed_before() {
+    let _alone = alone();
     let data = activations(257);
     let expected = selus_read_one_by_one(&data);
     let threads: Vec<_> = (0..4)
@@ -156,6 +153,7 @@ fn a_tensor_that_another_thread_goes_on_with_is_computed_before() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_callback_may_compute_and_read() {
+    let _alone = alone();
     let read = without_hanging(|| {
         let gpu = gpu();
         let x = gpu.tensor(&[1.0f32; 64], [64]).unwrap();

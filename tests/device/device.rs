@@ -1,68 +1,20 @@
 //! One device or another, shared or not, an application's or our own: the same bits everywhere, and
 //! memory that is reused, but never under anybody who still refers to it.
 
-mod common;
-
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
-use common::{activations, allocated, gpu, gpu_with, record, smallest_gpu};
+use crate::common::ops::Op;
+use crate::common::{self, activations, allocated, gpu, gpu_with, record, smallest_gpu};
 use half::f16;
-use selfnorm::{
-    AlphaDropout, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass, Result,
-    Tensor, wgpu,
-};
-
-/// Every operation, as a function of a matrix; those of the first [`KERNELS`] have kernels of their own,
-/// the others share them.
-type Op = fn(&Gpu, &Tensor) -> Result<Tensor>;
-const OPS: [(&str, Op); 11] = [
-    ("selu", |_, x| x.selu()),
-    ("selu_backward", |_, x| x.selu_backward(x)),
-    ("alpha_dropout", |_, x| x.alpha_dropout(&dropout())),
-    ("alpha_dropout of rows", |_, x| {
-        x.alpha_dropout(&dropout().noise_shape([x.shape()[0], 1]))
-    }),
-    ("lecun_normal", |gpu, x| {
-        gpu.lecun_normal(x.shape(), 1 << 40)
-    }),
-    ("lecun_uniform", |gpu, x| {
-        filled(gpu, x, |pass, w| {
-            pass.lecun_uniform(&LecunUniform::new(3).seed(5), w)
-        })
-    }),
-    ("elu", |_, x| x.elu(0.7)),
-    ("elu_backward", |_, x| x.elu_backward(0.7, x)),
-    ("alpha_dropout_backward", |_, x| {
-        x.alpha_dropout_backward(&dropout())
-    }),
-    ("alpha_dropout of columns", |_, x| {
-        x.alpha_dropout(&dropout().noise_shape([1, x.shape()[1]]))
-    }),
-    ("glorot_uniform", |gpu, x| {
-        filled(gpu, x, |pass, w| {
-            pass.glorot_uniform(&GlorotUniform::new(3, 4).seed(6), w)
-        })
-    }),
-];
-const KERNELS: usize = 6;
+use selfnorm::{AlphaDropout, Error, Gpu, GpuOptions, LecunNormal, Result, Tensor, wgpu};
 
 fn dropout() -> AlphaDropout {
     AlphaDropout::new(0.3).seed(1 << 40 | 7).call(1 << 33 | 1)
 }
 
-fn filled(
-    gpu: &Gpu,
-    like: &Tensor,
-    fill: impl FnOnce(&mut Pass, &Tensor) -> Result<()>,
-) -> Result<Tensor> {
-    let w = gpu.zeros(like.shape())?;
-    record(gpu, |pass| fill(pass, &w));
-    Ok(w)
-}
-
-/// Seven rows of no multiple of anything.
+/// Seven rows, of a length that is no multiple of anything.
 const SMALL: [usize; 2] = [7, 251];
 /// Just beyond 128 MiB, what one binding holds at WebGPU's limits; no multiple of four.
 const LARGE: [usize; 2] = [133_701, 251];
@@ -81,18 +33,27 @@ fn bits(tensor: &Tensor) -> Vec<u8> {
 }
 
 /// The operations that fail on `device`, or give other bits there than on the device with everything.
-fn differences(device: &Gpu, shape: [usize; 2], ops: &[(&str, Op)]) -> Vec<String> {
+fn differences(device: &Gpu, shape: [usize; 2]) -> Vec<String> {
     let reference = matrix(gpu(), shape).unwrap();
     let x = match matrix(device, shape) {
         Ok(x) => x,
         Err(error) => return vec![format!("tensor: {error}")],
     };
-    let difference = |(name, op): &(&str, Op)| match op(device, &x) {
-        Err(error) => Some(format!("{name}: {error}")),
-        Ok(y) => (bits(&y) != bits(&op(gpu(), &reference).unwrap()))
-            .then(|| format!("{name} gives other bits")),
-    };
-    ops.iter().filter_map(difference).collect()
+    let difference =
+        |name: String, op: &dyn Fn(&Gpu, &Tensor) -> Result<Tensor>| match op(device, &x) {
+            Err(error) => Some(format!("{name}: {error}")),
+            Ok(y) => (bits(&y) != bits(&op(gpu(), &reference).unwrap()))
+                .then(|| format!("{name} gives other bits")),
+        };
+    let made = difference("Gpu::lecun_normal".into(), &|gpu, x| {
+        gpu.lecun_normal(x.shape(), 1 << 40)
+    });
+    let computed = Op::<f32>::cases().filter_map(|(op, p)| {
+        difference(op.title(p), &|gpu, x| {
+            op.apply(gpu, x.shape(), &[x, x][..op.inputs.len()], p)
+        })
+    });
+    made.into_iter().chain(computed).collect()
 }
 
 const NONE: [String; 0] = [];
@@ -104,8 +65,8 @@ fn webgpu_s_default_limits_and_no_features_give_the_same_bits() {
     let binding = device.device().limits().max_storage_buffer_binding_size;
     assert!(binding < LARGE.iter().product::<usize>() as u64 * 4);
     assert!(device.device().features().is_empty());
-    assert_eq!(differences(&device, SMALL, &OPS), NONE);
-    assert_eq!(differences(&device, LARGE, &OPS[..KERNELS]), NONE);
+    assert_eq!(differences(&device, SMALL), NONE);
+    assert_eq!(differences(&device, LARGE), NONE);
 }
 
 #[test]
@@ -126,7 +87,7 @@ fn features_change_no_bit() {
             let bytes = limits.max_immediate_size;
             let device = gpu_with(features, limits);
             assert_eq!(
-                differences(&device, SMALL, &OPS),
+                differences(&device, SMALL),
                 NONE,
                 "{features:?}, {bytes} bytes of immediates"
             );
@@ -134,8 +95,8 @@ fn features_change_no_bit() {
     }
 }
 
-/// A browser offers no less than WebGPU's defaults, but a native application may ask for less. What is
-/// too little is said when the [`Gpu`] is made, not by an operation.
+/// A browser offers no less than WebGPU's defaults, but a native application may ask for less. Limits that
+/// are too low are reported when the [`Gpu`] is made, not by an operation.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_limit_below_webgpu_s_is_an_unsupported_device_or_does_no_harm() {
@@ -203,7 +164,7 @@ fn a_limit_below_webgpu_s_is_an_unsupported_device_or_does_no_harm() {
     }
     for (name, lower) in low {
         // Three workgroups and a bit.
-        for difference in differences(&make(lower).unwrap(), [53, 251], &OPS) {
+        for difference in differences(&make(lower).unwrap(), [53, 251]) {
             failures.push(format!("{name}: {difference}"));
         }
     }
@@ -230,7 +191,7 @@ fn the_message_for_an_unsupported_device_names_the_limit() {
     );
 }
 
-/// For the compiler: threads share all of it, and a read may be awaited on any of them.
+/// Checked by the compiler: threads share all of it, and a read may be awaited on any of them.
 #[allow(dead_code)]
 fn everything_can_be_shared(gpu: Gpu, tensor: &Tensor, half: &Tensor<f16>) {
     fn shared<T: Send + Sync>(_: T) {}
@@ -294,15 +255,15 @@ fn repeated_work_allocates_and_frees_nothing() {
         allocated(&gpu)
     };
     let first = work();
-    // They are gone, and their buffers are not.
+    // The tensors are gone; their buffers are kept.
     assert_eq!(allocated(&gpu), first);
     for _ in 0..50 {
         assert_eq!(work(), first);
     }
 }
 
-/// Their buffers are not reused, because the application's encoders may still refer to them; then nothing
-/// of ours may, either.
+/// Their buffers cannot be reused, because the application's encoders may still refer to them, so nothing
+/// of ours may keep them either.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn tensors_that_an_application_has_recorded_are_freed() {
@@ -340,7 +301,7 @@ fn a_dropped_gpu_frees_its_device() {
     let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
     let gpu = Gpu::from_wgpu(device, queue).unwrap();
     assert_eq!(devices()[0], 1);
-    // An upload last, of which nobody waits for the end.
+    // The last thing is an upload that nobody waits for.
     let x = gpu.tensor(&[1.0; 1000], [1000]).unwrap();
     x.selu().unwrap().to_vec().unwrap();
     let y = gpu.tensor(&[2.0; 1000], [1000]).unwrap();
@@ -464,7 +425,7 @@ fn wgpu_adapter_name_chooses_an_adapter() {
     let Ok(name) = std::env::var(NAME) else {
         let name = gpu().adapter_info().name;
         common::passes_apart(
-            "wgpu_adapter_name_chooses_an_adapter",
+            "device::wgpu_adapter_name_chooses_an_adapter",
             &[("WGPU_ADAPTER_NAME", "Voodoo 9"), (NAME, &name)],
         );
         return;

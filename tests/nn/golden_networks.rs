@@ -1,8 +1,6 @@
 //! Layers and trainings against Keras 3's values in float64.
 
-mod common;
-
-use common::{Golden, golden, gpu, smallest_gpu};
+use crate::common::{Golden, golden, gpu, smallest_gpu};
 use selfnorm::nn::{
     Activation, Adam, Conv2d, Dense, Flatten, Layer, Loss, MaxPool2d, Padding, Sequential,
     SequentialBuilder, Tiling,

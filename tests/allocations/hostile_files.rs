@@ -2,39 +2,23 @@
 //! reads them must not need more memory than the file could explain: the allocator counts. The
 //! readers of data sets are the examples' own.
 
-mod common;
-#[path = "../examples/common/digits.rs"]
-mod digits;
-#[path = "../examples/common/idx.rs"]
-mod idx;
-
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::gpu;
+use crate::common::gpu;
+use crate::{ALLOCATOR, alone, digits, idx};
 use flate2::{Compression, write::GzEncoder};
-use peak_alloc::PeakAlloc;
 use selfnorm::nn::{Dense, Sequential};
-
-#[global_allocator]
-static MEMORY: PeakAlloc = PeakAlloc;
 
 /// What buffers, paths and messages take.
 const FEW: usize = 1 << 20;
 
-/// The allocator counts for all threads, so each test that asks it has the process to itself.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The result, and the most bytes that there were meanwhile and not before.
 fn peak<T>(of: impl FnOnce() -> T) -> (T, usize) {
-    let before = MEMORY.current_usage();
-    MEMORY.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
     let result = of();
-    (result, MEMORY.peak_usage().saturating_sub(before))
+    (result, ALLOCATOR.peak_usage().saturating_sub(before))
 }
 
 fn packed(pieces: &[&[u8]]) -> Vec<u8> {

@@ -1,13 +1,12 @@
-//! Whether what is drawn follows its distribution, and nothing else: Kolmogorov-Smirnov, moments, and
-//! serial tests of the raw words. The device's numbers are the host's (`tests/same_bits.rs`), so all but
+//! Random numbers follow their distributions: Kolmogorov-Smirnov, moments, and serial tests of the raw
+//! words. The device's numbers are the host's (`same_bits.rs`), so all but
 //! the last test need no GPU.
 //!
-//! Ordinarily one seed and 2²² samples; three and 10⁸ with `cargo test --release --test distributions -- --ignored`. Seeds
-//! are fixed, so that nothing fails by chance: the bound is that of one failure in 10⁵ tests of a perfect
-//! generator.
+//! Ordinarily one seed and 2²² samples; three and 10⁸ with
+//! `cargo test --release --test ops distributions:: -- --ignored`. Seeds are fixed, so that nothing fails by
+//! chance: the bound is that of one failure in 10⁵ tests of a perfect generator.
 
-mod common;
-
+use crate::common;
 use std::f64::consts::PI;
 
 use selfnorm::{AlphaDropout, LecunNormal, Tensor, random};

@@ -1,50 +1,24 @@
 //! SELU against λx and λα(eˣ − 1) in f64, whose own error is below a millionth of an f32's ulp.
 
-mod common;
-
-use common::{
-    ALPHA, HUGE, LENGTHS, SCALE, activations, all_floats, every_float, gpu, is_rounded, record,
-    special, worst, wrapped,
-};
-use half::f16;
+use crate::common::ops::Parameter;
+use crate::common::{self, ALPHA, SCALE, all_floats, gpu, special};
+use crate::unary::Unary;
 use selfnorm::Selu;
 
 /// As the documentation of `Tensor::selu` and `Tensor::selu_backward` promises.
 const MAX_ULPS: f64 = 2.0;
 
-fn selu(x: f32) -> f64 {
-    let x = f64::from(x);
-    if x > 0.0 {
-        SCALE * x
-    } else {
-        SCALE * ALPHA * x.exp_m1()
-    }
-}
-
-fn derivative(x: f32) -> f64 {
-    let x = f64::from(x);
-    match x {
-        x if x.is_nan() => x,
-        x if x > 0.0 => SCALE,
-        x => SCALE * ALPHA * x.exp(),
-    }
-}
+const SELU: Unary = Unary {
+    name: "selu",
+    p: Parameter::None,
+};
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn selu_is_within_two_ulp_of_the_real_value_over_all_binades() {
     let mut x = all_floats(0, 1021);
     x.extend(special());
-    let y = gpu()
-        .tensor(&x, [x.len()])
-        .unwrap()
-        .selu()
-        .unwrap()
-        .to_vec()
-        .unwrap();
-    let (error, at) = worst(&y, &x, selu);
-    println!("worst error {error:.3} ulp at {at:e}");
-    assert!(error <= MAX_ULPS, "{error} ulp at {at:e}");
+    SELU.is_within_its_bound(&x);
 }
 
 #[test]
@@ -55,16 +29,7 @@ fn selu_is_within_two_ulp_where_the_negative_branch_bends() {
         .step_by(17)
         .map(f32::from_bits)
         .collect();
-    let y = gpu()
-        .tensor(&x, [x.len()])
-        .unwrap()
-        .selu()
-        .unwrap()
-        .to_vec()
-        .unwrap();
-    let (error, at) = worst(&y, &x, selu);
-    println!("worst error {error:.3} ulp at {at:e}");
-    assert!(error <= MAX_ULPS, "{error} ulp at {at:e}");
+    SELU.is_within_its_bound(&x);
 }
 
 #[test]
@@ -72,61 +37,19 @@ fn selu_is_within_two_ulp_where_the_negative_branch_bends() {
 fn selu_backward_is_within_two_ulp_of_the_real_value_for_any_gradient() {
     let mut x = all_floats(3, 2039);
     x.extend(special());
-    // Gradients of all mantissas and both signs; one of them a power of two.
-    let mut gradients: Vec<Vec<f32>> = [(0.0, 1.0), (0.999_97, 1.000_01), (-317.3, -1.0)]
-        .map(|(scale, offset)| {
-            let dy = |i| offset + scale * (i as f32 * 0.618_034).fract();
-            (0..x.len()).map(dy).collect()
-        })
-        .into();
-    let hardest = |(i, &x): (usize, &f32)| common::hardest_gradient(derivative(x), i);
-    gradients.push(x.iter().enumerate().map(hardest).collect());
-    for dy in gradients {
-        let dx = gpu()
-            .tensor(&x, [x.len()])
-            .unwrap()
-            .selu_backward(&gpu().tensor(&dy, [x.len()]).unwrap())
-            .unwrap()
-            .to_vec()
-            .unwrap();
-        for ((&x, &dy), &dx) in x.iter().zip(&dy).zip(&dx) {
-            common::assert_gradient(dx, dy, derivative(x), x);
-        }
-    }
+    SELU.gradient_is_within_its_bound(&x);
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn selu_backward_is_within_two_ulp_for_the_largest_and_smallest_gradients() {
-    let mut values = special();
-    values.extend([2e38, 2.5e38, 3.4e38, 1e-36, 2e-38, 1e38, -0.34, -0.2, -1.7]);
-    let pairs = values
-        .iter()
-        .flat_map(|&x| values.iter().map(move |&dy| (x, dy)));
-    // Where eˣ may count as 0, an infinite gradient has no limit.
-    let pairs = pairs.filter(|(x, dy)| !(*x < -87.0 && dy.is_infinite()));
-    let (x, dy): (Vec<f32>, Vec<f32>) = pairs.unzip();
-    let dx = gpu()
-        .tensor(&x, [x.len()])
-        .unwrap()
-        .selu_backward(&gpu().tensor(&dy, [x.len()]).unwrap())
-        .unwrap()
-        .to_vec()
-        .unwrap();
-    for ((&x, &dy), &dx) in x.iter().zip(&dy).zip(&dx) {
-        common::assert_gradient(dx, dy, derivative(x), x);
-    }
+    SELU.gradient_is_within_its_bound_for_the_largest_and_smallest();
 }
 
 #[test]
 #[ignore = "all 2^32 floats, forward and backward: minutes"]
 fn selu_is_within_two_ulp_of_the_real_value_at_every_float() {
-    let worst = every_float::sweep(gpu(), &Selu::default(), 1, |x, ones| {
-        Ok([x.selu()?, x.selu_backward(ones)?])
-    });
-    let worst = worst.unwrap();
-    println!("forward and backward, in ulp: {worst:?}");
-    assert!(worst.iter().all(|(error, _)| *error <= MAX_ULPS));
+    SELU.is_within_its_bounds_at_every_float();
 }
 
 #[test]
@@ -153,227 +76,42 @@ fn zeros_keep_their_sign_and_the_derivative_at_zero_is_the_left_one() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn nans_of_every_kind_come_out_as_nans() {
-    let x: Vec<f32> = [
-        0x7f80_0001,
-        0x7fc0_0000,
-        0x7fff_ffff,
-        0xff80_0001,
-        0xffc0_0000,
-        0xffff_ffff,
-    ]
-    .map(f32::from_bits)
-    .into();
-    let ones = gpu().tensor(&[1.0; 6], [6]).unwrap();
-    let tensor = gpu().tensor(&x, [6]).unwrap();
-    assert!(
-        tensor
-            .selu()
-            .unwrap()
-            .to_vec()
-            .unwrap()
-            .iter()
-            .all(|y| y.is_nan())
-    );
-    assert!(
-        tensor
-            .selu_backward(&ones)
-            .unwrap()
-            .to_vec()
-            .unwrap()
-            .iter()
-            .all(|dx| dx.is_nan())
-    );
-    assert!(
-        ones.selu_backward(&tensor)
-            .unwrap()
-            .to_vec()
-            .unwrap()
-            .iter()
-            .all(|dx| dx.is_nan())
-    );
+    SELU.nans_of_every_kind_come_out_as_nans();
 }
 
-/// The same values through every way in: a new tensor, a destination, in place; own buffers and
-/// ranges of an application's, which have no room for a whole last lane.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_else() {
-    let gpu = gpu();
-    for len in LENGTHS {
-        let data = activations(len);
-        let gradients: Vec<f32> = data.iter().rev().copied().collect();
-        let x = gpu.tensor(&data, [len]).unwrap();
-        let dy = gpu.tensor(&gradients, [len]).unwrap();
-        let y = x.selu().unwrap().to_vec().unwrap();
-        let (error, at) = worst(&y, &data, selu);
-        assert!(error <= MAX_ULPS, "length {len}: {error} ulp at {at}");
-        let dx = x.selu_backward(&dy).unwrap().to_vec().unwrap();
-
-        let (x_buffer, x) = wrapped(gpu, &data);
-        let (dy_buffer, dy) = wrapped(gpu, &gradients);
-        let (y_buffer, y_wrapped) = wrapped(gpu, &vec![0.0; len]);
-        let (dx_buffer, dx_wrapped) = wrapped(gpu, &vec![0.0; len]);
-        record(gpu, |pass| {
-            pass.selu(&x, &y_wrapped)?;
-            pass.selu_backward(&x, &dy, &dx_wrapped)?;
-            pass.selu_backward_in_place(&x, &dy)?;
-            pass.selu_in_place(&x)
-        });
-        assert_eq!(
-            y_wrapped.to_vec().unwrap(),
-            y,
-            "into a destination, length {len}"
-        );
-        assert_eq!(x.to_vec().unwrap(), y, "in place, length {len}");
-        assert_eq!(
-            dx_wrapped.to_vec().unwrap(),
-            dx,
-            "backward into a destination, length {len}"
-        );
-        assert_eq!(dy.to_vec().unwrap(), dx, "backward in place, length {len}");
-        for buffer in [&x_buffer, &dy_buffer, &y_buffer, &dx_buffer] {
-            assert!(
-                common::guards_hold(gpu, buffer),
-                "a write outside, length {len}"
-            );
-        }
-    }
+    SELU.every_length_and_every_way_in_gives_the_same_bits();
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_tensor_beyond_one_binding_and_one_dispatch_is_whole() {
-    let data = activations(HUGE);
-    let y = gpu()
-        .tensor(&data, [HUGE])
-        .unwrap()
-        .selu()
-        .unwrap()
-        .to_vec()
-        .unwrap();
-    // Everything, as bits: the first million are those that the other tests check.
-    let period = 1 << 20;
-    let expected = gpu()
-        .tensor(&data[..period], [period])
-        .unwrap()
-        .selu()
-        .unwrap()
-        .to_vec()
-        .unwrap();
-    assert_eq!(y[..period], expected);
-    // Values differ everywhere, so a chunk that is missing, shifted or done twice is seen.
-    let (error, at) = worst(&y, &data, selu);
-    assert!(error <= MAX_ULPS, "{error} ulp at {at}");
+    SELU.is_whole_beyond_one_binding_and_one_dispatch();
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn half_precision_is_the_rounded_single_precision_result() {
-    let gpu = gpu();
-    if !gpu.supports_f16() {
-        return common::assert_f16_is_an_error(gpu);
-    }
-    // Every f16.
-    let x: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
-    let single: Vec<f32> = x.iter().map(|x| x.to_f32()).collect();
-    let half = gpu.tensor(&x, [x.len()]).unwrap();
-    let expected = gpu.tensor(&single, [x.len()]).unwrap();
-    let pairs = [
-        (half.selu().unwrap(), expected.selu().unwrap()),
-        (half.elu(1.5).unwrap(), expected.elu(1.5).unwrap()),
-        (
-            half.elu_backward(1.5, &half).unwrap(),
-            expected.elu_backward(1.5, &expected).unwrap(),
-        ),
-        (
-            half.selu_backward(&half).unwrap(),
-            expected.selu_backward(&expected).unwrap(),
-        ),
-    ];
-    for (half, single) in pairs {
-        for (i, (half, single)) in half
-            .to_vec()
-            .unwrap()
-            .into_iter()
-            .zip(single.to_vec().unwrap())
-            .enumerate()
-        {
-            let x = x[i];
-            assert!(is_rounded(half, single), "at {x}: {half}, not {single}");
-        }
-    }
+    SELU.half_precision_is_the_rounded_single_precision_result();
+    let elu = Unary {
+        name: "elu",
+        p: Parameter::Constant("alpha", 1.5),
+    };
+    elu.half_precision_is_the_rounded_single_precision_result();
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn half_precision_of_odd_lengths_writes_nothing_else() {
-    let gpu = gpu();
-    if !gpu.supports_f16() {
-        return common::assert_f16_is_an_error(gpu);
-    }
-    for len in [1usize, 2, 3, 5, 257, 1757] {
-        let data: Vec<f16> = activations(len + 8)
-            .into_iter()
-            .map(f16::from_f32)
-            .collect();
-        let usage = selfnorm::wgpu::BufferUsages::STORAGE
-            | selfnorm::wgpu::BufferUsages::COPY_SRC
-            | selfnorm::wgpu::BufferUsages::COPY_DST;
-        let buffer =
-            common::foreign_buffer(gpu, (data.len() as u64 * 2).next_multiple_of(4), usage);
-        let padded: Vec<f16> = data.iter().copied().chain([f16::ONE; 1]).collect();
-        gpu.queue().write_buffer(
-            &buffer,
-            0,
-            bytemuck::cast_slice(&padded[..buffer.size() as usize / 2]),
-        );
-        let x = gpu.wrap::<f16>(buffer.slice(..), [len]).unwrap();
-        let expected = gpu
-            .tensor(&data[..len], [len])
-            .unwrap()
-            .selu()
-            .unwrap()
-            .to_vec()
-            .unwrap();
-        record(gpu, |pass| pass.selu_in_place(&x));
-        let all = gpu
-            .wrap::<f16>(buffer.slice(..), [len + 8])
-            .unwrap()
-            .to_vec()
-            .unwrap();
-        assert_eq!(all[..len], expected);
-        assert_eq!(all[len..], data[len..], "a write outside, length {len}");
-    }
+    SELU.half_precision_of_odd_lengths_writes_nothing_else();
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn the_gradient_is_the_slope_of_the_function() {
-    // Central differences in f64 of the reference: error h² f''' / 6 < 1e-9 relative.
-    let x: Vec<f32> = activations(4000)
-        .into_iter()
-        .filter(|x| x.abs() > 1e-3)
-        .collect();
-    let ones = gpu().tensor(&vec![1.0; x.len()], [x.len()]).unwrap();
-    let dx = gpu()
-        .tensor(&x, [x.len()])
-        .unwrap()
-        .selu_backward(&ones)
-        .unwrap()
-        .to_vec()
-        .unwrap();
-    let real = |x: f64| {
-        if x > 0.0 {
-            SCALE * x
-        } else {
-            SCALE * ALPHA * x.exp_m1()
-        }
-    };
-    let h = 1e-5;
-    for (&x, &dx) in x.iter().zip(&dx) {
-        let slope = (real(f64::from(x) + h) - real(f64::from(x) - h)) / (2.0 * h);
-        approx::assert_relative_eq!(f64::from(dx), slope, max_relative = 1e-6);
-    }
+    SELU.gradient_is_the_slope_of_the_function();
 }
 
 #[test]
@@ -417,7 +155,6 @@ fn values_and_gradients_are_keras_s() {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn other_constants_are_within_two_and_a_half_ulp() {
     let x = all_floats(5, 8191);
-    let tensor = gpu().tensor(&x, [x.len()]).unwrap();
     for p in [
         Selu {
             alpha: 1.67326,
@@ -436,17 +173,11 @@ fn other_constants_are_within_two_and_a_half_ulp() {
             scale: 0.9,
         },
     ] {
-        let (scale, product) = (f64::from(p.scale as f32), p.scale * p.alpha);
-        let y = tensor.selu_with(&p).unwrap().to_vec().unwrap();
-        let (error, at) = worst(&y, &x, |x| {
-            let x = f64::from(x);
-            if x > 0.0 {
-                scale * x
-            } else {
-                product * x.exp_m1()
-            }
-        });
-        assert!(error <= 2.5, "{p:?}: {error} ulp at {at:e}");
+        let selu = Unary {
+            p: Parameter::Selu(p),
+            ..SELU
+        };
+        selu.is_within_its_bound(&x);
     }
 }
 

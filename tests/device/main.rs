@@ -1,0 +1,11 @@
+//! What all operations have in common: devices, memory, errors, and time.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod device;
+mod endurance;
+mod errors;
+mod leaks;
+mod pipeline_cache;
+mod programs;

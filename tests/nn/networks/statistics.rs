@@ -1,0 +1,133 @@
+//! Mean and variance of what layers give, and that SELU keeps them.
+
+use super::real;
+use crate::common::gpu;
+use crate::common::reference::{self, Case, Spec, conv2d, dense, normal};
+use selfnorm::nn::Activation::{Linear, Relu, Selu, Softmax};
+use selfnorm::nn::Initializer::{GlorotUniform, LecunNormal};
+use selfnorm::nn::{AlphaDropout, Dense, Dropout, Sequential, SequentialBuilder, Tiling};
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn statistics_are_of_every_layer_s_output() {
+    let case = Case {
+        input: vec![7, 6, 3],
+        layers: vec![
+            conv2d(5, [3, 3], Selu),
+            Spec::AlphaDropout(0.2),
+            Spec::Activation(Linear),
+            reference::max_pool2d([2, 2]),
+            Spec::Flatten,
+            Spec::Dropout(0.3),
+            dense(9, Linear),
+            Spec::Activation(Relu),
+            dense(4, Softmax),
+        ],
+        batch: 11,
+        tiling: Tiling::Registers,
+        seed: 6,
+    };
+    let model = case.model(gpu());
+    let x = gpu().tensor(&case.x(), [11, 7, 6, 3]).unwrap();
+    let weights: Vec<_> = case.weights().iter().map(|w| real(w)).collect();
+    let names = [
+        "conv2d",
+        "alpha_dropout",
+        "activation",
+        "max_pooling2d",
+        "flatten",
+        "dropout",
+        "dense",
+        "activation_1",
+        "dense_1",
+    ];
+    for training in [false, true] {
+        let layers = if training {
+            model.statistics_in_training(&x).unwrap()
+        } else {
+            model.statistics(&x).unwrap()
+        };
+        assert_eq!(layers.len(), names.len());
+        for (i, (layer, name)) in layers.iter().zip(names).enumerate() {
+            let call = training.then_some(0);
+            let (y, _) = case.forward_to(i + 1, &weights, &real(&case.x()), call);
+            let n = y.len() as f64;
+            let mean = y.iter().sum::<f64>() / n;
+            let variance = y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / n;
+            assert_eq!(layer.name, name);
+            let close = |actual: f64, expected: f64| (actual - expected).abs() < 3e-6;
+            assert!(
+                close(layer.mean, mean) && close(layer.variance, variance),
+                "{layer:?}, not {mean} and {variance}"
+            );
+        }
+    }
+}
+
+/// The paper's theorem, and what other networks do instead.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn deep_selu_networks_keep_mean_0_and_variance_1() {
+    const WIDTH: usize = 256;
+    const DEPTH: usize = 24;
+    // Truncated normals, scaled to variance 1.
+    let x: Vec<_> = normal(64 * WIDTH, 1, 1)
+        .iter()
+        .map(|z| z / 0.879_626)
+        .collect();
+    let x = gpu().tensor(&x, [64, WIDTH]).unwrap();
+    let network = |layer: &dyn Fn() -> SequentialBuilder,
+                   next: &dyn Fn(SequentialBuilder) -> SequentialBuilder| {
+        (0..DEPTH)
+            .fold(layer(), |network, _| next(network))
+            .build(gpu(), 1)
+            .unwrap()
+    };
+    let start = || Sequential::new([WIDTH]);
+    let selu = |network: SequentialBuilder| {
+        network.add(
+            Dense::new(WIDTH)
+                .kernel_initializer(LecunNormal)
+                .activation(Selu),
+        )
+    };
+    // Of 256 summands the variance of a layer's sums is off by √(2 / 256) = 0.09 a unit and 0.006 on
+    // average over 256 units; that of the weights' own draw shrinks with depth. 0.1 for the mean and 0.2
+    // for the variance are the interval that the paper's figure of such networks shows.
+    for layer in network(&start, &selu).statistics(&x).unwrap() {
+        assert!(
+            layer.mean.abs() < 0.1 && (layer.variance - 1.0).abs() < 0.2,
+            "{layer:?}"
+        );
+    }
+    let with_dropout = |network| selu(network).add(AlphaDropout::new(0.1));
+    for layer in network(&start, &with_dropout)
+        .statistics_in_training(&x)
+        .unwrap()
+    {
+        assert!(
+            layer.mean.abs() < 0.15 && (layer.variance - 1.0).abs() < 0.3,
+            "{layer:?}"
+        );
+    }
+    let relu = |network: SequentialBuilder| {
+        network.add(
+            Dense::new(WIDTH)
+                .kernel_initializer(GlorotUniform)
+                .activation(Relu),
+        )
+    };
+    let last = network(&start, &relu)
+        .statistics(&x)
+        .unwrap()
+        .pop()
+        .unwrap();
+    assert!(last.variance < 1e-4, "{last:?}");
+    let with_plain_dropout = |network| selu(network).add(Dropout::new(0.1));
+    let last = network(&start, &with_plain_dropout)
+        .statistics_in_training(&x)
+        .unwrap()
+        .pop()
+        .unwrap();
+    assert!(last.variance > 1.15 || last.mean.abs() > 0.1, "{last:?}");
+}
