@@ -65,17 +65,29 @@ fn trial(name: String, check: impl FnOnce() -> Result<()> + Send + 'static) -> T
 }
 
 /// What [`wgsl`] has for other people's shaders, and what goes together.
-fn public_sources() -> [(&'static str, String); 5] {
-    [
-        ("wgsl::EXPM1", wgsl::EXPM1.into()),
-        ("wgsl::ELU", wgsl::ELU.into()),
-        ("wgsl::SELU", wgsl::SELU.into()),
-        ("wgsl::PHILOX", wgsl::PHILOX.into()),
-        (
-            "wgsl::SELU and PHILOX",
-            format!("{}{}", wgsl::SELU, wgsl::PHILOX),
-        ),
+fn public_sources() -> Vec<(&'static str, String)> {
+    let mut sources: Vec<(&str, String)> = [
+        ("wgsl::EXPM1", wgsl::EXPM1),
+        ("wgsl::ELU", wgsl::ELU),
+        ("wgsl::SELU", wgsl::SELU),
+        ("wgsl::LEAKY_RELU", wgsl::LEAKY_RELU),
+        ("wgsl::SIGMOID", wgsl::SIGMOID),
+        ("wgsl::TANH", wgsl::TANH),
+        ("wgsl::SILU", wgsl::SILU),
+        ("wgsl::GELU", wgsl::GELU),
+        ("wgsl::GELU_TANH", wgsl::GELU_TANH),
+        ("wgsl::SOFTPLUS", wgsl::SOFTPLUS),
+        ("wgsl::PHILOX", wgsl::PHILOX),
     ]
+    .map(|(name, source)| (name, source.into()))
+    .into();
+    for (name, source) in [
+        ("wgsl::SELU and PHILOX", wgsl::SELU),
+        ("wgsl::ACTIVATIONS and PHILOX", wgsl::ACTIVATIONS),
+    ] {
+        sources.push((name, format!("{source}{}", wgsl::PHILOX)));
+    }
+    sources
 }
 
 /// What a shader may use beyond plain WGSL, as it says. Without it validation must fail, so a shader for
@@ -357,7 +369,10 @@ fn functions_are_pure() -> Result<()> {
 
 /// A file that nothing includes is checked by nothing.
 fn every_file_is_in_use() -> Result<()> {
-    let mut sources: Vec<String> = public_sources().map(|(_, source)| source).into();
+    let mut sources: Vec<String> = public_sources()
+        .into_iter()
+        .map(|(_, source)| source)
+        .collect();
     sources.extend(wgsl::shaders().into_iter().map(|shader| shader.source));
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")];
     let mut files = 0;

@@ -10,7 +10,7 @@ use selfnorm::{
     Tensor,
 };
 
-use super::functions::{elu, elu_derivative, selu, selu_derivative};
+use super::functions::*;
 use super::value::Value;
 use super::{gradient_underflow, record, ulp, ulps};
 
@@ -43,6 +43,10 @@ pub enum Parameter {
     Selu(Selu),
     /// A number that is finite as an f32, and its name.
     Constant(&'static str, f64),
+    /// GELU as it is defined.
+    Exact,
+    /// The tanh form of GELU.
+    Approximate,
     Dropout(Dropout),
     Weights {
         fan: usize,
@@ -73,8 +77,15 @@ pub struct Bound {
 }
 
 const fn within(ulps: f64) -> Bound {
-    Bound { ulps, floor: 0.0 }
+    within_of(ulps, 0.0)
 }
+
+const fn within_of(ulps: f64, floor: f64) -> Bound {
+    Bound { ulps, floor }
+}
+
+/// Of gradients whose derivative has a zero.
+const EIGHTH: f64 = 0.125;
 
 impl<T: Element> Op<T> {
     pub const ALL: &'static [Self] = &[
@@ -137,6 +148,168 @@ impl<T: Element> Op<T> {
             in_place: Some(|pass, t, p| pass.elu_backward_in_place(t[0], p.constant(), t[1])),
             call: Some(|t, p| t[0].elu_backward(p.constant(), t[1])),
             reference: Reference::Gradient(elu_derivative, within(2.0)),
+        },
+        Self {
+            name: "relu",
+            inputs: &["x"],
+            output: "y",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.relu(t[0], t[1]),
+            in_place: Some(|pass, t, _| pass.relu_in_place(t[0])),
+            call: Some(|t, _| t[0].relu()),
+            reference: Reference::Value(relu, within(0.5)),
+        },
+        Self {
+            name: "relu_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.relu_backward(t[0], t[1], t[2]),
+            in_place: Some(|pass, t, _| pass.relu_backward_in_place(t[0], t[1])),
+            call: Some(|t, _| t[0].relu_backward(t[1])),
+            reference: Reference::Gradient(relu_derivative, within(0.5)),
+        },
+        Self {
+            name: "sigmoid",
+            inputs: &["x"],
+            output: "y",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.sigmoid(t[0], t[1]),
+            in_place: Some(|pass, t, _| pass.sigmoid_in_place(t[0])),
+            call: Some(|t, _| t[0].sigmoid()),
+            reference: Reference::Value(sigmoid, within(2.0)),
+        },
+        Self {
+            name: "sigmoid_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.sigmoid_backward(t[0], t[1], t[2]),
+            in_place: Some(|pass, t, _| pass.sigmoid_backward_in_place(t[0], t[1])),
+            call: Some(|t, _| t[0].sigmoid_backward(t[1])),
+            reference: Reference::Gradient(sigmoid_derivative, within(4.5)),
+        },
+        Self {
+            name: "tanh",
+            inputs: &["x"],
+            output: "y",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.tanh(t[0], t[1]),
+            in_place: Some(|pass, t, _| pass.tanh_in_place(t[0])),
+            call: Some(|t, _| t[0].tanh()),
+            reference: Reference::Value(tanh, within(1.5)),
+        },
+        Self {
+            name: "tanh_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.tanh_backward(t[0], t[1], t[2]),
+            in_place: Some(|pass, t, _| pass.tanh_backward_in_place(t[0], t[1])),
+            call: Some(|t, _| t[0].tanh_backward(t[1])),
+            reference: Reference::Gradient(tanh_derivative, within(4.5)),
+        },
+        Self {
+            name: "silu",
+            inputs: &["x"],
+            output: "y",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.silu(t[0], t[1]),
+            in_place: Some(|pass, t, _| pass.silu_in_place(t[0])),
+            call: Some(|t, _| t[0].silu()),
+            reference: Reference::Value(silu, within(3.0)),
+        },
+        Self {
+            name: "silu_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.silu_backward(t[0], t[1], t[2]),
+            in_place: Some(|pass, t, _| pass.silu_backward_in_place(t[0], t[1])),
+            call: Some(|t, _| t[0].silu_backward(t[1])),
+            reference: Reference::Gradient(silu_derivative, within_of(5.0, EIGHTH)),
+        },
+        Self {
+            name: "softplus",
+            inputs: &["x"],
+            output: "y",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.softplus(t[0], t[1]),
+            in_place: Some(|pass, t, _| pass.softplus_in_place(t[0])),
+            call: Some(|t, _| t[0].softplus()),
+            reference: Reference::Value(softplus, within(2.5)),
+        },
+        Self {
+            name: "softplus_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: &[Parameter::None],
+            to: |pass, t, _| pass.softplus_backward(t[0], t[1], t[2]),
+            in_place: Some(|pass, t, _| pass.softplus_backward_in_place(t[0], t[1])),
+            call: Some(|t, _| t[0].softplus_backward(t[1])),
+            reference: Reference::Gradient(softplus_derivative, within(3.0)),
+        },
+        Self {
+            name: "gelu",
+            inputs: &["x"],
+            output: "y",
+            parameters: &[Parameter::Exact],
+            to: |pass, t, _| pass.gelu(t[0], false, t[1]),
+            in_place: Some(|pass, t, _| pass.gelu_in_place(t[0], false)),
+            call: Some(|t, _| t[0].gelu(false)),
+            reference: Reference::Value(gelu, within(5.5)),
+        },
+        Self {
+            name: "gelu_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: &[Parameter::Exact],
+            to: |pass, t, _| pass.gelu_backward(t[0], false, t[1], t[2]),
+            in_place: Some(|pass, t, _| pass.gelu_backward_in_place(t[0], false, t[1])),
+            call: Some(|t, _| t[0].gelu_backward(false, t[1])),
+            reference: Reference::Gradient(gelu_derivative, within(6.0)),
+        },
+        Self {
+            name: "gelu",
+            inputs: &["x"],
+            output: "y",
+            parameters: &[Parameter::Approximate],
+            to: |pass, t, _| pass.gelu(t[0], true, t[1]),
+            in_place: Some(|pass, t, _| pass.gelu_in_place(t[0], true)),
+            call: Some(|t, _| t[0].gelu(true)),
+            reference: Reference::Value(gelu_tanh, within(3.0)),
+        },
+        Self {
+            name: "gelu_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: &[Parameter::Approximate],
+            to: |pass, t, _| pass.gelu_backward(t[0], true, t[1], t[2]),
+            in_place: Some(|pass, t, _| pass.gelu_backward_in_place(t[0], true, t[1])),
+            call: Some(|t, _| t[0].gelu_backward(true, t[1])),
+            reference: Reference::Gradient(gelu_tanh_derivative, within_of(7.0, EIGHTH)),
+        },
+        Self {
+            name: "leaky_relu",
+            inputs: &["x"],
+            output: "y",
+            parameters: SLOPES,
+            to: |pass, t, p| pass.leaky_relu(t[0], p.constant(), t[1]),
+            in_place: Some(|pass, t, p| pass.leaky_relu_in_place(t[0], p.constant())),
+            call: Some(|t, p| t[0].leaky_relu(p.constant())),
+            reference: Reference::Value(leaky_relu, within(0.5)),
+        },
+        Self {
+            name: "leaky_relu_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: SLOPES,
+            to: |pass, t, p| pass.leaky_relu_backward(t[0], p.constant(), t[1], t[2]),
+            in_place: Some(|pass, t, p| {
+                pass.leaky_relu_backward_in_place(t[0], p.constant(), t[1])
+            }),
+            call: Some(|t, p| t[0].leaky_relu_backward(p.constant(), t[1])),
+            reference: Reference::Gradient(leaky_relu_derivative, within(0.5)),
         },
         Self {
             name: "alpha_dropout",
@@ -221,7 +394,8 @@ impl<T: Element> Op<T> {
     /// The name, and the parameter if there is one.
     pub fn title(&self, p: &Parameter) -> String {
         match p {
-            Parameter::None => self.name.into(),
+            Parameter::None | Parameter::Exact => self.name.into(),
+            Parameter::Approximate => format!("{}, the tanh form", self.name),
             Parameter::Constant(name, value) => format!("{} with {name} = {value}", self.name),
             Parameter::Selu(p) => format!("{} with {p:?}", self.name),
             Parameter::Dropout(p) => format!("{} with {p:?}", self.name),
@@ -438,6 +612,12 @@ const OTHER_SELU: Parameter = Parameter::Selu(Selu {
 const ELUS: &[Parameter] = &[
     Parameter::Constant("alpha", 1.0),
     Parameter::Constant("alpha", 0.7),
+];
+
+/// Keras's default, and ReLU's.
+const SLOPES: &[Parameter] = &[
+    Parameter::Constant("negative_slope", 0.2),
+    Parameter::Constant("negative_slope", 0.0),
 ];
 
 const DROPOUT: Dropout = Dropout {

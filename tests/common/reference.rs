@@ -1,6 +1,6 @@
 //! The layers in f64, written from their definitions and nothing else: the sums of
 //! `tf.nn.conv2d` (cross-correlation, channels last) with TensorFlow's `VALID` and `SAME`, the maxima of
-//! `tf.nn.max_pool2d`, the published SELU, and the dropout of DESIGN.md. Gradients are central
+//! `tf.nn.max_pool2d`, the published SELU, and the published AlphaDropout. Gradients are central
 //! differences of Σ y · dy, so that nothing here knows how a gradient is computed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,6 +12,8 @@ use selfnorm::nn::{
 };
 use selfnorm::{Gpu, random};
 
+use super::functions;
+use super::ops::{Parameter, Real};
 use super::{ALPHA, SCALE};
 
 /// What f32 leaves of a value that is computed in a few hundred to a few thousand additions, relative
@@ -258,6 +260,13 @@ impl Run<'_> {
             }),
             Activation::Elu(alpha) => by_sign(&|x| x, &|x| alpha * x.exp_m1()),
             Activation::Relu => by_sign(&|x| x, &|_| 0.0),
+            Activation::LeakyRelu(slope) => by_sign(&|x| x, &|x| slope * x),
+            Activation::Sigmoid => self.smooth(functions::sigmoid),
+            Activation::Tanh => self.smooth(functions::tanh),
+            Activation::Silu => self.smooth(functions::silu),
+            Activation::Gelu { approximate: false } => self.smooth(functions::gelu),
+            Activation::Gelu { approximate: true } => self.smooth(functions::gelu_tanh),
+            Activation::Softplus => self.smooth(functions::softplus),
             Activation::Softmax => {
                 for row in self.values.chunks_mut(*self.shape.last().unwrap()) {
                     let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -271,6 +280,12 @@ impl Run<'_> {
                 }
             }
             _ => unreachable!(),
+        }
+    }
+
+    fn smooth(&mut self, f: Real) {
+        for value in &mut self.values {
+            *value = f(&Parameter::None, *value);
         }
     }
 

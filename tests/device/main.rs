@@ -6,6 +6,7 @@ mod common;
 mod device;
 mod endurance;
 mod errors;
+mod layering;
 mod leaks;
 mod pipeline_cache;
 mod programs;

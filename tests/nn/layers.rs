@@ -9,7 +9,9 @@ use crate::common::gpu;
 use crate::common::reference::{Case, Spec, conv2d, dense, for_all, max_pool2d};
 use proptest::prelude::*;
 use selfnorm::Selu;
-use selfnorm::nn::Activation::{self, Elu, Linear, Relu, SeluWith, Softmax};
+use selfnorm::nn::Activation::{
+    self, Elu, Gelu, LeakyRelu, Linear, Relu, SeluWith, Sigmoid, Silu, Softmax, Softplus, Tanh,
+};
 use selfnorm::nn::{Conv2d, Dense, Padding, Sequential, Tiling};
 
 const SELU: Activation = Activation::Selu;
@@ -55,6 +57,13 @@ fn activation() -> impl Strategy<Value = Activation> {
         Relu,
         Softmax,
         other,
+        LeakyRelu(0.2),
+        Sigmoid,
+        Tanh,
+        Silu,
+        Gelu { approximate: false },
+        Gelu { approximate: true },
+        Softplus,
     ])
 }
 

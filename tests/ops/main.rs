@@ -6,10 +6,17 @@ mod common;
 mod alpha_dropout;
 mod distributions;
 mod elu;
+mod gelu;
 mod initializers;
+mod leaky_relu;
 mod random;
+mod relu;
 mod same_bits;
 mod selu;
+mod sigmoid;
+mod silu;
+mod softplus;
+mod tanh;
 mod unary;
 mod wgsl;
 

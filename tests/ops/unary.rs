@@ -7,9 +7,16 @@ use half::f16;
 use crate::common::ops::{Bound, Op, Parameter};
 use crate::common::value::Value;
 use crate::common::{
-    self, HUGE, LENGTHS, activations, every_float, gpu, guards_hold, is_rounded, largest, record,
-    special, wrapped,
+    self, HUGE, LENGTHS, activations, all_floats, every_float, gpu, guards_hold, is_rounded,
+    largest, record, special, wrapped,
 };
+
+/// Of all binades and both signs, and the special ones.
+pub fn tested_floats() -> Vec<f32> {
+    let mut x = all_floats(7, 1021);
+    x.extend(special());
+    x
+}
 
 /// An operation, with its parameter; its gradient has the same name with `_backward`.
 #[derive(Clone, Debug)]
@@ -86,6 +93,24 @@ impl Unary {
         gradients.push(x.iter().enumerate().map(hardest).collect());
         for dy in gradients {
             self.assert_gradients(x, &dy);
+        }
+    }
+
+    /// Where the derivative has no zero any more, down to where it vanishes.
+    pub fn gradient_has_no_floor_below(&self, start: f32) {
+        let x: Vec<f32> = (start.to_bits()..(-120f32).to_bits())
+            .step_by(1021)
+            .map(f32::from_bits)
+            .collect();
+        let (derivative, bound) = self.derivative();
+        let bound = Bound {
+            floor: 0.0,
+            ..bound
+        };
+        let hardest = |(i, &x): (usize, &f32)| common::hardest_gradient(derivative(x.into()), i);
+        let dy: Vec<f32> = x.iter().enumerate().map(hardest).collect();
+        for ((&x, &dy), dx) in x.iter().zip(&dy).zip(self.gradient(&x, &dy)) {
+            common::assert_gradient(dx, dy, derivative(x.into()), x, &bound);
         }
     }
 
@@ -175,7 +200,8 @@ impl Unary {
         );
     }
 
-    /// Central differences in f64 of the reference: error h² f''' / 6 < 1e-9 relative.
+    /// Central differences in f64 of the reference: error h² f''' / 6 < 1e-9 relative, and what rounds the
+    /// two values, over 2h.
     pub fn gradient_is_the_slope_of_the_function(&self) {
         let x: Vec<f32> = activations(4000)
             .into_iter()
@@ -191,7 +217,7 @@ impl Unary {
                 f64::from(dx),
                 slope,
                 max_relative = 1e-6,
-                epsilon = 1e-6 * bound.floor
+                epsilon = 1e-6 * bound.floor + 2.0 * f64::EPSILON * value(real).abs() / h
             );
         }
     }

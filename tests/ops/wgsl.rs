@@ -2,7 +2,7 @@
 //! words, against the host and the published vectors.
 
 use crate::common::functions;
-use crate::common::ops::{Parameter, Real};
+use crate::common::ops::{Op, Parameter, Real};
 use crate::common::{all_floats, gpu, special, worst};
 use selfnorm::{random, wgpu, wgsl};
 
@@ -84,10 +84,10 @@ fn values(constant: &str, name: &str, arguments: &str, x: &[f32]) -> Vec<f32> {
         of('z'),
         of('w')
     ));
-    let name4 = if name.ends_with('1') {
-        format!("{name}_4")
-    } else {
-        format!("{name}4")
+    let name4 = match name {
+        "expm1" => "expm1_4".into(),
+        "tanh1" => "tanh4".into(),
+        name => format!("{name}4"),
     };
     let vectors = kernel(format!("{name4}(v{arguments})"));
     assert!(
@@ -205,6 +205,48 @@ fn selu_is_the_tensor_operation_bit_for_bit() {
         for ((x, y), expected) in x.iter().zip(values(wgsl::SELU, name, "", &x)).zip(expected) {
             let same = y.to_bits() == expected.to_bits() || y.is_nan() && expected.is_nan();
             assert!(same, "{name}({x:e}) is {y:e}, not {expected:e}");
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() {
+    let x = everywhere(8191);
+    let slope = Parameter::Constant("negative_slope", 0.2);
+    for (source, function, argument, op, p) in [
+        (wgsl::LEAKY_RELU, "leaky_relu", ", 0.2", "leaky_relu", slope),
+        (wgsl::SIGMOID, "sigmoid", "", "sigmoid", Parameter::None),
+        (wgsl::TANH, "tanh", "", "tanh", Parameter::None),
+        (wgsl::SILU, "silu", "", "silu", Parameter::None),
+        (wgsl::GELU, "gelu", "", "gelu", Parameter::Exact),
+        (
+            wgsl::GELU_TANH,
+            "gelu_tanh",
+            "",
+            "gelu",
+            Parameter::Approximate,
+        ),
+        (wgsl::SOFTPLUS, "softplus", "", "softplus", Parameter::None),
+    ] {
+        // WGSL has a tanh of its own.
+        let value = if function == "tanh" {
+            "tanh1"
+        } else {
+            function
+        };
+        for source in [source, wgsl::ACTIVATIONS] {
+            for (name, op) in [
+                (value.to_owned(), op.to_owned()),
+                (format!("{function}_derivative"), format!("{op}_backward")),
+            ] {
+                let (real, bound) = Op::<f32>::of(&op, &p).real();
+                let results = values(source, &name, argument, &x);
+                for (&x, y) in x.iter().zip(results) {
+                    let error = bound.error(y, real(&p, x.into()));
+                    assert!(error <= bound.ulps, "{name}({x:e}) is {y:e}: {error} ulp");
+                }
+            }
         }
     }
 }

@@ -93,7 +93,8 @@ pub fn mistakes<T: Value>(gpu: &Gpu, op: &Drawn, arguments: &[Argument]) -> Vec<
                 });
             }
         }
-        Parameter::None | Parameter::Weights { .. } => {}
+        Parameter::None | Parameter::Exact | Parameter::Approximate | Parameter::Weights { .. } => {
+        }
     }
     errors
 }

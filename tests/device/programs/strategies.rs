@@ -287,7 +287,7 @@ fn dropout() -> impl Strategy<Value = Dropout> {
 /// A parameter of the same kind.
 fn parameter(like: &Parameter) -> BoxedStrategy<Parameter> {
     match *like {
-        Parameter::None => Just(Parameter::None).boxed(),
+        Parameter::None | Parameter::Exact | Parameter::Approximate => Just(like.clone()).boxed(),
         Parameter::Selu(_) => (constant(), constant())
             .prop_map(|(alpha, scale)| Parameter::Selu(Selu { alpha, scale }))
             .boxed(),

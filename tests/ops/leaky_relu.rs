@@ -1,0 +1,97 @@
+//! Leaky ReLU against x and a multiple of it in f64.
+
+use selfnorm::Tensor;
+
+use crate::common::gpu;
+use crate::common::ops::Parameter;
+use crate::unary::{Unary, tested_floats};
+
+/// Keras's default, PyTorch's, none, a mirror, and one with all mantissa bits.
+const SLOPES: [f64; 5] = [0.2, 0.01, 0.0, -1.0, 1.999_999_9];
+
+fn leaky_relu(slope: f64) -> Unary {
+    Unary {
+        name: "leaky_relu",
+        p: Parameter::Constant("negative_slope", slope),
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn leaky_relu_is_within_half_an_ulp_of_the_real_value_for_every_slope() {
+    for slope in SLOPES {
+        leaky_relu(slope).is_within_its_bound(&tested_floats());
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn leaky_relu_backward_is_within_half_an_ulp_of_the_real_value() {
+    for slope in SLOPES {
+        leaky_relu(slope).gradient_is_within_its_bound(&tested_floats());
+    }
+}
+
+#[test]
+#[ignore = "all 2^32 floats, forward and backward: minutes"]
+fn leaky_relu_is_within_its_bounds_at_every_float() {
+    leaky_relu(0.2).is_within_its_bounds_at_every_float();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn limits_are_exact_and_the_derivative_at_zero_is_the_left_one() {
+    let x = gpu()
+        .tensor(&[f32::NEG_INFINITY, -0.0, 0.0, f32::INFINITY], [4])
+        .unwrap();
+    let ones = gpu().tensor(&[1.0; 4], [4]).unwrap();
+    let bits = |y: Tensor| {
+        y.to_vec()
+            .unwrap()
+            .iter()
+            .map(|y| y.to_bits())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        bits(x.leaky_relu(0.25).unwrap()),
+        [f32::NEG_INFINITY, -0.0, 0.0, f32::INFINITY].map(f32::to_bits)
+    );
+    assert_eq!(
+        x.leaky_relu_backward(0.25, &ones)
+            .unwrap()
+            .to_vec()
+            .unwrap(),
+        [0.25, 0.25, 0.25, 1.0]
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_slope_of_zero_is_zero_at_minus_infinity() {
+    let x = gpu().tensor(&[f32::NEG_INFINITY], [1]).unwrap();
+    assert_eq!(x.leaky_relu(0.0).unwrap().to_vec().unwrap(), [0.0]);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn nans_of_every_kind_come_out_as_nans() {
+    leaky_relu(0.2).nans_of_every_kind_come_out_as_nans();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_else() {
+    leaky_relu(0.2).every_length_and_every_way_in_gives_the_same_bits();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn half_precision_is_the_rounded_single_precision_result() {
+    leaky_relu(0.2).half_precision_is_the_rounded_single_precision_result();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_is_the_slope_of_the_function() {
+    leaky_relu(0.2).gradient_is_the_slope_of_the_function();
+}

@@ -1,0 +1,85 @@
+//! SiLU against x / (1 + e⁻ˣ) in f64.
+
+use selfnorm::Tensor;
+
+use crate::common::gpu;
+use crate::common::ops::Parameter;
+use crate::unary::{Unary, tested_floats};
+
+const SILU: Unary = Unary {
+    name: "silu",
+    p: Parameter::None,
+};
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn silu_is_within_three_ulp_of_the_real_value_over_all_binades() {
+    SILU.is_within_its_bound(&tested_floats());
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn silu_backward_is_within_five_ulp_of_the_real_value_or_of_an_eighth_of_the_gradient() {
+    SILU.gradient_is_within_its_bound(&tested_floats());
+    SILU.gradient_is_within_its_bound_for_the_largest_and_smallest();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn silu_backward_is_within_five_ulp_of_the_real_value_below_minus_three() {
+    SILU.gradient_has_no_floor_below(-3.0);
+}
+
+#[test]
+#[ignore = "all 2^32 floats, forward and backward: minutes"]
+fn silu_is_within_its_bounds_at_every_float() {
+    SILU.is_within_its_bounds_at_every_float();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn limits_are_exact() {
+    let x = gpu()
+        .tensor(&[f32::NEG_INFINITY, 0.0, 200.0, f32::INFINITY], [4])
+        .unwrap();
+    let ones = gpu().tensor(&[1.0; 4], [4]).unwrap();
+    let bits = |y: Tensor| {
+        y.to_vec()
+            .unwrap()
+            .iter()
+            .map(|y| y.to_bits())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        bits(x.silu().unwrap()),
+        [0.0, 0.0, 200.0, f32::INFINITY].map(f32::to_bits)
+    );
+    assert_eq!(
+        x.silu_backward(&ones).unwrap().to_vec().unwrap(),
+        [0.0, 0.5, 1.0, 1.0]
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn nans_of_every_kind_come_out_as_nans() {
+    SILU.nans_of_every_kind_come_out_as_nans();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_else() {
+    SILU.every_length_and_every_way_in_gives_the_same_bits();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn half_precision_is_the_rounded_single_precision_result() {
+    SILU.half_precision_is_the_rounded_single_precision_result();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_is_the_slope_of_the_function() {
+    SILU.gradient_is_the_slope_of_the_function();
+}

@@ -1,0 +1,79 @@
+//! Softplus against ln(1 + eˣ) in f64.
+
+use selfnorm::Tensor;
+
+use crate::common::gpu;
+use crate::common::ops::Parameter;
+use crate::unary::{Unary, tested_floats};
+
+const SOFTPLUS: Unary = Unary {
+    name: "softplus",
+    p: Parameter::None,
+};
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn softplus_is_within_two_and_a_half_ulp_of_the_real_value_over_all_binades() {
+    SOFTPLUS.is_within_its_bound(&tested_floats());
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn softplus_backward_is_within_three_ulp_of_the_real_value() {
+    SOFTPLUS.gradient_is_within_its_bound(&tested_floats());
+    SOFTPLUS.gradient_is_within_its_bound_for_the_largest_and_smallest();
+}
+
+#[test]
+#[ignore = "all 2^32 floats, forward and backward: minutes"]
+fn softplus_is_within_its_bounds_at_every_float() {
+    SOFTPLUS.is_within_its_bounds_at_every_float();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn limits_are_exact() {
+    let x = gpu()
+        .tensor(&[f32::NEG_INFINITY, 0.0, 200.0, f32::INFINITY], [4])
+        .unwrap();
+    let ones = gpu().tensor(&[1.0; 4], [4]).unwrap();
+    let bits = |y: Tensor| {
+        y.to_vec()
+            .unwrap()
+            .iter()
+            .map(|y| y.to_bits())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        bits(x.softplus().unwrap()),
+        [0.0, std::f32::consts::LN_2, 200.0, f32::INFINITY].map(f32::to_bits)
+    );
+    assert_eq!(
+        x.softplus_backward(&ones).unwrap().to_vec().unwrap(),
+        [0.0, 0.5, 1.0, 1.0]
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn nans_of_every_kind_come_out_as_nans() {
+    SOFTPLUS.nans_of_every_kind_come_out_as_nans();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_else() {
+    SOFTPLUS.every_length_and_every_way_in_gives_the_same_bits();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn half_precision_is_the_rounded_single_precision_result() {
+    SOFTPLUS.half_precision_is_the_rounded_single_precision_result();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_is_the_slope_of_the_function() {
+    SOFTPLUS.gradient_is_the_slope_of_the_function();
+}

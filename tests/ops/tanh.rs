@@ -1,0 +1,79 @@
+//! tanh against expm1 in f64.
+
+use selfnorm::Tensor;
+
+use crate::common::gpu;
+use crate::common::ops::Parameter;
+use crate::unary::{Unary, tested_floats};
+
+const TANH: Unary = Unary {
+    name: "tanh",
+    p: Parameter::None,
+};
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn tanh_is_within_one_and_a_half_ulp_of_the_real_value_over_all_binades() {
+    TANH.is_within_its_bound(&tested_floats());
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn tanh_backward_is_within_four_and_a_half_ulp_of_the_real_value() {
+    TANH.gradient_is_within_its_bound(&tested_floats());
+    TANH.gradient_is_within_its_bound_for_the_largest_and_smallest();
+}
+
+#[test]
+#[ignore = "all 2^32 floats, forward and backward: minutes"]
+fn tanh_is_within_its_bounds_at_every_float() {
+    TANH.is_within_its_bounds_at_every_float();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn limits_are_exact_and_zeros_keep_their_sign() {
+    let x = gpu()
+        .tensor(&[f32::NEG_INFINITY, -0.0, 0.0, 1e-20, f32::INFINITY], [5])
+        .unwrap();
+    let ones = gpu().tensor(&[1.0; 5], [5]).unwrap();
+    let bits = |y: Tensor| {
+        y.to_vec()
+            .unwrap()
+            .iter()
+            .map(|y| y.to_bits())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        bits(x.tanh().unwrap()),
+        [-1.0, -0.0, 0.0, 1e-20, 1.0].map(f32::to_bits)
+    );
+    assert_eq!(
+        x.tanh_backward(&ones).unwrap().to_vec().unwrap(),
+        [0.0, 1.0, 1.0, 1.0, 0.0]
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn nans_of_every_kind_come_out_as_nans() {
+    TANH.nans_of_every_kind_come_out_as_nans();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_else() {
+    TANH.every_length_and_every_way_in_gives_the_same_bits();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn half_precision_is_the_rounded_single_precision_result() {
+    TANH.half_precision_is_the_rounded_single_precision_result();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_is_the_slope_of_the_function() {
+    TANH.gradient_is_the_slope_of_the_function();
+}
