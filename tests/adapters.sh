@@ -23,47 +23,12 @@ if [ $# -eq 0 ]; then
   exit 2
 fi
 
-# apt with its own lists and cache, and nothing installed as far as it knows.
-apt_options() {
-  cat <<EOF
-Dir::Etc::SourceList "$folder/apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::Etc::Preferences "/dev/null";
-Dir::Etc::PreferencesParts "/dev/null";
-Dir::State::Lists "$folder/apt/lists";
-Dir::State::Status "$folder/apt/status";
-Dir::Cache "$folder/apt/cache";
-APT::Install-Recommends "false";
-APT::Sandbox::User "";
-Debug::NoLocking "true";
-EOF
-}
-
-# The archives of the system's own apt, mirrors among them; apt reads .list and .sources files alike.
-archives() {
-  apt-get update --print-uris -o Debug::NoLocking=true | sed -n "s|^'\([^']*\)/dists/[^']*/InRelease'.*|\1|p" | awk '!seen[$0]++'
-}
-
-# add SUITE: to our sources, from the first archive that has it, signed with Debian's key.
-add() {
-  local suite=$1 archive sources=$folder/apt/sources.list
-  for archive in $archives; do
-    cp "$sources" "$sources.before"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" >>"$sources"
-    APT_CONFIG=$folder/apt/apt.conf apt-get -qq update -o APT::Update::Error-Mode=any && return
-    cp "$sources.before" "$sources"
-  done
-  echo "no archive of this system's apt sources has Debian's $suite" >&2
-  return 1
-}
+. "$(dirname "$0")/debian.sh"
 
 # Debian's package lists, once.
 lists() {
-  local archives
   [ -e "$folder/apt/ready" ] && return
-  mkdir -p "$folder/apt/lists/partial" "$folder/apt/cache/archives/partial" && : >"$folder/apt/status" &&
-    : >"$folder/apt/sources.list" && apt_options >"$folder/apt/apt.conf" && archives=$(archives) || return
-  add bookworm && add bookworm-backports || return
+  apt_of_our_own && add bookworm && add bookworm-backports || return
   # Where the system has no source of security updates, the packages are those of the last point release.
   add bookworm-security
   touch "$folder/apt/ready"

@@ -151,8 +151,8 @@ fn forms() -> Vec<Form> {
 impl Elementwise {
     fn form(&self) -> Form {
         Form {
-            files: vec![self.file],
-            constants: Vec::new(),
+            activation: Some(self.file),
+            ..Form::default()
         }
     }
 

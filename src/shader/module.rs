@@ -44,7 +44,15 @@ pub(crate) struct Module {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Form {
     pub files: Vec<&'static File>,
+    /// The activation that it calls, if it does. By itself, so that such a form allocates nothing.
+    pub activation: Option<&'static File>,
     pub constants: Vec<(&'static str, u32)>,
+}
+
+impl Form {
+    fn all_files(&self) -> impl Iterator<Item = &'static File> {
+        self.files.iter().copied().chain(self.activation)
+    }
 }
 
 /// An entry point of a module.
@@ -164,7 +172,7 @@ impl Module {
 
     /// The op's file, those of the form, and what they call.
     fn files(&self, form: &Form) -> Vec<&'static File> {
-        with_calls([self.file].into_iter().chain(form.files.iter().copied()))
+        with_calls([self.file].into_iter().chain(form.all_files()))
     }
 
     /// Whether it multiplies 32-bit numbers to 64 bits, which random numbers are made by.
@@ -242,7 +250,7 @@ impl Module {
     /// What `variant` is called.
     pub fn name(&self, variant: &Variant) -> String {
         let mut words = vec![self.name.into()];
-        words.extend(variant.form.files.iter().map(|file| file.name().into()));
+        words.extend(variant.form.all_files().map(|file| file.name().into()));
         let constants = variant.form.constants.iter();
         words.extend(constants.map(|(name, value)| format!("{name}={value}")));
         let lane = if variant.wide_lanes { "x4" } else { "" };

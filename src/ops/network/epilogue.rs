@@ -67,8 +67,9 @@ impl Epilogue {
     /// The form of a module with this epilogue and nothing else to choose.
     pub fn form(&self) -> Form {
         Form {
-            files: vec![self.activation.file],
+            activation: Some(self.activation.file),
             constants: vec![("DROPOUT", self.dropout.is_some().into())],
+            ..Form::default()
         }
     }
 

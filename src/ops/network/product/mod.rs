@@ -127,7 +127,7 @@ impl<R> End<R> {
             Self::Backward(epilogue, _) => (&files::END_BACKWARD, epilogue.form()),
         };
         Form {
-            files: [&[file], &form.files[..]].concat(),
+            files: vec![file],
             ..form
         }
     }
@@ -202,10 +202,14 @@ impl Layout {
             ("IS_UNPADDED", (!self.padded).into()),
             ("BIAS", self.biased.into()),
         ];
-        constants.extend(end.constants);
+        constants.extend(&end.constants);
         let mut files = tile.files();
-        files.extend(end.files);
-        Form { files, constants }
+        files.extend(&end.files);
+        Form {
+            files,
+            constants,
+            ..end
+        }
     }
 }
 

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Compiles the crate for browsers. A warning fails.
+#
+# Where rustup cannot add the target, the standard library is compiled first, from Debian's package of its source
+# for this very rustc: fetched by way of the system's own apt to target/rust-src, and linked into the toolchain,
+# where cargo looks for it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=wasm32-unknown-unknown
+folder=$PWD/target/rust-src
+. tests/debian.sh
+
+# The source of the standard library, in the toolchain.
+standard_library() {
+  local version sources library
+  version=$(rustc --version | cut -d' ' -f2)
+  sources=$(rustc --print sysroot)/lib/rustlib/src/rust
+  [ -e "$sources/library" ] && return
+  library=$folder/usr/src/rustc-$version/library
+  if ! [ -e "$library" ]; then
+    apt_of_our_own && add trixie-backports || return
+    local -x APT_CONFIG=$folder/apt/apt.conf
+    local package
+    package=$(apt-cache madison rust-src | awk -v version="$version+" 'index($3, version) == 1 { print $3; exit }')
+    [ -n "$package" ] || { echo "Debian has no source of the standard library of Rust $version" >&2; return 1; }
+    (cd "$folder" && apt-get -qq download "rust-src=$package")
+    dpkg --fsys-tarfile "$folder"/rust-src_*.deb | tar x -C "$folder" "./usr/src/rustc-$version/library"
+  fi
+  mkdir -p "$sources"
+  ln -sfn "$library" "$sources/library"
+}
+
+flags=()
+if ! rustup target add "$target" 2>/dev/null; then
+  standard_library
+  flags=(-Zbuild-std=std,panic_abort)
+  # What builds the standard library is not stable; with this a stable cargo does it, too.
+  export RUSTC_BOOTSTRAP=1
+fi
+# In a browser wgpu's handles stay on one thread; the code is that of native platforms, where they do not.
+cargo clippy --quiet --target "$target" "${flags[@]}" -- -D warnings -A clippy::arc_with_non_send_sync
