@@ -1,8 +1,8 @@
-//! SELU's own shader in bare wgpu: what recording an op is compared with.
+//! SELU's own shader in bare wgpu, to compare the recording of an op with.
 
 use selfnorm::{Gpu, Selu, Tensor, wgpu};
 
-/// What wgpu needs for one dispatch, made before it.
+/// Everything wgpu needs for one dispatch, made before it.
 pub struct BareSelu {
     pipeline: wgpu::ComputePipeline,
     tensors: wgpu::BindGroup,

@@ -1,4 +1,4 @@
-//! The ops that are timed, and the kernels that they are compared with.
+//! The ops that are timed, and the kernels they are compared with.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use selfnorm::{AlphaDropout, Gpu, LecunNormal, LecunUniform, Pass, Result, Tenso
 
 const YARDSTICKS: &str = include_str!("../yardsticks.wgsl");
 
-/// What a workgroup of theirs covers.
+/// The bytes that one of their workgroups covers.
 const GROUP_BYTES: u64 = 256 * 4 * 16;
 
 /// The operands of all ops, of one length.
@@ -41,7 +41,7 @@ impl Operands {
 
 pub type Record = fn(&Operands, &mut Pass) -> Result<()>;
 
-/// Each with how many of its operands are in memory.
+/// The ops, each with the number of its operands in memory.
 pub const OPS: [(&str, usize, Record); 9] = [
     ("selu", 2, |on, pass| pass.selu(&on.x, &on.y)),
     ("selu_backward", 3, |on, pass| {
