@@ -1,6 +1,6 @@
-//! `cargo bench --bench encoding`: what recording an op costs the CPU, in instructions, which are the
-//! same whatever else the machine does. It runs itself under valgrind's callgrind, which counts those
-//! of [`counted`] alone: the recording thread's, once everything is warm.
+//! `cargo bench --bench encoding`: what recording an op costs the CPU, in instructions, whose
+//! number does not depend on what else the machine does. It runs itself under valgrind's callgrind,
+//! which counts only those of [`counted`]: the recording thread's, once everything is warm.
 
 use std::process::Command;
 
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Of [`counted`] in a process of its own.
+/// The instructions of [`counted`], in a process of its own.
 fn instructions(row: usize) -> Option<u64> {
     let run = Command::new("valgrind")
         // Without it, the driver's threads keep the others from running.
@@ -67,7 +67,7 @@ fn instructions(row: usize) -> Option<u64> {
         .args(["--collect-atstart=no", "--toggle-collect=*count_here*"])
         .arg(std::env::current_exe().ok()?)
         .args(["--row", &row.to_string()])
-        // Else Mesa may keep code for valgrind's processor, which has shorter vectors.
+        // Otherwise Mesa may cache code for valgrind's processor, which has shorter vectors.
         .env("MESA_SHADER_CACHE_DISABLE", "true")
         .output()
         .ok()?;
@@ -76,13 +76,13 @@ fn instructions(row: usize) -> Option<u64> {
     count.split_whitespace().next()?.parse().ok()
 }
 
-/// Records `OPS` ops, after some that find everything for the first time.
+/// Records `OPS` ops, after some that warm everything up.
 fn counted(mut record: impl FnMut(u64) -> Result<()>) -> Result<()> {
     record(OPS / 10)?;
     count_here(&mut record)
 }
 
-/// callgrind knows it by its name.
+/// callgrind finds this function by its name.
 #[inline(never)]
 fn count_here(record: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
     record(OPS)
@@ -100,7 +100,7 @@ fn recorded(gpu: &Gpu, record: impl Fn(&mut Pass, &Tensor, &Tensor) -> Result<()
     })
 }
 
-/// With the same shader, and a pipeline and a bind group that are there already.
+/// The same in bare wgpu, with the same shader, and with a pipeline and a bind group made before.
 fn bare(gpu: &Gpu) -> Result<()> {
     let (x, y): (Tensor, Tensor) = (gpu.zeros([LEN])?, gpu.zeros([LEN])?);
     let selu = BareSelu::new(gpu, &x, &y);

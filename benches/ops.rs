@@ -1,5 +1,5 @@
 //! `cargo bench`: each op beside a plain copy kernel that moves the same bytes, in turns, so that a
-//! machine that is busy for a while slows both. Ratios are medians over the turns.
+//! temporarily busy machine slows both. Ratios are medians over the turns.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,12 +22,12 @@ const SIZES: [(usize, &str); 4] = [
     (1 << 20, "1 Mi"),
     (1 << 24, "16 Mi"),
 ];
-/// One turn of one kernel takes about this long: enough dispatches that submitting does not count.
+/// One turn of one kernel takes about this long: enough dispatches to make submitting negligible.
 const TURN_VALUES: usize = 1 << 24;
 const TURNS: usize = 15;
 /// Recordings of one small op that are timed together.
 const SMALL_OPS: usize = 1000;
-/// Ops of small tensors, each of the last one's result.
+/// Ops on small tensors, each on the result of the one before.
 const CHAINED: usize = 100;
 /// Round trips of small tensors that are timed together.
 const SMALL_REPEATS: u32 = 10;
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     small_tensors(&gpu)
 }
 
-/// The time to the first result: of the process, then of the same device again.
+/// The time to the process's first result, then to a result on the same device again.
 fn set_up() -> Result<()> {
     let first = |gpu: &Gpu| gpu.tensor(&[1.0; 1024], [1024])?.selu()?.to_vec();
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipelines");
@@ -76,7 +76,7 @@ fn set_up() -> Result<()> {
 fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
     let operands = Operands::new(gpu, len)?;
     let copy = Yardstick::new(gpu, "copy", len);
-    // Two inputs and an output are the bytes of a copy of half as many values again.
+    // Two inputs and an output move as many bytes as a copy of half as many values again.
     let copy3 = Yardstick::new(gpu, "copy", len / 2 * 3);
     let fill = Yardstick::new(gpu, "fill", len);
     // `cargo bench -- selu` measures the ops whose names contain it.
@@ -114,8 +114,8 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// What recording costs: a thousand ops of 1 Ki, against the same dispatches in bare wgpu, with the
-/// same shader and a pipeline and a bind group that are there already.
+/// The cost of recording: a thousand ops of 1 Ki, against the same dispatches in bare wgpu, with
+/// the same shader and with a pipeline and a bind group made before.
 fn small_op(gpu: &Gpu) -> Result<()> {
     let len = 1 << 10;
     let (x, y): (Tensor, Tensor) = (gpu.zeros([len])?, gpu.zeros([len])?);
@@ -149,7 +149,7 @@ fn small_op(gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-/// What ops of tensors cost that are so small that only calls and submissions count, against the same
+/// The cost of ops on tensors so small that only calls and submissions matter, against the same
 /// dispatches in bare wgpu, in one submission and with everything made before.
 fn small_tensors(gpu: &Gpu) -> Result<()> {
     let len = 1 << 10;
@@ -186,7 +186,7 @@ fn small_tensors(gpu: &Gpu) -> Result<()> {
     Ok(())
 }
 
-/// The time of `ours`, and how much of it `theirs` takes: medians, measured in turns.
+/// The time of `ours`, and the fraction of it that `theirs` takes: medians, measured in turns.
 fn compare(
     ours: impl Fn() -> Result<Duration>,
     theirs: impl Fn() -> Result<Duration>,

@@ -1,5 +1,5 @@
 //! `cargo bench --bench scaling`: the time of each op by the number of its elements, and of a training
-//! step of the tutorial's network by the batch: a table, and `docs/scaling.png`.
+//! step of the tutorial's network by batch size, as tables and in `docs/scaling.png`.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,16 +28,16 @@ mod plot;
 const POWERS: [u32; 10] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28];
 const BATCHES: [usize; 7] = [1, 4, 16, 64, 256, 1024, 4096];
 const TURNS: usize = 3;
-/// So many elements at least are timed together, or so many dispatches.
+/// At least this many elements are timed together, or `DISPATCHES` dispatches.
 const TURN_ELEMENTS: usize = 1 << 24;
 const DISPATCHES: usize = 1000;
-/// So many samples, or so many steps.
+/// This many samples are timed together, or `STEPS` steps.
 const TURN_SAMPLES: usize = 256;
 const STEPS: usize = 16;
-/// By how much the time of one element may differ on a line that is called straight.
+/// How much the time per element may differ on a line that counts as straight.
 const TOLERANCE: f64 = 0.1;
 
-/// What is measured, and its times by size.
+/// The name of what is measured, and its times by size.
 struct Line {
     name: &'static str,
     times: Vec<(usize, Duration)>,
@@ -56,7 +56,7 @@ impl Line {
         self.times.iter().map(point).collect()
     }
 
-    /// The size from which on the time of one element is that at the largest.
+    /// The size from which on the time per element is the same as at the largest.
     fn straight_from(&self) -> Option<usize> {
         let each = |(size, seconds): &(f64, f64)| seconds / size;
         let seconds = self.seconds();
@@ -82,7 +82,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Each turn is of all ops, so that a machine that is busy for a while slows all.
+/// Each turn runs all ops, so that a temporarily busy machine slows all.
 fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
     let mut lines = vec![Line::new("copy")];
     lines.extend(common::ops::ops().map(|op| Line::new(op.name)));
@@ -131,7 +131,7 @@ fn steps(gpu: &Gpu) -> Result<Line> {
         let steps = (TURN_SAMPLES / batch).clamp(1, STEPS);
         let (mut model, data) = tutorial(gpu, batch * steps)?;
         let fit = Fit::new(Adam::default()).batch_size(batch);
-        // What is compiled and allocated.
+        // The first fit compiles and allocates.
         match model.fit(&data, &fit) {
             Err(error @ (Error::TooLarge { .. } | Error::OutOfMemory { .. })) => {
                 row(&label(batch), [error.to_string()].into_iter());
@@ -152,7 +152,7 @@ fn steps(gpu: &Gpu) -> Result<Line> {
     Ok(line)
 }
 
-/// A row of a table, as soon as it is known.
+/// Prints a row of a table as soon as it is known.
 fn row(head: &str, cells: impl Iterator<Item = String>) {
     let cells: Vec<_> = cells.collect();
     println!("| {head} | {} |", cells.join(" | "));

@@ -21,7 +21,7 @@ const POSITIONS: usize = 26 * 26;
 const TAPS: usize = 9;
 const FEATURES: usize = POSITIONS * FILTERS;
 
-/// One invocation a sum, one multiplication a turn of the loop.
+/// One invocation per sum, one multiplication per iteration of the loop.
 const PLAIN: &str = "
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
@@ -53,8 +53,8 @@ fn main() -> Result<()> {
     memory()
 }
 
-/// What the device has allocated once a step on as much data as MNIST's is done, and the sum that
-/// explains it.
+/// The memory that the device has allocated after a step on as much data as MNIST's, and the sum
+/// that explains it.
 fn memory() -> Result<()> {
     const SAMPLES: usize = 60_000;
     let gpu = Gpu::new()?;
@@ -97,7 +97,7 @@ fn memory() -> Result<()> {
 }
 
 /// Floating-point operations of a step: each layer's forward product, the gradient of its kernel, and,
-/// but for the first, of its input.
+/// except for the first, of its input.
 fn step_operations() -> f64 {
     let convolution = 2 * BATCH * POSITIONS * TAPS * FILTERS;
     let dense = 2 * BATCH * (FEATURES * UNITS + UNITS * CLASSES);

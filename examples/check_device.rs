@@ -1,5 +1,5 @@
-//! The bounds of the operations and the checksums of masks and weights, on the adapters of this
-//! machine: a table to paste into a bug report.
+//! Checks the error bounds of the operations and the checksums of masks and weights on this
+//! machine's adapters, and prints a table to paste into a bug report.
 //!
 //! `cargo run --release --example check_device`, with ` -- --every-float` for all 2³² inputs of each
 //! function (minutes) instead of every 1021st. Exits with 1 if a check fails. `WGPU_ADAPTER_NAME` and
@@ -92,7 +92,7 @@ fn device(adapter: &wgpu::Adapter) -> Result<Gpu> {
     Gpu::from_wgpu(device, queue)
 }
 
-/// The lines of a table. Whether every check holds.
+/// Prints the lines of a table, and tracks whether every check holds.
 struct Table(bool);
 
 impl Table {
@@ -125,7 +125,7 @@ fn check(gpu: &Gpu, step: usize) -> Result<bool> {
     Ok(table.0)
 }
 
-/// How the device computes, as far as it bears on the bounds.
+/// How the device computes, as far as it affects the bounds.
 fn properties(gpu: &Gpu) -> String {
     // In one kernel, so that the values are not known when it is compiled.
     let source = "
@@ -265,7 +265,7 @@ fn of_itself<T: Value>(gpu: &Gpu, op: &Op<T>, x: &[T], p: &Parameter) -> Result<
         .to_vec()
 }
 
-/// The larger of `worst` and the error as a multiple of `unit`. A NaN is as bad as can be.
+/// The larger of `worst` and the error as a multiple of `unit`. A NaN counts as the worst.
 fn worse(worst: f64, error: f64, unit: f64) -> f64 {
     match error.abs() / unit {
         _ if error == 0.0 => worst,
@@ -274,7 +274,7 @@ fn worse(worst: f64, error: f64, unit: f64) -> f64 {
     }
 }
 
-/// Each within its rounding error of the definition, with the host's mask.
+/// Each element must be within its rounding error of the definition, with the host's mask.
 fn dropout(gpu: &Gpu, table: &mut Table) -> Result<()> {
     let x = common::activations(1 << 20);
     let tensor = gpu.tensor(&x, [x.len()])?;
@@ -315,8 +315,8 @@ fn dropout(gpu: &Gpu, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Convolution, dense layers, their gradients and Adam: ten steps against Keras's in float64, and twice
-/// the same bits.
+/// Convolution, dense layers, their gradients and Adam: ten steps against Keras's in float64, and
+/// the same bits twice.
 fn training(gpu: &Gpu, table: &mut Table) -> Result<()> {
     let file = common::golden("train_selu_cnn");
     let tensor = |name: &str| gpu.tensor(&file.f32(name), file.shape(name));

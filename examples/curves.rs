@@ -88,7 +88,7 @@ fn weights(gpu: &Gpu, area: &Area) -> Result<()> {
         (0.0..3.5, 0),
     )?;
     panel.histogram(&weights, 0.005, LIGHT_BLUE)?;
-    // A normal cut off at ±2 deviations has 0.8796 of its deviation and 0.9545 of its area left.
+    // A normal cut off at ±2 deviations keeps 0.8796 of its deviation and 0.9545 of its area.
     let deviation = (1.0 / fan_in as f64).sqrt() / 0.879_625_661;
     let density =
         |w: f64| (-0.5 * (w / deviation).powi(2)).exp() / (deviation * TAU.sqrt() * 0.954_499_736);
@@ -143,7 +143,7 @@ fn arguments() -> Vec<f32> {
     (-200..=200).map(|i| i as f32 / 50.0).collect()
 }
 
-/// Normal numbers by Box and Muller, two from two words.
+/// Normal numbers by the Box–Muller method, two from every two words.
 fn standard_normal(len: usize) -> Vec<f32> {
     let words: Vec<u32> = random::words(1, 0, 0..len as u64).collect();
     words

@@ -1,16 +1,16 @@
 //! Why SELU: networks of 32 and 64 dense layers on the 8×8 digits, with SELU and Lecun-normal
 //! weights, and with ELU and ReLU and Keras's default, Glorot-uniform weights.
 //!
-//! `cargo run --release --example deep` writes `deep.png` to the current directory, or another:
-//! `--out DIR`. In it, and as a table, one sees
+//! `cargo run --release --example deep` writes `deep.png` to the current directory, or to another
+//! with `--out DIR`. The picture and a table show
 //!
-//! - mean and variance after each layer before any training: SELU keeps them near 0 and 1, while what
-//!   comes through ReLU or ELU shrinks from layer to layer;
-//! - the loss in training, with the same optimizer, batches and seed for all of them. It is plain SGD,
-//!   as in the paper: Adam, which rescales the gradients, lets ELU keep up with SELU at 32 layers, not
-//!   ReLU;
-//! - what dropout does to the mean and the variance of SELU layers: AlphaDropout keeps them, the
-//!   ordinary one does not.
+//! - mean and variance after each layer before any training: SELU keeps them near 0 and 1, while
+//!   with ReLU or ELU the signal shrinks from layer to layer;
+//! - the loss in training, with the same optimizer, batches and seed for all of them. The optimizer
+//!   is plain SGD, as in the paper: Adam, which rescales the gradients, lets ELU keep up with SELU
+//!   at 32 layers, but not ReLU;
+//! - what dropout does to the mean and the variance of SELU layers: AlphaDropout keeps them,
+//!   ordinary dropout does not.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -161,7 +161,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// A curve for each, by depth.
+/// Draws a curve for each network, by depth.
 fn draw(
     area: &Area,
     (title, subtitle): (&str, &str),
@@ -253,7 +253,7 @@ fn network(kind: Kind, dropout: Option<Layer>, depth: usize) -> SequentialBuilde
     network.add(Dense::new(10).activation(Softmax))
 }
 
-/// Mean and variance of what each layer passes on, in training if there is dropout.
+/// Mean and variance of each layer's output, in training if there is dropout.
 fn by_depth(gpu: &Gpu, kind: Kind, dropout: Option<Layer>, x: &Tensor) -> Result<Vec<(f64, f64)>> {
     let stride = 1 + usize::from(dropout.is_some());
     let model = network(kind, dropout, DEEPEST).build(gpu, SEED)?;

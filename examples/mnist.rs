@@ -5,11 +5,12 @@
 //! seconds, and fails if it gets fewer than 97 % of the held-out digits right.
 //!
 //! `cargo run --release --example mnist DIRECTORY` trains the tutorial's on MNIST, whose four files
-//! are in that directory; without them it says where they are to be had.
+//! must be in that directory; without them it says where to get them.
 //!
-//! One sees what Keras shows: the layers, a bar for each epoch, loss and accuracy on the test images;
-//! then mean and variance after each layer. `history.png` and `weights.safetensors` are written to the
-//! current directory, or another: `--out DIR`. There are also `--seed N`, `--epochs N`, `--batch N`.
+//! It prints what Keras shows: the layers, a bar for each epoch, loss and accuracy on the test
+//! images; then mean and variance after each layer. `history.png` and `weights.safetensors` are
+//! written to the current directory, or to another with `--out DIR`. There are also `--seed N`,
+//! `--epochs N`, `--batch N`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// What to train on, and how.
+/// The data to train on, the network and the settings.
 struct Task {
     training: Images,
     test: Images,
@@ -118,7 +119,7 @@ struct Task {
 }
 
 impl Task {
-    /// The tutorial's.
+    /// The tutorial's network on MNIST.
     fn mnist(directory: &Path) -> Result<Self> {
         let training = idx::read(directory, idx::TRAINING)?;
         let test = idx::read(directory, idx::TEST)?;
@@ -150,11 +151,11 @@ impl Task {
         })
     }
 
-    /// A smaller one of the same kind. To train on, each digit is also shifted by a pixel in four
+    /// A smaller one of the same kind. For training, each digit is also shifted by a pixel in four
     /// directions, because a thousand are few.
     fn digits() -> Result<Self> {
         let (pixels, labels) = digits::digits()?;
-        // Writer follows writer in the file; shuffled, the test has digits of all of them.
+        // The file goes writer by writer; once shuffled, the test has digits of all of them.
         let words: Vec<u32> = random::words(0, 0, 0..labels.len() as u64).collect();
         let mut order: Vec<usize> = (0..labels.len()).collect();
         order.sort_by_key(|&i| words[i]);
@@ -213,7 +214,7 @@ impl Task {
     }
 }
 
-/// The image moved so many pixels down and to the right.
+/// The image, shifted by this many pixels down and to the right.
 fn shifted(image: &[u8], [down, right]: [isize; 2]) -> impl Iterator<Item = u8> {
     let from = |at: usize, by: isize| at.checked_add_signed(-by).filter(|&at| at < digits::SIDE);
     (0..digits::PIXELS).map(move |i| {
@@ -367,7 +368,7 @@ fn by_step(area: &Area, history: &History) -> Result<()> {
     )
 }
 
-/// What was asked for on the command line.
+/// The command-line arguments.
 struct Arguments {
     directory: Option<PathBuf>,
     out: PathBuf,
@@ -377,7 +378,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// None if help was asked for.
+    /// `None` if help was requested.
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut parsed = Self {
             directory: None,

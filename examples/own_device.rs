@@ -1,8 +1,8 @@
-//! An application with a device, buffers, shaders and an encoder of its own takes SELU in between
-//! two of its passes: one submission, on its own buffers.
+//! An application with its own device, buffers, shaders and encoder runs SELU between two of its
+//! passes: one submission, on its own buffers.
 //!
-//! A field of waves becomes a map: on the left as it is, on the right, mirrored, after SELU, which
-//! flattens what is below zero towards −1.76.
+//! A field of waves becomes a map: on the left unchanged, on the right mirrored and after SELU,
+//! which flattens everything below zero towards −1.76.
 //!
 //! `cargo run --release --example own_device` writes `own_device.png`, or the path given to it.
 
@@ -111,7 +111,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Records a pass of the application: an invocation for each pixel.
+/// Records a pass of the application, with one invocation per pixel.
 fn dispatch(
     device: &wgpu::Device,
     encoder: &mut wgpu::CommandEncoder,

@@ -1,5 +1,5 @@
-//! SELU inside a kernel of one's own: a dense layer whose activation costs no pass, in bare wgpu
-//! and the WGSL of `selfnorm::wgsl`. The result is compared with f64 on the host.
+//! SELU inside your own kernel: a dense layer whose activation costs no extra pass, in bare wgpu
+//! with the WGSL of `selfnorm::wgsl`. The result is compared with f64 on the host.
 //!
 //! `cargo run --release --example own_shader`
 
@@ -16,8 +16,8 @@ const MAX_ULPS: f64 = 2.0;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
-    // Inputs of variance 1 and weights of variance 1 / INPUTS, of so few bits that f32 sums their
-    // products exactly: what differs from f64 is SELU alone.
+    // Inputs of variance 1 and weights of variance 1 / INPUTS, with so few bits that f32 sums their
+    // products exactly: only SELU differs from f64.
     let x = multiples_of(1.0 / 32.0, LecunNormal::new(1).values(BATCH * INPUTS));
     let w = multiples_of(
         1.0 / 2048.0,
@@ -66,7 +66,7 @@ fn multiples_of(unit: f32, values: Vec<f32>) -> Vec<f32> {
     values.into_iter().map(round).collect()
 }
 
-/// The distance of the f32 around `x`.
+/// The spacing of the f32 around `x`.
 fn ulp(x: f64) -> f64 {
     let power_of_two = f64::from_bits(x.to_bits() & f64::INFINITY.to_bits());
     power_of_two * f64::from(f32::EPSILON)

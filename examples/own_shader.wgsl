@@ -1,5 +1,5 @@
-// A dense layer with its activation in one kernel: y = selu(x w + b), four outputs an invocation.
-// selu4 comes from selfnorm::wgsl::SELU, which is put behind this file.
+// A dense layer with its activation in one kernel: y = selu(x w + b), four outputs per invocation.
+// selu4 comes from selfnorm::wgsl::SELU, which is appended to this file.
 
 // x is [batch, in], w is [in, out], b is [out], y is [batch, out]; out is a multiple of four.
 @group(0) @binding(0) var<storage, read> x: array<f32>;

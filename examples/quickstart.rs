@@ -1,5 +1,5 @@
-//! Handwritten digits through every operation and back: what comes out, how far it is from the same
-//! formula in f64 on the host, and how long it takes.
+//! Runs handwritten digits through every operation, forward and backward, and prints the results,
+//! how far they are from the same formulas in f64 on the host, and how long they take.
 //!
 //! `cargo run --release --example quickstart`
 
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Prints a line for each operation. Whether all of them are within their bounds.
+/// Prints a line for each operation; returns whether all of them are within their bounds.
 fn every_operation(gpu: &Gpu, digits: &[f32], kernel: [usize; 2]) -> Result<bool> {
     let shape = [digits.len() / PIXELS, PIXELS];
     let gradient: Vec<f32> = digits.iter().rev().copied().collect();
@@ -52,7 +52,7 @@ fn every_operation(gpu: &Gpu, digits: &[f32], kernel: [usize; 2]) -> Result<bool
     let init = LecunNormal::for_kernel(kernel).seed(42);
     let weights = init.values(kernel.iter().product());
 
-    // Where the timed repetitions write.
+    // The destinations of the timed repetitions.
     let y: Tensor = gpu.zeros(shape)?;
     let w: Tensor = gpu.zeros(kernel)?;
 
@@ -164,9 +164,9 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A line about the `result` of an operation. `tensors` is how many it reads and writes,
+    /// Prints a line about the `result` of an operation. `tensors` is how many it reads and writes,
     /// `expected` gives what an element should be and the unit of its deviation, which may be up to
-    /// `bound`, and `record` does the operation again, for the clock.
+    /// `bound`, and `record` repeats the operation to time it.
     fn row<T: Element + Into<f64>>(
         &mut self,
         name: &str,
@@ -203,8 +203,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// How long one run takes of what `record` records: the median of several submissions, each of so
-/// many runs that submitting does not count.
+/// The time of one run of `record`'s commands: the median of several submissions, each with enough
+/// runs for the cost of submitting to be negligible.
 fn time(
     gpu: &Gpu,
     len: usize,
@@ -243,13 +243,13 @@ fn slope(Selu { alpha, scale }: Selu, x: f32) -> f64 {
     scale * if x > 0.0 { 1.0 } else { alpha * x.exp() }
 }
 
-/// A number, and the distance of the f32 around it.
+/// A number, and the spacing of the f32 around it.
 fn ulp(x: f64) -> (f64, f64) {
     let power_of_two = f64::from_bits(x.to_bits() & f64::INFINITY.to_bits());
     (x, EPSILON * power_of_two)
 }
 
-/// With mean 0 and variance 1, where a SELU network wants its inputs.
+/// With mean 0 and variance 1, as a SELU network wants its inputs.
 fn standardized(values: &[u8]) -> Vec<f32> {
     let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
     let (mean, variance) = moments(&values);

@@ -1,5 +1,6 @@
-// Activations, forward and backward: those of a file of activations/. Every tensor is [n], in lanes. `p`,
-// here and in every op, is read once, before the loop: software drivers would load it again for each lane.
+// Activations, forward and backward, with the functions of a file in activations/. Every tensor is [n],
+// in lanes. `p`, here and in every op, is read once, before the loop: software drivers would load it
+// again for each lane.
 
 fn value(x: Lane, q: ElementwiseParams) -> Lane {
     return narrow(activate(widen(x), q.activation));

@@ -1,10 +1,10 @@
-// The cross-entropy of softmax(logits) and targets, a row an invocation, and its gradient. Of the rows,
-// step.count * positions are of the batch; the others count for nothing.
+// The cross-entropy of softmax(logits) and targets, one row per invocation, and its gradient. The first
+// step.count * positions rows are the batch's; the others don't count.
 
 // [rows, classes]
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> targets: array<f32>;
-// of the mean over the batch
+// the gradient of the mean over the batch
 @group(0) @binding(2) var<storage, read_write> dlogits: array<f32>;
 // [rows]: the loss, and 1 if the first of the largest logits is where the first of the largest targets is
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2f>;
@@ -50,7 +50,7 @@ fn categorical_crossentropy(
     var loss = 0.0;
     for (var i = first; i < end; i++) {
         let t = targets[i];
-        // A class that is impossible may have a logit of -inf.
+        // An impossible class may have a logit of -inf.
         loss += select(t * (ln_sum + (largest - logits[i])), 0.0, t == 0.0);
         dlogits[i] = (dlogits[i] / sum * target_sum - t) * scale;
     }

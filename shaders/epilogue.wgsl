@@ -1,4 +1,4 @@
-// An activation and a dropout that follow no sum, and their gradients. Every tensor is [n], in lanes.
+// Activation and dropout where they follow no sum, and their gradients. Every tensor is [n], in lanes.
 
 // y = epilogue(x)
 @group(0) @binding(0) var<storage, read_write> x: array<Lane>;

@@ -31,7 +31,7 @@ fn gather_floats(
     out[i] = floats[sample_of(row) * q.row_lanes + i % q.row_lanes];
 }
 
-// data is [samples, values] of bytes, packed: value = byte * scale + shift
+// data is [samples, values] of packed bytes: value = byte * scale + shift
 @group(0) @binding(0) var<storage, read_write> bytes: array<u32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -50,7 +50,7 @@ fn gather_bytes(
         out[i] = Lane();
         return;
     }
-    // A lane is of one word: it is one byte, or all four of a word.
+    // A lane comes from one word: it is one of its bytes, or all four.
     let first = (sample_of(row) * q.row_lanes + i % q.row_lanes) * LANE_VALUES;
     let word = bytes[first / 4u] >> (first % 4u * 8u);
     let four = (vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);

@@ -1,5 +1,5 @@
 // Initial weights: truncated normal, uniform, constant. w is [n], in lanes; element e takes word e
-// mod 4 of the random stream's block e / 4 behind `block`.
+// mod 4 of the random stream's block e / 4, counted from `block`.
 
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
 

@@ -30,7 +30,7 @@ fn max_pool2d_forward(
         return;
     }
     let place = place_of(i, q.output, q.channels);
-    // The window without what is padding.
+    // The window without the padding.
     let corner = place.yz * q.strides;
     let first = max(corner, q.padding) - q.padding;
     let end = min(corner + q.pool - q.padding, q.input);
@@ -53,7 +53,7 @@ fn max_pool2d_forward(
 @group(0) @binding(0) var<storage, read_write> dy: array<f32>;
 @group(0) @binding(1) var<storage, read_write> chosen: array<u32>;
 @group(0) @binding(2) var<storage, read_write> dx: array<f32>;
-// from which x came
+// x came from its epilogue
 @group(0) @binding(3) var<storage, read_write> z: array<f32>;
 
 // The sum of dy over the windows that chose value i of x, in the order of the windows.
@@ -87,7 +87,7 @@ fn max_pool2d_backward(
     }
 }
 
-// dx on through the epilogue of z
+// dx, and then through the epilogue of z
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn max_pool2d_backward_through(
     @builtin(workgroup_id) group: vec3u,

@@ -1,10 +1,10 @@
-// The mean over the outputs of (y - target)^2, a row an invocation, and its gradient. Of the rows,
-// step.count are of the batch; the others count for nothing.
+// The mean over the outputs of (y - target)^2, one row per invocation, and its gradient. The first
+// step.count rows are the batch's; the others don't count.
 
 // [rows, outputs]
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> targets: array<f32>;
-// of the mean over the batch
+// the gradient of the mean over the batch
 @group(0) @binding(2) var<storage, read_write> dy: array<f32>;
 // [rows]: the loss, and 0
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2f>;

@@ -1,6 +1,6 @@
-// Count, mean and sum of squared deviations of the values of x, of each workgroup's share, for the host
-// to merge. By the updates of Welford 1962, shares merged as by Chan, Golub and LeVeque 1979: no sum
-// of squares that cancels.
+// Count, mean and sum of squared deviations of each workgroup's share of the values of x, for the host
+// to merge. Updated as in Welford 1962 and merged as in Chan, Golub and LeVeque 1979, so that no sum
+// of squares cancels.
 
 // [at least len]
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;

@@ -1,4 +1,4 @@
-// Softmax over the last axis, and its gradient: an invocation a row. Every tensor is [rows, classes].
+// Softmax over the last axis and its gradient, one row per invocation. Every tensor is [rows, classes].
 
 // y = exp(z) / (sum of exp(z))
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
@@ -64,7 +64,7 @@ fn softmax_backward(
     }
 }
 
-// dz on through the epilogue of z, from which the logits came
+// dz, and then through the epilogue of z, from which the logits came
 @group(0) @binding(3) var<storage, read_write> z: array<f32>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)

@@ -1,5 +1,4 @@
-// totals[step.result] = the sum of the rows of a loss, by one workgroup, in an order that is always
-// the same.
+// totals[step.result] = the sum of the rows of a loss, by one workgroup, always in the same order.
 
 // [rows]
 @group(0) @binding(0) var<storage, read_write> sums: array<vec2f>;

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-/// Everything that can go wrong, each with a sentence that says what was expected and what came.
+/// Everything that can go wrong; each message says what was expected and what was found.
 ///
 /// An operation that returns an error has done nothing: no tensor has changed and nothing was
 /// recorded.
@@ -14,7 +14,7 @@ pub enum Error {
          `dnf install mesa-vulkan-drivers`; Arch: `pacman -S vulkan-swrast`)"
     )]
     NoAdapter,
-    /// There are adapters, but none that was asked for.
+    /// There are adapters, but none fits the request.
     #[error("no adapter with compute shaders fits {wanted}{}", listed(.found))]
     AdapterNotFound {
         /// The request.
@@ -25,7 +25,7 @@ pub enum Error {
     /// The device can't run the shaders.
     #[error("the device does not support selfnorm: {0}")]
     UnsupportedDevice(String),
-    /// A shape is not the one that the operation needs.
+    /// A shape is not the one the operation needs.
     #[error("{op}: expected shape {expected:?} for {operand}, got {actual:?}")]
     Shape {
         /// The operation.
@@ -133,7 +133,7 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
-    /// Layers do not fit together, or a layer is not what it must be.
+    /// Layers do not fit together, or a layer is not valid.
     #[error("{layer}: {detail}")]
     Layer {
         /// The layer's name.
@@ -141,7 +141,7 @@ pub enum Error {
         /// What it needs, and what it has.
         detail: String,
     },
-    /// Data is not what a network needs.
+    /// Data does not fit the network.
     #[error("{op}: {detail}")]
     Data {
         /// The operation.
@@ -157,7 +157,7 @@ pub enum Error {
         /// The first step whose loss is NaN, counted from 1 since the network was built.
         step: u64,
     },
-    /// A file of weights can't be read or written, or is not of this network.
+    /// A file of weights can't be read or written, or belongs to another network.
     #[error("{path}: {detail}")]
     File {
         /// The path.
@@ -174,12 +174,12 @@ pub enum Error {
     /// The device was lost or destroyed; make a new [`Gpu`](crate::Gpu).
     #[error("the GPU device is lost or was destroyed; create a new Gpu")]
     DeviceLost,
-    /// wgpu reported what this crate should have prevented.
+    /// wgpu reported an error that this crate should have prevented.
     #[error("unexpected GPU error, please report it: {0}")]
     Unexpected(String),
 }
 
-/// As [`Display`](std::fmt::Display): a `main` that returns an error prints this.
+/// Same as [`Display`](std::fmt::Display), because a `main` that returns an error prints this.
 impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

@@ -1,9 +1,9 @@
-//! The guides: what the front page has no room for.
+//! The guides, for everything that does not fit on the front page.
 
-// In a repository the links and pictures of these pages lead to files, which rustdoc does not have. Of two
-// definitions of a link, CommonMark takes the first: so docs/links.md, with rustdoc's pages, and docs/pictures.md,
-// with the pictures as data, come before each page's own definitions. Doctests go without, so that they are named
-// by the page and its line.
+// The links and pictures of these pages lead to files of the repository, which rustdoc does not
+// have. Of two definitions of a link, CommonMark takes the first, so docs/links.md (rustdoc's
+// pages) and docs/pictures.md (the pictures as data) come before each page's own definitions.
+// Doctests do without them, so that each is named by its page and line.
 macro_rules! guides {
     ($($(#[$about:meta])+ $name:ident = $path:literal;)+) => {$(
         $(#[cfg_attr(not(doctest), $about)])+
@@ -24,11 +24,11 @@ guides! {
     networks = "docs/networks.md";
     /// Times of operations and training, beside copies, Burn, Keras and PyTorch.
     performance = "docs/performance.md";
-    /// What is promised, which test holds it, and what was measured.
+    /// The promises, the tests that hold them, and the measurements.
     reliability = "docs/reliability.md";
     /// No adapter, the wrong adapter, containers, f16, caches.
     troubleshooting = "docs/troubleshooting.md";
-    /// What bounds each kernel, and what was tried and rejected.
+    /// What limits the speed of each kernel, and what was tried and rejected.
     notes = "benches/NOTES.md";
     /// How to add an activation or an operation, and what a change must pass.
     contributing = "CONTRIBUTING.md";

@@ -1,4 +1,4 @@
-// These definitions of the README's links and pictures come first, and win: see `guide`.
+// The first definition of a link wins, so these override the README's own: see `guide`.
 #![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/links.md"))]
 #![cfg_attr(all(doc, not(doctest)), doc = include_str!("../docs/pictures.md"))]
 #![doc = include_str!("../README.md")]

@@ -12,19 +12,18 @@ use crate::tensor::Tensor;
 
 /// Operations recorded into an encoder, in the order of the calls.
 ///
-/// Each is one dispatch: nothing recorded is submitted or waited for, and no memory of the GPU allocated.
-/// (Created on demand and kept: the pipeline of an operation at its first use, a bind group for
-/// tensors never used together before, and on devices without `IMMEDIATES` a uniform buffer of at most
-/// 128 bytes for parameters never used before. So keep tensors rather than wrap them for each frame.) Lengths
-/// beyond one binding or 65,535 workgroups take several dispatches.
+/// Each is one dispatch: nothing is submitted or waited for, and no GPU memory is allocated.
+/// (Created on demand and kept: an operation's pipeline on its first use, a bind group for tensors
+/// never used together before, and on devices without `IMMEDIATES` a uniform buffer of at most 128
+/// bytes for parameters never used before. So keep tensors rather than wrapping them for each
+/// frame.) Lengths beyond one binding or 65,535 workgroups take several dispatches.
 ///
-/// The encoder must be of the same device, and the buffers unmapped when it is submitted.
-/// [`Error::DeviceLost`] is reported where results are read, since recording asks nothing of the
-/// device.
+/// The encoder must belong to the same device, and the buffers must be unmapped when it is
+/// submitted. Recording does not query the device; reading results reports [`Error::DeviceLost`].
 #[derive(Debug)]
 pub struct Pass<'encoder> {
     gpu: Gpu,
-    /// None: what is recorded waits for the next submission.
+    /// None: the work is deferred to the next submission.
     pass: Option<wgpu::ComputePass<'encoder>>,
     /// The caller submits; the crate does not know when.
     foreign: bool,
@@ -98,7 +97,7 @@ impl<T: Element> Tensor<T> {
 }
 
 impl<'encoder> Pass<'encoder> {
-    /// Into an application's encoder.
+    /// Records into an application's encoder.
     pub(crate) fn foreign(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
         Self {
             foreign: true,
@@ -106,7 +105,7 @@ impl<'encoder> Pass<'encoder> {
         }
     }
 
-    /// Into an encoder of the crate's own.
+    /// Records into an encoder of the crate's own.
     pub(crate) fn new(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
         Self {
             gpu: gpu.clone(),
@@ -115,7 +114,7 @@ impl<'encoder> Pass<'encoder> {
         }
     }
 
-    /// What is recorded waits for the next submission, unless an application has to do with a tensor.
+    /// Defers the work to the next submission, unless an application can access one of the tensors.
     pub(crate) fn waiting(gpu: &Gpu) -> Self {
         Self {
             gpu: gpu.clone(),
@@ -164,7 +163,7 @@ impl<'encoder> Pass<'encoder> {
                 });
                 pipelines.bind(&pipeline, &buffers)
             };
-            // Other than an application's encoders, the crate's own never see the same tensors again.
+            // Unlike an application's encoders, the crate's own never see the same tensors again.
             let tensors = if self.foreign {
                 let ids = operands.each_ref().map(|operand| operand.tensor.id());
                 gpu.bind_groups().get(&ids, first, bind)?
@@ -204,12 +203,12 @@ impl<'encoder> Pass<'encoder> {
             gpu.link().defer(range.end - range.start, |recording| {
                 record(recording.pass())
             })?;
-            // Another thread may just have got at a buffer.
+            // Another thread may just have exposed a buffer to the application.
             if !are_private() {
                 gpu.link().flush()?;
             }
         } else {
-            // The application may write to its buffers next, and destroy them.
+            // The application may write to its buffers next, or destroy them.
             gpu.link().submit(|encoder| {
                 record(&mut begin_pass(encoder));
                 Ok(())
@@ -244,7 +243,7 @@ impl<'encoder> Pass<'encoder> {
             for (j, other) in operands.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (a, b) = (written.tensor, other.tensor);
                 if a.buffer() == b.buffer() && overlap(a.range(), b.range()) {
-                    // What an in-place variant overwrites is the last argument that is read.
+                    // An in-place variant overwrites the last argument that is read.
                     let detail = if written.access == Access::Write
                         && a.range() == b.range()
                         && j + 1 == i

@@ -1,4 +1,4 @@
-//! The random numbers of the shaders, on the host, bit for bit.
+//! The shaders' random numbers, computed on the host, bit for bit.
 //!
 //! Element *i* of a tensor takes word *i* mod 4 of the Philox4x32-10 block with the counter
 //! (*i* / 4 low, *i* / 4 high, call low, call high) and the key (seed low, seed high). So a mask or
@@ -38,7 +38,7 @@ pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// The words of a range of elements.
+/// The random words of a range of elements.
 ///
 /// ```
 /// let far = selfnorm::random::words(7, 0, 1 << 40..(1 << 40) + 6);
@@ -92,8 +92,8 @@ pub fn truncated_normal(word: u32) -> i32 {
 /// P in Φ⁻¹(½ + x (Φ(2) − ½)) ≈ x P(x²), by the power of x² in the name, in multiples of 2⁻³⁰.
 ///
 /// Minimax over these powers, error 2⁻²⁰·¹⁴, with P(1) just below 2. The function's nearest
-/// singularity is at x² = 1.098, which takes high powers; that these few suffice, with positive
-/// coefficients, and that each power is the product of two before it, was found by search.
+/// singularity is at x² = 1.098, which takes high powers. A search found that these few suffice,
+/// with positive coefficients, and with each power the product of two before it.
 pub(crate) const INVERSE_CDF: [(&str, u32); 9] = [
     ("ICDF_0", 1_284_497_139),
     ("ICDF_1", 306_791_802),

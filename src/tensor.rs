@@ -12,12 +12,12 @@ use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
 ///
-/// Operations on small tensors wait for others and are submitted together: at the latest when one is
-/// read, or when [`slice`](Self::slice), [`binding`](Self::binding) or a [`Pass`](crate::Pass) gives an
-/// application access to one, and at once on wrapped tensors. So an application's own submissions come
-/// after the operations called before them.
+/// Operations on small tensors wait for others and are submitted together: at the latest when a
+/// tensor is read, or when [`slice`](Self::slice), [`binding`](Self::binding) or a
+/// [`Pass`](crate::Pass) gives an application access to one, and at once on wrapped tensors. So an
+/// application's own submissions come after the operations called before them.
 ///
-/// Where nothing else tells the element type, name it: `let y: Tensor = gpu.zeros([3])?` is of f32.
+/// If nothing else tells the element type, name it: `let y: Tensor = gpu.zeros([3])?` has f32s.
 ///
 /// ```
 /// # fn main() -> selfnorm::Result<()> {
@@ -30,17 +30,17 @@ use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
 #[derive(Debug)]
 pub struct Tensor<T: Element = f32> {
     gpu: Gpu,
-    /// No other tensor has had it.
+    /// Unique, and never used again.
     id: u64,
     buffer: wgpu::Buffer,
     offset: u64,
     shape: Vec<usize>,
     len: u64,
-    /// Wrapped buffers are the application's; so are own ones once it holds an unsubmitted
-    /// recording of them, which would write to their next tenant.
+    /// Wrapped buffers belong to the application; so do own ones once it holds an unsubmitted
+    /// recording of them, which would write to the buffer's next tensor.
     owned: bool,
     exposed: AtomicBool,
-    /// Whether what waited then is submitted.
+    /// Whether the work deferred before that is submitted.
     flushed: AtomicBool,
     element: PhantomData<T>,
 }
@@ -83,7 +83,7 @@ impl Gpu {
             return Ok(tensor);
         }
         let tensor = Tensor::uninitialized(self, shape)?;
-        // All of the last lane, so that nothing is left there of the buffer's last tenant.
+        // The whole last lane, so that nothing of the buffer's previous tensor is left there.
         let lane = LANE_VALUES * size_of::<T>() as u64;
         transfer::write(
             self.memory(),
@@ -96,13 +96,13 @@ impl Gpu {
     }
 
     /// A tensor over a range of an application's buffer. Nothing is copied; the tensor is the first
-    /// elements of the range, and no byte behind them is ever written.
+    /// elements of the range, and no byte after them is ever written.
     ///
-    /// Where the length is no multiple of four, no lane of four values is the tensor's own to the end,
-    /// and the operations go value by value, which is slower.
+    /// If the length is not a multiple of four, the last lane of four values is not all the
+    /// tensor's own, so operations go value by value, which is slower.
     ///
-    /// f16 tensors need a range that ends on a multiple of four bytes. The buffer must be of this
-    /// device, alive and unmapped when work on it is submitted; wgpu has no way to ask.
+    /// f16 tensors need a range that ends on a multiple of four bytes. The buffer must belong to
+    /// this device, and be alive and unmapped when work on it is submitted; wgpu has no query for that.
     ///
     /// # Errors
     ///
@@ -172,8 +172,8 @@ impl<T: Element> Tensor<T> {
         }
     }
 
-    /// A tensor whose elements something else is about to write; also the rest of the last lane, which
-    /// an application can see too, unless [`clear_rest`](Self::clear_rest) does.
+    /// A tensor whose elements the caller must write, and also the rest of the last lane, which an
+    /// application can see too, unless [`clear_rest`](Self::clear_rest) does.
     pub(crate) fn uninitialized(gpu: &Gpu, shape: &[usize]) -> Result<Self> {
         let len = count(shape)?;
         let bytes = len.next_multiple_of(LANE_VALUES).max(LANE_VALUES) * size_of::<T>() as u64;
@@ -189,9 +189,10 @@ impl<T: Element> Tensor<T> {
         Ok(Self::new(gpu, buffer, 0, shape, len, true))
     }
 
-    /// [`clear_rest`](Self::clear_rest), before the next operation.
+    /// Runs [`clear_rest`](Self::clear_rest) before the next operation.
     pub(crate) fn clear(&self) -> Result<()> {
-        // Operations on wrapped tensors go value by value, and on none not at all.
+        // No operation is sure to do it: with wrapped tensors they go value by value, and on an
+        // empty tensor nothing runs.
         if self.has_rest() {
             let clear = |recording: &mut Recording| self.clear_rest(recording.encoder());
             self.gpu.link().defer(0, clear)?;
@@ -203,8 +204,8 @@ impl<T: Element> Tensor<T> {
         self.len == 0 || !self.len.is_multiple_of(LANE_VALUES)
     }
 
-    /// Before the elements are written: zeros where none are in the last lane, so that nothing is left
-    /// there of the buffer's last tenant.
+    /// To be called before the elements are written: zeros the rest of the last lane, so that
+    /// nothing of the buffer's previous tensor is left there.
     pub(crate) fn clear_rest(&self, encoder: &mut wgpu::CommandEncoder) {
         if self.has_rest() {
             let end = self.range().end / COPY_ALIGNMENT * COPY_ALIGNMENT;
@@ -239,7 +240,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The elements' range as an entry of an application's bind group. (WebGPU has no empty bindings:
-    /// of a tensor without elements, it is the buffer from the tensor's start on.)
+    /// for a tensor without elements, it is the buffer from the tensor's start on.)
     pub fn binding(&self) -> wgpu::BindingResource<'_> {
         let range = self.slice();
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {
@@ -249,17 +250,17 @@ impl<T: Element> Tensor<T> {
         })
     }
 
-    /// Keeps the buffer from being reused: commands outside this crate may refer to it. What waits goes
-    /// before them.
+    /// Keeps the buffer from being reused, since commands outside this crate may refer to it, and
+    /// submits the deferred work before them.
     pub(crate) fn expose(&self) {
         if self.flushed.load(Ordering::Acquire) {
             return;
         }
-        // First, so that no other thread's operation on it begins to wait from here on.
+        // First, so that from here on no other thread defers an operation on it.
         self.exposed.store(true, Ordering::Release);
-        // What works on an application's buffers never waits.
+        // Work on an application's buffers is never deferred.
         if self.owned {
-            // It fails only where the device is lost, which the next call finds.
+            // This fails only if the device is lost, which the next call finds.
             let _ = self.gpu.link().flush();
         }
         self.flushed.store(true, Ordering::Release);
@@ -283,7 +284,7 @@ impl<T: Element> Tensor<T> {
         self.offset..self.offset + self.len * size_of::<T>() as u64
     }
 
-    /// Whether all of the last lane of four is the tensor's own.
+    /// Whether the whole last lane of four values is the tensor's own.
     pub(crate) fn fills_lanes(&self) -> bool {
         self.owned || self.len.is_multiple_of(LANE_VALUES)
     }

@@ -1,12 +1,12 @@
-//! SELU's own shader in bare wgpu: what recording an op is compared with.
+//! SELU's own shader in bare wgpu, to compare the recording of an op with.
 
 use selfnorm::{Gpu, Selu, Tensor, wgpu};
 
-/// What wgpu needs for one dispatch, made before it.
+/// Everything wgpu needs for one dispatch, made before it.
 pub struct BareSelu {
     pipeline: wgpu::ComputePipeline,
     tensors: wgpu::BindGroup,
-    params: [u8; 16],
+    params: [u8; 20],
 }
 
 impl BareSelu {
@@ -16,7 +16,7 @@ impl BareSelu {
         let shaders = selfnorm::wgsl::shaders();
         let shader = shaders
             .iter()
-            .find(|shader| shader.name == "selu f32x4 immediates")
+            .find(|shader| shader.name == "activation elu f32x4 immediates")
             .expect("the shader is listed");
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
@@ -26,7 +26,7 @@ impl BareSelu {
             label: None,
             layout: None,
             module: &module,
-            entry_point: Some("selu_forward"),
+            entry_point: Some("activation"),
             compilation_options: Default::default(),
             cache: None,
         });
@@ -46,8 +46,8 @@ impl BareSelu {
         Self {
             pipeline,
             tensors,
-            // SeluParams: lanes, scale, scale_alpha, residual.
-            params: bytemuck::cast([x.len() as u32 / 4, scale, rounded.to_bits(), residual]),
+            // ElementwiseParams: the activation's positive, negative, residual and a padding; lanes.
+            params: bytemuck::cast([scale, rounded.to_bits(), residual, 0, x.len() as u32 / 4]),
         }
     }
 

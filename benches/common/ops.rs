@@ -1,4 +1,4 @@
-//! The ops that are timed, and the kernels that they are compared with.
+//! The ops that are timed, and the kernels they are compared with.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::tests::ops::Op;
 
 const YARDSTICKS: &str = include_str!("../yardsticks.wgsl");
 
-/// What a workgroup of theirs covers.
+/// The bytes that one of their workgroups covers.
 const GROUP_BYTES: u64 = 256 * 4 * 16;
 
 /// The operands of all ops, of one length.

@@ -13,7 +13,7 @@ pub const UNITS: usize = 256;
 pub const CLASSES: usize = 10;
 pub const PIXELS: usize = 28 * 28;
 
-/// The network, and so many samples like MNIST's.
+/// The network, and this many samples like MNIST's.
 pub fn tutorial(gpu: &Gpu, samples: usize) -> Result<(Sequential, Dataset)> {
     let model = Sequential::new([28, 28, 1])
         .add(

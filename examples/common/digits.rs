@@ -9,7 +9,8 @@ use flate2::read::GzDecoder;
 pub const SIDE: usize = 8;
 pub const PIXELS: usize = SIDE * SIDE;
 
-/// Bytes of CSV, several times what `examples/data` has: a few packed ones can unpack to gigabytes.
+/// The most bytes of CSV, several times what `examples/data` has: a few packed bytes can unpack to
+/// gigabytes.
 const LARGEST: u64 = 1 << 20;
 
 /// The pixels, from 0 to 16, and the labels of 1,797 digits.

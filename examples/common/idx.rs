@@ -17,11 +17,11 @@ pub const TEST: &str = "t10k";
 const IMAGES: u32 = 0x803;
 const LABELS: u32 = 0x801;
 
-/// Bytes behind a header; EMNIST, the largest set of the kind, has half as many. A few packed ones
-/// can unpack to many more.
+/// The most bytes after a header; EMNIST, the largest set of the kind, has half as many. A few
+/// packed bytes can unpack to many more.
 const LARGEST: u64 = 1 << 30;
 
-/// Images and what they show.
+/// Images and their labels.
 pub struct Images {
     /// Height and width.
     pub size: [usize; 2],
@@ -71,7 +71,7 @@ fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
     };
     let failed = |problem: io::Error| in_file(&path)(problem.to_string());
     let mut file = BufReader::new(File::open(&path).map_err(failed)?);
-    // By the content, because some browsers unpack what they load and leave the name.
+    // Goes by the content, because some browsers unpack what they load but keep the name.
     let is_packed = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
     let bytes: Box<dyn Read> = match is_packed {
         true => Box::new(GzDecoder::new(file)),
@@ -92,7 +92,7 @@ https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
     )
 }
 
-/// The extents and the bytes behind them.
+/// The extents and the bytes after them.
 fn parse(mut file: impl Read, magic: u32, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let head_len = 4 + 4 * dimensions;
     let head = bytes(&mut file, head_len as u64)?;
@@ -132,7 +132,7 @@ fn parse(mut file: impl Read, magic: u32, dimensions: usize) -> Result<(Vec<usiz
     }
 }
 
-/// So many bytes, or all there are: memory grows with what is read, not with what is announced.
+/// `len` bytes, or all there are: memory grows with what is read, not with what a header announces.
 fn bytes(file: &mut impl Read, len: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(len)

@@ -57,7 +57,7 @@ pub fn picture(
         .map_err(|problem| format!("{}: {problem}", path.display()).into())
 }
 
-/// What an axis shows.
+/// The range, the scale and the labels of an axis.
 pub struct Axis {
     range: Range<f64>,
     decimals: usize,
@@ -76,7 +76,7 @@ enum Scale {
 }
 
 impl Axis {
-    /// With so many decimals on the labels.
+    /// A linear axis, with this many decimals on the labels.
     pub fn new(range: Range<f64>, decimals: usize) -> Self {
         Self {
             range,
@@ -87,12 +87,12 @@ impl Axis {
         }
     }
 
-    /// Of logarithms, between these powers of ten, whole ones of which have labels.
+    /// Logarithmic, between these powers of ten; the whole powers have labels.
     pub fn log(powers: Range<f64>) -> Self {
         Self::powers(Scale::PowersOfTen, powers)
     }
 
-    /// Of logarithms, between these powers of two.
+    /// Logarithmic, between these powers of two.
     pub fn log2(powers: Range<f64>) -> Self {
         Self::powers(Scale::PowersOfTwo, powers)
     }
@@ -131,7 +131,7 @@ impl Axis {
         Self::new(low..high, decimals)
     }
 
-    /// With so many labels at most.
+    /// With at most this many labels.
     pub fn ticks(self, ticks: usize) -> Self {
         Self {
             ticks: Some(ticks),
@@ -286,7 +286,7 @@ impl<'a> Panel<'a> {
         Ok(())
     }
 
-    /// What a colour stands for, at this place of the plot.
+    /// Writes what a colour stands for, at this place of the plot.
     pub fn legend(&self, (x, y): (i32, i32), color: RGBAColor, text: &str) -> Result<()> {
         let area = self.chart.plotting_area().strip_coord_spec();
         let swatch = [(px(x), px(y - 3)), (px(x + 32), px(y + 3))];
@@ -294,7 +294,7 @@ impl<'a> Panel<'a> {
         write(&area, (x + 44, y + 8), text, 24, FontStyle::Normal, INK)
     }
 
-    /// What the colours stand for, one below the other, on white.
+    /// Writes what the colours stand for, one below the other, on white.
     pub fn legends(&self, corner: Corner, entries: &[(RGBAColor, &str)]) -> Result<()> {
         const LINE: i32 = 36;
         let area = self.chart.plotting_area().strip_coord_spec();
@@ -323,7 +323,7 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// What becomes of losses when each is the mean of those before, on a logarithmic scale, older ones
+/// Smooths losses: each becomes the mean of those before, on a logarithmic scale, older ones
 /// counting less and less.
 pub fn smoothed(losses: &[f64]) -> Vec<f64> {
     const KEPT: f64 = 0.95;
@@ -336,7 +336,7 @@ pub fn smoothed(losses: &[f64]) -> Vec<f64> {
     losses.iter().map(mean).collect()
 }
 
-/// With the values' numbers, from 1 on.
+/// The values with their numbers, from 1 on.
 pub fn numbered(values: &[f64]) -> Vec<(f64, f64)> {
     (1..).map(f64::from).zip(values.iter().copied()).collect()
 }
@@ -361,7 +361,7 @@ pub fn px(length: i32) -> i32 {
     length * ZOOM as i32
 }
 
-/// With a minus sign where others have a hyphen.
+/// A number with a proper minus sign, not a hyphen.
 pub fn number(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     match text.strip_prefix('-') {
@@ -382,7 +382,7 @@ fn power_of_ten(exponent: i32) -> String {
     }
 }
 
-/// With the prefixes of powers of 1,024.
+/// A power of two, with the prefixes for powers of 1,024.
 pub fn power_of_two(exponent: u32) -> String {
     let prefix = ["", " Ki", " Mi", " Gi"][exponent as usize / 10];
     format!("{}{prefix}", 1 << (exponent % 10))

@@ -1,4 +1,4 @@
-//! Training as Keras shows it: for each epoch a bar with the time that is left, the time of a step, loss
+//! Shows training as Keras does: for each epoch a bar with the time left, the time per step, loss
 //! and accuracy; then a line that stays.
 
 use std::io::IsTerminal;
@@ -9,11 +9,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use selfnorm::Result;
 use selfnorm::nn::{BatchEnd, Dataset, EpochEnd, Fit, History, Progress, Score, Sequential};
 
-/// To know the score is to wait for the GPU, so it is asked for no more often.
+/// Reading the score means waiting for the GPU, so it is read no more often than this.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// [`Sequential::fit`] with a progress bar. Where the output is not a terminal, only the lines that
-/// stay.
+/// [`Sequential::fit`] with a progress bar. If the output is not a terminal, it prints only the
+/// lines that stay.
 pub fn fit(model: &mut Sequential, data: &Dataset, fit: &Fit) -> Result<History> {
     let mut epoch = Epoch::new();
     let mut failure = None;

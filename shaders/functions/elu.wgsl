@@ -1,12 +1,12 @@
-// ELU, and SELU as the ELU that is scaled: scale * x for x > 0, scale * alpha * (exp(x) - 1) else.
+// ELU, and SELU as a scaled ELU: scale * x for x > 0, scale * alpha * (exp(x) - 1) else.
 
-// From the first number below -0.0 to -inf, as opposed to zeros, positive numbers and NaNs of either
+// True from the first number below -0.0 to -inf; false for zeros, positive numbers and NaNs of either
 // sign. As signed integers, the bits of -0.0 are the lowest, and one less wraps to the highest.
 fn is_negative4(x: vec4f) -> vec4<bool> {
     return bitcast<vec4i>(x) - 1 < vec4i(-0x800000);
 }
 
-// By the bits, because a device may take subnormal numbers for zeros.
+// Compares bits, because a device may treat subnormal numbers as zeros.
 fn is_positive4(x: vec4f) -> vec4<bool> {
     return bitcast<vec4i>(x) > vec4i(0);
 }
@@ -18,16 +18,16 @@ fn is_subnormal4(x: vec4f) -> vec4<bool> {
 fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
     let negative = is_negative4(x);
     let y = select(scale * x, scaled_expm1(x, scale_alpha), negative);
-    // A subnormal x may count as 0. |x| * 2^126 is a difference of normal numbers, and does not; of other
-    // x it is 0 here, since CPUs take a hundred cycles for a product that is subnormal.
+    // A subnormal x may count as 0, but not |x| * 2^126, a difference of normal numbers. For other x
+    // it is 0 here, since CPUs take a hundred cycles for a subnormal product.
     let digits = min(bitcast<vec4u>(x) & vec4u(0x7fffffffu), vec4u(0x00800000u));
     let size = bitcast<vec4f>(digits | vec4u(0x3f800000u)) - 1.0;
     let slope = select(vec4f(scale * 0x1p-126), vec4f(scale_alpha * -0x1p-126), negative);
     return select(y, size * slope, is_subnormal4(x));
 }
 
-// dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is what
-// rounding scale * alpha to scale_alpha has lost, relative to it.
+// dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is the part
+// lost in rounding scale * alpha to scale_alpha, relative to it.
 fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residual: f32) -> vec4f {
     // From k = -251 down, x = -173.6, the first half of 2^k is 0.
     let t = max(x, vec4f(-175.0));
@@ -38,7 +38,7 @@ fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residu
     let r2 = r * r;
     // exp(r) - 1 = high + rest; summed last, so that it is rounded once.
     let rest = r2 * exp_tail(r, r2) + (residual - low);
-    // 2^k in two halves: only then is nothing subnormal, or infinite, that dy and the result are not.
+    // 2^k in two halves, so that nothing is subnormal or infinite unless dy or the result is.
     let s = dy * (exp_first_half(k) * scale_alpha);
     // The terms of an infinite s would cancel.
     let sum = select(s + (s * high + s * rest), s, is_infinite4(s));

@@ -1,4 +1,4 @@
-// exp(x) for x <= 0, out of the parts of expm1: within 1.5 ulp. Results below 2^-126 may be 0.
+// exp(x) for x <= 0, from the parts of expm1, within 1.5 ulp. Results below 2^-126 may be 0.
 fn exp4(x: vec4f) -> vec4f {
     // From -88 down, 2^k is 0.
     let t = max(x, vec4f(-88.0));

@@ -37,7 +37,7 @@ fn exp_second_half(k: vec4i) -> vec4f {
     return bitcast<vec4f>((((k - (EXP_ROUND_BITS - 1)) >> vec4u(1u)) + 128) << vec4u(23u));
 }
 
-// (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; minimax, error of exp(r) - 1 below 1.4e-8 relative.
+// (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2; minimax, relative error of exp(r) - 1 below 1.4e-8.
 fn exp_tail(r: vec4f, r2: vec4f) -> vec4f {
     let low = 0.49999997019767761 + r * 0.16666543483734131;
     let high = 0.041667502373456955 + r * 0.0083665335550904274;
@@ -62,11 +62,11 @@ fn expm1_4(x: vec4f) -> vec4f {
     let low = exp_exponent(k) * EXP_LN_2_LOW;
     let r = high - low;
     let r2 = r * r;
-    // Half of 2^k, because 2^128 is no f32.
+    // Half of 2^k, because 2^128 is not an f32.
     let s = exp_power_of_two(k - 1);
     // The large terms first: where they cancel, they do so without rounding.
     let y = 2.0 * ((s * high + (s - 0.5)) + s * (r2 * exp_tail(r, r2) - low));
-    // Below 2^-25 x itself is nearest, with the sign of a zero.
+    // Below 2^-25, x itself is nearest, and keeps the sign of a zero.
     return select(y, x, is_nan4(x) | (abs(x) < vec4f(0x1p-25)));
 }
 

@@ -1,4 +1,4 @@
-// By the bits, because a compiler may assume that there are no NaNs and no infinities.
+// Compares bits, because a compiler may assume that there are no NaNs and no infinities.
 fn is_nan4(x: vec4f) -> vec4<bool> {
     return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u);
 }

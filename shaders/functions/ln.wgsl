@@ -1,8 +1,8 @@
-// The natural logarithm of normal x > 0, within 1.5 ulp, with a division as loose as WGSL allows.
+// The natural logarithm of normal x > 0, within 1.5 ulp, even if division is as inexact as WGSL allows.
 //
 // x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), and with s = f / (2 + f),
 // ln(1 + f) = f - f^2 / 2 + s (f^2 / 2 + R(s^2)); R is minimax, from FreeBSD's e_logf.c (Sun
-// Microsystems 1993). An error of s weighs little, because f comes first.
+// Microsystems 1993). An error of s matters little, because f dominates.
 
 // the bits of sqrt(1/2)
 const LN_SQRT_HALF_BITS = 0x3f3504f3;

@@ -1,5 +1,5 @@
 // Philox4x32-10 (Salmon et al. 2011): four random words from a counter and a key, with no state.
-// In vectors of (block 0, block 1): two blocks at a time keep a pipelined multiplier busy.
+// Vectors are of (block 0, block 1): two blocks at a time keep a pipelined multiplier busy.
 
 const PHILOX_M0 = 0xd2511f53u;
 const PHILOX_M1 = 0xcd9e8d57u;

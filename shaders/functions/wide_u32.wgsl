@@ -1,4 +1,4 @@
-// The high half of 32-bit products out of 16-bit ones, for devices without 64-bit integers.
+// The high half of 32-bit products from 16-bit ones, for devices without 64-bit integers.
 alias Wide = u32;
 
 fn mul_low(a: vec4<Wide>, b: vec4<Wide>) -> vec4<Wide> {

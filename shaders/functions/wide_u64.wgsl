@@ -1,5 +1,5 @@
 // The halves of 32-bit products on devices with 64-bit integers. A Wide stays below 2^32, and the masks
-// tell that to compilers: they make one multiplication of it and drop the mask.
+// tell compilers so: they emit a single multiplication and drop the mask.
 alias Wide = u64;
 
 fn mul_low(a: vec4<Wide>, b: vec4<Wide>) -> vec4<Wide> {

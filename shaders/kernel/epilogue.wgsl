@@ -1,7 +1,7 @@
-// What follows a sum before it is stored: activation and dropout, and their gradients. DROPOUT is a constant
-// of the form, so what a form does not do is not compiled.
+// Activation and dropout, and their gradients, applied to a sum before it is stored. DROPOUT is a
+// constant of the form, so nothing that a form does not need is compiled.
 
-// Of lane i of the tensor: which elements the training step drops.
+// Which elements of the tensor's lane i the training step drops.
 fn is_dropped(i: u32, e: EpilogueParams) -> vec4<bool> {
     let words = words_of(philox(vec4u(block_of(i), 0u, step.call), e.seed), i);
     return (words < vec4u(e.threshold)) & vec4<bool>(step.training != 0u);

@@ -1,4 +1,4 @@
-// A lane is one value of a tensor: for lengths that are no multiple of four in somebody's buffer.
+// A lane is one value of a tensor: for an application's buffers whose length is not a multiple of four.
 alias Lane = Scalar;
 fn widen(v: Lane) -> vec4f { return vec4f(f32(v)); }
 fn narrow(v: vec4f) -> Lane { return Lane(v.x); }
@@ -9,5 +9,6 @@ fn elements_of(i: u32) -> vec4u { return vec4u(i); }
 const LANE_VALUES = 1u;
 // The lane of a vector of four sums that begins at its value c.
 fn lane_of(v: vec4f, c: u32) -> vec4f { return vec4f(v[c]); }
-// Value c of a lane. (No widen(v)[c]: of an index into a vector of equals, Mesa 22's GLSL compiler dies.)
+// Value c of a lane. (Not widen(v)[c]: an index into a vector of equal values crashes Mesa 22's GLSL
+// compiler.)
 fn value_of(v: Lane, c: u32) -> f32 { return f32(v); }

@@ -1,4 +1,4 @@
-// The sums of chunks, [chunks, rows, columns] in left, added up: a lane an invocation.
+// Adds up the sums of chunks, [chunks, rows, columns] in left, one lane per invocation.
 
 @group(0) @binding(0) var<storage, read_write> left: array<Lane>;
 

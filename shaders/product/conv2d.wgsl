@@ -1,12 +1,12 @@
 // Convolutions and their gradients as products, without ever storing a patch. x is [batch, height,
-// width, channels], w [kernel height, kernel width, channels, filters] with b [filters] behind it, y
+// width, channels], w [kernel height, kernel width, channels, filters] followed by b [filters], y
 // [batch, output height, output width, filters].
 //
 // forward: left patches of x [positions, taps], right w [taps, filters]
-// kernel gradient: left patches of x [taps + 1, positions], whose last line is of ones, right dz
+// kernel gradient: left patches of x [taps + 1, positions], whose last line is all ones, right dz
 // [positions, filters]
-// input gradient: left patches of dz [input positions, kernel positions * filters], right w, a line of
-// it a channel
+// input gradient: left patches of dz [input positions, kernel positions * filters], right w, one line
+// per channel
 //
 // A position is (image, y, x), a tap (kernel y, kernel x, channel or filter): numbers of three digits.
 
@@ -25,7 +25,7 @@ fn next_digits(d: vec3i, by: i32, extents: vec2u) -> vec3i {
     return vec3i(high, select(middle, 0, middle >= e.x), select(low, 0, low >= e.y));
 }
 
-// Of the two lower digits along the inner axis of left.
+// The extents of the two lower digits along the inner axis of left.
 fn inner_extents(q: ProductParams) -> vec2u {
     if (PRODUCT == PRODUCT_KERNEL_GRADIENT) {
         return q.output;
@@ -33,7 +33,7 @@ fn inner_extents(q: ProductParams) -> vec2u {
     return vec2u(q.kernel.y, select(q.channels, q.filters, PRODUCT == PRODUCT_INPUT_GRADIENT));
 }
 
-// OUTSIDE, unless (y, x) is inside the image.
+// The index of a value, or OUTSIDE if (y, x) is not inside the image.
 fn place_of(image: i32, at: vec2i, channel: i32, extents: vec2u, channels: u32) -> i32 {
     let e = vec2i(extents);
     let place = ((image * e.x + at.x) * e.y + at.y) * i32(channels) + channel;
@@ -43,7 +43,7 @@ fn place_of(image: i32, at: vec2i, channel: i32, extents: vec2u, channels: u32) 
     return select(OUTSIDE, place, all(at >= vec2i(0)) && all(at < e));
 }
 
-// Of the two lower digits of a line of left.
+// The extents of the two lower digits of a line of left.
 fn line_extents(q: ProductParams) -> vec2u {
     if (PRODUCT == PRODUCT_KERNEL_GRADIENT) {
         return vec2u(q.kernel.y, q.channels);
@@ -54,7 +54,7 @@ fn line_extents(q: ProductParams) -> vec2u {
     return q.output;
 }
 
-// And the number of lines up to the one of ones.
+// The digits of a line, and its number counted from the line of ones.
 fn left_digits(line: u32, q: ProductParams) -> vec4i {
     return vec4i(digits(line, line_extents(q)), i32(line) - i32(q.ones));
 }
@@ -88,7 +88,7 @@ fn left_place(line: vec4i, at: vec4i, q: ProductParams) -> i32 {
     }
     if (PRODUCT == PRODUCT_INPUT_GRADIENT) {
         let strided = line.xy - at.xy;
-        // Strides of 1 are worth a test: a division takes as long as several multiplications.
+        // Strides of 1 are worth testing for: a division takes as long as several multiplications.
         let is_strided = any(q.strides != vec2u(1u));
         var out = strided;
         if (is_strided) {
@@ -104,7 +104,7 @@ fn right_line(column: u32, q: ProductParams) -> vec4i {
     return vec4i(i32(select(column, column * q.filters, PRODUCT == PRODUCT_INPUT_GRADIENT)), 0, 0, 0);
 }
 
-// (where the kernel's position, or the inner, begins; the filter)
+// (the start of the kernel's position, or of the inner; the filter)
 fn right_first(k: u32, q: ProductParams) -> vec4i {
     if (PRODUCT == PRODUCT_INPUT_GRADIENT) {
         return vec4i(i32(k / q.filters * (q.channels * q.filters)), i32(k % q.filters), 0, 0);

@@ -1,8 +1,8 @@
-// y = x * w + b on the last axis, and its gradients, as products. x is [batch, in], w [in, out] with b
-// [out] behind it.
+// y = x * w + b on the last axis, and its gradients, as products. x is [batch, in], w [in, out]
+// followed by b [out].
 //
 // forward: left x [batch, in], right w [in, out]
-// kernel gradient: left x^T [in + 1, batch], whose last line is of ones, right dz [batch, out]
+// kernel gradient: left x^T [in + 1, batch], whose last line is all ones, right dz [batch, out]
 // input gradient: left dz [batch, out], right w^T [out, in]
 
 fn left_digits(line: u32, q: ProductParams) -> vec4i { return vec4i(i32(line), 0, 0, 0); }

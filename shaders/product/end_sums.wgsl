@@ -1,7 +1,7 @@
-// Nothing follows the sums but the biases.
+// Only the biases follow the sums.
 const IS_FINISHED_LATER = false;
 
-// The end of lane i of the sums, which is in the columns from `column` on.
+// Finishes lane i of the sums, which is in the columns from `column` on.
 fn finish(i: u32, column: u32, sum: vec4f, q: ProductParams) {
     sums[i] = narrow(biased(column, sum, q));
 }

@@ -1,4 +1,4 @@
-// Each invocation loads all of left that it takes.
+// Each invocation loads all of left that it needs.
 alias At = vec4i;
 
 struct Rows { o0: Lines, o1: Lines, o2: Lines, o3: Lines }

@@ -1,5 +1,5 @@
-// Of the pieces of left that make a slice, each of the SHARED_BY invocations that take it loads one, or
-// where they are four, two; they get the others from each other. A workgroup is a subgroup.
+// Each of the SHARED_BY invocations that need a slice of left loads one of its pieces, or two if there
+// are four invocations; they get the others from each other. A workgroup is a subgroup.
 struct At { near: vec4i, far: vec4i }
 
 // The lines of the pieces that an invocation loads.
@@ -9,7 +9,7 @@ struct Rows { o0: Pair, o1: Pair, o2: Pair, o3: Pair }
 
 const HAS_FAR = SHARED_BY < 8u;
 
-// Its place among those that share, as a piece of a slice.
+// The piece of a slice that an invocation loads, by its position among those that share.
 fn own_piece(lane: u32) -> u32 { return lane % min(SHARED_BY, 8u); }
 
 fn four_on(d: vec4i, q: ProductParams) -> vec4i {

@@ -1,21 +1,21 @@
 // Slices of eight inners, loaded eight neighbouring values at a time.
 const SLICE = 8u;
 
-// 8 lines and 8 inners, by quarters. Of a left one, a column of a matrix is a line: t01 has lines 0 to 3
-// at inner 4 to 7. Of a right one, a column is an inner: t01 has inner 0 to 3 at columns 4 to 7.
+// 8 lines and 8 inners, in quarters. In a left slice, a column of a matrix is a line: t01 has lines 0
+// to 3 at inner 4 to 7. In a right slice, a column is an inner: t01 has inner 0 to 3 at columns 4 to 7.
 alias Slice = Octet;
 
 struct Eight { a: vec4f, b: vec4f }
 
-// What is loaded of left at a time, eight of which make a slice: eight inners of a line, or eight lines
-// of an inner.
+// The part of left that is loaded at a time: eight inners of a line, or eight lines of an inner. Eight
+// pieces make a slice.
 alias Piece = Eight;
 const PIECES_ARE_LINES = LEFT_ALONG_INNER != 0u;
 
 @group(0) @binding(0) var<storage, read_write> left: array<Run>;
 @group(0) @binding(1) var<storage, read_write> right: array<Run>;
 
-// Of a lane of four.
+// The biases of a lane of four.
 fn biases(i: u32) -> vec4f {
     let run = eight(right[i / 8u]);
     return select(run.b, run.a, i % 8u < 4u);
@@ -54,7 +54,7 @@ fn left_slice_of(e0: Piece, e1: Piece, e2: Piece, e3: Piece, e4: Piece, e5: Piec
     return transposed(tile);
 }
 
-// What is a slice on.
+// The position one slice further.
 fn left_next_slice(at: vec4i, q: ProductParams) -> vec4i {
     if (LEFT_ALONG_INNER != 0u) {
         return left_next(at, 8, q);
@@ -89,7 +89,7 @@ fn right_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
     return transposed(tile);
 }
 
-// What is a slice on.
+// The position one slice further.
 fn right_next_slice(at: vec4i, q: ProductParams) -> vec4i {
     if (RIGHT_ALONG_INNER != 0u) {
         return right_next(at, 8, q);

@@ -1,19 +1,19 @@
 // For devices where a load costs several multiplications and workgroup memory is no faster than any
-// other: 256 sums an invocation, in registers, as four octets: 32 x 8 where invocations side by side along
-// the columns share the loads of left, 16 x 16 where each loads its own. A slice is
-// what an octet of sums takes of an operand at a time.
+// other: 256 sums per invocation, in registers, as four octets: 32 x 8 if invocations side by side
+// along the columns share the loads of left, 16 x 16 if each loads its own. A slice is the part of an
+// operand that an octet of sums needs at a time.
 
-// Sums of 8 x 8 by quarters: t01 has rows 0 to 3 of columns 4 to 7, a row in a column of the matrix.
+// 8 x 8 sums in quarters: t01 has rows 0 to 3 of columns 4 to 7, a row in each column of the matrix.
 struct Octet { t00: mat4x4f, t01: mat4x4f, t10: mat4x4f, t11: mat4x4f }
 
-// Four sums, of which the first is value i.
+// Stores four sums, the first as value i.
 fn store_four(i: u32, column: u32, four: vec4f, q: ProductParams) {
     for (var c = 0u; c < 4u && column + c < q.columns; c += LANE_VALUES) {
         sums[(i + c) / LANE_VALUES] = narrow(lane_of(four, c));
     }
 }
 
-// Eight sums of a row, of which the first is value i.
+// Stores eight sums of a row, the first as value i.
 fn store_row(i: u32, row: u32, column: u32, a: vec4f, b: vec4f, q: ProductParams) {
     if (row < q.rows) {
         store_four(i, column, a, q);
@@ -33,7 +33,7 @@ fn four_biases(column: u32, q: ProductParams) -> vec4f {
     );
 }
 
-// An octet of sums, plus the biases a and b of its columns.
+// Stores an octet of sums, plus the biases a and b of its columns.
 fn store(first: u32, row: u32, column: u32, s: Octet, a: vec4f, b: vec4f, q: ProductParams) {
     let i = first + row * q.columns + column;
     store_row(i, row, column, s.t00[0] + a, s.t01[0] + b, q);
@@ -49,7 +49,7 @@ fn store(first: u32, row: u32, column: u32, s: Octet, a: vec4f, b: vec4f, q: Pro
 // Eight lines.
 struct Lines { l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i, l4: vec4i, l5: vec4i, l6: vec4i, l7: vec4i }
 
-// Those beyond the last repeat it; what is summed there is not stored.
+// Columns beyond the last repeat it; their sums are not stored.
 fn right_lines(column: u32, q: ProductParams) -> Lines {
     let last = q.columns - 1u;
     return Lines(
@@ -62,12 +62,12 @@ fn right_lines(column: u32, q: ProductParams) -> Lines {
 
 const IS_SQUARE = SHARED_BY == 1u;
 
-// The tiles of workgroup `group`, of which `lane` is an invocation.
+// Computes the tiles of workgroup `group`, of which `lane` is an invocation.
 fn make_tiles(group: u32, lane: u32) {
     let q = p;
     let across = (q.columns + PRODUCT_COLUMNS - 1u) / PRODUCT_COLUMNS;
     let down = (q.rows + PRODUCT_ROWS - 1u) / PRODUCT_ROWS;
-    // Of one chunk each, so that all invocations of a workgroup take as many turns.
+    // A workgroup's tiles are of one chunk, so that all its invocations take equally many turns.
     let tiles = PRODUCT_WORKGROUP / SHARED_BY;
     let groups = (across * down + tiles - 1u) / tiles;
     let chunk = group / groups;
@@ -121,7 +121,7 @@ fn make_tiles(group: u32, lane: u32) {
         store(first, row + 24u, column, s3, a, b, q);
     }
     if (IS_FINISHED_LATER) {
-        // A loop needs the sums in memory: there are too many for the end of each to be compiled.
+        // A loop over the sums in memory: there are too many to compile the end of each separately.
         let last_row = min(row + PRODUCT_ROWS, q.rows);
         let last_column = min(column + select(8u, 16u, IS_SQUARE), q.columns);
         for (var r = row; r < last_row; r++) {

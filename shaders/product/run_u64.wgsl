@@ -1,4 +1,4 @@
-// Eight neighbouring values in memory, by twos: half as many loads, where each costs time.
+// Eight neighbouring values in memory, loaded in twos: half as many loads, where each costs time.
 alias Run = vec4<u64>;
 fn eight(run: Run) -> Eight {
     let even = bitcast<vec4f>(vec4u(run));

@@ -1,8 +1,8 @@
-// Slices of one inner, for operands whose extents are no multiples of 8: left a value at a time, right in
-// lanes of the sums.
+// Slices of one inner, for operands whose extents are not multiples of 8: left a value at a time, right
+// in lanes of the sums.
 const SLICE = 1u;
 
-// What is loaded of left at a time, eight of which make a slice.
+// The part of left that is loaded at a time; eight pieces make a slice.
 alias Piece = f32;
 const PIECES_ARE_LINES = true;
 
@@ -25,7 +25,7 @@ fn right_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
     return value_of(right[place / LANE_VALUES], place % LANE_VALUES);
 }
 
-// Of four neighbouring columns.
+// The values of four neighbouring columns.
 fn right_four(l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i, at: vec4i, q: ProductParams) -> vec4f {
     if (RIGHT_ALONG_INNER == 0u && LANE_VALUES == 4u) {
         return widen(right[right_place(l0, at, q) / LANE_VALUES]);
@@ -47,7 +47,7 @@ fn right_slice(lines: Lines, at: vec4i, q: ProductParams) -> Slice {
 fn left_next_slice(at: vec4i, q: ProductParams) -> vec4i { return left_next(at, 1, q); }
 fn right_next_slice(at: vec4i, q: ProductParams) -> vec4i { return right_next(at, 1, q); }
 
-// The products of four rows and four columns, a row in a column of the matrix.
+// The products of four rows and four columns, a row in each column of the matrix.
 fn outer(rows: vec4f, columns: vec4f) -> mat4x4f {
     return mat4x4f(columns * rows.x, columns * rows.y, columns * rows.z, columns * rows.w);
 }

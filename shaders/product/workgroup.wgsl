@@ -1,13 +1,13 @@
-// For GPUs: a workgroup of 16 x 16 invocations makes 64 x 64 sums, 4 x 4 each, or 128 x 128 by quarters of
-// 64 x 64, 4 x 4 of each quarter. Neighbouring invocations have neighbouring columns. The operands go
-// through tiles in workgroup memory, 1024 values of each, which each of the values is loaded into once.
+// For GPUs: a workgroup of 16 x 16 invocations computes 64 x 64 sums, 4 x 4 each, or 128 x 128 in
+// quarters of 64 x 64, 4 x 4 of each quarter. Neighbouring invocations have neighbouring columns. The
+// operands go through tiles in workgroup memory, 1024 values of each, and every value is loaded once.
 
 const QUARTER = 64u;
 const IS_LARGE = PRODUCT_ROWS > QUARTER;
 const TILE_LINES = PRODUCT_ROWS;
 const TILE_INNER = 1024u / TILE_LINES;
 
-// [TILE_INNER, TILE_LINES]. Not of vec4f: to write one value of a vector may write all of it.
+// [TILE_INNER, TILE_LINES]. Not of vec4f: writing one value of a vector may write all of it.
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 
@@ -29,12 +29,12 @@ fn right_four(i: u32) -> vec4f {
     return vec4f(right_tile[i], right_tile[i + 1u], right_tile[i + 2u], right_tile[i + 3u]);
 }
 
-// A column is a row of the sums.
+// A column of the matrix is a row of the sums.
 fn products(l: vec4f, r: vec4f) -> mat4x4f {
     return mat4x4f(r * l.x, r * l.y, r * l.z, r * l.w);
 }
 
-// The end of 4 x 4 sums, a row of them in a column of the matrix; of none where they are beyond the last.
+// Finishes 4 x 4 sums, a row of them in each column of the matrix, except those beyond the last.
 fn finish_tile(chunk: u32, row: u32, column: u32, tile: mat4x4f, q: ProductParams) {
     if (row >= q.rows || column >= q.columns) {
         return;
@@ -116,7 +116,7 @@ fn product(
         }
         workgroupBarrier();
     }
-    // A loop, since what follows the sums is long.
+    // A loop, since the code that follows the sums is long.
     var quarters = array<mat4x4f, 4>(s00, s01, s10, s11);
     for (var i = 0u; i < select(1u, 4u, IS_LARGE); i++) {
         let quarter_row = first_row + row + i / 2u * QUARTER;

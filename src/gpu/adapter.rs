@@ -3,10 +3,10 @@ use crate::error::{Error, Result};
 
 /// Which adapter [`Gpu::request`] takes, and where compiled pipelines are kept.
 ///
-/// Without options: the first discrete GPU, else an integrated one, else a virtual one, else a
+/// By default: the first discrete GPU, else an integrated one, else a virtual one, else a
 /// software adapter. The environment variable `WGPU_ADAPTER_NAME` narrows the choice to adapters
-/// whose name contains it, `WGPU_BACKEND` to one of `vulkan`, `metal`, `dx12`, `gl`. What the driver has
-/// compiled is in the user's cache directory for the next process.
+/// whose name contains it, `WGPU_BACKEND` to one of `vulkan`, `metal`, `dx12`, `gl`. Compiled
+/// pipelines are kept in the user's cache directory for the next process.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct GpuOptions {
@@ -83,7 +83,7 @@ pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
         });
     }
     let mut found = Vec::new();
-    // GL only if there is nothing better: looking for it is slow, and some drivers print.
+    // GL only if there is nothing better: looking for it is slow, and some drivers print messages.
     for backends in [
         backends & wgpu::Backends::PRIMARY,
         backends & wgpu::Backends::SECONDARY,

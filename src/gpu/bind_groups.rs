@@ -4,15 +4,15 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::error::Result;
 
-/// The bind groups of tensors that an application records with, for its next recording. They hold
-/// buffers alive, so they go when one of their tensors does.
+/// Bind groups of an application's recordings, kept for its next one. They keep buffers alive, so
+/// each is dropped as soon as one of its tensors is.
 #[derive(Debug, Default)]
 pub(crate) struct BindGroups(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
     groups: HashMap<Key, wgpu::BindGroup>,
-    /// The keys that a tensor is in.
+    /// The keys that contain a tensor.
     keys: HashMap<u64, HashSet<Key>>,
 }
 
@@ -23,7 +23,7 @@ struct Key {
     first: u64,
 }
 
-/// No tensor has it.
+/// An id that no tensor has.
 const NO_TENSOR: u64 = 0;
 
 impl BindGroups {
@@ -62,11 +62,11 @@ impl BindGroups {
                 }
             }
         }
-        // Freed without the lock.
+        // Unlock before the groups are freed.
         drop(kept);
     }
 
-    /// Every change leaves what is kept whole, so that a panic elsewhere does no harm.
+    /// Every change leaves the maps consistent, so a panic elsewhere does no harm.
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@ use super::platform;
 use super::recording::{Deferred, Recording};
 use crate::error::{Error, Result};
 
-/// A device and its queue: calls whose errors come back, and what is recorded and not yet submitted.
+/// A device and its queue, with wgpu's errors as results, and the work not yet submitted.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub device: wgpu::Device,
@@ -26,8 +26,8 @@ impl Device {
         self.device.features().contains(feature)
     }
 
-    /// Records work on `bytes` bytes, which waits for more before it is submitted. Only on buffers that
-    /// no application can get at, so that none notices. The submission, if there is enough for one.
+    /// Records work on `bytes` bytes and submits it once there is enough; returns the submission if
+    /// there was one. Only for buffers that no application can access, so none notices the delay.
     pub fn defer(
         &self,
         bytes: u64,
@@ -36,7 +36,7 @@ impl Device {
         let add = || self.deferred.add(&self.device, bytes, record);
         let added = self.checked(0, add);
         if added.is_err() || self.is_lost() {
-            // With what a lost device has made, its end is an error, which is not the application's.
+            // Ending a recording of a lost device is an error, which the application must not get.
             platform::scoped(&self.device, || self.deferred.discard());
             added?;
             return Err(Error::DeviceLost);
@@ -44,14 +44,14 @@ impl Device {
         if added? { self.flush() } else { Ok(None) }
     }
 
-    /// Submits what waits.
+    /// Submits the deferred work.
     pub fn flush(&self) -> Result<Option<wgpu::SubmissionIndex>> {
         let submit =
             |recording: Recording| self.checked(0, || self.queue.submit([recording.finish()]));
         self.deferred.submit(submit).transpose()
     }
 
-    /// Records with `record` and submits it, as one submission, after what waits.
+    /// Submits what `record` records, as one submission, after the deferred work.
     pub fn submit(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
@@ -63,8 +63,8 @@ impl Device {
         Ok(submission)
     }
 
-    /// As [`submit`](Self::submit), for work whose results are read later, which finds out whether the
-    /// device is lost.
+    /// Like [`submit`](Self::submit), for work whose results are read later: reading them finds out
+    /// whether the device is lost.
     pub fn enqueue(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
@@ -77,19 +77,19 @@ impl Device {
         })?
     }
 
-    /// Blocks, where that is possible, until the GPU has done `submission`, or everything. A lost device
-    /// is no error here: whoever waits for an answer finds that there is none.
+    /// Blocks, where that is possible, until the GPU has finished `submission`, or everything. A
+    /// lost device is no error here: a caller that waits for an answer notices when there is none.
     pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) {
         platform::wait(&self.device, submission);
     }
 
-    /// Runs `calls` to wgpu and turns what wgpu reports of them into an error. `bytes` is what an
-    /// allocation among them asks for.
+    /// Runs `calls` to wgpu and returns any error that wgpu reports for them. `bytes` is the size
+    /// of an allocation among them.
     pub fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
         match platform::scoped(&self.device, calls) {
             (result, None) => Ok(result),
             (_, Some(wgpu::Error::OutOfMemory { .. })) => Err(Error::OutOfMemory { bytes }),
-            // A lost device makes invalid objects, and their use is what is reported.
+            // A lost device makes invalid objects, and wgpu reports their use.
             (_, Some(_)) if self.is_lost() => Err(Error::DeviceLost),
             (_, Some(error)) => Err(Error::Unexpected(error.to_string())),
         }

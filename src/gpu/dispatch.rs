@@ -6,7 +6,7 @@ use super::pipelines::{Pipeline, Pipelines};
 use crate::error::Result;
 use crate::shader::module::{MAX_PARAMS_BYTES, PARAMS_GROUP, STEP_GROUP, TENSORS_GROUP};
 
-/// A dispatch with everything bound to it, to be recorded as often as one likes.
+/// A dispatch with everything bound to it, which can be recorded any number of times.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
     pipeline: Arc<Pipeline>,
@@ -17,13 +17,13 @@ pub(crate) struct Dispatch {
 
 #[derive(Debug)]
 enum Params {
-    /// So many of these bytes.
+    /// The bytes, and how many of them are used.
     Immediates([u8; MAX_PARAMS_BYTES as usize], usize),
     Uniform(wgpu::BindGroup),
 }
 
 impl Pipelines {
-    /// A bind group of the storage buffers of a pipeline.
+    /// A bind group of a pipeline's storage buffers.
     pub fn bind(
         &self,
         pipeline: &Pipeline,
@@ -47,8 +47,8 @@ impl Pipelines {
         })
     }
 
-    /// A dispatch of `groups` workgroups. Beyond what the device takes in x they go on in y: the shader finds
-    /// its own by group.y * groups.x + group.x, and does nothing from `groups` on.
+    /// A dispatch of `groups` workgroups. Beyond the device's limit in x they continue in y: the
+    /// shader numbers them group.y * groups.x + group.x, and does nothing from `groups` on.
     pub fn dispatch<P: Pod>(
         &self,
         pipeline: Arc<Pipeline>,
@@ -76,7 +76,8 @@ impl Pipelines {
 }
 
 impl Dispatch {
-    /// Records it, bound to the record of a step, its bind group and offset, if its kernel takes one.
+    /// Records the dispatch. `step` is the bind group and offset of a step's record, which is bound
+    /// if the kernel takes one.
     pub fn record(&self, pass: &mut wgpu::ComputePass, step: Option<(&wgpu::BindGroup, u32)>) {
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(TENSORS_GROUP, &self.tensors, &[]);

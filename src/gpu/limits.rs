@@ -13,7 +13,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Those of a device, or an error if the shaders need more.
+    /// The limits of `device`, or an error if the shaders need more.
     pub(super) fn of(device: &wgpu::Device) -> Result<Self> {
         let limits = device.limits();
         check(&limits)?;
@@ -26,7 +26,7 @@ impl Limits {
     }
 }
 
-/// What a device must have, by name.
+/// An error that names the limit, if the shaders need more than the device has.
 fn check(limits: &wgpu::Limits) -> Result<()> {
     macro_rules! needed {
         ($($name:ident: $needed:expr,)+) => {

@@ -18,7 +18,7 @@ struct Idle {
     bytes: u64,
 }
 
-/// What a buffer is for, which decides its usages.
+/// The purpose of a buffer, which decides its usages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
     /// A tensor.
@@ -74,7 +74,7 @@ impl Memory {
         self.create(purpose, bytes)
     }
 
-    /// A new buffer. Where there is no memory for it, idle ones make way.
+    /// A new buffer. If there is no memory for it, frees the idle ones and tries again.
     pub(super) fn create(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
         match create(&self.device, purpose, bytes) {
             Err(Error::OutOfMemory { .. }) => {
@@ -89,11 +89,10 @@ impl Memory {
         }
     }
 
-    /// Keeps a buffer for later. When enough are kept, the others make way: theirs are sizes of
-    /// earlier work.
+    /// Keeps a buffer for later. Beyond the limit, frees the others, whose sizes fit earlier work.
     pub fn give(&self, purpose: Purpose, buffer: wgpu::Buffer) {
         let bytes = buffer.size();
-        // Freed without the lock.
+        // Freed after unlocking.
         let mut others = Idle::default();
         let mut idle = self.idle();
         if idle.bytes + bytes > MAX_IDLE_BYTES {
@@ -110,7 +109,7 @@ impl Memory {
         drop(others);
     }
 
-    /// Every change leaves the map whole, so that a panic elsewhere does no harm.
+    /// Every change leaves the map consistent, so a panic elsewhere does no harm.
     fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,5 +126,5 @@ fn create(device: &Device, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer>
     })
 }
 
-/// Staging buffers are no smaller.
+/// The minimum size of a staging buffer.
 pub(super) const MIN_STAGING_BYTES: u64 = 1 << 10;

@@ -1,5 +1,5 @@
-//! All that calls wgpu; it knows no tensor and no op. Each owns the one before: [`Device`],
-//! [`Memory`], [`Pipelines`], and the handle [`Gpu`].
+//! Everything that calls wgpu; it knows nothing of tensors and ops. Each of these owns the one
+//! before: [`Device`], [`Memory`], [`Pipelines`], and the handle [`Gpu`].
 
 mod adapter;
 mod bind_groups;
@@ -29,9 +29,9 @@ use crate::error::{Error, Result};
 
 /// A device and its queue, with the pipelines and buffers that this crate keeps for them.
 ///
-/// A clone is another handle of the same device; threads may share it. wgpu runs an application's
-/// callbacks (`map_async`, `on_submitted_work_done`) inside of calls that submit: a callback must not
-/// wait for another thread that is in a call of this crate.
+/// A clone is another handle to the same device; threads may share it. wgpu runs an application's
+/// callbacks (`map_async`, `on_submitted_work_done`) inside calls that submit: a callback must not
+/// wait for another thread that is inside a call to this crate.
 #[derive(Clone, Debug)]
 pub struct Gpu(Arc<Shared>);
 
@@ -48,8 +48,8 @@ impl Gpu {
     ///
     /// # Errors
     ///
-    /// [`Error::NoAdapter`] says what to install, [`Error::AdapterNotFound`] what there is;
-    /// [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
+    /// [`Error::NoAdapter`] says what to install, [`Error::AdapterNotFound`] lists the adapters
+    /// there are; [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
         let adapter = adapter::find(options).await?;
         let wanted = wgpu::Features::SHADER_F16
@@ -73,12 +73,12 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// An application's own device and queue, whatever features and limits they were made with.
+    /// Uses an application's own device and queue, whatever features and limits they have.
     ///
-    /// The WebGPU defaults suffice. What the crate uses if the device has it: `SHADER_F16` (needed
-    /// for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no buffer), `SHADER_INT64`
-    /// (faster random numbers, the same bits) and `SUBGROUP` (faster products on software devices).
-    /// No file is read or written.
+    /// The WebGPU defaults suffice. The crate also uses these features if the device has them:
+    /// `SHADER_F16` (needed for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no
+    /// buffer), `SHADER_INT64` (faster random numbers, the same bits) and `SUBGROUP` (faster
+    /// products on software devices). No file is read or written.
     ///
     /// # Errors
     ///
@@ -108,12 +108,12 @@ impl Gpu {
         self.link().device.adapter_info()
     }
 
-    /// Whether tensors of [`half::f16`] can be computed with.
+    /// Whether the device can compute with tensors of [`half::f16`].
     pub fn supports_f16(&self) -> bool {
         self.link().has(wgpu::Features::SHADER_F16)
     }
 
-    /// What work is submitted through.
+    /// The device that work is submitted to.
     pub(crate) fn link(&self) -> &Arc<Device> {
         self.0.memory.device()
     }

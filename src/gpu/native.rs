@@ -1,5 +1,5 @@
-//! What only native platforms can do: wait, ask for errors at once, and keep files. web.rs has the same for
-//! browsers.
+//! The parts that differ on native platforms, which can wait, report errors at once and keep files.
+//! web.rs has the same for browsers.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -12,7 +12,7 @@ use super::transfer::{self, Answer};
 use super::{Gpu, Result};
 
 impl Gpu {
-    /// The best adapter of the machine; blocks until it is there.
+    /// The best adapter of the machine; blocks until it is ready.
     ///
     /// # Errors
     ///
@@ -30,32 +30,32 @@ pub(super) struct CacheOptions {
 }
 
 impl GpuOptions {
-    /// `false`: no file is read or written. By default what the driver has compiled is kept in one for
-    /// the next process, where the adapter has wgpu's feature `PIPELINE_CACHE`: on Vulkan. A file
-    /// that is damaged, or of another adapter, driver or version of this crate, is ignored and
-    /// replaced; where none can be written, everything works without.
+    /// `false`: no file is read or written. By default, compiled pipelines are kept in a file for
+    /// the next process if the adapter has wgpu's feature `PIPELINE_CACHE`: on Vulkan. A file that
+    /// is damaged, or from another adapter, driver or version of this crate, is ignored and
+    /// replaced; if none can be written, everything works without it.
     pub fn pipeline_cache(mut self, enabled: bool) -> Self {
         self.cache.disabled = !enabled;
         self
     }
 
-    /// The directory of that file, in place of `selfnorm` in the user's cache directory:
+    /// The directory of the pipeline cache, in place of `selfnorm` in the user's cache directory:
     /// `$XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. The
-    /// driver trusts what is in it, so nobody else should be able to write there.
+    /// driver trusts the file's contents, so nobody else should be able to write there.
     pub fn pipeline_cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache.folder = Some(dir.into());
         self
     }
 }
 
-/// The file of what the driver has compiled, if there is to be one.
+/// The file of compiled pipelines, unless it is disabled or can't be used.
 pub(super) fn open_cache(device: &Device, options: &CacheOptions) -> Option<PipelineCache> {
     if options.disabled {
         return None;
     }
     let folder = options.folder.clone();
     let folder = folder.or_else(pipeline_cache::default_folder)?;
-    // Without it if the driver has no memory for one.
+    // An error only means that the driver has no memory for one; go on without it.
     let open = || PipelineCache::open(&device.device, &folder);
     device.checked(0, open).ok().flatten()
 }
@@ -67,7 +67,7 @@ pub(super) async fn adapters(
     instance.enumerate_adapters(backends).await
 }
 
-/// Blocks until the GPU has done `submission`, or everything.
+/// Blocks until the GPU has finished `submission`, or everything.
 pub(super) fn wait(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) {
     let poll = || {
         device.poll(wgpu::PollType::Wait {
@@ -79,7 +79,7 @@ pub(super) fn wait(device: &wgpu::Device, submission: Option<wgpu::SubmissionInd
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll));
 }
 
-/// The result of `calls`, and the first error that wgpu reports of them.
+/// The result of `calls`, and the first error that wgpu reports for them.
 pub(super) fn scoped<R>(
     device: &wgpu::Device,
     calls: impl FnOnce() -> R,
@@ -97,8 +97,8 @@ pub(super) fn scoped<R>(
     (result, errors.into_iter().flatten().next())
 }
 
-/// wgpu reports a lost device only through a callback, which belongs to the application; but a
-/// new buffer of a lost device can't be mapped, and nothing is reported.
+/// wgpu reports a lost device only through a callback, which belongs to the application. But a
+/// new buffer of a lost device can't be mapped, and for that wgpu reports no error.
 pub(super) fn is_lost(device: &wgpu::Device) -> bool {
     let probe = || {
         let buffer = device.create_buffer(&wgpu::BufferDescriptor {
@@ -112,8 +112,8 @@ pub(super) fn is_lost(device: &wgpu::Device) -> bool {
     matches!(scoped(device, probe), (false, None))
 }
 
-/// Blocks until the GPU has done the submission. The answer may still be on its way then, in another
-/// thread that polls the device; but from a lost device none comes.
+/// Blocks until the GPU has finished the submission. The answer may then still be on its way, in
+/// another thread that polls the device, but a lost device never answers.
 pub(crate) fn wait_for_answer(
     device: &Arc<Device>,
     submission: Option<wgpu::SubmissionIndex>,
@@ -129,7 +129,7 @@ pub(crate) fn wait_for_answer(
     }
 }
 
-/// Has a thread wait for the answer; where no thread can be started, waits here.
+/// Waits for the answer in a new thread, or in this one if none can be started.
 pub(crate) fn wait_aside(
     device: &Arc<Device>,
     submission: Option<wgpu::SubmissionIndex>,

@@ -1,8 +1,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-/// What is recorded and not submitted yet: a small operation waits for others, so that many are one
-/// submission.
+/// Work recorded but not yet submitted: small operations wait for others, so that one submission
+/// has many.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     recording: Mutex<Option<Recording>>,
@@ -10,18 +10,18 @@ pub(super) struct Deferred {
     submitter: Mutex<Option<ThreadId>>,
 }
 
-/// An encoder that is open, and the pass in it that is.
+/// An open encoder, and the open pass in it.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    /// Ends before the encoder.
+    /// Must end before the encoder.
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: wgpu::CommandEncoder,
     bytes: u64,
 }
 
-/// So much work is worth a submission of its own.
+/// This much work is worth a submission of its own.
 const ENOUGH_BYTES: u64 = 1 << 20;
-/// An operation counts as so many bytes at least: 32 of them are enough, too.
+/// Every operation counts as at least this many bytes, so 32 of them are enough, too.
 const MIN_BYTES: u64 = ENOUGH_BYTES / 32;
 
 impl Recording {
@@ -38,7 +38,7 @@ impl Recording {
         &mut self.encoder
     }
 
-    /// One pass for all that needs no other, since each costs as much as a submission's end.
+    /// The open pass, shared as long as possible: each costs as much as the end of a submission.
     pub fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
         self.pass
             .get_or_insert_with(|| begin_pass(&mut self.encoder).forget_lifetime())
@@ -58,7 +58,7 @@ pub(crate) fn begin_pass(encoder: &mut wgpu::CommandEncoder) -> wgpu::ComputePas
 }
 
 impl Deferred {
-    /// Records work on so many bytes. Whether there is enough now to submit it.
+    /// Records work on `bytes` bytes; returns whether there is now enough to submit.
     pub fn add(
         &self,
         device: &wgpu::Device,
@@ -72,8 +72,8 @@ impl Deferred {
         recording.bytes >= ENOUGH_BYTES
     }
 
-    /// Submits what waits with `submit`. One thread at a time, so that what another has recorded later
-    /// is not submitted earlier; but a submission calls callbacks, which may submit, too.
+    /// Submits the deferred work with `submit`. One thread at a time, so that nothing recorded
+    /// later is submitted earlier; but a submission runs callbacks, which may submit, too.
     pub fn submit<R>(&self, submit: impl FnOnce(Recording) -> R) -> Option<R> {
         let thread = std::thread::current().id();
         if *lock(&self.submitter) == Some(thread) {
@@ -85,7 +85,7 @@ impl Deferred {
         Some(submit(recording))
     }
 
-    /// Never submits what waits.
+    /// Drops the deferred work without submitting it.
     pub fn discard(&self) {
         drop(self.take());
     }
@@ -95,7 +95,7 @@ impl Deferred {
     }
 }
 
-/// The thread that submits, until it has, or panics: an application's callback may.
+/// Marks a thread as submitting until it is done or panics, as an application's callback may.
 struct Submitter<'a>(&'a Mutex<Option<ThreadId>>);
 
 impl<'a> Submitter<'a> {
@@ -111,7 +111,7 @@ impl Drop for Submitter<'_> {
     }
 }
 
-/// Every change leaves what is locked whole, so that a panic elsewhere does no harm.
+/// Every change leaves the locked value consistent, so a panic elsewhere does no harm.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

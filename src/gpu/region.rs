@@ -11,7 +11,7 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// A part of it.
+    /// A part of the region.
     pub fn part(&self, offset: u64, bytes: u64) -> Self {
         Self {
             buffer: self.buffer.clone(),
@@ -30,12 +30,12 @@ impl Region {
 }
 
 impl Memory {
-    /// A new buffer of zeros, for good.
+    /// A new buffer of zeros, never recycled.
     pub fn region(&self, bytes: u64) -> Result<Region> {
         self.region_for(Purpose::Tensor, bytes)
     }
 
-    /// A new buffer for this purpose, for good.
+    /// A new buffer for `purpose`, never recycled.
     pub fn region_for(&self, purpose: Purpose, bytes: u64) -> Result<Region> {
         let bytes = bytes.max(1).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
         let buffer = self.create(purpose, bytes)?;
@@ -48,7 +48,7 @@ impl Memory {
 }
 
 impl<'a> Source<'a> {
-    /// Regions are the crate's own.
+    /// Private, as regions are the crate's own.
     pub fn of(region: &'a Region) -> Self {
         Self {
             buffer: &region.buffer,

@@ -1,4 +1,4 @@
-//! Bytes to and from buffers, in pieces through staging buffers that are kept.
+//! Copies bytes to and from buffers, in pieces, through staging buffers that are reused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 
-/// The pieces' size, so that their buffers are small and kept.
+/// The maximum size of a piece, so that staging buffers are small enough to keep.
 const STAGING_BYTES: u64 = 32 << 20;
 
 /// Polls until the readback is done.
@@ -18,12 +18,12 @@ pub(crate) trait Progress: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answe
 
 impl<F: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answer)> Progress for F {}
 
-/// Where to read.
+/// Where to read from.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub buffer: &'a wgpu::Buffer,
     pub offset: u64,
-    /// No application can get at the buffer.
+    /// Whether no application can access the buffer.
     pub is_private: bool,
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn read(
     Ok(())
 }
 
-/// Copies from `source` by way of `staging`, which is as large and unmapped.
+/// Copies from `source` through `staging`, which must be large enough, and unmapped.
 pub(crate) async fn read_through(
     memory: &Arc<Memory>,
     staging: &wgpu::Buffer,
@@ -60,7 +60,7 @@ pub(crate) async fn read_through(
         encoder.copy_buffer_to_buffer(source.buffer, source.offset, staging, 0, copied);
         encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, 0..copied, move |result| {
             if let (Ok(()), Some(sender)) = (result, take(&callback)) {
-                // Nobody may be waiting any more.
+                // It fails if nobody waits any more.
                 let _ = sender.send(());
             }
         });
@@ -97,8 +97,8 @@ fn staging(memory: &Memory, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer
     memory.take(purpose, size.min(largest))
 }
 
-/// Copies to `buffer`, and zeros after the last byte up to a multiple of `padding` bytes, itself one of
-/// four.
+/// Copies `bytes` to `buffer`, followed by zeros up to a multiple of `padding` bytes, itself a
+/// multiple of four.
 pub(crate) fn write(
     memory: &Arc<Memory>,
     buffer: &wgpu::Buffer,
@@ -129,7 +129,7 @@ pub(crate) fn write(
                 }
             });
         })?;
-        // Two pieces under way at most.
+        // At most two pieces in flight.
         if submission.is_some()
             && let earlier @ Some(_) = std::mem::replace(&mut under_way, submission)
         {
@@ -139,7 +139,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Where the readback waits for its answer; dropping the sender is an answer too.
+/// The sender that tells a readback it is done; dropping it means that the device is lost.
 pub(super) type Answer = Arc<Mutex<Option<oneshot::Sender<()>>>>;
 
 pub(super) fn take(answer: &Answer) -> Option<oneshot::Sender<()>> {

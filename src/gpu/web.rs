@@ -1,15 +1,16 @@
-//! What native.rs has, in a browser: nothing waits there, errors go to its console, and there are no files.
+//! The same as native.rs for browsers, where nothing waits, errors go to the console, and there are
+//! no files.
 
 use std::sync::Arc;
 
 use super::device::Device;
 use super::transfer::Answer;
 
-/// A browser keeps what it has compiled by itself.
+/// Browsers cache compiled pipelines themselves.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CacheOptions;
 
-/// There is none.
+/// Browsers have none.
 #[derive(Debug)]
 pub(super) enum PipelineCache {}
 
@@ -23,7 +24,7 @@ pub(super) fn open_cache(_: &Device, _: &CacheOptions) -> Option<PipelineCache> 
     None
 }
 
-/// A browser has one adapter and does not list it.
+/// A browser has one adapter, which can be requested but not listed.
 pub(super) async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let adapter = instance.request_adapter(&Default::default()).await;
     adapter.into_iter().collect()
@@ -31,7 +32,7 @@ pub(super) async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Ve
 
 pub(super) fn wait(_: &wgpu::Device, _: Option<wgpu::SubmissionIndex>) {}
 
-/// Errors arrive later than any call could wait for.
+/// Errors arrive too late for any call to wait for them.
 pub(super) fn scoped<R>(_: &wgpu::Device, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
     (calls(), None)
 }
@@ -40,5 +41,5 @@ pub(super) fn is_lost(_: &wgpu::Device) -> bool {
     false
 }
 
-/// A browser goes on by itself.
+/// A browser makes progress by itself.
 pub(crate) fn wait_aside(_: &Arc<Device>, _: Option<wgpu::SubmissionIndex>, _: Answer) {}

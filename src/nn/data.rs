@@ -5,7 +5,7 @@ use crate::ops::network::gather::{self, Affine};
 use crate::tensor::count;
 use crate::{Error, Gpu, Result};
 
-/// Samples on the GPU, with what a network should make of them.
+/// Samples on the GPU, with the outputs that a network should give for them.
 ///
 /// They are uploaded once; batches are gathered on the GPU. Bytes stay bytes there.
 ///
@@ -38,14 +38,14 @@ enum Inputs {
 
 #[derive(Debug)]
 enum Targets {
-    /// The numbers of the classes, so many a sample; the highest.
+    /// The class numbers, how many a sample has, and the highest.
     Classes(Region, usize, u32),
-    /// f32s of this shape a sample.
+    /// f32s, of this shape per sample.
     Values(Region, Vec<usize>),
 }
 
 impl Dataset {
-    /// Of f32s, each sample of `shape`, one after the other.
+    /// A data set of f32s: samples of `shape`, one after the other.
     ///
     /// # Errors
     ///
@@ -56,8 +56,8 @@ impl Dataset {
         Self::new(gpu, values.len(), shape.as_ref(), Inputs::Floats(region))
     }
 
-    /// Of bytes, as images have; the network sees byte / 255, unless [`scaled`](Self::scaled) says
-    /// otherwise.
+    /// A data set of bytes, such as images; the network sees byte / 255, unless
+    /// [`scaled`](Self::scaled) says otherwise.
     ///
     /// # Errors
     ///
@@ -96,13 +96,13 @@ impl Dataset {
         self
     }
 
-    /// The number of the class of each sample, from 0 on. For networks whose output has more axes than
-    /// one, of each position, the last axis being the classes.
+    /// The class number of each sample, from 0 on. For networks whose output has more than one
+    /// axis, of each position; the last axis is the classes.
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] if the numbers are no multiple of the samples; [`Error::OutOfMemory`],
-    /// [`Error::DeviceLost`].
+    /// [`Error::Data`] if there are not equally many class numbers for every sample;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn classes<C: Copy + Into<u32>>(mut self, classes: &[C]) -> Result<Self> {
         let classes: Vec<u32> = classes.iter().map(|&class| class.into()).collect();
         let positions = self.per_sample(classes.len(), "classes")?;
@@ -112,7 +112,7 @@ impl Dataset {
         Ok(self)
     }
 
-    /// What the network should put out, of `shape` a sample: probabilities (one-hot), or any values.
+    /// The network's target outputs, of `shape` per sample: probabilities (one-hot), or any values.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ fn upload(gpu: &Gpu, bytes: &[u8]) -> Result<Region> {
     Ok(region)
 }
 
-/// What a data set must be for a network, whose output has this shape.
+/// The device and shapes that a data set must have for a network.
 pub(super) struct Expected<'a> {
     pub op: &'static str,
     pub gpu: &'a Gpu,
@@ -198,13 +198,13 @@ pub(super) struct Expected<'a> {
 /// A data set's batches, in an order that can change.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// The samples' numbers.
+    /// The samples' indices.
     pub order: Region,
     pub dispatches: [Dispatch; 2],
 }
 
 impl Feed {
-    /// Of batches of `rows`, to `inputs` and `targets`.
+    /// Feeds batches of `rows` samples to `inputs` and `targets`.
     pub fn new(
         data: &Dataset,
         expected: Expected,
@@ -231,7 +231,7 @@ impl Feed {
                 data.shape
             ));
         }
-        // No larger than targets that fit.
+        // No larger than the targets, which fit.
         let order = || gpu.memory().region((data.len * size_of::<u32>()) as u64);
         let len = data.shape.iter().product::<usize>() as u32;
         let rows = rows as u32;

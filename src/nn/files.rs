@@ -19,10 +19,10 @@ const STEP: &str = "step";
 const SEED: &str = "seed";
 const OPTIMIZER: &str = "optimizer";
 
-/// Steps are counted on from it, and become an f64.
+/// Counting continues from a checkpoint's step, and steps become an f64.
 const MAX_STEP: u64 = 1 << 53;
 
-/// The format's.
+/// The format's limit.
 const MAX_HEADER: u64 = 100_000_000;
 
 fn error(path: &Path, detail: impl ToString) -> Error {
@@ -32,7 +32,7 @@ fn error(path: &Path, detail: impl ToString) -> Error {
     }
 }
 
-/// What an optimizer keeps of a weight is called.
+/// The name of what an optimizer stores for a weight.
 fn slot_name(model: &Sequential, weight: &Weight, slot: &str) -> String {
     format!("{}/{}/{slot}", model.optimizer.name(), weight.name)
 }
@@ -93,14 +93,14 @@ pub(super) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<
     write_atomically(path, &bytes).map_err(|problem| error(path, problem))
 }
 
-/// A file of another name, renamed when it is complete.
+/// Writes a file of another name and renames it when complete.
 fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    // As any other file would have, where a temporary one is its owner's alone.
+    // The permissions of any other file; by default only the owner can read a temporary one.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
@@ -110,14 +110,14 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// So many bytes, or all there are: memory grows with what is read, not with what is announced.
+/// `len` bytes, or all there are: memory grows with what is read, not with what a header announces.
 fn read_bytes(file: &mut File, len: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The header of a safetensors file. `SafeTensors::deserialize` overflows where the tensors that a
+/// The header of a safetensors file. `SafeTensors::deserialize` overflows if the tensors that a
 /// header announces end at the last byte that a number can count.
 fn read_header(path: &Path, file: &mut File) -> Result<Metadata> {
     let not_one = |detail: String| error(path, format!("not a safetensors file: {detail}"));
@@ -173,7 +173,7 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
             ));
         }
     }
-    // Everything that can fail comes before the first change: the weights arrive elsewhere.
+    // Everything that can fail comes before the first change: the weights are staged elsewhere.
     let staged = model.gpu.memory().region(model.weights.bytes)?;
     let tensors = tensors(model, &staged, slots.as_ref());
     let mut values = Vec::new();
@@ -197,7 +197,7 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
         let detail = format!("it has {name}, which the network has not");
         return Err(error(path, detail));
     }
-    // One behind the other, and all of them the network's: no longer than these are together.
+    // The tensors are contiguous and all the network's, so `len` is at most their total length.
     let len = header.data_len() as u64;
     let data = read_bytes(&mut file, len + 1).map_err(|problem| error(path, problem))?;
     if data.len() as u64 != len {

@@ -14,14 +14,14 @@ use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::Step;
 use crate::{Error, Result, random};
 
-/// Loss and accuracy, on average over samples.
+/// Loss and accuracy, averaged over samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
     /// The mean loss.
     pub loss: f64,
     /// The share of samples (or positions) whose largest output is where the largest target is; NaN
-    /// for losses that are not of classes.
+    /// for losses that are not for classes.
     pub accuracy: f64,
 }
 
@@ -58,8 +58,8 @@ pub struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// With this optimizer. If the network has been trained with one of the same kind, which keeps the
-    /// same of each weight, that and the count of steps go on.
+    /// Trains with this optimizer. If the network has been trained with one of the same kind, which
+    /// stores the same for each weight, it continues with that state and the count of steps.
     pub fn new(optimizer: impl Into<Optimizer>) -> Self {
         Self {
             optimizer: optimizer.into(),
@@ -74,13 +74,13 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// What to make small. By default what the network was compiled with.
+    /// The loss to minimize. By default the one the network was compiled with.
     pub fn loss(mut self, loss: Loss) -> Self {
         self.loss = Some(loss);
         self
     }
 
-    /// Samples in a batch; the last of an epoch may have fewer.
+    /// Samples per batch; the last batch of an epoch may have fewer.
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = batch_size;
         self
@@ -92,7 +92,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Epochs that have been trained before, as in Keras: those of the order of samples.
+    /// The number of epochs already trained, as in Keras; the order of samples continues there.
     pub fn initial_epoch(mut self, initial_epoch: usize) -> Self {
         self.initial_epoch = initial_epoch;
         self
@@ -110,7 +110,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// The share of the samples, the last ones, that are not trained on but evaluated after each
+    /// The share of the samples, from the end, that is not trained on but evaluated after each
     /// epoch.
     pub fn validation_split(mut self, validation_split: f64) -> Self {
         self.validation_split = validation_split;
@@ -148,7 +148,7 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// What training has come to.
+/// The results of training.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct History {
@@ -156,7 +156,7 @@ pub struct History {
     pub epochs: Vec<EpochScores>,
     /// The loss of each step.
     pub losses: Vec<f64>,
-    /// Whether a callback has stopped it.
+    /// Whether a callback has stopped the training.
     pub stopped: bool,
 }
 
@@ -164,13 +164,13 @@ pub struct History {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EpochScores {
-    /// On average over the epoch's steps, with dropout, each before its change of the weights.
+    /// Averaged over the epoch's steps, with dropout, each before it changes the weights.
     pub training: Score,
-    /// Of the validation samples, after the epoch.
+    /// On the validation samples, after the epoch.
     pub validation: Option<Score>,
 }
 
-/// What a callback is told.
+/// The events that a callback receives.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
@@ -222,19 +222,19 @@ pub struct EpochEnd<'a> {
     pub epochs: usize,
     /// Its scores.
     pub scores: EpochScores,
-    /// The network, to be saved for instance.
+    /// The network, to save it for instance.
     pub model: &'a Sequential,
 }
 
-/// What a network was compiled with.
+/// The optimizer and the loss that a network was compiled with.
 struct Compiled {
     optimizer: Optimizer,
     loss: Loss,
-    /// The moments and the step, where another optimizer begins anew.
+    /// The moments and the step, if another optimizer starts afresh.
     restarted: Option<(Option<Slots>, u64)>,
 }
 
-/// Steps that may be submitted before the GPU has done the first of them.
+/// Steps that may be submitted before the GPU has finished the first of them.
 const AHEAD: usize = 4;
 
 impl Sequential {
@@ -242,15 +242,15 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// [`Error::Data`] if the data is not of the network's shapes, or without targets;
+    /// [`Error::Data`] if the data does not have the network's shapes, or has no targets;
     /// [`Error::Parameter`]; [`Error::NotANumber`] after the epoch in which the loss became NaN;
     /// [`Error::OtherGpu`], [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn fit(&mut self, data: &Dataset, fit: &Fit) -> Result<History> {
         self.fit_with(data, fit, |_| ControlFlow::Continue(()))
     }
 
-    /// Trains on `data`; `callback` is told of each batch and epoch, and may stop it with
-    /// [`ControlFlow::Break`].
+    /// Trains on `data`; `callback` is called after each batch and epoch, and may stop the training
+    /// with [`ControlFlow::Break`].
     ///
     /// # Errors
     ///
@@ -362,7 +362,7 @@ impl Sequential {
         Ok(history)
     }
 
-    /// Goes on with this optimizer and this loss; what was there before, if that is another.
+    /// Switches to this optimizer and this loss; returns what was there before, if that differs.
     fn take_over(&mut self, optimizer: Optimizer, loss: Loss) -> Result<Option<Compiled>> {
         if (optimizer, loss) == (self.optimizer, self.loss) {
             return Ok(None);
@@ -392,7 +392,7 @@ impl Sequential {
         self.training = None;
     }
 
-    /// The batches to train on, and those to validate with if they are of other data.
+    /// The batches to train on, and those to validate with if they come from other data.
     fn prepare_fit(
         &mut self,
         data: &Dataset,
@@ -417,7 +417,7 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// As [`fit`](Self::fit), but for NaN, which is a loss like any other here.
+    /// As [`fit`](Self::fit), except for NaN, which is a loss like any other here.
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Score> {
         const OP: &str = "evaluate";
         if data.is_empty() {
@@ -492,7 +492,7 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// [`Error::File`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. The file is then as it was.
+    /// [`Error::File`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. The file is then unchanged.
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         files::save(self, path.as_ref(), false)
     }
@@ -501,14 +501,15 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's names,
-    /// shapes and types; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then as it was.
+    /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's
+    /// names, shapes and types; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then
+    /// unchanged.
     pub fn load(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
         files::load(self, path.as_ref(), false)
     }
 
-    /// Writes everything that training goes on from: the weights, the optimizer's moments, the number of
-    /// the step and the seed.
+    /// Writes everything needed to continue training: the weights, the optimizer's moments, the
+    /// number of the step and the seed.
     ///
     /// # Errors
     ///
@@ -517,9 +518,8 @@ impl Sequential {
         files::save(self, path.as_ref(), true)
     }
 
-    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written. Training goes on as if it had
-    /// never stopped, with the optimizer, the data and the batches of before, and
-    /// [`Fit::initial_epoch`].
+    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written. Given the same optimizer,
+    /// data and batches, and [`Fit::initial_epoch`], training continues as if it had never stopped.
     ///
     /// # Errors
     ///
@@ -543,10 +543,10 @@ fn ordered(len: usize) -> Vec<u32> {
     (0..len as u32).collect()
 }
 
-/// What the order of the samples is drawn for, among what has a seed.
+/// The position, for [`derived_seed`], of the order of the samples.
 const ORDER: u64 = u64::MAX;
 
-/// Fisher and Yates's shuffle, from the order 0, 1, 2, …: a function of the seed and the epoch.
+/// The Fisher–Yates shuffle of 0, 1, 2, …: a function of the seed and the epoch.
 fn shuffle(order: &mut [u32], seed: u64, epoch: usize) {
     for (place, i) in order.iter_mut().zip(0..) {
         *place = i;

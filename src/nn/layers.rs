@@ -28,7 +28,7 @@ pub(super) enum Kind {
     Dropout(f64),
 }
 
-/// What layers with a kernel have in common.
+/// The options of all layers with a kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Weighted {
     pub activation: Activation,
@@ -67,8 +67,8 @@ impl Layer {
         }
     }
 
-    /// The name, which must be the only one of its kind in the network. By default as in Keras: `dense`,
-    /// `dense_1`, `conv2d`, `max_pooling2d`, …
+    /// The name, which must be unique in the network. By default as in Keras: `dense`, `dense_1`,
+    /// `conv2d`, `max_pooling2d`, …
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -94,8 +94,8 @@ impl From<Activation> for Layer {
     }
 }
 
-/// How weights begin. Each layer has random numbers of its own, derived from the network's seed and
-/// the layer's position.
+/// How weights are initialized. Each layer has its own random numbers, derived from the network's
+/// seed and the layer's position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Initializer {
@@ -118,38 +118,38 @@ pub enum Padding {
     /// The window stays inside: ⌊(n − k) / s⌋ + 1 positions.
     #[default]
     Valid,
-    /// ⌈n / s⌉ positions, with as much padding before as behind, or one more behind.
+    /// ⌈n / s⌉ positions, with as much padding before as after, or one more after.
     Same,
 }
 
 macro_rules! weighted {
     () => {
-        /// What follows the sums. Linear by default.
+        /// The activation of the sums. Linear by default.
         pub fn activation(mut self, activation: Activation) -> Self {
             self.weighted.activation = activation;
             self
         }
 
-        /// Whether there are biases, as there are by default.
+        /// Whether there are biases. `true` by default.
         pub fn use_bias(mut self, use_bias: bool) -> Self {
             self.weighted.use_bias = use_bias;
             self
         }
 
-        /// How the kernel begins. Glorot-uniform by default.
+        /// How the kernel is initialized. Glorot-uniform by default.
         pub fn kernel_initializer(mut self, initializer: Initializer) -> Self {
             self.weighted.kernel_initializer = initializer;
             self
         }
 
-        /// How the biases begin. Zeros by default.
+        /// How the biases are initialized. Zeros by default.
         pub fn bias_initializer(mut self, initializer: Initializer) -> Self {
             self.weighted.bias_initializer = initializer;
             self
         }
 
-        /// The kernel and the biases to begin with, in place of initializers. Without biases, give none
-        /// of them.
+        /// The initial kernel and biases, in place of initializers. If there are no biases, pass an
+        /// empty `bias`.
         pub fn weights(mut self, kernel: impl Into<Vec<f32>>, bias: impl Into<Vec<f32>>) -> Self {
             self.weighted.weights = Some((kernel.into(), bias.into()));
             self
@@ -326,7 +326,7 @@ impl From<MaxPool2d> for Layer {
     }
 }
 
-/// All axes as one.
+/// Merges all axes into one.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Flatten {
@@ -355,8 +355,8 @@ impl From<Flatten> for Layer {
     }
 }
 
-/// The dropout of self-normalizing networks, see [`crate::AlphaDropout`]: in training, with other masks
-/// in every step; else the identity.
+/// The dropout of self-normalizing networks, see [`crate::AlphaDropout`]: in training, with new
+/// masks in every step; otherwise the identity.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct AlphaDropout {
@@ -373,7 +373,7 @@ impl AlphaDropout {
         }
     }
 
-    /// For another fixed point than mean 0 and variance 1, see
+    /// For a fixed point other than mean 0 and variance 1, see
     /// [`AlphaDropout::fixed_point`](crate::AlphaDropout::fixed_point).
     pub fn fixed_point(mut self, mean: f64, variance: f64) -> Self {
         self.dropout = self.dropout.fixed_point(mean, variance);

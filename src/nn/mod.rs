@@ -28,10 +28,10 @@
 //! # }
 //! ```
 //!
-//! A training step is one submission of dispatches that were bound before the first: nothing is
-//! compiled, allocated or read back between steps. The data set lies on the GPU, which gathers the
-//! batches; loss and accuracy add up there, and are read once an epoch, or when a callback asks. At
-//! most a few steps are recorded ahead of the GPU, so that memory does not grow with them.
+//! A training step is one submission of dispatches that were bound before the first step: nothing
+//! is compiled, allocated or read back between steps. The data set is on the GPU, which gathers the
+//! batches; loss and accuracy are summed there, and read once per epoch, or when a callback asks.
+//! At most a few steps are recorded ahead of the GPU, so memory does not grow with their number.
 //!
 //! The same seed gives the same run on the same device, bit for bit: the weights, the order of the
 //! samples and the dropout masks are functions of it, and no sum depends on the order in which

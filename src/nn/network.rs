@@ -1,4 +1,4 @@
-//! From layers to stages: shapes, parameters, and what is done in which kernel.
+//! From layers to stages: shapes, parameters, and which kernel does what.
 
 use super::layers::{self, Initializer, Kind, Layer, Sliding, Weighted};
 use crate::ops::activation::{Activation, Elementwise};
@@ -9,7 +9,7 @@ use crate::ops::require;
 use crate::tensor::count;
 use crate::{Result, random};
 
-/// A network as it is built, whatever the size of a batch.
+/// A network once it is built, for any batch size.
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     pub input_shape: Vec<usize>,
@@ -28,9 +28,9 @@ pub(super) struct BuiltLayer {
     pub output_shape: Vec<usize>,
     pub trainable: bool,
     pub weights: Vec<Weight>,
-    /// The stage that the weights are of.
+    /// The stage that the weights belong to.
     stage: Option<usize>,
-    /// Where its output lies.
+    /// Where its output is stored.
     pub output: Value,
 }
 
@@ -58,11 +58,11 @@ pub(super) enum Value {
     Input,
     /// The sums of a stage, before its epilogue.
     Sums(usize),
-    /// What a stage makes of them.
+    /// The sums of a stage, after its epilogue.
     Activations(usize),
 }
 
-/// What one kernel does, and what follows in its epilogue.
+/// The work of one kernel, and its epilogue.
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     pub kind: StageKind,
@@ -72,7 +72,7 @@ pub(super) struct Stage {
     pub len: usize,
 }
 
-/// The kernel of a stage, and the biases behind it, in f32s.
+/// The kernel of a stage, followed by the biases, in f32s.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parameters {
     pub offset: usize,
@@ -96,10 +96,10 @@ pub(super) enum StageKind {
     },
 }
 
-/// What the weights are summed over.
+/// The kind of sums that the weights are used in.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sums {
-    /// `rows` vectors of a sample.
+    /// `rows` vectors per sample.
     Dense {
         rows: usize,
         inputs: usize,
@@ -112,10 +112,10 @@ pub(super) enum Sums {
     },
 }
 
-/// Windows and strides beyond are of no image, and what shaders count with them might overflow.
+/// No image needs larger windows and strides, and with them the shaders' arithmetic might overflow.
 const MAX_WINDOW: usize = 1 << 16;
 
-/// Which of a layer's random numbers.
+/// The uses of a layer's random numbers.
 #[derive(Clone, Copy)]
 enum Draw {
     Kernel,
@@ -123,7 +123,7 @@ enum Draw {
     Dropout,
 }
 
-/// The seed of what is at `position`, from the network's.
+/// The seed for `position`, derived from the network's.
 pub(super) fn derived_seed(seed: u64, position: u64) -> u64 {
     let counter = [position as u32, (position >> 32) as u32, 0, 0];
     let [low, high, ..] = random::philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
@@ -173,7 +173,7 @@ impl Network {
             .map_or(Value::Input, |layer| layer.output)
     }
 
-    /// Whether the output is a softmax's, of classes on the last axis.
+    /// Whether the output is a softmax over the classes of the last axis.
     pub fn ends_with_softmax(&self) -> bool {
         let last = self.stages.last().map(|stage| stage.kind);
         matches!(last, Some(StageKind::Softmax { classes, .. }) if self.output_shape().last() == Some(&classes))
@@ -191,7 +191,7 @@ impl Network {
         self.layers.iter().flat_map(|layer| &layer.weights)
     }
 
-    /// Elements of a sample of `value`.
+    /// The number of elements per sample of `value`.
     pub fn len(&self, value: Value) -> usize {
         match value {
             Value::Input => self.input_shape.iter().product(),
@@ -199,7 +199,7 @@ impl Network {
         }
     }
 
-    /// The name as in Keras, where nobody has given one: the type, and a number from the second on.
+    /// The given name, or Keras's default: the type, with a number from the second on.
     fn name(&self, layer: &Layer) -> Result<String> {
         let (layer_type, default) = layer.types();
         let taken = |name: &str| self.layers.iter().any(|built| built.name == name);
@@ -310,7 +310,7 @@ impl Network {
         Ok(())
     }
 
-    /// Of what the next layer's input is the output.
+    /// The name of the layer whose output is the next layer's input.
     fn previous(&self) -> &str {
         self.layers
             .last()
@@ -327,8 +327,8 @@ impl Network {
         Value::Sums(self.stages.len() - 1)
     }
 
-    /// The epilogue that can still take `wanted`, which the last stage has if its output is what
-    /// comes next, or else a stage of its own.
+    /// An epilogue that is still `free`: that of the last stage if its output comes next, or else
+    /// that of a new stage.
     fn epilogue(
         &mut self,
         built: &mut BuiltLayer,
@@ -387,7 +387,7 @@ impl Network {
         }
     }
 
-    /// The output of a window that slides over an image.
+    /// The output shape of a window that slides over an image, and the window.
     fn slide(&self, built: &BuiltLayer, sliding: &Sliding) -> Result<([usize; 3], Window)> {
         let previous = self.previous();
         let shape = &built.output_shape;
@@ -424,7 +424,7 @@ impl Network {
         Ok(([down.0, across.0, channels], window))
     }
 
-    /// A stage with a kernel of `shape`.
+    /// Adds a stage with a kernel of `shape`.
     fn weigh(
         &mut self,
         built: &mut BuiltLayer,
@@ -481,7 +481,7 @@ impl Network {
         self.activate(built, weighted.activation, fused)
     }
 
-    /// The trainable ones first, so that an optimizer's range is one.
+    /// The trainable ones come first, so that an optimizer works on one range.
     fn place_parameters(&mut self, alignment: usize) -> Result<()> {
         for trainable in [true, false] {
             for layer in &mut self.layers {

@@ -21,10 +21,10 @@ use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, 
 
 pub(super) const F32: u64 = size_of::<f32>() as u64;
 
-/// The largest batch that predictions and evaluations are made in before anything has been trained.
+/// The largest batch for predictions and evaluations before anything has been trained.
 const EVALUATION_BATCH: usize = 256;
 
-/// Batches of which buffers are not made anew for larger ones.
+/// Buffers for batches of at least this size are not replaced by larger ones.
 const ENOUGH: usize = 32;
 
 /// The layers of a network that is yet to be built.
@@ -37,14 +37,14 @@ pub struct SequentialBuilder {
 }
 
 impl SequentialBuilder {
-    /// One more layer, whose input is the output of the one before.
+    /// Adds a layer, whose input is the output of the one before.
     #[allow(clippy::should_implement_trait)]
     pub fn add(mut self, layer: impl Into<Layer>) -> Self {
         self.layers.push(layer.into());
         self
     }
 
-    /// How products are cut into tiles, where the kind of the device should not decide.
+    /// How products are cut into tiles. By default the kind of device decides.
     pub fn tiling(mut self, tiling: Tiling) -> Self {
         self.tiling = Some(tiling);
         self
@@ -55,7 +55,7 @@ impl SequentialBuilder {
     /// # Errors
     ///
     /// [`Error::Layer`] names the layers that do not fit together, and their shapes;
-    /// [`Error::Parameter`] for a rate or α outside what is allowed; [`Error::TooLarge`],
+    /// [`Error::Parameter`] for a rate or α that is not allowed; [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn build(&self, gpu: &Gpu, seed: u64) -> Result<Sequential> {
         let network = Network::new(&self.input_shape, &self.layers, seed, alignment(gpu), true)?;
@@ -118,13 +118,13 @@ fn alignment(gpu: &Gpu) -> usize {
 ///
 /// # Memory
 ///
-/// A network of P parameters, of which T are trained with Adam, has 4 P + 12 T bytes of weights,
-/// gradients and moments. A batch, rounded up to a multiple of 8 samples, has for each sample the
-/// input, each layer's sums and activations, and their gradient (but for layers below the first with
-/// weights), 4 bytes an element; pools have an index more. A layer without an activation has no
-/// activations of its own, and an activation or a dropout behind a layer with weights is that
-/// layer's. Products whose inner axis is cut into chunks share scratch memory for the largest. All of
-/// it is there after the first step. [`Sequential::memory`] is the sum.
+/// A network of P parameters, of which T are trained with Adam, takes 4 P + 12 T bytes for weights,
+/// gradients and moments. A batch, rounded up to a multiple of 8 samples, takes for each sample the
+/// input, each layer's sums and activations, and their gradient (except for layers below the first
+/// with weights), 4 bytes per element; pools also take an index. A layer without an activation has
+/// no activations of its own, and an activation or a dropout after a layer with weights belongs to
+/// that layer. Products whose inner axis is cut into chunks share scratch memory for the largest.
+/// All of it is allocated by the end of the first step. [`Sequential::memory`] is the sum.
 #[derive(Debug)]
 pub struct Sequential {
     pub(super) gpu: Gpu,
@@ -136,14 +136,14 @@ pub struct Sequential {
     pub(super) optimizer: Optimizer,
     pub(super) loss: Loss,
     pub(super) slots: Option<Slots>,
-    /// The training steps done.
+    /// The number of training steps done.
     pub(super) step: u64,
     pub(super) forward: Option<Arc<Forward>>,
     pub(super) training: Option<Arc<Training>>,
     pub(super) steps: Steps,
 }
 
-/// What a training step needs, the forward pass included.
+/// Everything a training step needs, including the forward pass.
 #[derive(Debug)]
 pub(super) struct Training {
     pub forward: Arc<Forward>,
@@ -172,11 +172,11 @@ pub struct Gradient {
     pub y: Tensor,
     /// The gradient of the input.
     pub dx: Tensor,
-    /// The gradients of the weights that are trained, by their names.
+    /// The gradients of the trained weights, by name.
     pub weights: Vec<(String, Tensor)>,
 }
 
-/// The bytes that a network has on the GPU.
+/// The bytes that a network takes on the GPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
@@ -191,7 +191,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// All of them.
+    /// The sum of all.
     pub fn total(&self) -> u64 {
         self.weights + self.optimizer + self.forward + self.backward
     }
@@ -208,14 +208,14 @@ impl Sequential {
         }
     }
 
-    /// Sets the optimizer, whose moments and steps begin anew, and the loss. Before, they are
+    /// Sets the optimizer, whose moments and steps start afresh, and the loss. By default they are
     /// `Adam::default()`, and categorical cross-entropy for a network that ends with a softmax, mean
     /// squared error for any other.
     ///
     /// # Errors
     ///
-    /// [`Error::Parameter`] if a parameter of the optimizer is not what it must be, [`Error::Data`] if
-    /// the loss is not for such an output.
+    /// [`Error::Parameter`] if a parameter of the optimizer is not allowed, [`Error::Data`] if the
+    /// loss does not fit the network's output.
     pub fn compile(&mut self, optimizer: impl Into<Optimizer>, loss: Loss) -> Result<()> {
         let optimizer = optimizer.into();
         optimizer.check()?;
@@ -238,7 +238,7 @@ impl Sequential {
         Ok(())
     }
 
-    /// The device it is on.
+    /// The device that the network is on.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
@@ -253,7 +253,7 @@ impl Sequential {
         self.network.output_shape()
     }
 
-    /// The training steps done.
+    /// The number of training steps done.
     pub fn step(&self) -> u64 {
         self.step
     }
@@ -263,7 +263,7 @@ impl Sequential {
         summary::summary(&self.network)
     }
 
-    /// The bytes that it has on the GPU so far.
+    /// The bytes that the network takes on the GPU so far.
     pub fn memory(&self) -> Memory {
         let mut seen = HashSet::new();
         let mut sum = |regions: &mut dyn Iterator<Item = &Region>| {
@@ -290,7 +290,7 @@ impl Sequential {
         memory
     }
 
-    /// The output for x, [n, input shape]: [n, output shape]. Dropout is the identity.
+    /// The output, [n, output shape], for x, [n, input shape]. Dropout is the identity.
     ///
     /// # Errors
     ///
@@ -350,7 +350,7 @@ impl Sequential {
     /// The output y for x, [n, input shape], and the gradients of Σ y · dy, for dy [n, output shape].
     /// With `training`, dropout drops what it would drop in the next training step.
     ///
-    /// Buffers are made for the call; training has its own.
+    /// Allocates buffers for the call; training has its own.
     ///
     /// # Errors
     ///
@@ -406,7 +406,7 @@ impl Sequential {
 
     /// Mean and variance of the output of every layer for x, [n, input shape]. Dropout is the identity.
     ///
-    /// Buffers are made for the call.
+    /// Allocates buffers for the call.
     ///
     /// # Errors
     ///
@@ -415,7 +415,7 @@ impl Sequential {
         self.measure(x, false)
     }
 
-    /// As [`statistics`](Self::statistics), with what dropout drops in the next training step.
+    /// As [`statistics`](Self::statistics), with the dropout of the next training step.
     ///
     /// # Errors
     ///
@@ -426,7 +426,7 @@ impl Sequential {
 
     fn measure(&self, x: &Tensor, training: bool) -> Result<Vec<LayerStatistics>> {
         let n = self.samples("statistics", "x", x, self.input_shape())?;
-        // Every layer's output is stored, where training stores what it needs.
+        // Every layer's output is stored, whereas training stores only what it needs.
         let alignment = alignment(&self.gpu);
         let network = Network::new(
             &self.network.input_shape,
@@ -476,7 +476,7 @@ impl Sequential {
         measured.iter().map(statistics).collect()
     }
 
-    /// Copies of the weights by their names, in Keras's order: of each layer the kernel
+    /// Copies of the weights by name, in Keras's order: for each layer the kernel
     /// (`dense_1/kernel`), then the biases (`dense_1/bias`).
     ///
     /// # Errors
@@ -489,7 +489,7 @@ impl Sequential {
             .collect()
     }
 
-    /// Sets weights by their names; those that are not named stay.
+    /// Sets weights by name; the others stay as they are.
     ///
     /// # Errors
     ///
@@ -584,7 +584,7 @@ impl Sequential {
         Ok(())
     }
 
-    /// The same layers, with what is drawn from another seed.
+    /// The same layers, with random numbers from another seed.
     pub(super) fn network_of(&self, seed: u64) -> Result<Network> {
         let shape = &self.network.input_shape;
         Network::new(shape, &self.layers, seed, alignment(&self.gpu), true)
@@ -599,7 +599,7 @@ impl Sequential {
         }
     }
 
-    /// The buffers for batches of `batch`, made unless they are there.
+    /// The buffers for batches of `batch`, created if they are not there yet.
     fn prepare_forward(&mut self, batch: usize) -> Result<Arc<Forward>> {
         if let Some(forward) = &self.forward
             && forward.rows == Forward::rows_of(batch)
@@ -621,8 +621,8 @@ impl Sequential {
         }
     }
 
-    /// Everything for training in batches of `batch`, `steps` between two readbacks, made unless it is
-    /// there.
+    /// Everything for training in batches of `batch`, with `steps` between two readbacks, created
+    /// if it is not there yet.
     pub(super) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<Arc<Training>> {
         let forward = self.prepare_forward(batch)?;
         self.prepare_losses(forward, steps)
@@ -685,7 +685,7 @@ impl Sequential {
         Feed::new(data, expected, forward.rows, &forward.input, targets)
     }
 
-    /// The record of the training step that is `ahead` of the next.
+    /// The record of the training step that is `ahead` steps after the next.
     pub(super) fn next_step(&self, ahead: usize, first: usize, count: usize) -> Step {
         let call = self.step + ahead as u64;
         Step {
@@ -778,14 +778,14 @@ impl Sequential {
 }
 
 impl Training {
-    /// All of a training step after its batch is there, in order.
+    /// All dispatches of a training step once its batch is there, in order.
     pub fn step(&self) -> impl Iterator<Item = &Dispatch> {
         self.evaluation()
             .chain(&self.backward.dispatches)
             .chain(&self.update)
     }
 
-    /// All of a step that is not for training.
+    /// All dispatches of a step that does not train.
     pub fn evaluation(&self) -> impl Iterator<Item = &Dispatch> {
         let losses = &self.losses;
         self.forward.to_losses(losses).chain(&losses.dispatches)

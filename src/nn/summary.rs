@@ -51,7 +51,7 @@ pub(super) fn summary(network: &Network) -> String {
     text
 }
 
-/// A text of at most `width` characters, the end left out if it must be.
+/// The text, cut to at most `width` characters.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();
@@ -72,7 +72,7 @@ fn grouped(count: usize) -> String {
     text
 }
 
-/// The memory of so many f32s.
+/// The memory that `count` f32s take.
 fn size(count: usize) -> String {
     let mut size = (count * size_of::<f32>()) as f64;
     for unit in ["B", "KB", "MB"] {

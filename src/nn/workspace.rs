@@ -17,7 +17,7 @@ use crate::{Error, Gpu, Result};
 
 const F32: u64 = size_of::<f32>() as u64;
 
-/// Batches are computed by multiples of it, so that products can be cut evenly.
+/// Batches are rounded up to multiples of this, so that products can be cut evenly.
 const ROWS: usize = 8;
 
 /// The parameters of a network, and where and how it is computed.
@@ -95,16 +95,16 @@ impl From<Dispatch> for Work {
     }
 }
 
-/// From a batch to the network's output.
+/// The forward pass, from a batch to the network's output.
 #[derive(Debug)]
 pub(super) struct Forward {
-    /// The rows of a batch, at most.
+    /// The most rows of a batch.
     pub rows: usize,
     pub input: Region,
-    /// Of each stage.
+    /// For each stage.
     sums: Vec<Region>,
     activations: Vec<Region>,
-    /// Of each pool, where its maxima are from.
+    /// For each pool, where its maxima come from.
     indices: Vec<Option<Region>>,
     scratch: Option<Region>,
     /// All but a softmax at the end.
@@ -199,7 +199,7 @@ impl Forward {
         Ok(forward)
     }
 
-    /// What a batch is rounded up to.
+    /// The size that a batch is rounded up to.
     pub fn rows_of(batch: usize) -> usize {
         batch.max(1).checked_next_multiple_of(ROWS).unwrap_or(batch)
     }
@@ -209,7 +209,7 @@ impl Forward {
         self.dispatches.iter().chain(&self.softmax)
     }
 
-    /// Those from the input to what `losses` are computed from.
+    /// The dispatches from the input to the values that `losses` are computed from.
     pub fn to_losses(&self, losses: &Losses) -> impl Iterator<Item = &Dispatch> {
         let softmax = self.softmax.iter();
         let is_needed = losses.stages == self.sums.len();
@@ -285,7 +285,8 @@ fn pool(window: Window, batch: usize, channels: usize) -> MaxPool2d {
     }
 }
 
-/// From the gradient of a value to those of the weights, and of the network's input if it is wanted.
+/// The backward pass, from the gradient of a value to those of the weights, and of the network's
+/// input if it is wanted.
 #[derive(Debug)]
 pub(super) struct Backward {
     pub dispatches: Vec<Dispatch>,
@@ -295,7 +296,7 @@ pub(super) struct Backward {
 }
 
 impl Backward {
-    /// From `dy`, the gradient of the output of the first `stages`, which it overwrites.
+    /// Starts from `dy`, the gradient of the output of the first `stages`, and overwrites it.
     pub fn new(
         plan: Plan,
         forward: &Forward,
@@ -341,7 +342,7 @@ impl Backward {
             if i == lowest && !input_gradient {
                 break;
             }
-            // Through the epilogue that the input is from.
+            // Through the epilogue that the input comes from.
             let below = i
                 .checked_sub(1)
                 .map(|below| (&forward.sums[below], &network.stages[below].epilogue));
@@ -421,14 +422,14 @@ pub(super) struct Losses {
     pub stages: usize,
     /// The sums of each row: loss and hits.
     rows: Region,
-    /// Of each step.
+    /// For each step.
     pub totals: Region,
-    /// What the totals are read through: a step that is done must not fail for want of it.
+    /// The totals are read through this; it exists so that no finished step fails for lack of it.
     readback: Region,
     /// Held while `readback` is mapped.
     reading: Mutex<()>,
     pub dispatches: Vec<Dispatch>,
-    /// Terms of a sample's loss, which is their mean.
+    /// The number of terms whose mean is a sample's loss.
     pub positions: usize,
 }
 
@@ -501,7 +502,7 @@ impl Losses {
     }
 }
 
-/// The gradients of the weights that are trained, and what the optimizer keeps of each.
+/// The gradients of the trained weights, and what the optimizer stores for each.
 #[derive(Debug)]
 pub(super) struct Slots {
     pub gradients: Region,

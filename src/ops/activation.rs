@@ -1,4 +1,4 @@
-//! Activations: the one list of them, and the operations on tensors.
+//! Activations: the list of all of them, and the operations on tensors.
 
 use super::selu::Selu;
 use super::{elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh};
@@ -8,7 +8,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
 use crate::{Element, Pass, Result, Tensor};
 
-/// An activation function: a layer, or what follows the sums of one.
+/// An activation function: a layer of its own, or applied to the sums of another.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Activation {
@@ -43,13 +43,13 @@ pub enum Activation {
 }
 
 params! {
-    /// The constants of an activation, which most do without.
+    /// The constants of an activation; most need none.
     pub(super) struct ActivationParams {
-        /// what positive values are multiplied by
+        /// the factor of positive values
         positive: f32,
-        /// what the function of negative values is multiplied by
+        /// the factor of the function of negative values
         negative: f32,
-        /// what rounding `negative` has lost, relative to it
+        /// the part lost in rounding `negative`, relative to it
         residual: f32,
         padding: u32,
     }
@@ -62,7 +62,8 @@ params! {
     }
 }
 
-/// An activation of single values, as kernels take it: the file with its functions, and their constants.
+/// An activation of single values, as kernels take it: the file of its functions, and their
+/// constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Elementwise {
     pub file: &'static File,
@@ -106,7 +107,7 @@ impl Activation {
         Self::Softplus,
     ];
 
-    /// What kernels take. `None` of softmax, which is of rows. Errors are of `op`.
+    /// What kernels take; `None` for softmax, which works on rows. Errors name `op`.
     pub(crate) fn elementwise(self, op: &'static str) -> Result<Option<Elementwise>> {
         Ok(Some(match self {
             Self::Linear => Elementwise::default(),

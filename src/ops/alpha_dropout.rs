@@ -29,7 +29,7 @@ const BROADCAST_IN_PLACE: Kernel = MODULE.kernel("alpha_dropout_broadcast_in_pla
 const FORWARD: &str = "alpha_dropout";
 const BACKWARD: &str = "alpha_dropout_backward";
 
-/// The dimensions of a mask, after neighbours that are broadcast alike are merged.
+/// The most dimensions of a mask, after neighbours that are broadcast alike are merged.
 const MAX_RANK: usize = 8;
 
 params! {
@@ -37,7 +37,7 @@ params! {
         lanes: u32,
         /// the element of the first lane, a multiple of four
         first: u32,
-        /// an element is dropped if its random word is below
+        /// an element is dropped if its random word is below this
         threshold: u32,
         scale: f32,
         shift: f32,
@@ -46,12 +46,12 @@ params! {
         call: vec2u,
         /// the random block of the tensor's first element
         block: vec2u,
-        /// a mask of noise_shape: of each dimension the extent, and the stride in the mask, 0 where it
+        /// for a mask of noise_shape: each dimension's extent, and its stride in the mask, 0 if it
         /// is broadcast; the last dimension first
         rank: u32,
         padding: u32,
         more_padding: vec2u,
-        /// (no arrays, which immediates may not hold)
+        /// (not arrays, which immediates can't hold)
         extents: vec4u,
         more_extents: vec4u,
         strides: vec4u,
@@ -59,10 +59,10 @@ params! {
     }
 }
 
-/// An alpha dropout whose call is the step's.
+/// An alpha dropout that takes its call from the step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Dropout {
-    /// An element is dropped if its word is below.
+    /// An element is dropped if its word is below this.
     pub threshold: u32,
     pub scale: f32,
     pub shift: f32,
@@ -106,8 +106,8 @@ pub struct AlphaDropout {
     variance: f64,
 }
 
-/// The mask element of a tensor's element: of each dimension, the last first, the extent and the
-/// stride in the mask.
+/// Maps a tensor's element to its mask element: each dimension's extent and its stride in the
+/// mask, the last dimension first.
 struct Broadcast(Vec<(u32, u32)>);
 
 impl Broadcast {
@@ -141,22 +141,22 @@ impl AlphaDropout {
         self
     }
 
-    /// The number of the mask under this seed: a training step uses the next one.
+    /// The number of the mask under this seed; each training step should use the next one.
     pub fn call(mut self, call: u64) -> Self {
         self.call = call;
         self
     }
 
-    /// Where in the stream of random numbers the mask's first element is, a multiple of 4, at most 2⁶³
-    /// (checked when it is used): the parts of a tensor that is split over several, or over devices,
-    /// have the mask of the whole. 0 without this call.
+    /// The position of the mask's first element in the stream of random numbers, a multiple of 4,
+    /// at most 2⁶³ (checked when it is used). With it, the parts of a tensor split over several
+    /// tensors or devices get the mask of the whole. 0 by default.
     pub fn offset(mut self, offset: u64) -> Self {
         self.offset = offset;
         self
     }
 
-    /// The shape of the mask, as many dimensions as the tensor, each the tensor's or 1; where it is 1,
-    /// all elements along the dimension are kept or dropped together.
+    /// The shape of the mask, with as many dimensions as the tensor, each the tensor's or 1; where
+    /// it is 1, all elements along the dimension are kept or dropped together.
     pub fn noise_shape(mut self, noise_shape: impl AsRef<[usize]>) -> Self {
         self.noise_shape = Some(noise_shape.as_ref().into());
         self
@@ -170,7 +170,7 @@ impl AlphaDropout {
 
     /// The mean μ and the variance ν to keep, those of the activations of
     /// [`Selu::with_fixed_point`]`(mean, variance)`, whose limit −λα is then α' (checked when it is
-    /// used); 0 and 1 without this call.
+    /// used); 0 and 1 by default.
     ///
     /// With q = 1 − rate, a = √(ν / (q (rate (α' − μ)² + ν))) and b = μ − a (q μ + rate α'), as in
     /// `selu.py` of the paper's authors.
@@ -180,7 +180,7 @@ impl AlphaDropout {
         self
     }
 
-    /// (a, b), with which a kept x becomes a x + b.
+    /// (a, b): a kept x becomes a x + b.
     ///
     /// # Errors
     ///
@@ -208,8 +208,8 @@ impl AlphaDropout {
         Ok((a, b, a * limit + b))
     }
 
-    /// What a kernel needs for the forward pass, in the one rounding that all of them share; the
-    /// identity outside training and at rate 0.
+    /// The parameters of the forward pass, rounded the same way for all kernels; the identity
+    /// outside training and at rate 0.
     pub(crate) fn epilogue(&self, op: &'static str) -> Result<Dropout> {
         let (a, b, dropped) = self.coefficients_for(op)?;
         let identity = !self.training || self.rate == 0.0;
@@ -228,7 +228,8 @@ impl AlphaDropout {
         })
     }
 
-    /// Which elements of a tensor of `shape` are kept, on the host: the mask of the GPU, bit for bit.
+    /// Which elements of a tensor of `shape` are kept, computed on the host: the GPU's mask, bit
+    /// for bit.
     ///
     /// # Errors
     ///
@@ -254,7 +255,7 @@ impl AlphaDropout {
         })
     }
 
-    /// An element is dropped if its word is below. Rates within 2⁻³³ of 1 are rounded down to fit.
+    /// An element is dropped if its word is below this; rates within 2⁻³³ of 1 are rounded down.
     fn threshold(&self) -> u32 {
         (self.rate * 2f64.powi(32)).round() as u32
     }
@@ -299,7 +300,7 @@ impl AlphaDropout {
         Ok(Some(Broadcast(merged)))
     }
 
-    /// Records it with what `dropout` says.
+    /// Records the dropout with the parameters in `dropout`.
     fn record<T: Element>(
         &self,
         pass: &mut Pass,
@@ -411,7 +412,7 @@ impl Pass<'_> {
         p.forward(self, x, None)
     }
 
-    /// dx = the gradient of dy, see [`Tensor::alpha_dropout_backward`].
+    /// dx = dy through the dropout, see [`Tensor::alpha_dropout_backward`].
     ///
     /// # Errors
     ///
@@ -425,7 +426,7 @@ impl Pass<'_> {
         p.backward(self, dy, Some(dx))
     }
 
-    /// dy = the gradient of dy
+    /// dy = dy through the dropout
     ///
     /// # Errors
     ///
@@ -440,15 +441,15 @@ impl Pass<'_> {
 }
 
 impl<T: Element> Tensor<T> {
-    /// Drops elements such that mean 0 and variance 1 stay, see [`AlphaDropout`]; any shape.
+    /// Drops elements but keeps mean 0 and variance 1, see [`AlphaDropout`]; any shape.
     ///
     /// A kept x becomes a x + b, within 1.5 · 2⁻²³ (|a x| + |b|), a dropped one a α' + b, rounded once.
     /// NaN gives NaN, dropped or not.
     ///
     /// # Errors
     ///
-    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1) or the offset no multiple of 4,
-    /// [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
+    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1) or the offset not a multiple
+    /// of 4, [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
     /// [`DeviceLost`](Error::DeviceLost), [`MissingFeature`](Error::MissingFeature) for f16.
     pub fn alpha_dropout(&self, p: &AlphaDropout) -> Result<Self> {
         Self::create(self.gpu(), self.shape(), |pass, y| {

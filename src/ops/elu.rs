@@ -4,7 +4,7 @@ use super::activation::Elementwise;
 use super::{require, selu::Selu};
 use crate::{Element, Pass, Result, Tensor};
 
-/// α is rounded first, so that forward and backward are those of the same α.
+/// α is rounded first, so that forward and backward use the same α.
 pub(super) fn elementwise(op: &'static str, alpha: f64) -> Result<Elementwise> {
     let rounded = f64::from(alpha as f32);
     require(op, "alpha", alpha, rounded.is_finite(), "a finite f32")?;
@@ -71,9 +71,9 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// ELU: x for x > 0, α(eˣ − 1) else; any shape.
     ///
-    /// Within 2 ulp of the true value for every f32, for α rounded to f32; a result that is
-    /// subnormal, below 2⁻¹²⁶, may be 0 on devices that flush such numbers, which also need an |α| of 0
-    /// or at least 2⁻⁷⁶ for it. −∞ gives −α, NaN gives NaN.
+    /// Within 2 ulp of the true value for every f32, for α rounded to f32. On devices that flush
+    /// subnormal numbers, a subnormal result, below 2⁻¹²⁶, may be 0, and |α| must be 0 or at least
+    /// 2⁻⁷⁶ for this bound. −∞ gives −α, NaN gives NaN.
     ///
     /// Clevert et al. 2015, *Fast and Accurate Deep Network Learning by Exponential Linear Units*,
     /// arXiv 1511.07289.
@@ -99,10 +99,10 @@ impl<T: Element> Tensor<T> {
     /// The gradient through ELU: dx = dy for x > 0, dy · α eˣ else. `self` is the input of the
     /// forward call.
     ///
-    /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁶, for every dy; below, the error is
-    /// at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁴ it is 0 from x = −173 down, and where |α dy| is above
-    /// 2¹³⁰ it may be infinite. Devices that flush subnormal numbers may add 2⁻¹²⁴, and take a dy below
-    /// 2⁻¹²⁶ for 0.
+    /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁶, for every dy; below, the
+    /// error is at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁴ the gradient is 0 from x = −173 down,
+    /// and where |α dy| is above 2¹³⁰ it may be infinite. Devices that flush subnormal numbers may
+    /// add 2⁻¹²⁴ to the error, and treat a dy below 2⁻¹²⁶ as 0.
     ///
     /// # Errors
     ///

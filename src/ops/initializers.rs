@@ -28,7 +28,7 @@ params! {
         seed: vec2u,
         /// the random block of the tensor's first element
         block: vec2u,
-        /// the value of a constant; else what the random value is multiplied by
+        /// the value of a constant, else the factor of the random value
         scale: f32,
         padding: u32,
     }
@@ -38,8 +38,8 @@ params! {
 const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
 /// (fan_in, fan_out) of a kernel, as Keras counts them: the last axis is the output, the one before
-/// the input, and the others are positions of a convolution, which count for both. A vector has its
-/// length for both, a scalar 1.
+/// the input, and the others are positions of a convolution, which count for both. For a vector
+/// both are its length, for a scalar 1.
 ///
 /// ```
 /// assert_eq!(selfnorm::fans([3, 3, 16, 32]), (144, 288));
@@ -49,14 +49,14 @@ pub fn fans(shape: impl AsRef<[usize]>) -> (usize, usize) {
         [] => (1, 1),
         [len] => (*len, *len),
         [positions @ .., input, output] => {
-            // A shape this large is no tensor's; its error comes from there.
+            // No tensor is this large; creating one returns the error.
             let times = |fan: &usize| positions.iter().fold(*fan, |fan, &n| fan.saturating_mul(n));
             (times(input), times(output))
         }
     }
 }
 
-/// A distribution of weights: an integer of each random word, times a scale.
+/// A distribution of weights: each random word becomes an integer, times a scale.
 struct Weights {
     kernel: Kernel,
     integer: fn(u32) -> i32,
@@ -64,7 +64,7 @@ struct Weights {
     stream: Stream,
 }
 
-/// Where in the random numbers a tensor's are.
+/// The position of a tensor's random numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stream {
     seed: u64,
@@ -165,9 +165,9 @@ impl LecunNormal {
         self
     }
 
-    /// Where in the stream of random numbers the first weight is, a multiple of 4, at most 2⁶³
-    /// (checked when it is used): the parts of a kernel that is split over tensors or devices are
-    /// those of the whole. 0 without this call.
+    /// The position of the first weight in the stream of random numbers, a multiple of 4, at most
+    /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
+    /// are those of the whole. 0 by default.
     pub fn offset(mut self, offset: u64) -> Self {
         self.stream.offset = offset;
         self
@@ -211,9 +211,9 @@ impl LecunUniform {
         self
     }
 
-    /// Where in the stream of random numbers the first weight is, a multiple of 4, at most 2⁶³
-    /// (checked when it is used): the parts of a kernel that is split over tensors or devices are
-    /// those of the whole. 0 without this call.
+    /// The position of the first weight in the stream of random numbers, a multiple of 4, at most
+    /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
+    /// are those of the whole. 0 by default.
     pub fn offset(mut self, offset: u64) -> Self {
         self.stream.offset = offset;
         self
@@ -250,7 +250,7 @@ impl GlorotUniform {
         }
     }
 
-    /// For a kernel of `shape`, with the [`fans`] of it.
+    /// For a kernel of `shape`, with its [`fans`].
     pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
         let (fan_in, fan_out) = fans(shape);
         Self::new(fan_in, fan_out)
@@ -262,9 +262,9 @@ impl GlorotUniform {
         self
     }
 
-    /// Where in the stream of random numbers the first weight is, a multiple of 4, at most 2⁶³
-    /// (checked when it is used): the parts of a kernel that is split over tensors or devices are
-    /// those of the whole. 0 without this call.
+    /// The position of the first weight in the stream of random numbers, a multiple of 4, at most
+    /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
+    /// are those of the whole. 0 by default.
     pub fn offset(mut self, offset: u64) -> Self {
         self.stream.offset = offset;
         self
@@ -285,7 +285,7 @@ impl Pass<'_> {
     ///
     /// # Errors
     ///
-    /// [`Parameter`](crate::Error::Parameter) for an offset that is no multiple of 4,
+    /// [`Parameter`](crate::Error::Parameter) for an offset that is not a multiple of 4,
     /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
     /// f16.
     pub fn lecun_normal<T: Element>(&mut self, p: &LecunNormal, w: &Tensor<T>) -> Result<()> {

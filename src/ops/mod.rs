@@ -57,7 +57,7 @@ fn words(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
 }
 
-/// The random block that the element `offset` of a stream begins.
+/// The random block that begins with element `offset` of a stream.
 fn first_block(op: &'static str, offset: u64) -> Result<[u32; 2]> {
     let value = offset as f64;
     require(
@@ -67,7 +67,7 @@ fn first_block(op: &'static str, offset: u64) -> Result<[u32; 2]> {
         offset.is_multiple_of(4),
         "a multiple of 4",
     )?;
-    // Whatever the length, the end is a u64.
+    // So that the end fits in a u64, whatever the length.
     require(op, "offset", value, offset <= 1 << 63, "at most 2^63")?;
     Ok(words(offset / 4))
 }

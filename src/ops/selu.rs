@@ -27,11 +27,12 @@ impl Default for Selu {
 }
 
 impl Selu {
-    /// The constants for which mean μ and variance ν stay from layer to layer, instead of 0 and 1.
+    /// The constants that keep mean μ and variance ν from layer to layer, instead of 0 and 1.
     ///
-    /// They solve E\[selu(z)\] = μ and Var\[selu(z)\] = ν for z ~ N(0, ν): what a layer whose weights
-    /// have the sum ω = 0 and the sum of squares τ = 1 makes of such inputs (Klambauer et al. 2017,
-    /// arXiv 1706.02515, section 2). With Φ the distribution function of N(0, 1) and
+    /// They solve E\[selu(z)\] = μ and Var\[selu(z)\] = ν for z ~ N(0, ν): the sums that a layer
+    /// whose weights have the sum ω = 0 and the sum of squares τ = 1 computes from such inputs
+    /// (Klambauer et al. 2017, arXiv 1706.02515, section 2). With Φ the distribution function of
+    /// N(0, 1) and
     ///
     /// - A = E\[z; z > 0\] = √(ν / 2π),
     /// - B = E\[1 − eᶻ; z < 0\] = ½ − exp(ν/2) Φ(−√ν),
@@ -41,19 +42,19 @@ impl Selu {
     /// if −B √(ν / (D − B²)) < μ < √(ν / (π − 1)), else none. The upper bound is 0.683 √ν; the lower one
     /// is −0.803 for ν = 1, and goes from −0.683 √ν for small ν to −√ν for large ones.
     ///
-    /// The mean and the variance that the result has are within 10⁻¹⁴ √ν and 10⁻¹⁴ ν of those asked
-    /// for. For μ = 0, α and λ are within a relative 10⁻¹⁵ of the exact ones; (0, 1) gives
-    /// `Selu::default()`.
+    /// The result's mean and variance are within 10⁻¹⁴ √ν and 10⁻¹⁴ ν of those asked for. For
+    /// μ = 0, α and λ are within a relative 10⁻¹⁵ of the exact ones; (0, 1) gives `Selu::default()`.
     ///
-    /// **Stability.** That the fixed point attracts for all ω and τ near 0 and 1, the paper proves for
-    /// (0, 1) alone. For ω = 0 and τ = 1 the others attract as well: the map depends on ν only, and the
-    /// eigenvalues of its Jacobian are 0 and J = ∂Var\[selu(z)\]/∂ν. J < 1: for n ~ N(0, 1),
-    /// selu(√ν n)/√ν increases with n and its derivative by ν decreases with n, so their covariance is
-    /// negative and Var\[selu(z)\]/ν decreases with ν. J > 0 is tested only, for 10⁻⁸ ≤ ν ≤ 10⁶. J is 0.78
-    /// for (0, 1); where ν is small or μ near its upper bound, it is near 1 and the pull is weak.
+    /// **Stability.** The paper proves only for (0, 1) that the fixed point attracts for all ω and
+    /// τ near 0 and 1. For ω = 0 and τ = 1 the others attract as well: the map depends on ν only,
+    /// and the eigenvalues of its Jacobian are 0 and J = ∂Var\[selu(z)\]/∂ν. J < 1: for
+    /// n ~ N(0, 1), selu(√ν n)/√ν increases with n and its derivative with respect to ν decreases
+    /// with n, so their covariance is negative and Var\[selu(z)\]/ν decreases with ν. J > 0 is only
+    /// tested, for 10⁻⁸ ≤ ν ≤ 10⁶. J is 0.78 for (0, 1); where ν is small or μ near its upper bound,
+    /// it is near 1 and the pull is weak.
     ///
-    /// The authors' notebook `getSELUparameters` takes weights with ω = 1, z ~ N(μ, ν): the same for
-    /// μ = 0, other constants else.
+    /// The authors' notebook `getSELUparameters` assumes weights with ω = 1, z ~ N(μ, ν). It gives
+    /// the same constants for μ = 0, and different ones otherwise.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -74,20 +75,20 @@ impl Selu {
         Self::solve("Selu::with_fixed_point", mean, variance)
     }
 
-    /// [`with_fixed_point`](Self::with_fixed_point), with errors of `op`.
+    /// [`with_fixed_point`](Self::with_fixed_point), with errors that name `op`.
     pub(super) fn solve(op: &'static str, mean: f64, variance: f64) -> Result<Self> {
         require(op, "mean", mean, mean.is_finite(), "finite")?;
         let positive = variance.is_finite() && variance > 0.0;
         require(op, "variance", variance, positive, "finite and above 0")?;
         if (mean, variance) == (0.0, 1.0) {
-            // Its rounded values have been published; what is below may be an f64's ulp off.
+            // The published values are rounded; the formulas below may be off by an f64's ulp.
             return Ok(Self::default());
         }
         let (centred_alpha, kappa) = centred(variance);
         let ratio = mean / variance.sqrt();
         let square = ratio * ratio;
-        // For x = α / centred_alpha and ρ = π μ² / (ν + μ²) it is (1 − x)² = ρ (1 + κ x²), where 1 − x
-        // has the sign of μ. These are (1 − ρ)(1 + μ²/ν) and (1 − κρ)(1 + μ²/ν).
+        // With x = α / centred_alpha and ρ = π μ² / (ν + μ²), (1 − x)² = ρ (1 + κ x²), and 1 − x
+        // has the sign of μ. The next two are (1 − ρ)(1 + μ²/ν) and (1 − κρ)(1 + μ²/ν).
         let below_relu = 1.0 - (PI - 1.0) * square;
         let above_step = 1.0 - (PI * kappa - 1.0) * square;
         require(
@@ -123,7 +124,7 @@ impl Selu {
         self.scale * self.alpha
     }
 
-    /// What kernels take, with λα and what rounding it has lost.
+    /// The activation as kernels take it, with λα and the part lost in rounding it.
     pub(super) fn elementwise(&self, op: &'static str) -> Result<Elementwise> {
         let Self { alpha, scale } = *self;
         for (name, value) in [("alpha", alpha), ("scale", scale)] {
@@ -178,7 +179,7 @@ fn centred(variance: f64) -> (f64, f64) {
     (FRAC_2_SQRT_PI / first, 2.0 / PI * second)
 }
 
-/// exp(x²) erfc(x) for x ≥ 0, where the factors would overflow and underflow too.
+/// exp(x²) erfc(x) for x ≥ 0, even where the factors would overflow and underflow.
 fn erfcx(x: f64) -> f64 {
     if x < 25.0 {
         let square = x * x;
@@ -321,7 +322,7 @@ impl<T: Element> Tensor<T> {
     ///
     /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given. On devices that
     /// flush subnormal numbers, a subnormal λ may count as 0, and |λα| must be 0 or at least 2⁻⁷⁶ for
-    /// it.
+    /// this bound.
     ///
     /// # Errors
     ///
@@ -334,8 +335,8 @@ impl<T: Element> Tensor<T> {
     /// the forward call.
     ///
     /// Within 2 ulp of the true value where |λα eˣ| is at least 2⁻¹²⁶, for every dy; below, the error
-    /// is at most 2⁻¹²⁶ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴, and take a dy below
-    /// 2⁻¹²⁶ for 0.
+    /// is at most 2⁻¹²⁶ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and
+    /// treat a dy below 2⁻¹²⁶ as 0.
     ///
     /// # Errors
     ///
@@ -347,7 +348,7 @@ impl<T: Element> Tensor<T> {
     /// The gradient through SELU with other constants.
     ///
     /// Within 2.5 ulp of the value for λ rounded to f32 and the product λα as given, where |λα eˣ| is
-    /// at least 2⁻¹²⁶; below, as [`elu_backward`](Self::elu_backward) with λα for α.
+    /// at least 2⁻¹²⁶; below that, as for [`elu_backward`](Self::elu_backward) with λα for α.
     ///
     /// # Errors
     ///

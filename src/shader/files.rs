@@ -2,14 +2,14 @@
 
 use wgpu::Features;
 
-/// A file of WGSL. Whoever names it has what it calls, too.
+/// A file of WGSL. Naming it includes the files it calls.
 #[derive(Debug)]
 pub(crate) struct File {
     /// Its path in shaders/, without the extension.
     pub path: &'static str,
     pub text: &'static str,
     pub calls: &'static [&'static File],
-    /// What a device must have for it, beyond WebGPU's defaults.
+    /// The features it needs beyond WebGPU's defaults.
     pub needs: Features,
 }
 
@@ -43,7 +43,7 @@ files! {
     WIDE_U64 = "functions/wide_u64" needs SHADER_INT64;
 }
 
-// What kernels have in common.
+// Shared by kernels.
 files! {
     INVOCATION = "kernel/invocation";
     LANE = "kernel/lane";
@@ -51,7 +51,7 @@ files! {
     STEP = "kernel/step";
 }
 
-// Activations: of each the functions `activate` and `activate_backward`.
+// Activations: each has the functions `activate` and `activate_backward`.
 files! {
     LINEAR = "activations/linear";
     ELU = "activations/elu" calls ELU_FUNCTIONS;
@@ -90,7 +90,7 @@ files! {
     MOMENTS = "moments";
 }
 
-// Products: what is multiplied, the kernels that make the sums, what they load, and what follows.
+// Products: their operands, the kernels that compute the sums, how these load, and what follows.
 #[cfg(not(target_family = "wasm"))]
 files! {
     DENSE = "product/dense";
@@ -121,7 +121,7 @@ impl File {
     }
 }
 
-/// A file is known by its address.
+/// Files are compared by their addresses.
 impl PartialEq for File {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
@@ -164,7 +164,7 @@ macro_rules! complete {
 }
 pub(crate) use complete;
 
-/// [`with_calls`] where nothing can be allocated.
+/// [`with_calls`] for constants, which can't allocate.
 pub(crate) struct Files {
     all: [Option<&'static File>; Self::MAX],
     count: usize,

@@ -1,4 +1,4 @@
-//! Kernels as text: which files a shader is made of, and what the host and the WGSL both know of it.
+//! Kernels as text: the files a shader is made of, and the definitions that host and WGSL share.
 
 pub(crate) mod files;
 pub(crate) mod module;

@@ -9,15 +9,15 @@ use crate::element::ElementType;
 pub(crate) const WORKGROUP_SIZE: u32 = 256;
 pub(crate) const LANES_PER_INVOCATION: u32 = 4;
 
-/// Storage buffers of one entry point, at most.
+/// The most storage buffers of an entry point.
 pub(crate) const MAX_BINDINGS: u32 = 4;
-/// Bytes of workgroup memory, at most: two tiles of a product.
+/// The most bytes of workgroup memory: two tiles of a product.
 pub(crate) const WORKGROUP_BYTES: u32 = 8192;
-/// Bytes of one op's parameters, at most: what Vulkan has room for in immediates.
+/// The most bytes of an op's parameters: as many as fit into Vulkan's immediates.
 pub(crate) const MAX_PARAMS_BYTES: u32 = 128;
-/// Bytes of the run of a tensor that one workgroup owns, at most: lanes of four f32.
+/// The most bytes of a tensor that one workgroup works on: lanes of four f32.
 pub(crate) const MAX_GROUP_BYTES: u32 = WORKGROUP_SIZE * LANES_PER_INVOCATION * 16;
-/// The bind groups of an op's tensors and of its parameters, where these are in a uniform buffer.
+/// The bind groups of an op's tensors and of its parameters, if these are in a uniform buffer.
 pub(crate) const TENSORS_GROUP: u32 = 0;
 pub(crate) const PARAMS_GROUP: u32 = 1;
 /// The bind group of a step's record, as in kernel/step.wgsl.
@@ -36,11 +36,11 @@ pub(crate) struct Module {
     elements: &'static [ElementType],
     /// Forms to check ahead of time: all that differ by more than the values of constants.
     forms: fn() -> Vec<Form>,
-    /// The record of a step that it is bound to, if it is.
+    /// The record of a step that it takes, if any.
     pub step: Option<Struct>,
 }
 
-/// What a module is built with beyond its own file: files that it calls, and constants.
+/// The files and constants that a module is built with, beyond its own file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Form {
     pub files: Vec<&'static File>,
@@ -62,7 +62,7 @@ pub(crate) struct Kernel {
     pub entry_point: &'static str,
 }
 
-/// Modules are known by their addresses.
+/// Modules are compared by their addresses.
 impl PartialEq for Kernel {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self.module, other.module) && self.entry_point == other.entry_point
@@ -97,7 +97,7 @@ impl Variant {
 }
 
 impl Module {
-    /// Of tensors of f32, in a single form.
+    /// A module for f32 tensors, in a single form.
     pub const fn new(name: &'static str, file: &'static File, params: Struct) -> Self {
         Self {
             name,
@@ -126,13 +126,13 @@ impl Module {
         self
     }
 
-    /// Of tensors of f16, too.
+    /// Also for f16 tensors.
     pub const fn floats(mut self) -> Self {
         self.elements = &[ElementType::F32, ElementType::F16];
         self
     }
 
-    /// The kernel of an entry point. As a constant: a name that is not listed does not compile.
+    /// The kernel of an entry point. In a constant, a name that is not listed does not compile.
     pub const fn kernel(&'static self, entry_point: &str) -> Kernel {
         let mut i = 0;
         while i < self.entry_points.len() {
@@ -175,7 +175,7 @@ impl Module {
         with_calls([self.file].into_iter().chain(form.all_files()))
     }
 
-    /// Whether it multiplies 32-bit numbers to 64 bits, which random numbers are made by.
+    /// Whether it multiplies 32-bit numbers to 64 bits, as random numbers do.
     fn has_wide(&self, form: &Form) -> bool {
         self.files(form).contains(&&files::PHILOX)
     }
@@ -217,7 +217,7 @@ impl Module {
 
     /// The whole WGSL.
     pub fn source(&'static self, variant: &Variant) -> String {
-        // A directive must come first; without a line of its own, it moves no other.
+        // A directive must come first; without a line of its own, it shifts no line numbers.
         let (directive, scalar) = match variant.element {
             ElementType::F32 => ("", "alias Scalar = f32;\n"),
             ElementType::F16 => ("enable f16; ", "alias Scalar = f16;\n"),
@@ -247,7 +247,7 @@ impl Module {
             .collect()
     }
 
-    /// What `variant` is called.
+    /// The name of `variant`.
     pub fn name(&self, variant: &Variant) -> String {
         let mut words = vec![self.name.into()];
         words.extend(variant.form.all_files().map(|file| file.name().into()));

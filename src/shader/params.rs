@@ -1,18 +1,18 @@
-//! What an op's host code and its WGSL both know: the struct of its parameters, written once.
+//! The struct of an op's parameters, written once for its host code and its WGSL.
 
-/// A struct of the WGSL: its text, and of the Rust struct the fields' names and offsets, and its size.
+/// A struct of the WGSL: its text, and the Rust struct's size and its fields' names and offsets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Struct {
     pub name: &'static str,
     pub fields: &'static [(&'static str, usize)],
     pub size: usize,
     pub wgsl: &'static str,
-    /// Of each field, if it is a struct.
+    /// For each field, its struct if it is one.
     pub parts: &'static [Option<&'static Struct>],
 }
 
 impl Struct {
-    /// It, and the structs that are its fields.
+    /// This struct, and those of its fields.
     pub fn with_parts(&'static self) -> Vec<&'static Self> {
         let parts = self.parts.iter().flatten();
         let parts = parts.flat_map(|part| part.with_parts());
@@ -22,14 +22,14 @@ impl Struct {
 
 /// A type that a parameter may have.
 pub(crate) trait Wgsl {
-    /// What its size is a multiple of.
+    /// Its size is a multiple of this.
     const ALIGN: usize;
-    /// What its offset is a multiple of, in a uniform buffer: 16 of a struct.
+    /// Its offset in a uniform buffer is a multiple of this: 16 for a struct.
     const OFFSET: usize = Self::ALIGN;
     const STRUCT: Option<&'static Struct> = None;
 }
 
-/// As they are called in WGSL.
+/// Named as in WGSL.
 #[allow(non_camel_case_types)]
 pub(crate) type vec2u = [u32; 2];
 #[allow(non_camel_case_types)]
@@ -48,8 +48,8 @@ impl Wgsl for vec4u {
     const ALIGN: usize = 16;
 }
 
-/// A struct in both languages, from one text. The WGSL goes in front of the op's; that the fields are
-/// where WGSL has them, the compiler checks.
+/// A struct in both languages, from one text. The WGSL is added to the op's; the compiler checks
+/// that the fields are where WGSL has them.
 macro_rules! params {
     ($(#[$about:meta])* $vis:vis struct $name:ident {
         $($(#[$field_about:meta])* $field:ident: $ty:ty,)*

@@ -21,7 +21,7 @@ pub(crate) struct Pipeline {
     pub name: &'static str,
     pub pipeline: wgpu::ComputePipeline,
     pub tensors: wgpu::BindGroupLayout,
-    /// The parameters' uniform buffer, where there are no immediates.
+    /// For the parameters' uniform buffer, if they are not immediates.
     pub params: Option<wgpu::BindGroupLayout>,
     /// Whether it is bound to the record of a step.
     pub step: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Pipelines {
     pub step: wgpu::BindGroupLayout,
 }
 
-/// Uniform buffers of parameters kept; repeated calls have the same few.
+/// How many uniform buffers of parameters are kept; repeated calls use the same few.
 const MAX_KEPT_PARAMS: usize = 256;
 
 impl Pipelines {
@@ -97,7 +97,7 @@ impl Pipelines {
             })
     }
 
-    /// From now on pipelines are created with what is in `cache`, and added to it.
+    /// From now on, pipelines are taken from `cache` if it has them, and else added to it.
     pub(super) fn set_cache(&self, cache: PipelineCache) {
         self.cache.get_or_init(|| cache);
     }
@@ -109,8 +109,8 @@ impl Pipelines {
         }
     }
 
-    /// A bind group with `bytes` in a uniform buffer that never changes, so that it stays right for
-    /// every encoder that holds it, whenever that is submitted.
+    /// A bind group with `bytes` in a uniform buffer that never changes, so it stays correct for
+    /// every encoder that uses it, whenever that is submitted.
     pub fn params(&self, layout: &wgpu::BindGroupLayout, bytes: &[u8]) -> Result<wgpu::BindGroup> {
         if let Some(group) = self
             .params
@@ -120,8 +120,8 @@ impl Pipelines {
         {
             return Ok(group.clone());
         }
-        // wgpu stages what is written at creation, and gives up the device if there is no memory for
-        // that; so that there is, let go of some.
+        // wgpu stages the bytes written at creation, and loses the device if there is no memory for
+        // that. Make sure that there is: allocate as much, and free it.
         drop(self.memory.take(Purpose::Upload, MIN_STAGING_BYTES)?);
         let group = self.device().checked(bytes.len() as u64, || {
             let device = &self.device().device;
@@ -145,7 +145,7 @@ impl Pipelines {
                 }],
             }))
         })??;
-        // Freed without the lock.
+        // Freed after unlocking.
         let mut others = HashMap::new();
         let mut params = self.params.write().unwrap_or_else(PoisonError::into_inner);
         if params.len() >= MAX_KEPT_PARAMS {
@@ -191,8 +191,8 @@ impl Pipelines {
             ),
             module: &shader,
             entry_point: Some(entry_point),
-            // Each kernel writes workgroup memory before it reads it. In GLSL the zeros would be a
-            // literal of all of them, which takes Mesa half a minute to compile.
+            // Every kernel writes workgroup memory before reading it. In GLSL the zeros would be
+            // one huge literal, which takes Mesa half a minute to compile.
             compilation_options: wgpu::PipelineCompilationOptions {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()

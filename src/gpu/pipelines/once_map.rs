@@ -5,8 +5,8 @@ use hashbrown::HashMap;
 
 use crate::error::Result;
 
-/// Values that are each created once, by the thread that first asks for one. Others that ask for the
-/// same wait for it, and nobody else does: the map is locked only to look up or to insert.
+/// Values that are each created once, by the first thread that asks for one. Only threads that ask
+/// for the same value wait for it: the map is locked only to look up or to insert.
 #[derive(Debug)]
 pub(super) struct OnceMap<K, V>(RwLock<HashMap<K, Arc<Slot<V>>>>);
 
@@ -24,7 +24,7 @@ impl<K, V> Default for OnceMap<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> OnceMap<K, V> {
-    /// The value of `key`. After an error, or a panic, the next call creates it anew.
+    /// The value of `key`. After an error or a panic, the next call tries again.
     pub fn get_or_create(&self, key: K, create: impl FnOnce(&K) -> Result<V>) -> Result<V> {
         let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let slot = slots.get(&key);
@@ -75,7 +75,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let value = map.get_or_create("a", |_| {
-                        // Long enough for all to come.
+                        // Long enough for all threads to arrive.
                         thread::sleep(Duration::from_millis(100));
                         Ok(created.fetch_add(1, Ordering::Relaxed))
                     });

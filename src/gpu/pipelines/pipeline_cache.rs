@@ -5,28 +5,27 @@ use std::sync::{Mutex, PoisonError};
 
 use etcetera::BaseStrategy;
 
-/// A longer file is not read, so that what has grown for years starts anew.
+/// Longer files are not read, so that one that has grown for years starts afresh.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// What a driver has compiled, in a file for the next process: a header, a checksum of it and of the
-/// data, and wgpu's data. Without the file a process takes longer, that is all: whatever goes wrong with
-/// it is nobody's error.
+/// Compiled pipelines in a file for the next process: a header, a checksum of header and data, and
+/// wgpu's data. The file only saves time, so whatever goes wrong with it is not an error.
 #[derive(Debug)]
 pub(crate) struct PipelineCache {
     cache: wgpu::PipelineCache,
     path: PathBuf,
-    /// What the file begins with: whose data it is.
+    /// The first bytes of the file, which say whose data it is.
     header: String,
-    /// Of the data that is in the file. SwiftShader gives back what it was given and a header more, so
-    /// it is of what comes out, not of what was read.
+    /// The checksum of the data in the file. SwiftShader returns the data it was given with another
+    /// header, so this is taken of what it returns, not of what was read.
     written: Mutex<Option<u32>>,
     /// Pipelines that are being created.
     creating: AtomicUsize,
 }
 
 impl PipelineCache {
-    /// Of the device's adapter, with what its file in `folder` has. `None` on a device that has no such
-    /// cache.
+    /// The cache of the device's adapter, with the contents of its file in `folder`. `None` if the
+    /// device has no pipeline caches.
     pub fn open(device: &wgpu::Device, folder: &Path) -> Option<Self> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
@@ -45,9 +44,10 @@ impl PipelineCache {
             data: data.as_deref(),
             fallback: true,
         };
-        // SAFETY: the data is what `get_data` returned to this crate. The header says that it was of
-        // this adapter and driver, and the checksum that it has not changed since. Who would forge both
-        // would have to write to the user's cache directory, or to the one that the application names.
+        // SAFETY: the data is what `get_data` returned to this crate. The header says that it is
+        // from this adapter and driver, and the checksum that it has not changed since. To forge
+        // both, one must be able to write to the user's cache directory, or to the one the
+        // application names.
         #[allow(unsafe_code)]
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         let written = data.and_then(|_| cache.get_data());
@@ -60,7 +60,8 @@ impl PipelineCache {
         })
     }
 
-    /// Runs `create` with the cache, and writes what is new in it. Of several threads the last does.
+    /// Runs `create` with the cache, and writes what is new in it. If several threads create
+    /// pipelines, the last to finish writes.
     pub fn create<R>(&self, create: impl FnOnce(&wgpu::PipelineCache) -> R) -> R {
         let creating = Creating::new(&self.creating);
         let result = create(&self.cache);
@@ -84,7 +85,7 @@ impl PipelineCache {
     }
 }
 
-/// A pipeline that is being created, until it is, or wgpu panics.
+/// Counts a pipeline as being created, until it is created or wgpu panics.
 struct Creating<'a>(&'a AtomicUsize);
 
 impl<'a> Creating<'a> {
@@ -109,8 +110,8 @@ pub(crate) fn default_folder() -> Option<PathBuf> {
     caches.is_absolute().then(|| caches.join("selfnorm"))
 }
 
-/// A file of another name, renamed when it is complete: nobody reads half of it. If two processes write,
-/// the last wins.
+/// Writes a file of another name and renames it when complete, so that nobody reads half of it. If
+/// two processes write, the last wins.
 fn write(path: &Path, header: &str, data: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
@@ -122,10 +123,10 @@ fn write(path: &Path, header: &str, data: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The data of a file, if every byte is as it was written with this header.
+/// The data of a file, if it has this header and every byte is as it was written.
 fn read(path: &Path, header: &str) -> Option<Vec<u8>> {
     let metadata = std::fs::metadata(path).ok()?;
-    // Anything else could keep a reader waiting.
+    // Reading anything but a file could block.
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
         return None;
     }

@@ -1,5 +1,5 @@
-//! What follows a sum in the kernel that makes it: activation and dropout, and their gradients; or that
-//! follows no sum, in a kernel of its own.
+//! Activation and dropout, and their gradients: applied to sums in the kernel that computes them,
+//! or to other values in a kernel of its own.
 
 use bytemuck::Zeroable;
 
@@ -14,7 +14,7 @@ use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
 use crate::{Gpu, Result};
 
-/// What follows a sum.
+/// The activation and the dropout that follow a sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Epilogue {
     pub activation: Elementwise,
@@ -24,7 +24,7 @@ pub(crate) struct Epilogue {
 params! {
     pub(super) struct EpilogueParams {
         activation: ActivationParams,
-        /// an element is dropped if its random word is below
+        /// an element is dropped if its random word is below this
         threshold: u32,
         keep_scale: f32,
         keep_shift: f32,
@@ -50,13 +50,13 @@ fn forms_of(activations: &[Activation]) -> Vec<Form> {
         .collect()
 }
 
-/// Of modules that end with an epilogue: the ways to end. [`MODULE`] has every activation.
+/// The forms of other modules that end with an epilogue. [`MODULE`] has every activation.
 pub(super) fn forms() -> Vec<Form> {
     forms_of(&[Activation::Linear, Activation::Selu, Activation::Relu])
 }
 
 impl Epilogue {
-    /// For a form of a module whose own forms are many.
+    /// The longest epilogue, for modules that have many forms already.
     pub fn longest() -> Self {
         Self {
             activation: Elementwise::new(&files::ELU),
@@ -64,7 +64,7 @@ impl Epilogue {
         }
     }
 
-    /// The form of a module with this epilogue and nothing else to choose.
+    /// The form of a module with this epilogue and no other choices.
     pub fn form(&self) -> Form {
         Form {
             activation: Some(self.activation.file),

@@ -1,4 +1,4 @@
-//! The rows of a batch, out of a data set on the GPU.
+//! Gathers the rows of a batch from a data set on the GPU.
 
 use bytemuck::Zeroable;
 
@@ -20,19 +20,19 @@ const CLASSES: Kernel = MODULE.kernel("gather_classes");
 
 params! {
     struct GatherParams {
-        /// of out, and of a row of it
+        /// lanes of out, and of one of its rows
         lanes: u32,
         row_lanes: u32,
-        /// class numbers of a sample, and lanes of each in out
+        /// class numbers per sample, and lanes of each in out
         positions: u32,
         class_lanes: u32,
-        /// of bytes
+        /// applied to bytes
         scale: f32,
         shift: f32,
     }
 }
 
-/// What becomes of a byte: byte · scale + shift.
+/// Maps a byte to byte · scale + shift.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Affine {
     pub scale: f32,
@@ -58,7 +58,7 @@ pub(crate) fn floats(
     dispatch(gpu, FLOATS, lane, [data, order, out], &params)
 }
 
-/// The same of data [samples, values] of bytes, packed.
+/// The same for data [samples, values] of packed bytes.
 pub(crate) fn bytes(
     gpu: &Gpu,
     data: &Region,
@@ -79,8 +79,8 @@ pub(crate) fn bytes(
     dispatch(gpu, BYTES, lane, [data, order, out], &params)
 }
 
-/// out [rows, positions, classes] = the same of the numbers of classes, data [samples, positions] of
-/// u32, as one-hot vectors.
+/// The same for class numbers, data [samples, positions] of u32, as one-hot vectors in
+/// out [rows, positions, classes].
 pub(crate) fn classes(
     gpu: &Gpu,
     data: &Region,

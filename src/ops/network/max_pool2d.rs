@@ -1,4 +1,4 @@
-//! The maxima of windows of images.
+//! The maxima of windows that slide over images.
 
 use super::epilogue::{self, Epilogue, EpilogueParams};
 use super::per_item;
@@ -33,14 +33,14 @@ params! {
         /// in front of the input
         padding: vec2u,
         channels: u32,
-        /// values of what is written
+        /// the number of values written
         len: u32,
         epilogue: EpilogueParams,
     }
 }
 
-/// Of x [batch, input height, input width, channels] and y [batch, output height, output width,
-/// channels]. Every window has a place that is not padding.
+/// A pooling of x [batch, input height, input width, channels] to y [batch, output height, output
+/// width, channels]. Every window has a position that is not padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MaxPool2d {
     pub batch: u32,
@@ -73,7 +73,7 @@ impl MaxPool2d {
     }
 }
 
-/// y = the maxima of x; maxima [as y], of u32 = where in x they are.
+/// y = the maxima of x; maxima [as y] of u32 = their positions in x.
 pub(crate) fn forward(
     gpu: &Gpu,
     x: &Region,
@@ -88,8 +88,8 @@ pub(crate) fn forward(
     per_item(gpu, FORWARD, form, 1, &[x, y, maxima], &params, len)
 }
 
-/// dx = the sums of dy over the windows whose maximum a value is, and `through` the epilogue of z if x
-/// came from it.
+/// dx = for each value, the sum of dy over the windows whose maximum it is, and `through` the
+/// epilogue of z if x came from it.
 pub(crate) fn backward(
     gpu: &Gpu,
     dy: &Region,

@@ -1,5 +1,5 @@
-//! What networks are made of: kernels over regions of the crate's own memory, bound once and recorded for
-//! each batch.
+//! The building blocks of networks: kernels over regions of the crate's own memory, bound once and
+//! recorded for each batch.
 
 pub(crate) mod epilogue;
 pub(crate) mod gather;
@@ -34,12 +34,12 @@ pub(super) fn modules() -> impl Iterator<Item = &'static Module> {
         .copied()
 }
 
-/// The values in a lane of tensors with rows of this length.
+/// The number of values in a lane, for tensors with rows of this length.
 fn lane_values(row: u32) -> u32 {
     if row.is_multiple_of(4) { 4 } else { 1 }
 }
 
-/// A dispatch with an invocation for each of `items`, of lanes of so many values.
+/// A dispatch with an invocation for each of `items`, and lanes of `lane_values` values.
 fn per_item<P: Pod>(
     gpu: &Gpu,
     kernel: Kernel,

@@ -15,12 +15,12 @@ const KERNEL: Kernel = MODULE.kernel("moments");
 
 params! {
     struct MomentsParams {
-        /// of x
+        /// values of x
         len: u32,
     }
 }
 
-/// So that counts of shares are exact in f32 for every length that a u32 can hold.
+/// Enough shares for the count of each to be exact in f32, for every length that a u32 can hold.
 const MAX_PARTIALS: u32 = 256;
 
 /// How many partials [`moments`] writes for `len` values.
@@ -44,7 +44,7 @@ pub(crate) fn moments(gpu: &Gpu, x: &Region, out: &Region, len: u32) -> Result<D
     )
 }
 
-/// The mean and the variance out of the partials; NaN of no values.
+/// The mean and the variance from the partials; NaN if there are no values.
 pub(crate) fn merge(partials: &[[f32; 4]]) -> (f64, f64) {
     let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
     for partial in partials {

@@ -1,4 +1,4 @@
-//! What differs from one training step to the next.
+//! The record of a step: everything that differs from one training step to the next.
 
 use crate::gpu::transfer;
 use crate::ops::words;
@@ -8,7 +8,7 @@ use crate::{Error, Gpu, Result};
 
 params! {
     pub(super) struct StepParams {
-        /// the batch: this many samples, from this place in the data set's order on
+        /// the batch: `count` samples, from position `first` in the data set's order on
         first: u32,
         count: u32,
         /// the number of the dropout masks
@@ -23,7 +23,7 @@ params! {
 }
 
 impl Module {
-    /// Bound to the record of a step.
+    /// The module, bound to the record of a step.
     pub(super) const fn step(mut self) -> Self {
         self.step = Some(StepParams::LAYOUT);
         self
@@ -33,7 +33,7 @@ impl Module {
 /// The record of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Step {
-    /// The batch: `count` samples, from this place in the data set's order on.
+    /// The batch: `count` samples, from this position in the data set's order on.
     pub first: u32,
     pub count: u32,
     /// The number of the dropout masks.
@@ -45,7 +45,7 @@ pub(crate) struct Step {
     pub rate: f32,
 }
 
-/// The records of steps ahead, of which each step binds one.
+/// The records of the steps ahead; each step binds one.
 #[derive(Debug)]
 pub(crate) struct Steps {
     buffer: wgpu::Buffer,
@@ -130,7 +130,7 @@ impl Steps {
         )
     }
 
-    /// What to bind for the step of record `index`.
+    /// The bind group and offset for the step of record `index`.
     pub fn bound(&self, index: usize) -> (&wgpu::BindGroup, u32) {
         (&self.group, (index * self.stride) as u32)
     }

@@ -1,4 +1,4 @@
-//! The loss of classes.
+//! The loss for classes.
 
 use super::Regions;
 use crate::gpu::dispatch::Dispatch;
@@ -22,12 +22,12 @@ params! {
     struct CategoricalCrossentropyParams {
         rows: u32,
         classes: u32,
-        /// rows of a sample
+        /// rows per sample
         positions: u32,
     }
 }
 
-/// Of logits; `positions` rows are a sample.
+/// Takes logits; every `positions` rows are a sample.
 pub(super) fn dispatch(
     gpu: &Gpu,
     regions: Regions,

@@ -1,4 +1,4 @@
-//! The loss of regressions.
+//! The loss for regression.
 
 use super::Regions;
 use crate::gpu::dispatch::Dispatch;
@@ -25,7 +25,7 @@ pub(super) static MODULE: Module = Module::new(
 
 const KERNEL: Kernel = MODULE.kernel("mean_squared_error");
 
-/// A sample is a row.
+/// Every row is a sample.
 pub(super) fn dispatch(gpu: &Gpu, regions: Regions, rows: u32, outputs: u32) -> Result<Dispatch> {
     let params = MeanSquaredErrorParams { rows, outputs };
     per_item(

@@ -1,4 +1,4 @@
-//! Losses: a row's, its gradient, and the sum over rows.
+//! Losses: the loss of a row, its gradient, and the sum over rows.
 
 mod categorical_crossentropy;
 mod mean_squared_error;
@@ -17,20 +17,20 @@ pub(super) static MODULES: &[&Module] = &[
     &sum_losses::MODULE,
 ];
 
-/// What training makes small.
+/// The quantity that training minimizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// −Σ tⱼ log pⱼ over the last axis, on average over everything else. Computed from the logits: the
-    /// inputs of the softmax that the network must end with, or its outputs if its last activation is
-    /// linear.
+    /// −Σ tⱼ log pⱼ over the last axis, averaged over everything else. Computed from the logits:
+    /// the inputs of the softmax that the network must end with, or its outputs if its last
+    /// activation is linear.
     CategoricalCrossentropy,
     /// The mean of (y − t)².
     MeanSquaredError,
 }
 
-/// The regions of a loss: of the outputs y and the targets [rows, outputs], the gradient [as y] of the mean
-/// loss of the step's batch, and the sums [rows, 2], each row's loss and hits.
+/// The regions of a loss: the outputs y and the targets [rows, outputs], the gradient [as y] of the
+/// mean loss of the step's batch, and the sums [rows, 2], each row's loss and hits.
 #[derive(Clone, Copy)]
 pub(crate) struct Regions<'a> {
     pub y: &'a Region,
@@ -63,8 +63,8 @@ impl Loss {
         }
     }
 
-    /// The rows of a sample of `len` outputs whose last axis has `classes`: the terms that its loss is the
-    /// mean of.
+    /// The rows of a sample of `len` outputs whose last axis has `classes`: its loss is the mean of
+    /// as many terms.
     pub(crate) fn rows(self, len: usize, classes: usize) -> usize {
         match self {
             Self::CategoricalCrossentropy => len / classes,
@@ -72,7 +72,7 @@ impl Loss {
         }
     }
 
-    /// Of `samples` samples of so many `rows` of `outputs` outputs.
+    /// The loss of `samples` samples, each of `rows` rows of `outputs` outputs.
     pub(crate) fn dispatch(
         self,
         gpu: &Gpu,

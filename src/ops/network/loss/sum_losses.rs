@@ -1,4 +1,4 @@
-//! The sum of the rows of a loss.
+//! The sum of a loss over its rows.
 
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
@@ -24,6 +24,6 @@ params! {
 /// The step's result in totals [results, 2] = the sum of sums [rows, 2].
 pub(crate) fn sum_losses(gpu: &Gpu, sums: &Region, totals: &Region, rows: u32) -> Result<Dispatch> {
     let params = SumLossesParams { rows };
-    // One workgroup has them all.
+    // One workgroup sums them all.
     per_item(gpu, KERNEL, Form::default(), 1, &[sums, totals], &params, 1)
 }

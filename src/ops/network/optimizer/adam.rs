@@ -52,7 +52,7 @@ impl Default for Adam {
 }
 
 impl Adam {
-    /// With this learning rate, the rest by default.
+    /// With this learning rate and the default for everything else.
     pub fn new(learning_rate: f64) -> Self {
         Self {
             learning_rate,

@@ -1,4 +1,4 @@
-//! Optimizers, with Keras's names and defaults: what they keep of each weight, and a step.
+//! Optimizers, with Keras's names and defaults: what they store for each weight, and a step.
 
 mod adam;
 mod sgd;
@@ -37,7 +37,7 @@ impl From<Sgd> for Optimizer {
 }
 
 impl Optimizer {
-    /// What it keeps of each weight, as Keras calls it.
+    /// What it stores for each weight, by Keras's names.
     pub(crate) fn slots(&self) -> &'static [&'static str] {
         match self {
             Self::Adam(_) => &["momentum", "velocity"],
@@ -89,7 +89,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// One step of `len` weights w with the gradient g, and what [`slots`](Self::slots) names of them.
+    /// One step of `len` weights w with the gradient g and their [`slots`](Self::slots).
     pub(crate) fn step(
         &self,
         gpu: &Gpu,

@@ -31,9 +31,9 @@ params! {
 pub struct Sgd {
     /// η, 0.01.
     pub learning_rate: f64,
-    /// 0
+    /// The momentum, 0.
     pub momentum: f64,
-    /// `false`
+    /// Whether the momentum is Nesterov's, `false`.
     pub nesterov: bool,
 }
 
@@ -48,7 +48,7 @@ impl Default for Sgd {
 }
 
 impl Sgd {
-    /// With this learning rate, the rest by default.
+    /// With this learning rate and the default for everything else.
     pub fn new(learning_rate: f64) -> Self {
         Self {
             learning_rate,

@@ -1,4 +1,4 @@
-//! Convolutions over two dimensions, and the gradients, as products of patches that are never stored.
+//! Two-dimensional convolutions and their gradients, as products of patches that are never stored.
 
 use bytemuck::Zeroable;
 
@@ -11,8 +11,8 @@ pub(super) static MODULE: Module = module("conv2d", &files::CONV2D);
 
 const KERNEL: Kernel = MODULE.kernel(PRODUCT);
 
-/// A convolution of `batch` images. x is [batch, input, channels], w [kernel, channels, filters] with the
-/// biases behind it, y [batch, output, filters].
+/// A convolution of `batch` images. x is [batch, input, channels], w [kernel, channels, filters]
+/// followed by the biases, y [batch, output, filters].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conv2d {
     pub batch: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Conv2d {
     pub bias: bool,
 }
 
-/// Where a window slides over an image; each pair is (height, width).
+/// How a window slides over an image; each pair is (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub input: [usize; 2],
@@ -99,7 +99,7 @@ impl Conv2d {
         }
     }
 
-    /// dw, and the biases' gradient behind it.
+    /// dw, followed by the biases' gradient.
     pub fn kernel_gradient(&self, x: &Region, dz: &Region, dw: &Region) -> Product {
         Product {
             kernel: KERNEL,
@@ -124,7 +124,7 @@ impl Conv2d {
         }
     }
 
-    /// dx, and what `end` makes of it.
+    /// dx, with `end` applied to it.
     pub fn input_gradient(&self, dz: &Region, w: &Region, dx: &Region, end: End) -> Product {
         let [height, width] = self.window.input;
         let [kernel_height, kernel_width] = self.window.size;

@@ -11,7 +11,7 @@ pub(super) static MODULE: Module = module("dense", &files::DENSE);
 
 const KERNEL: Kernel = MODULE.kernel(PRODUCT);
 
-/// A dense layer of `rows` vectors. w is [inputs, outputs], the biases behind it.
+/// A dense layer of `rows` vectors. w is [inputs, outputs], followed by the biases.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dense {
     pub rows: usize,
@@ -48,7 +48,7 @@ impl Dense {
         }
     }
 
-    /// dw = xᵀ dz, and the biases' gradient behind it.
+    /// dw = xᵀ dz, followed by the biases' gradient.
     pub fn kernel_gradient(&self, x: &Region, dz: &Region, dw: &Region) -> Product {
         let params = ProductParams {
             rows: (self.inputs + usize::from(self.bias)) as u32,
@@ -77,7 +77,7 @@ impl Dense {
         }
     }
 
-    /// dx = dz wᵀ, and what `end` makes of it.
+    /// dx = dz wᵀ, with `end` applied to it.
     pub fn input_gradient(&self, dz: &Region, w: &Region, dx: &Region, end: End) -> Product {
         let params = ProductParams {
             rows: self.rows as u32,

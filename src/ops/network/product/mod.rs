@@ -1,5 +1,5 @@
-//! Products of matrices, which layers are made of: what an op's shader says of its operands, cut into
-//! tiles as suits the device.
+//! Matrix products, which layers consist of. An op's shader describes its operands; how they are
+//! cut into tiles depends on the device.
 
 mod conv2d;
 mod dense;
@@ -20,27 +20,27 @@ use crate::{Gpu, Result};
 
 /// How products are cut into tiles.
 ///
-/// What suits a GPU, whose workgroups share fast memory, is slow on a software device, and the other
-/// way round.
+/// Tiles that suit a GPU, whose workgroups share fast memory, are slow on a software device, and
+/// vice versa.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tiling {
-    /// 64 × 64 sums a workgroup, or 128 × 128 where there are as many rows and columns, from tiles in
-    /// workgroup memory: for GPUs.
+    /// 64 × 64 sums per workgroup, or 128 × 128 if there are that many rows and columns, from tiles
+    /// in workgroup memory: for GPUs.
     Workgroup,
-    /// 16 × 16 sums an invocation, in registers: for software devices.
+    /// 16 × 16 sums per invocation, in registers: for software devices.
     Registers,
-    /// 32 × 8 sums an invocation, where those of a subgroup take from each other what they load: for
-    /// software devices with subgroups of 8 or more. Without `SUBGROUP`, or with subgroups of several sizes, it is
-    /// [`Registers`](Self::Registers).
+    /// 32 × 8 sums per invocation, where the invocations of a subgroup share what they load: for
+    /// software devices with subgroups of 8 or more. Without `SUBGROUP`, or with subgroups of
+    /// several sizes, it is [`Registers`](Self::Registers).
     Subgroups,
 }
 
-/// SwiftShader's four invocations pay more for taking than they save.
+/// For SwiftShader's four invocations, sharing costs more than it saves.
 const WIDE_SUBGROUP: u32 = 8;
 
 impl Tiling {
-    /// The one for the kind of the device.
+    /// The tiling for the kind of device.
     pub fn of(gpu: &Gpu) -> Self {
         if gpu.adapter_info().device_type != wgpu::DeviceType::Cpu {
             Self::Workgroup
@@ -52,7 +52,7 @@ impl Tiling {
     }
 }
 
-/// The invocations of a subgroup, if the device has them and all are of one size.
+/// The number of invocations in a subgroup, if the device has subgroups and all are of one size.
 fn subgroup(gpu: &Gpu) -> Option<u32> {
     let info = gpu.adapter_info();
     let has_one_size = info.subgroup_min_size == info.subgroup_max_size;
@@ -65,14 +65,15 @@ params! {
         rows: u32,
         inner: u32,
         columns: u32,
-        /// inner is cut into chunks of this length, a multiple of 8, whose sums another kernel adds up
+        /// inner is cut into this many chunks of length `chunk`, a multiple of 8, whose sums
+        /// another kernel adds up
         chunks: u32,
         chunk: u32,
         /// where the biases begin in right
         bias: u32,
-        /// the line of left that is ones
+        /// the line of left that is all ones
         ones: u32,
-        /// of a dense layer: inputs
+        /// for a dense layer: inputs
         channels: u32,
         filters: u32,
         gap: u32,
@@ -85,10 +86,10 @@ params! {
     }
 }
 
-/// Extents must be multiples of it for values to be loaded eight at a time.
+/// Values are loaded eight at a time if the extents are multiples of this.
 pub(super) const RUN: usize = 8;
 
-/// What every product's entry point is called.
+/// The name of every product's entry point.
 const PRODUCT: &str = "product";
 
 pub(super) static MODULES: &[&Module] = &[&dense::MODULE, &conv2d::MODULE];
@@ -138,7 +139,7 @@ impl<R> End<R> {
 pub(crate) struct Product {
     kernel: Kernel,
     layout: Layout,
-    /// Its operands' extents, and what else the op's shader goes by.
+    /// Its operands' extents, and whatever else the op's shader needs.
     params: ProductParams,
     pub left: Region,
     pub right: Region,
@@ -146,7 +147,7 @@ pub(crate) struct Product {
     pub end: End,
 }
 
-/// What a product's kernel is built for.
+/// The properties that a product's kernel is built for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub kind: Kind,
@@ -156,13 +157,13 @@ pub(super) struct Layout {
     pub along_inner: [bool; 2],
     /// Whether left has padding.
     pub padded: bool,
-    /// Whether its last line is of ones.
+    /// Whether the last line of left is all ones.
     pub ones: bool,
     /// Whether neighbours in memory come in runs of eight.
     pub in_runs: bool,
 }
 
-/// All forms that differ by their files, or by the product; behind each one activation, and a dropout.
+/// All forms that differ in their files or in the product, each with one activation and a dropout.
 fn forms() -> Vec<Form> {
     let layout = |kind| Layout {
         kind,
@@ -215,15 +216,15 @@ impl Layout {
 
 /// Sums of no more than this many values are not cut into chunks.
 const MIN_CHUNK: u64 = 64;
-/// And so many only if the device is not busy otherwise.
+/// Sums of no more than this many are cut only if the device would not be busy otherwise.
 const MIN_CACHED: u64 = 512;
-/// 1 MiB, of a level-2 cache of a core.
+/// 1 MiB of a core's level-2 cache.
 const CACHED_VALUES: u64 = 1 << 18;
 /// 16 MiB.
 const MAX_SCRATCH_VALUES: u64 = 1 << 22;
 
-/// So many that the operands of one stay in a core's cache, from tile to tile; but as long as pays for
-/// adding them up, and with no more sums than scratch memory should have.
+/// The number of chunks for which the operands of one stay in a core's cache from tile to tile, but
+/// each long enough to pay for adding them up, with no more sums than scratch memory should hold.
 fn cached_chunks(params: &ProductParams) -> u64 {
     let [rows, columns, inner] = [params.rows, params.columns, params.inner].map(u64::from);
     let chunk = (CACHED_VALUES / (rows + columns)).max(MIN_CACHED);
@@ -256,8 +257,8 @@ impl Product {
 
     /// (the number of chunks that the inner axis is cut into, the length of one)
     fn chunks(&self, tiling: Tiling) -> (u32, u32) {
-        // So many tiles keep the device busy; a large one counts as four. They don't depend on the subgroups'
-        // size, so that sums are added in the same order on every device.
+        // `wanted` tiles keep the device busy; a large one counts as four. None of this depends on
+        // the size of subgroups, so that sums are added in the same order on every device.
         let (wanted, tile) = match tiling {
             Tiling::Workgroup => {
                 let tile = Tile::in_workgroup(&self.params);
@@ -288,7 +289,7 @@ impl Product {
         u64::from(chunks) * values * size_of::<f32>() as u64
     }
 
-    /// Its dispatches, with `scratch` to be used by one product at a time.
+    /// Its dispatches. Only one product at a time may use `scratch`.
     pub fn prepare(&self, gpu: &Gpu, tiling: Tiling, scratch: &Region) -> Result<Vec<Dispatch>> {
         let tile = self.tile(gpu, tiling);
         let (chunks, chunk) = self.chunks(tiling);
@@ -350,7 +351,7 @@ mod tests {
     #[test]
     fn chunks_for_the_cache_take_no_more_than_16_mib_of_scratch_memory() {
         for (rows, inner, columns, expected) in [
-            // The tutorial's dense layer: 1 MiB are 512 of 256 + 256 values.
+            // The tutorial's dense layer: 1 MiB holds 512 times 256 + 256 values.
             (256, 21_632, 256, 42),
             // A convolution's kernel gradient, 1,153 taps of 131,072 positions: 28 would fit.
             (1153, 131_072, 128, 28),

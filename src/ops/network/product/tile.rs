@@ -1,24 +1,24 @@
-//! The kernels that make a product's sums: what of them each makes, and of which files.
+//! The kernels that compute a product's sums: the tiles and the files of each.
 
 use super::ProductParams;
 use crate::shader::files::{self, File};
 
-/// The kernel that makes a product's sums.
+/// The kernel that computes a product's sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tile {
-    /// 64 x 64 sums a workgroup, or 128 x 128 with half as many loads for a sum, out of tiles in
+    /// 64 x 64 sums per workgroup, or 128 x 128 with half as many loads per sum, from tiles in
     /// workgroup memory.
     Workgroup { large: bool },
-    /// 16 x 16 sums an invocation, in registers.
+    /// 16 x 16 sums per invocation, in registers.
     Own(Loads),
-    /// 32 x 8 sums an invocation, of which `by` in a row take from each other what they load of left: a
+    /// 32 x 8 sums per invocation; `by` invocations in a row share what they load of left. A
     /// workgroup is a subgroup.
     Shared {
         loads: Loads,
         subgroup: u32,
         by: u32,
     },
-    /// Adds up what the chunks of another have made: a lane an invocation.
+    /// Adds up the sums of another kernel's chunks, one lane per invocation.
     Chunks,
 }
 
@@ -33,7 +33,7 @@ pub(super) enum Loads {
     OctetsByTwos,
 }
 
-/// A tile's extents, the invocations of a workgroup, and how many of them make a tile.
+/// A tile's extents, the invocations of a workgroup, and how many of them compute a tile.
 pub(super) struct Shape {
     pub rows: u32,
     pub columns: u32,
@@ -54,8 +54,8 @@ impl Loads {
 }
 
 impl Tile {
-    /// Of [`Tiling::Workgroup`]. Sides of less than a large tile would leave some of the sums of each of
-    /// its invocations empty.
+    /// The tile for [`Tiling::Workgroup`]. A side shorter than a large tile would leave some sums
+    /// of every invocation unused.
     pub fn in_workgroup(params: &ProductParams) -> Self {
         let large = params.rows >= 128 && params.columns >= 128;
         Self::Workgroup { large }
@@ -97,7 +97,7 @@ impl Tile {
         }
     }
 
-    /// Every one that differs from the others by its WGSL.
+    /// Every tile whose WGSL differs from the others'.
     pub fn all() -> impl Iterator<Item = Self> {
         let by = |by| {
             move |loads| Self::Shared {
@@ -125,7 +125,7 @@ impl Tile {
         u64::from(params.rows.div_ceil(rows)) * u64::from(params.columns.div_ceil(columns))
     }
 
-    /// The workgroups of a product in so many chunks.
+    /// The number of workgroups of a product in `chunks` chunks.
     pub fn groups(self, params: &ProductParams, chunks: u32) -> u64 {
         let shape = self.shape();
         let tiles = shape.invocations / shape.shared_by;
@@ -133,5 +133,5 @@ impl Tile {
     }
 }
 
-/// A subgroup has at least so many invocations that share: each loads two of eight pieces.
+/// The fewest invocations of a subgroup that share: each loads two of eight pieces.
 pub(super) const MIN_SHARED_BY: u32 = 4;
