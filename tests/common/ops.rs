@@ -157,7 +157,7 @@ impl<T: Element> Op<T> {
             to: |pass, t, _| pass.relu(t[0], t[1]),
             in_place: Some(|pass, t, _| pass.relu_in_place(t[0])),
             call: Some(|t, _| t[0].relu()),
-            reference: Reference::Value(relu, within(0.5)),
+            reference: Reference::Value(relu, within(0.0)),
         },
         Self {
             name: "relu_backward",
@@ -167,7 +167,7 @@ impl<T: Element> Op<T> {
             to: |pass, t, _| pass.relu_backward(t[0], t[1], t[2]),
             in_place: Some(|pass, t, _| pass.relu_backward_in_place(t[0], t[1])),
             call: Some(|t, _| t[0].relu_backward(t[1])),
-            reference: Reference::Gradient(relu_derivative, within(0.5)),
+            reference: Reference::Gradient(relu_derivative, within(0.0)),
         },
         Self {
             name: "sigmoid",
