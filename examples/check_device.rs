@@ -219,7 +219,10 @@ fn activations(gpu: &Gpu, step: usize, table: &mut Table) -> Result<()> {
             table.row(
                 &format!("{}, {inputs}", op.title(p)),
                 format!("{ulps:.3} ulp at {at:e}"),
-                &format!("≤ {} ulp", bound.ulps),
+                &match bound.floor {
+                    0.0 => format!("≤ {} ulp", bound.ulps),
+                    floor => format!("≤ {} ulp, of {floor} at least", bound.ulps),
+                },
                 ulps <= bound.ulps,
             );
         }

@@ -1,5 +1,6 @@
-//! Runs handwritten digits through every operation, forward and backward, and prints the results,
-//! how far they are from the same formulas in f64 on the host, and how long they take.
+//! Runs handwritten digits through SELU, ELU and AlphaDropout, forward and backward, makes
+//! Lecun-normal weights, and prints the results, how far they are from the same formulas in f64 on the
+//! host, and how long they take.
 //!
 //! `cargo run --release --example quickstart`
 
@@ -25,8 +26,8 @@ fn main() -> Result<()> {
 
     let (pixels, _) = digits()?;
     let digits = standardized(&pixels);
-    let once = every_operation(&gpu, &digits, [PIXELS, 256])?;
-    let tiled = every_operation(&gpu, &digits.repeat(70), [PIXELS, 1 << 16])?;
+    let once = operations(&gpu, &digits, [PIXELS, 256])?;
+    let tiled = operations(&gpu, &digits.repeat(70), [PIXELS, 1 << 16])?;
     if !once || !tiled {
         return Err("a result is further off than the documentation allows".into());
     }
@@ -35,7 +36,7 @@ fn main() -> Result<()> {
 }
 
 /// Prints a line for each operation; returns whether all of them are within their bounds.
-fn every_operation(gpu: &Gpu, digits: &[f32], kernel: [usize; 2]) -> Result<bool> {
+fn operations(gpu: &Gpu, digits: &[f32], kernel: [usize; 2]) -> Result<bool> {
     let shape = [digits.len() / PIXELS, PIXELS];
     let gradient: Vec<f32> = digits.iter().rev().copied().collect();
     let x = gpu.tensor(digits, shape)?;

@@ -12,13 +12,15 @@ command -v c++ >/dev/null || $(command -v sudo) apt-get install -y g++
 export RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=$PWD/rustc
 export RUSTFLAGS='--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module
   -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
-  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares'
+  -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
+  -Cllvm-args=-sanitizer-coverage-stack-depth'
 RUSTFLAGS=$(tr -d '\n' <<<"$RUSTFLAGS")
 target=$(rustc -vV | sed -n 's/^host: //p')
 # Naming the target keeps the flags from build scripts and macros.
 cargo build --quiet --release --target "$target" --bins
 
-# A driver and its compiler keep their own memory as long as the process lasts.
+# A driver and its compiler keep their own memory as long as the process lasts. Rust's own statics are in
+# several objects, which is no violation.
 export ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0
 for program in fuzz_targets/*.rs; do
   name=$(basename "$program" .rs)

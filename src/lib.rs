@@ -20,7 +20,6 @@ pub mod wgsl;
 pub use element::Element;
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions};
-pub use ops::activation::Activation;
 pub use ops::alpha_dropout::AlphaDropout;
 pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
 pub use ops::selu::Selu;

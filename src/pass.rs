@@ -90,7 +90,7 @@ impl<T: Element> Tensor<T> {
         record: impl FnOnce(&mut Pass, &Self) -> Result<()>,
     ) -> Result<Self> {
         let tensor = Self::uninitialized(gpu, shape)?;
-        tensor.clear()?;
+        tensor.defer_clear_rest()?;
         record(&mut Pass::waiting(gpu), &tensor)?;
         Ok(tensor)
     }
@@ -98,7 +98,7 @@ impl<T: Element> Tensor<T> {
 
 impl<'encoder> Pass<'encoder> {
     /// Records into an application's encoder.
-    pub(crate) fn foreign(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
+    fn foreign(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
         Self {
             foreign: true,
             ..Self::new(gpu, encoder)
@@ -115,7 +115,7 @@ impl<'encoder> Pass<'encoder> {
     }
 
     /// Defers the work to the next submission, unless an application can access one of the tensors.
-    pub(crate) fn waiting(gpu: &Gpu) -> Self {
+    fn waiting(gpu: &Gpu) -> Self {
         Self {
             gpu: gpu.clone(),
             pass: None,

@@ -77,12 +77,11 @@ impl Gpu {
                 actual: data.len(),
             });
         }
+        let tensor = Tensor::uninitialized(self, shape)?;
         if data.is_empty() {
-            let tensor = Tensor::uninitialized(self, shape)?;
-            tensor.clear()?;
+            tensor.defer_clear_rest()?;
             return Ok(tensor);
         }
-        let tensor = Tensor::uninitialized(self, shape)?;
         // The whole last lane, so that nothing of the buffer's previous tensor is left there.
         let lane = LANE_VALUES * size_of::<T>() as u64;
         transfer::write(
@@ -190,7 +189,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Runs [`clear_rest`](Self::clear_rest) before the next operation.
-    pub(crate) fn clear(&self) -> Result<()> {
+    pub(crate) fn defer_clear_rest(&self) -> Result<()> {
         // No operation is sure to do it: with wrapped tensors they go value by value, and on an
         // empty tensor nothing runs.
         if self.has_rest() {

@@ -12,12 +12,12 @@
 //! # naga::front::wgsl::parse_str(&source).expect("valid WGSL");
 //! ```
 //!
-//! Each constant is complete in itself: [`SELU`] contains [`ELU`], and that [`EXPM1`]. A shader takes one
-//! function a name only once, so take the largest constant that you need; for several, [`ACTIVATIONS`] has
-//! all of them. [`PHILOX`] goes with any. There are no bindings, and whatever else a constant declares begins
-//! with the name of a function, or with `exp_`, `scaled_`, `philox_`, `mul_` or `is_` (or these in capitals),
-//! or is `Wide`. Names ending in 4 take a `vec4f`, the others an `f32`, with the same bits. The error bounds
-//! are those of the tensor operations, whether or not the compiler fuses multiply and add.
+//! Each constant is complete in itself: [`SELU`] contains [`ELU`], and that [`EXPM1`]. A shader may declare
+//! a name only once, so take the largest constant that you need; [`ACTIVATIONS`] has all of them.
+//! [`PHILOX`] goes with any. There are no bindings. What a constant declares begins with the name of one of
+//! its functions, or with `exp_`, `scaled_`, `philox_`, `mul_` or `is_`, in any case, or is `Wide` or
+//! `PhiloxPair`. A function whose name ends in 4 has the bits of the one without, for each of a `vec4f`. The
+//! error bounds are those of the tensor operations, whether or not the compiler fuses multiply and add.
 
 use crate::ops::modules;
 use crate::shader::files;
@@ -39,7 +39,7 @@ pub const ELU: &str = complete!(files::ELU_FUNCTIONS);
 pub const SELU: &str = complete!(files::SELU_FUNCTIONS);
 
 /// `fn leaky_relu(x: f32, negative_slope: f32) -> f32` and `fn leaky_relu_derivative(x: f32,
-/// negative_slope: f32) -> f32`, and both with a 4; with everything of [`ELU`].
+/// negative_slope: f32) -> f32`, and both with a 4.
 pub const LEAKY_RELU: &str = complete!(files::LEAKY_RELU_FUNCTIONS);
 
 /// `fn sigmoid(x: f32) -> f32` and `fn sigmoid_derivative(x: f32) -> f32`, and both with a 4; with everything
@@ -119,8 +119,10 @@ impl From<&Struct> for HostStruct {
     }
 }
 
-/// Every shader of the crate in every form that it is built in, up to the values of constants, to
-/// compile or check ahead of time.
+/// Every shader of the crate in every form, up to the values of constants, to compile or check ahead of time.
+///
+/// What follows a product is the same text behind each kernel that makes the sums: each activation is listed
+/// with one of them, SELU with all.
 pub fn shaders() -> Vec<Shader> {
     let shader = |module: &'static Module, variant: Variant| Shader {
         name: module.name(&variant),

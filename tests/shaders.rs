@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             "shaders/functions has no bindings and no entry points".into(),
             functions_are_pure,
         ),
+        trial("every shader has a name of its own".into(), names_differ),
     ];
     for shader in wgsl::shaders() {
         let name = shader.name.clone();
@@ -354,17 +355,26 @@ fn functions_are_pure() -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let text = std::fs::read_to_string(&path)?;
-        let code = text.lines().filter(|line| !line.starts_with("//"));
-        for (line, number) in code.zip(1..) {
-            let declares = ["fn ", "const ", "alias ", "struct ", " ", "}"];
-            if !line.is_empty() && !declares.iter().any(|start| line.starts_with(start)) {
-                return Err(
-                    format!("{}, line {number} of the code: {line}", path.display()).into(),
-                );
+        for (line, number) in text.lines().zip(1..) {
+            let code = line.split("//").next().unwrap_or_default();
+            for word in ["@", "var<", "override "] {
+                if code.contains(word) {
+                    return Err(format!("{}, line {number}: {line}", path.display()).into());
+                }
             }
         }
     }
     Ok(())
+}
+
+/// So that the name of a trial says which shader failed.
+fn names_differ() -> Result<()> {
+    let mut names: Vec<_> = wgsl::shaders().into_iter().map(|s| s.name).collect();
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("there are two of {}", pair[0]).into()),
+        None => Ok(()),
+    }
 }
 
 /// A file that nothing includes is checked by nothing.

@@ -12,19 +12,24 @@ folder=$PWD/target/rust-src
 
 # The source of the standard library, in the toolchain.
 standard_library() {
-  local version sources library
+  local version library
   version=$(rustc --version | cut -d' ' -f2)
   sources=$(rustc --print sysroot)/lib/rustlib/src/rust
   [ -e "$sources/library" ] && return
+  # Linked for this run: it leads into target/, which may go.
+  trap 'rm -f "$sources/library"' EXIT
   library=$folder/usr/src/rustc-$version/library
   if ! [ -e "$library" ]; then
     apt_of_our_own && add trixie-backports || return
     local -x APT_CONFIG=$folder/apt/apt.conf
     local package
-    package=$(apt-cache madison rust-src | awk -v version="$version+" 'index($3, version) == 1 { print $3; exit }')
+    package=$(apt-cache madison rust-src | awk -v version="$version+" 'index($3, version) == 1 && !found++ { print $3 }')
     [ -n "$package" ] || { echo "Debian has no source of the standard library of Rust $version" >&2; return 1; }
+    rm -rf "$folder"/rust-src_*.deb "$folder/unpacked"
+    mkdir -p "$folder/unpacked" "$(dirname "$library")"
     (cd "$folder" && apt-get -qq download "rust-src=$package")
-    dpkg --fsys-tarfile "$folder"/rust-src_*.deb | tar x -C "$folder" "./usr/src/rustc-$version/library"
+    dpkg --fsys-tarfile "$folder"/rust-src_*.deb | tar x -C "$folder/unpacked" "./usr/src/rustc-$version/library"
+    mv "$folder/unpacked/usr/src/rustc-$version/library" "$library"
   fi
   mkdir -p "$sources"
   ln -sfn "$library" "$sources/library"

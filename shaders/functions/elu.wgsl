@@ -1,20 +1,5 @@
 // ELU, and SELU as a scaled ELU: scale * x for x > 0, scale * alpha * (exp(x) - 1) else.
 
-// True from the first number below -0.0 to -inf; false for zeros, positive numbers and NaNs of either
-// sign. As signed integers, the bits of -0.0 are the lowest, and one less wraps to the highest.
-fn is_negative4(x: vec4f) -> vec4<bool> {
-    return bitcast<vec4i>(x) - 1 < vec4i(-0x800000);
-}
-
-// Compares bits, because a device may treat subnormal numbers as zeros.
-fn is_positive4(x: vec4f) -> vec4<bool> {
-    return bitcast<vec4i>(x) > vec4i(0);
-}
-
-fn is_subnormal4(x: vec4f) -> vec4<bool> {
-    return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) - 1u < vec4u(0x007fffffu);
-}
-
 fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
     let negative = is_negative4(x);
     let y = select(scale * x, scaled_expm1(x, scale_alpha), negative);

@@ -1,4 +1,5 @@
-// exp(x) for x <= 0, from the parts of expm1, within 1.5 ulp. Results below 2^-126 may be 0.
+// exp(x) for x <= 0, from the parts of expm1, within 1.5 ulp. Results below 2^-126 may be 0. (exp_sum4 takes x in
+// two parts; to use it here would change the bits of every softmax.)
 fn exp4(x: vec4f) -> vec4f {
     // From -88 down, 2^k is 0.
     let t = max(x, vec4f(-88.0));

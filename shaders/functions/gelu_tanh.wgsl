@@ -18,7 +18,7 @@ const GELU_TANH_3_LOW = 6.575377260025e-5;
 const GELU_TANH_ROUND = 6144.0;
 const GELU_TANH_ROUND_BITS = 0x45c00000;
 
-// 2^24 q for |x| = size <= 10.7. 2 |u| = size w, w = GELU_TANH_1 + GELU_TANH_3 size^2, in two parts, since
+// 2^24 q for |x| = size <= 10.7, where 2 |u| is 104.5 and q is 0, see exp_sum4. 2 |u| = size w, w = GELU_TANH_1 + GELU_TANH_3 size^2, in two parts, since
 // an error of it is 2 |u| times one of q: the heads have so few bits that their products are exact.
 // Integers, and a max that changes nothing, keep a compiler from another order of the sums.
 fn gelu_tanh_tail4(size: vec4f) -> vec4f {

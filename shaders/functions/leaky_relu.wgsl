@@ -1,4 +1,4 @@
-// Leaky ReLU: x for x > 0, negative_slope * x else; by the bits, see elu.wgsl.
+// Leaky ReLU: x for x > 0, negative_slope * x else; by the bits, see classify.wgsl.
 //
 // The slope as f32 taken for exact, within 0.5 ulp, and dy times the derivative too. Below 2^-126 a result
 // may be 0, and a subnormal negative x may count as 0.

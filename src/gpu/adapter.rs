@@ -1,7 +1,7 @@
 use super::platform::{CacheOptions, adapters};
 use crate::error::{Error, Result};
 
-/// Which adapter [`Gpu::request`] takes, and where compiled pipelines are kept.
+/// Which adapter [`Gpu::request`](super::Gpu::request) takes, and where compiled pipelines are kept.
 ///
 /// By default: the first discrete GPU, else an integrated one, else a virtual one, else a
 /// software adapter. The environment variable `WGPU_ADAPTER_NAME` narrows the choice to adapters

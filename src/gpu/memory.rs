@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
 
 /// Idle buffers beyond this are freed.
 const MAX_IDLE_BYTES: u64 = 256 << 20;
+/// The minimum size of a staging buffer.
+pub(super) const MIN_STAGING_BYTES: u64 = 1 << 10;
 
 impl Purpose {
     fn label(self) -> &'static str {
@@ -51,7 +53,7 @@ impl Purpose {
 }
 
 impl Memory {
-    pub fn new(device: Device) -> Self {
+    pub(super) fn new(device: Device) -> Self {
         Self {
             device: Arc::new(device),
             idle: Mutex::default(),
@@ -125,6 +127,3 @@ fn create(device: &Device, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer>
         })
     })
 }
-
-/// The minimum size of a staging buffer.
-pub(super) const MIN_STAGING_BYTES: u64 = 1 << 10;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorView};
@@ -64,7 +65,7 @@ pub(super) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<
     let empty;
     let slots = match (&model.slots, checkpoint) {
         (_, false) => None,
-        (Some(slots), true) => Some(slots),
+        (Some(slots), true) => Some(&**slots),
         (None, true) => {
             empty = Slots::new(model.plan(), &model.optimizer)?;
             Some(&empty)
@@ -226,7 +227,7 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
         Ok(())
     })?;
     if let Some(slots) = slots {
-        model.slots = Some(slots);
+        model.slots = Some(Arc::new(slots));
         model.step = step;
         model.seed = seed;
         model.network = network;

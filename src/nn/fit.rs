@@ -231,7 +231,7 @@ struct Compiled {
     optimizer: Optimizer,
     loss: Loss,
     /// The moments and the step, if another optimizer starts afresh.
-    restarted: Option<(Option<Slots>, u64)>,
+    restarted: Option<(Option<Arc<Slots>>, u64)>,
 }
 
 /// Steps that may be submitted before the GPU has finished the first of them.

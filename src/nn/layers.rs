@@ -1,4 +1,4 @@
-use crate::ops::activation::Activation;
+use crate::ops::network::activation::Activation;
 use crate::{Error, Result};
 
 /// A layer of a [`Sequential`](super::Sequential) network, made from one of [`Dense`], [`Conv2d`],

@@ -46,7 +46,7 @@ mod sequential;
 mod summary;
 mod workspace;
 
-pub use crate::ops::activation::Activation;
+pub use crate::ops::network::activation::Activation;
 pub use crate::ops::network::loss::Loss;
 pub use crate::ops::network::optimizer::{Adam, Optimizer, Sgd};
 pub use crate::ops::network::product::Tiling;

@@ -1,8 +1,9 @@
 //! From layers to stages: shapes, parameters, and which kernel does what.
 
 use super::layers::{self, Initializer, Kind, Layer, Sliding, Weighted};
-use crate::ops::activation::{Activation, Elementwise};
 use crate::ops::alpha_dropout::Dropout;
+use crate::ops::elementwise::Elementwise;
+use crate::ops::network::activation::Activation;
 use crate::ops::network::epilogue::Epilogue;
 use crate::ops::network::product::Window;
 use crate::ops::require;

@@ -135,7 +135,7 @@ pub struct Sequential {
     pub(super) seed: u64,
     pub(super) optimizer: Optimizer,
     pub(super) loss: Loss,
-    pub(super) slots: Option<Slots>,
+    pub(super) slots: Option<Arc<Slots>>,
     /// The number of training steps done.
     pub(super) step: u64,
     pub(super) forward: Option<Arc<Forward>>,
@@ -637,23 +637,18 @@ impl Sequential {
         if self.steps.capacity() < steps {
             self.steps = Steps::new(&self.gpu, steps)?;
         }
-        let slots = match self.slots.take() {
-            Some(slots) => slots,
-            None => Slots::new(self.plan(), &self.optimizer)?,
+        let slots = match &self.slots {
+            Some(slots) => slots.clone(),
+            None => Arc::new(Slots::new(self.plan(), &self.optimizer)?),
         };
-        let slots = &*self.slots.insert(slots);
+        self.slots = Some(slots.clone());
         if let Some(training) = &self.training
             && training.losses.totals.bytes >= steps as u64 * 2 * F32
         {
             return Ok(training.clone());
         }
         self.training = None;
-        let plan = Plan {
-            gpu: &self.gpu,
-            tiling: self.tiling,
-            network: &self.network,
-            weights: &self.weights,
-        };
+        let plan = self.plan();
         let losses = Losses::new(plan, &forward, self.loss, steps)?;
         let (gradient, gradients) = (&losses.gradient, &slots.gradients);
         let backward = Backward::new(plan, &forward, losses.stages, gradient, gradients, false)?;

@@ -1,6 +1,6 @@
 //! ELU is SELU with λ = 1.
 
-use super::activation::Elementwise;
+use super::elementwise::Elementwise;
 use super::{require, selu::Selu};
 use crate::{Element, Pass, Result, Tensor};
 

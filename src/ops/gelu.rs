@@ -1,6 +1,6 @@
 //! GELU, and its tanh form.
 
-use super::activation::Elementwise;
+use super::elementwise::Elementwise;
 use crate::shader::files;
 use crate::{Element, Pass, Result, Tensor};
 
@@ -100,6 +100,8 @@ impl<T: Element> Tensor<T> {
     /// Within 6 ulp of the true value, for every dy, where the derivative is at least 2⁻¹²⁶; below, the error
     /// is at most 2⁻¹²⁶ |dy|. The tanh form: within 7 ulp of the larger of the true value and |dy| / 8, since the
     /// derivative has a zero at x = −0.752; from x = −3 down, where it has no other, as above with 7 ulp.
+    ///
+    /// Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and take a dy below 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

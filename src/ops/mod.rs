@@ -1,7 +1,7 @@
 //! One file per op: its parameters, its checks, its dispatch.
 
-pub(crate) mod activation;
 pub(crate) mod alpha_dropout;
+pub(crate) mod elementwise;
 mod elu;
 mod gelu;
 pub(crate) mod initializers;
@@ -19,7 +19,7 @@ use crate::shader::module::Module;
 use crate::{Error, Result};
 
 static MODULES: &[&Module] = &[
-    &activation::MODULE,
+    &elementwise::MODULE,
     &alpha_dropout::MODULE,
     &initializers::MODULE,
 ];

@@ -1,6 +1,6 @@
 //! ReLU.
 
-use super::activation::Elementwise;
+use super::elementwise::Elementwise;
 use crate::shader::files;
 use crate::{Element, Pass, Result, Tensor};
 
@@ -82,6 +82,8 @@ impl<T: Element> Tensor<T> {
     /// The gradient through ReLU: dx = dy for x > 0, 0 else. `self` is the input of the forward call.
     ///
     /// Exact; the derivative at 0 is 0.
+    ///
+    /// Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and take a dy below 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::activation::{ActivationParams, Elementwise};
+use super::elementwise::{ActivationParams, Elementwise};
 use super::require;
 use crate::shader::files;
 use crate::{Element, Pass, Result, Tensor};

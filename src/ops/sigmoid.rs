@@ -1,6 +1,6 @@
 //! The sigmoid.
 
-use super::activation::Elementwise;
+use super::elementwise::Elementwise;
 use crate::shader::files;
 use crate::{Element, Pass, Result, Tensor};
 
@@ -56,13 +56,13 @@ impl Pass<'_> {
 }
 
 impl<T: Element> Tensor<T> {
-    /// the sigmoid: 1 / (1 + e⁻ˣ); any shape.
+    /// The sigmoid: 1 / (1 + e⁻ˣ); any shape.
     ///
     /// Within 2 ulp of the true value for every f32; a result that is subnormal, below 2⁻¹²⁶, may be 0 on
     /// devices that flush such numbers. −∞ gives 0, ∞ gives 1, NaN gives NaN.
     ///
-    /// Computed from exp(−|x|), so that nothing cancels; a quotient by Newton steps, since WGSL's division may be
-    /// 2.5 ulp off.
+    /// It is computed from exp(−|x|), so that nothing cancels, and by Newton steps in place of a division,
+    /// which WGSL lets be 2.5 ulp off.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -85,6 +85,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// Within 4.5 ulp of the true value where s(1 − s) is at least 2⁻¹²⁶, for every dy; below, the error is at
     /// most 2⁻¹²⁶ |dy|.
+    ///
+    /// Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and take a dy below 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

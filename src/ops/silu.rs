@@ -1,6 +1,6 @@
 //! SiLU, also called Swish.
 
-use super::activation::Elementwise;
+use super::elementwise::Elementwise;
 use crate::shader::files;
 use crate::{Element, Pass, Result, Tensor};
 
@@ -85,6 +85,8 @@ impl<T: Element> Tensor<T> {
     /// Within 5 ulp of the larger of the true value and |dy| / 8, for every dy: the derivative has a zero at
     /// x = −1.278. Beyond x = −3, where it has no other, within 5 ulp of the true value while the derivative is
     /// at least 2⁻¹²⁶; below, the error is at most 2⁻¹²⁶ |dy|.
+    ///
+    /// Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and take a dy below 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

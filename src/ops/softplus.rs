@@ -1,6 +1,6 @@
 //! Softplus.
 
-use super::activation::Elementwise;
+use super::elementwise::Elementwise;
 use crate::shader::files;
 use crate::{Element, Pass, Result, Tensor};
 
@@ -56,12 +56,12 @@ impl Pass<'_> {
 }
 
 impl<T: Element> Tensor<T> {
-    /// softplus: ln(1 + eˣ); any shape.
+    /// Softplus: ln(1 + eˣ); any shape.
     ///
     /// Within 2.5 ulp of the true value for every f32; a result that is subnormal, below 2⁻¹²⁶, may be 0 on
     /// devices that flush such numbers. −∞ gives 0, NaN gives NaN.
     ///
-    /// Computed as max(x, 0) + ln(1 + exp(−|x|)), the logarithm by a polynomial: nothing overflows or cancels.
+    /// It is computed as max(x, 0) + ln(1 + exp(−|x|)), the logarithm by a polynomial: nothing overflows or cancels.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -84,6 +84,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// Within 3 ulp of the true value where the sigmoid is at least 2⁻¹²⁶, for every dy; below, the error is at
     /// most 2⁻¹²⁶ |dy|.
+    ///
+    /// Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and take a dy below 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

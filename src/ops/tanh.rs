@@ -1,6 +1,6 @@
 //! The hyperbolic tangent.
 
-use super::activation::Elementwise;
+use super::elementwise::Elementwise;
 use crate::shader::files;
 use crate::{Element, Pass, Result, Tensor};
 
@@ -56,12 +56,12 @@ impl Pass<'_> {
 }
 
 impl<T: Element> Tensor<T> {
-    /// tanh: (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ); any shape.
+    /// The hyperbolic tangent: (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ); any shape.
     ///
     /// Within 1.5 ulp of the true value for every f32; a result that is subnormal, below 2⁻¹²⁶, may be 0 on
     /// devices that flush such numbers. ±∞ give ±1, NaN gives NaN; zeros keep their sign.
     ///
-    /// A polynomial near 0, and 1 − 2 / (1 + e²ˣ) from |x| = 0.55 on: nothing cancels.
+    /// It is computed as a polynomial up to |x| = 0.55, and as 1 − 2 / (1 + e²ˣ) beyond: nothing cancels.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -84,6 +84,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// Within 4.5 ulp of the true value where 1 − tanh²x is at least 2⁻¹²⁶, for every dy; below, the error is
     /// at most 2⁻¹²⁶ |dy|.
+    ///
+    /// Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and take a dy below 2⁻¹²⁶ for 0.
     ///
     /// # Errors
     ///

@@ -14,6 +14,11 @@ pub(crate) struct File {
 }
 
 macro_rules! files {
+    // The same, and a list of them.
+    (all $list:ident: $($name:ident = $path:literal $(calls $($called:ident)+)?;)+) => {
+        files! { $($name = $path $(calls $($called)+)?;)+ }
+        pub(crate) static $list: &[&File] = &[$(&$name,)+];
+    };
     ($($name:ident = $path:literal $(calls $($called:ident)+)? $(needs $feature:ident)?;)+) => {
         $(pub(crate) static $name: File = File {
             path: $path,
@@ -26,16 +31,16 @@ macro_rules! files {
 
 // Functions of numbers, without bindings.
 files! {
-    IS_NAN = "functions/is_nan";
-    EXPM1 = "functions/expm1" calls IS_NAN;
+    CLASSIFY = "functions/classify";
+    EXPM1 = "functions/expm1" calls CLASSIFY;
     EXP_SUM = "functions/exp_sum" calls EXPM1;
-    ELU_FUNCTIONS = "functions/elu" calls EXPM1 IS_NAN;
+    ELU_FUNCTIONS = "functions/elu" calls EXPM1 CLASSIFY;
     SELU_FUNCTIONS = "functions/selu" calls ELU_FUNCTIONS;
-    LEAKY_RELU_FUNCTIONS = "functions/leaky_relu" calls ELU_FUNCTIONS;
-    SIGMOID_FUNCTIONS = "functions/sigmoid" calls EXP_SUM IS_NAN;
+    LEAKY_RELU_FUNCTIONS = "functions/leaky_relu" calls CLASSIFY;
+    SIGMOID_FUNCTIONS = "functions/sigmoid" calls EXP_SUM CLASSIFY;
     TANH_FUNCTIONS = "functions/tanh" calls SIGMOID_FUNCTIONS;
     SILU_FUNCTIONS = "functions/silu" calls SIGMOID_FUNCTIONS;
-    GELU_FUNCTIONS = "functions/gelu" calls EXP_SUM IS_NAN;
+    GELU_FUNCTIONS = "functions/gelu" calls EXP_SUM CLASSIFY;
     GELU_TANH_FUNCTIONS = "functions/gelu_tanh" calls SIGMOID_FUNCTIONS;
     SOFTPLUS_FUNCTIONS = "functions/softplus" calls SIGMOID_FUNCTIONS;
     PHILOX = "functions/philox";
@@ -53,9 +58,10 @@ files! {
 
 // Activations: each has the functions `activate` and `activate_backward`.
 files! {
+    all ACTIVATIONS:
     LINEAR = "activations/linear";
     ELU = "activations/elu" calls ELU_FUNCTIONS;
-    RELU = "activations/relu" calls ELU_FUNCTIONS;
+    RELU = "activations/relu" calls CLASSIFY;
     LEAKY_RELU = "activations/leaky_relu" calls LEAKY_RELU_FUNCTIONS;
     SIGMOID = "activations/sigmoid" calls SIGMOID_FUNCTIONS;
     TANH = "activations/tanh" calls TANH_FUNCTIONS;
@@ -67,7 +73,7 @@ files! {
 
 // Ops.
 files! {
-    ALPHA_DROPOUT = "alpha_dropout" calls PHILOX IS_NAN;
+    ALPHA_DROPOUT = "alpha_dropout" calls PHILOX CLASSIFY;
     INITIALIZERS = "initializers" calls PHILOX;
     ACTIVATION = "activation";
 }
@@ -75,14 +81,14 @@ files! {
 // Networks.
 #[cfg(not(target_family = "wasm"))]
 files! {
-    EXP = "functions/exp" calls EXPM1 IS_NAN;
-    LN = "functions/ln" calls IS_NAN;
-    APPLY = "kernel/epilogue" calls PHILOX IS_NAN;
+    EXP = "functions/exp" calls EXPM1 CLASSIFY;
+    LN = "functions/ln" calls CLASSIFY;
+    APPLY = "kernel/epilogue" calls PHILOX CLASSIFY;
     GATHER = "gather";
     EPILOGUE = "epilogue" calls APPLY;
     MAX_POOL2D = "max_pool2d" calls APPLY;
     SOFTMAX = "softmax" calls EXP APPLY;
-    CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls EXP EXPM1 LN IS_NAN;
+    CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls EXP EXPM1 LN CLASSIFY;
     MEAN_SQUARED_ERROR = "mean_squared_error";
     SUM_LOSSES = "sum_losses";
     ADAM = "adam";
@@ -103,8 +109,7 @@ files! {
     LEFT_OWN = "product/left_own";
     LEFT_SHARED = "product/left_shared" needs SUBGROUP;
     VALUES = "product/values";
-    OCTETS = "product/octets" calls RUN_F32;
-    OCTETS_BY_TWOS = "product/octets" calls RUN_U64;
+    OCTETS = "product/octets";
     RUN_F32 = "product/run_f32";
     RUN_U64 = "product/run_u64" needs SHADER_INT64;
     SHARED_VALUES = "product/shared_values" needs SUBGROUP;
@@ -171,6 +176,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// More than any constant of `wgsl` is made of; one more would not compile.
     const MAX: usize = 16;
 
     pub const fn with_calls(files: &[&'static File]) -> Self {

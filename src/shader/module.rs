@@ -99,6 +99,8 @@ impl Variant {
 impl Module {
     /// A module for f32 tensors, in a single form.
     pub const fn new(name: &'static str, file: &'static File, params: Struct) -> Self {
+        let fits = params.size <= MAX_PARAMS_BYTES as usize;
+        assert!(fits, "the parameters are more than there is room for");
         Self {
             name,
             file,

@@ -29,6 +29,7 @@ fn leaky_relu_is_within_half_an_ulp_of_the_real_value_for_every_slope() {
 fn leaky_relu_backward_is_within_half_an_ulp_of_the_real_value() {
     for slope in SLOPES {
         leaky_relu(slope).gradient_is_within_its_bound(&tested_floats());
+        leaky_relu(slope).gradient_is_within_its_bound_for_the_largest_and_smallest();
     }
 }
 

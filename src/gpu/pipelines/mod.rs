@@ -44,7 +44,7 @@ pub(crate) struct Pipelines {
 const MAX_KEPT_PARAMS: usize = 256;
 
 impl Pipelines {
-    pub fn new(memory: Arc<Memory>) -> Self {
+    pub(super) fn new(memory: Arc<Memory>) -> Self {
         let device = &memory.device().device;
         let features = device.features();
         let immediates = features.contains(wgpu::Features::IMMEDIATES);
@@ -111,7 +111,11 @@ impl Pipelines {
 
     /// A bind group with `bytes` in a uniform buffer that never changes, so it stays correct for
     /// every encoder that uses it, whenever that is submitted.
-    pub fn params(&self, layout: &wgpu::BindGroupLayout, bytes: &[u8]) -> Result<wgpu::BindGroup> {
+    pub(super) fn params(
+        &self,
+        layout: &wgpu::BindGroupLayout,
+        bytes: &[u8],
+    ) -> Result<wgpu::BindGroup> {
         if let Some(group) = self
             .params
             .read()

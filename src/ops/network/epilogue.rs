@@ -6,10 +6,10 @@ use bytemuck::Zeroable;
 use super::{lane_values, per_item};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::ops::activation::{Activation, ActivationParams, Elementwise};
 use crate::ops::alpha_dropout::Dropout;
+use crate::ops::elementwise::{ActivationParams, Elementwise};
 use crate::ops::words;
-use crate::shader::files;
+use crate::shader::files::{self, File};
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
 use crate::{Gpu, Result};
@@ -33,35 +33,33 @@ params! {
     }
 }
 
-/// The forms with each of these activations, with a dropout and without.
-fn forms_of(activations: &[Activation]) -> Vec<Form> {
-    let elementwise = |activation: &Activation| activation.elementwise("epilogue").ok()?;
-    let activations = activations.iter().filter_map(elementwise);
-    activations
-        .flat_map(|activation| {
-            [None, Some(Dropout::default())].map(|dropout| {
-                let epilogue = Epilogue {
-                    activation,
-                    dropout,
-                };
-                epilogue.form()
-            })
-        })
-        .collect()
-}
-
-/// The forms of other modules that end with an epilogue. [`MODULE`] has every activation.
+/// The forms with each activation, with a dropout and without.
 pub(super) fn forms() -> Vec<Form> {
-    forms_of(&[Activation::Linear, Activation::Selu, Activation::Relu])
+    let both = |file: &&'static File| {
+        let activation = Elementwise::new(file);
+        [None, Some(Dropout::default())].map(|dropout| {
+            Epilogue {
+                activation,
+                dropout,
+            }
+            .form()
+        })
+    };
+    files::ACTIVATIONS.iter().flat_map(both).collect()
 }
 
 impl Epilogue {
-    /// The longest epilogue, for modules that have many forms already.
-    pub fn longest() -> Self {
+    /// An activation and a dropout.
+    pub fn of(file: &'static File) -> Self {
         Self {
-            activation: Elementwise::new(&files::ELU),
+            activation: Elementwise::new(file),
             dropout: Some(Dropout::default()),
         }
+    }
+
+    /// SELU and a dropout.
+    pub fn longest() -> Self {
+        Self::of(&files::ELU)
     }
 
     /// The form of a module with this epilogue and no other choices.
@@ -99,7 +97,7 @@ pub(super) static MODULE: Module = Module::new("epilogue", &files::EPILOGUE, Sta
         "apply_epilogue_backward",
         "apply_epilogue_backward_in_place",
     ])
-    .forms(|| forms_of(&Activation::EACH))
+    .forms(forms)
     .step();
 
 const FORWARD: Kernel = MODULE.kernel("apply_epilogue");

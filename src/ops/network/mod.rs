@@ -1,6 +1,7 @@
 //! The building blocks of networks: kernels over regions of the crate's own memory, bound once and
 //! recorded for each batch.
 
+pub(crate) mod activation;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
 pub(crate) mod loss;

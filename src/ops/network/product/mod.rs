@@ -163,7 +163,8 @@ pub(super) struct Layout {
     pub in_runs: bool,
 }
 
-/// All forms that differ in their files or in the product, each with one activation and a dropout.
+/// All forms that differ by their files, or by the product. What follows the sums is the same text behind
+/// each tile: every activation with one of them, and the longest epilogue with the others.
 fn forms() -> Vec<Form> {
     let layout = |kind| Layout {
         kind,
@@ -173,17 +174,23 @@ fn forms() -> Vec<Form> {
         ones: kind == Kind::KernelGradient,
         in_runs: false,
     };
-    let epilogue = Epilogue::longest();
-    let ends = [
-        (Kind::Forward, End::Forward(epilogue, ())),
-        (Kind::KernelGradient, End::Nothing),
-        (Kind::InputGradient, End::Backward(epilogue, ())),
-    ];
-    let forms = Tile::all().map(|tile| {
-        let form = |(kind, end): &(Kind, End<()>)| layout(*kind).form(tile, end.form());
-        ends.iter().map(form).collect::<Vec<_>>()
+    let with = |tile, epilogue| {
+        [
+            (Kind::Forward, End::Forward(epilogue, ())),
+            (Kind::KernelGradient, End::Nothing),
+            (Kind::InputGradient, End::Backward(epilogue, ())),
+        ]
+        .map(|(kind, end)| layout(kind).form(tile, end.form()))
+    };
+    let longest = Tile::all().flat_map(|tile| with(tile, Epilogue::longest()));
+    let others = files::ACTIVATIONS
+        .iter()
+        .filter(|file| ***file != files::ELU);
+    let others = others.flat_map(|file| {
+        let [forward, _, backward] = with(Tile::Chunks, Epilogue::of(file));
+        [forward, backward]
     });
-    forms.flatten().collect()
+    longest.chain(others).collect()
 }
 
 impl Layout {

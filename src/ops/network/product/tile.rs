@@ -44,11 +44,19 @@ pub(super) struct Shape {
 impl Loads {
     const ALL: [Self; 3] = [Self::Values, Self::Octets, Self::OctetsByTwos];
 
-    pub fn file(self) -> &'static File {
+    fn files(self) -> Vec<&'static File> {
         match self {
-            Self::Values => &files::VALUES,
-            Self::Octets => &files::OCTETS,
-            Self::OctetsByTwos => &files::OCTETS_BY_TWOS,
+            Self::Values => vec![&files::VALUES],
+            Self::Octets => vec![&files::OCTETS, &files::RUN_F32],
+            Self::OctetsByTwos => vec![&files::OCTETS, &files::RUN_U64],
+        }
+    }
+
+    /// How a subgroup shares what it loads.
+    fn shared(self) -> &'static File {
+        match self {
+            Self::Values => &files::SHARED_VALUES,
+            Self::Octets | Self::OctetsByTwos => &files::SHARED_OCTETS,
         }
     }
 }
@@ -80,18 +88,15 @@ impl Tile {
     pub fn files(self) -> Vec<&'static File> {
         match self {
             Self::Workgroup { .. } => vec![&files::WORKGROUP],
-            Self::Own(loads) => vec![&files::REGISTERS, loads.file(), &files::LEFT_OWN],
+            Self::Own(loads) => {
+                let mut own = loads.files();
+                own.extend([&files::REGISTERS, &files::LEFT_OWN]);
+                own
+            }
             Self::Shared { loads, .. } => {
-                let shuffle = match loads {
-                    Loads::Values => &files::SHARED_VALUES,
-                    Loads::Octets | Loads::OctetsByTwos => &files::SHARED_OCTETS,
-                };
-                vec![
-                    &files::REGISTERS,
-                    loads.file(),
-                    &files::LEFT_SHARED,
-                    shuffle,
-                ]
+                let mut shared = loads.files();
+                shared.extend([&files::REGISTERS, &files::LEFT_SHARED, loads.shared()]);
+                shared
             }
             Self::Chunks => vec![&files::CHUNKS],
         }

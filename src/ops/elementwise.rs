@@ -1,46 +1,11 @@
-//! Activations: the list of all of them, and the operations on tensors.
+//! Functions of single values: the kernels that apply those of a file of shaders/activations/, and what
+//! kernels take of one.
 
-use super::selu::Selu;
-use super::{elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh};
 use crate::pass::{Chunk, read, update, write};
 use crate::shader::files::{self, File};
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
 use crate::{Element, Pass, Result, Tensor};
-
-/// An activation function: a layer of its own, or applied to the sums of another.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub enum Activation {
-    /// x
-    #[default]
-    Linear,
-    /// λx for x > 0, λα(eˣ − 1) else, see [`Tensor::selu`].
-    Selu,
-    /// SELU with other constants, as from [`Selu::with_fixed_point`].
-    SeluWith(Selu),
-    /// x for x > 0, α(eˣ − 1) else, see [`Tensor::elu`]; α is 1 in Keras.
-    Elu(f64),
-    /// x for x > 0, 0 else, see [`Tensor::relu`].
-    Relu,
-    /// x for x > 0, `negative_slope` · x else, see [`Tensor::leaky_relu`]; the slope is 0.2 in Keras.
-    LeakyRelu(f64),
-    /// 1 / (1 + e⁻ˣ), see [`Tensor::sigmoid`].
-    Sigmoid,
-    /// tanh x, see [`Tensor::tanh`].
-    Tanh,
-    /// x / (1 + e⁻ˣ), see [`Tensor::silu`].
-    Silu,
-    /// x Φ(x), or its tanh form, see [`Tensor::gelu`].
-    Gelu {
-        /// Whether it is the tanh form; `false` in Keras.
-        approximate: bool,
-    },
-    /// ln(1 + eˣ), see [`Tensor::softplus`].
-    Softplus,
-    /// eˣ / Σ eˣ over the last axis.
-    Softmax,
-}
 
 params! {
     /// The constants of an activation; most need none.
@@ -92,40 +57,6 @@ impl Default for Elementwise {
     }
 }
 
-impl Activation {
-    /// One for each file of shaders/activations/.
-    pub(super) const EACH: [Self; 10] = [
-        Self::Linear,
-        Self::Selu,
-        Self::Relu,
-        Self::LeakyRelu(0.2),
-        Self::Sigmoid,
-        Self::Tanh,
-        Self::Silu,
-        Self::Gelu { approximate: false },
-        Self::Gelu { approximate: true },
-        Self::Softplus,
-    ];
-
-    /// What kernels take; `None` for softmax, which works on rows. Errors name `op`.
-    pub(crate) fn elementwise(self, op: &'static str) -> Result<Option<Elementwise>> {
-        Ok(Some(match self {
-            Self::Linear => Elementwise::default(),
-            Self::Selu => Selu::default().elementwise(op)?,
-            Self::SeluWith(selu) => selu.elementwise(op)?,
-            Self::Elu(alpha) => elu::elementwise(op, alpha)?,
-            Self::Relu => relu::RELU,
-            Self::LeakyRelu(slope) => leaky_relu::elementwise(op, slope)?,
-            Self::Sigmoid => sigmoid::SIGMOID,
-            Self::Tanh => tanh::TANH,
-            Self::Silu => silu::SILU,
-            Self::Gelu { approximate } => gelu::elementwise(approximate),
-            Self::Softplus => softplus::SOFTPLUS,
-            Self::Softmax => return Ok(None),
-        }))
-    }
-}
-
 pub(super) static MODULE: Module =
     Module::new("activation", &files::ACTIVATION, ElementwiseParams::LAYOUT)
         .entry_points(&[
@@ -143,10 +74,8 @@ const BACKWARD: Kernel = MODULE.kernel("activation_backward");
 const BACKWARD_IN_PLACE: Kernel = MODULE.kernel("activation_backward_in_place");
 
 fn forms() -> Vec<Form> {
-    let each = Activation::EACH.into_iter();
-    each.filter_map(|activation| activation.elementwise(MODULE.name).ok()?)
-        .map(|elementwise| elementwise.form())
-        .collect()
+    let each = files::ACTIVATIONS.iter();
+    each.map(|file| Elementwise::new(file).form()).collect()
 }
 
 impl Elementwise {
