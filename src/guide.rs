@@ -42,6 +42,11 @@ mod tests {
     use base64::prelude::BASE64_STANDARD;
 
     #[test]
+    fn the_front_page_has_at_most_130_lines() {
+        assert!(include_str!("../README.md").lines().count() <= 130);
+    }
+
+    #[test]
     fn docs_pictures_md_has_the_pictures_of_docs() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         let mut pictures = String::new();

@@ -26,6 +26,10 @@ fn main() -> ExitCode {
             functions_are_pure,
         ),
         trial("every shader has a name of its own".into(), names_differ),
+        trial(
+            "the functions of activations are public".into(),
+            functions_of_activations_are_public,
+        ),
     ];
     for shader in wgsl::shaders() {
         let name = shader.name.clone();
@@ -367,6 +371,22 @@ fn functions_are_pure() -> Result<()> {
     Ok(())
 }
 
+/// What an activation is made of is there for other people's shaders, too.
+fn functions_of_activations_are_public() -> Result<()> {
+    let shaders = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    for entry in std::fs::read_dir(shaders.join("activations"))? {
+        let functions = shaders.join("functions").join(entry?.file_name());
+        let Ok(text) = std::fs::read_to_string(&functions) else {
+            continue;
+        };
+        if !wgsl::ACTIVATIONS.contains(&text) {
+            let path = functions.display();
+            return Err(format!("wgsl::ACTIVATIONS is without {path}: see src/wgsl.rs").into());
+        }
+    }
+    Ok(())
+}
+
 /// So that the name of a trial says which shader failed.
 fn names_differ() -> Result<()> {
     let mut names: Vec<_> = wgsl::shaders().into_iter().map(|s| s.name).collect();
@@ -395,7 +415,11 @@ fn every_file_is_in_use() -> Result<()> {
             }
             let text = std::fs::read_to_string(&path)?;
             if !sources.iter().any(|source| source.contains(&text)) {
-                return Err(format!("no shader contains {}", path.display()).into());
+                let path = path.display();
+                return Err(format!(
+                    "no shader contains {path}: does src/shader/files.rs name it?"
+                )
+                .into());
             }
             files += 1;
         }

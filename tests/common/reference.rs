@@ -279,7 +279,7 @@ impl Run<'_> {
                     }
                 }
             }
-            _ => unreachable!(),
+            other => panic!("{other:?} has no function here"),
         }
     }
 
