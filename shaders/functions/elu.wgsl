@@ -3,12 +3,9 @@
 fn scaled_elu(x: vec4f, scale: f32, scale_alpha: f32) -> vec4f {
     let negative = is_negative4(x);
     let y = select(scale * x, scaled_expm1(x, scale_alpha), negative);
-    // A subnormal x may count as 0, but not |x| * 2^126, a difference of normal numbers. For other x
-    // it is 0 here, since CPUs take a hundred cycles for a subnormal product.
-    let digits = min(bitcast<vec4u>(x) & vec4u(0x7fffffffu), vec4u(0x00800000u));
-    let size = bitcast<vec4f>(digits | vec4u(0x3f800000u)) - 1.0;
+    // Where the device takes a subnormal x for 0.
     let slope = select(vec4f(scale * 0x1p-126), vec4f(scale_alpha * -0x1p-126), negative);
-    return select(y, size * slope, is_subnormal4(x));
+    return select(y, subnormal_size4(x) * slope, is_subnormal4(x));
 }
 
 // dy times the derivative at x: scale for x > 0, scale * alpha * exp(x) else. `residual` is the part

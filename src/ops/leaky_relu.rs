@@ -104,9 +104,9 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// Leaky ReLU: x for x > 0, `negative_slope` · x else; any shape.
     ///
-    /// Within 0.5 ulp of the true value for every f32, for the slope rounded to f32; a subnormal x, or result,
-    /// may count as 0 on devices that flush such numbers. NaN gives NaN; zeros keep their sign, and a slope of 0
-    /// gives 0 for −∞, too.
+    /// Within 0.5 ulp of the true value for every f32, for the slope rounded to f32; a result that is
+    /// subnormal, below 2⁻¹²⁶, may be 0 on devices that flush such numbers. NaN gives NaN; zeros keep their
+    /// sign, and a slope of 0 gives 0 for −∞, too.
     ///
     /// Maas et al. 2013, *Rectifier Nonlinearities Improve Neural Network Acoustic Models*.
     ///
