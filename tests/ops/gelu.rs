@@ -1,8 +1,5 @@
 //! GELU against x Φ(x), by erfc, and its tanh form, in f64.
 
-use selfnorm::Tensor;
-
-use crate::common::gpu;
 use crate::common::ops::Parameter;
 use crate::unary::{Unary, tested_floats};
 
@@ -63,49 +60,23 @@ fn gelu_tanh_is_within_its_bounds_at_every_float() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn limits_are_exact() {
-    let x = gpu()
-        .tensor(&[f32::NEG_INFINITY, 0.0, 200.0, f32::INFINITY], [4])
-        .unwrap();
-    let ones = gpu().tensor(&[1.0; 4], [4]).unwrap();
-    let bits = |y: Tensor| {
-        y.to_vec()
-            .unwrap()
-            .iter()
-            .map(|y| y.to_bits())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        bits(x.gelu(false).unwrap()),
-        [0.0, 0.0, 200.0, f32::INFINITY].map(f32::to_bits)
-    );
-    assert_eq!(
-        x.gelu_backward(false, &ones).unwrap().to_vec().unwrap(),
-        [0.0, 0.5, 1.0, 1.0]
-    );
+    GELU.gives(&[
+        [f32::NEG_INFINITY, 0.0, 0.0],
+        [0.0, 0.0, 0.5],
+        [200.0, 200.0, 1.0],
+        [f32::INFINITY, f32::INFINITY, 1.0],
+    ]);
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn limits_of_the_tanh_form_are_exact() {
-    let x = gpu()
-        .tensor(&[f32::NEG_INFINITY, 0.0, 200.0, f32::INFINITY], [4])
-        .unwrap();
-    let ones = gpu().tensor(&[1.0; 4], [4]).unwrap();
-    let bits = |y: Tensor| {
-        y.to_vec()
-            .unwrap()
-            .iter()
-            .map(|y| y.to_bits())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        bits(x.gelu(true).unwrap()),
-        [0.0, 0.0, 200.0, f32::INFINITY].map(f32::to_bits)
-    );
-    assert_eq!(
-        x.gelu_backward(true, &ones).unwrap().to_vec().unwrap(),
-        [0.0, 0.5, 1.0, 1.0]
-    );
+    GELU_TANH.gives(&[
+        [f32::NEG_INFINITY, 0.0, 0.0],
+        [0.0, 0.0, 0.5],
+        [200.0, 200.0, 1.0],
+        [f32::INFINITY, f32::INFINITY, 1.0],
+    ]);
 }
 
 #[test]

@@ -141,6 +141,15 @@ impl Unary {
         }
     }
 
+    /// Each x, its value, to the bit, and its derivative.
+    pub fn gives(&self, expected: &[[f32; 3]]) {
+        let [x, y, dx] = [0, 1, 2].map(|i| expected.iter().map(|row| row[i]).collect::<Vec<_>>());
+        let bits = |values: &[f32]| values.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&self.call(&x)), bits(&y), "{} of {x:?}", self.title());
+        let ones = vec![1.0; x.len()];
+        assert_eq!(self.gradient(&x, &ones), dx, "{} of {x:?}", self.title());
+    }
+
     pub fn nans_of_every_kind_come_out_as_nans(&self) {
         let nans = [
             0x7f80_0001,
