@@ -10,8 +10,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorView};
 
 use super::network::Weight;
-use super::sequential::{F32, Sequential, read};
-use super::workspace::Slots;
+use super::sequential::{Sequential, read};
+use super::workspace::{F32, Slots};
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
 use crate::{Error, Result};

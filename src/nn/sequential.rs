@@ -6,7 +6,7 @@ use super::data::{Expected, Feed};
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
-use super::workspace::{Backward, Forward, Losses, Plan, Slots};
+use super::workspace::{Backward, F32, Forward, Losses, Plan, Slots};
 use super::{Dataset, Score, Tiling};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
@@ -18,8 +18,6 @@ use crate::ops::network::moments;
 use crate::ops::network::optimizer::{Adam, Optimizer};
 use crate::ops::network::step::{Step, Steps};
 use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
-
-pub(super) const F32: u64 = size_of::<f32>() as u64;
 
 /// The largest batch for predictions and evaluations before anything has been trained.
 const EVALUATION_BATCH: usize = 256;

@@ -3,7 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::network::{Network, Parameters, StageKind, Sums, Value};
-use super::sequential::F32;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
@@ -15,6 +14,8 @@ use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
 use crate::ops::network::{epilogue, softmax};
 use crate::{Error, Gpu, Result};
+
+pub(super) const F32: u64 = size_of::<f32>() as u64;
 
 /// Batches are rounded up to multiples of this, so that products can be cut evenly.
 const ROWS: usize = 8;
