@@ -504,9 +504,12 @@ impl<T: Value> Op<T> {
                     // There is no bound for an infinite gradient where the derivative is 0 as an f32, nor
                     // where the product overflows before it is multiplied by eˣ.
                     let too_large = x <= 0.0 && (derivative(p, 0.0) * dy).abs() >= 2f64.powi(130);
+                    // As documented, an |α| above 2¹²⁴ gives 0 from x = −173 down.
+                    let vanished = x <= -173.0 && derivative(p, 0.0).abs() > 2f64.powi(124);
+                    let vanished = if vanished { (slope * dy).abs() } else { 0.0 };
                     if underflow.is_finite() && !too_large || slope.is_nan() {
                         let tolerance = bound.times(dy).tolerance(slope * dy);
-                        near(i, slope * dy, underflow.max(tolerance));
+                        near(i, slope * dy, underflow.max(tolerance).max(vanished));
                     }
                 }
             }
