@@ -505,11 +505,13 @@ impl<T: Value> Op<T> {
                     // where the product overflows before it is multiplied by eˣ.
                     let too_large = x <= 0.0 && (derivative(p, 0.0) * dy).abs() >= 2f64.powi(130);
                     // As documented, an |α| above 2¹²⁴ gives 0 from x = −173 down.
-                    let vanished = x <= -173.0 && derivative(p, 0.0).abs() > 2f64.powi(124);
-                    let vanished = if vanished { (slope * dy).abs() } else { 0.0 };
+                    let vanishes = x <= -173.0 && derivative(p, 0.0).abs() > 2f64.powi(124);
+                    if vanishes && y[i].real() == 0.0 {
+                        continue;
+                    }
                     if underflow.is_finite() && !too_large || slope.is_nan() {
                         let tolerance = bound.times(dy).tolerance(slope * dy);
-                        near(i, slope * dy, underflow.max(tolerance).max(vanished));
+                        near(i, slope * dy, underflow.max(tolerance));
                     }
                 }
             }

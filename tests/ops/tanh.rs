@@ -60,5 +60,5 @@ fn half_precision_is_the_rounded_single_precision_result() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn the_gradient_is_the_slope_of_the_function() {
-    TANH.gradient_is_the_slope_of_the_function();
+    TANH.gradient_is_the_slope_of_the_rounded_function();
 }
