@@ -688,6 +688,7 @@ impl Sequential {
             training: true,
             result: ahead as u32,
             rate: self.optimizer.rate(call),
+            ..Step::default()
         }
     }
 

@@ -18,7 +18,12 @@ params! {
         result: u32,
         /// the learning rate, with Adam's corrections
         rate: f32,
+        /// the share of a weight that decays
+        decay: f32,
+        /// the rows of the batch that came in parts before this one
+        row: u32,
         padding: u32,
+        more_padding: vec2u,
     }
 }
 
@@ -43,6 +48,10 @@ pub(crate) struct Step {
     pub result: u32,
     /// The learning rate, with Adam's corrections.
     pub rate: f32,
+    /// The share of a weight that decays.
+    pub decay: f32,
+    /// The rows of the batch that came in parts before this one.
+    pub row: u32,
 }
 
 /// The records of the steps ahead; each step binds one.
@@ -117,7 +126,10 @@ impl Steps {
                 training: step.training.into(),
                 result: step.result,
                 rate: step.rate,
+                decay: step.decay,
+                row: step.row,
                 padding: 0,
+                more_padding: [0; 2],
             };
             bytes[..size_of::<StepParams>()].copy_from_slice(bytemuck::bytes_of(&params));
         }
