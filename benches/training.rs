@@ -62,7 +62,7 @@ fn memory() -> Result<()> {
     let fit = Fit::new(Adam::default())
         .batch_size(BATCH)
         .validation_split(0.2);
-    model.fit_with(&data, &fit, |_| ControlFlow::Break(()))?;
+    model.fit_with(&data, &fit, |_| Ok(ControlFlow::Break(())))?;
     let Some(report) = gpu.device().generate_allocator_report() else {
         return Ok(());
     };
@@ -135,7 +135,7 @@ fn product(gpu: &Gpu) -> Result<()> {
             .collect()
     };
     let (x, w) = (values(BATCH * FEATURES), values(FEATURES * UNITS));
-    let mut dense = Sequential::new([FEATURES])
+    let dense = Sequential::new([FEATURES])
         .add(Dense::new(UNITS).use_bias(false).weights(w.clone(), []))
         .build(gpu, 1)?;
     let x: Tensor = gpu.tensor(&x, [BATCH, FEATURES])?;

@@ -103,7 +103,10 @@ fn run() -> Result<()> {
             if let [first, .., last] = &history.epochs[..] {
                 println!(
                     "{:<14}{depth:<8}{:>8.4}{:>8.4}{:>10.4}",
-                    kind.name, first.training.loss, last.training.loss, last.training.accuracy
+                    kind.name,
+                    first.training.loss,
+                    last.training.loss,
+                    last.training.accuracy.unwrap_or_default()
                 );
             }
             losses.push((depth, kind, history.losses));

@@ -82,9 +82,10 @@ fn run() -> Result<()> {
     let history = progress::fit(&mut model, &training, &fit)?;
 
     let score = model.evaluate(&test)?;
+    let accuracy = score.accuracy.unwrap_or_default();
     println!(
-        "\nTest loss: {:.4} - test accuracy: {:.4}\n",
-        score.loss, score.accuracy
+        "\nTest loss: {:.4} - test accuracy: {accuracy:.4}\n",
+        score.loss
     );
     let after = model.statistics(&sample)?;
     print_statistics(&sample, &before, &after)?;
@@ -93,7 +94,7 @@ fn run() -> Result<()> {
     draw(&plot, &history)?;
     model.save(&weights)?;
     println!("\n{}, {}", plot.display(), weights.display());
-    if score.accuracy < task.required_accuracy {
+    if accuracy < task.required_accuracy {
         let required = task.required_accuracy;
         return Err(format!("the test accuracy is below {required}").into());
     }
@@ -288,7 +289,10 @@ fn draw(path: &Path, history: &History) -> Result<()> {
         let (width, height) = canvas.dim_in_pixel();
         let (top, bottom) = canvas.split_vertically(height / 2);
         let (left, right) = top.split_horizontally(width / 2);
-        let (loss, accuracy) = (|score: Score| score.loss, |score: Score| score.accuracy);
+        let (loss, accuracy) = (
+            |score: Score| Some(score.loss),
+            |score: Score| score.accuracy,
+        );
         by_epoch(
             &left,
             "Loss",
@@ -314,14 +318,14 @@ fn by_epoch(
     title: &str,
     subtitle: &str,
     history: &History,
-    value: impl Fn(Score) -> f64,
+    value: impl Fn(Score) -> Option<f64>,
     corner: Corner,
 ) -> Result<()> {
     let epochs = &history.epochs;
     let points = |score: &dyn Fn(&EpochScores) -> Option<Score>| {
         let scores = epochs.iter().zip(1..);
         scores
-            .filter_map(|(epoch, number)| Some((f64::from(number), value(score(epoch)?))))
+            .filter_map(|(epoch, number)| Some((f64::from(number), value(score(epoch)?)?)))
             .collect::<Vec<_>>()
     };
     let training = points(&|epoch| Some(epoch.training));

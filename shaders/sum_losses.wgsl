@@ -3,7 +3,7 @@
 // [rows]
 @group(0) @binding(0) var<storage, read_write> sums: array<vec2f>;
 // [results]
-@group(0) @binding(1) var<storage, read_write> totals: array<vec2f>;
+@group(0) @binding(1) var<storage, read_write> totals: array<vec4f>;
 
 var<workgroup> shares: array<vec2f, WORKGROUP_SIZE>;
 
@@ -22,6 +22,7 @@ fn sum_losses(@builtin(local_invocation_index) local: u32) {
         }
     }
     if (local == 0u) {
-        totals[step.result] = shares[0];
+        totals[0] = vec4f(shares[0], f32(step.count * p.positions), 0.0);
+        totals[1] = vec4f(0.0, 1.0, 1.0, 0.0);
     }
 }

@@ -149,12 +149,14 @@ pub enum Error {
         /// What it needs, and what it got.
         detail: String,
     },
-    /// Training has diverged.
+    /// Training has diverged. The weights, the optimizer's state and the history are those before
+    /// the step.
     #[error(
-        "the loss became NaN in training step {step}; a lower learning rate may help, and data without NaN or infinity"
+        "the loss or a gradient became NaN or infinite in training step {step}, which has changed \
+         nothing; a lower learning rate may help, or clipping, and data without NaN or infinity"
     )]
-    NotANumber {
-        /// The first step whose loss is NaN, counted from 1 since the network was built.
+    NotFinite {
+        /// The first such step, by the network's own count, from 1.
         step: u64,
     },
     /// A file of weights can't be read or written, or belongs to another network.

@@ -110,3 +110,15 @@ pub(crate) const INVERSE_CDF: [(&str, u32); 9] = [
 pub fn uniform(word: u32) -> i32 {
     ((word >> 7) | 1) as i32 - (1 << 24)
 }
+
+/// Interim.
+pub(crate) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
+    for (place, i) in order.iter_mut().zip(0..) {
+        *place = i;
+    }
+    let words = words(seed, epoch, 0..order.len() as u64);
+    for (i, word) in (1..order.len()).rev().zip(words) {
+        let j = (u64::from(word) * (i as u64 + 1)) >> 32;
+        order.swap(i, j as usize);
+    }
+}

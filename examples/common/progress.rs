@@ -16,28 +16,19 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// lines that stay.
 pub fn fit(model: &mut Sequential, data: &Dataset, fit: &Fit) -> Result<History> {
     let mut epoch = Epoch::new();
-    let mut failure = None;
     let history = model.fit_with(data, fit, |progress| {
         match progress {
-            Progress::Batch(end) => {
-                if let Err(error) = epoch.batch(&end) {
-                    failure = Some(error);
-                    return ControlFlow::Break(());
-                }
-            }
+            Progress::Batch(mut end) => epoch.batch(&mut end)?,
             Progress::Epoch(end) => {
                 epoch.end(&end);
                 epoch = Epoch::new();
             }
             _ => {}
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
     });
     epoch.bar.finish_and_clear();
-    match failure {
-        Some(error) => Err(error),
-        None => history,
-    }
+    history
 }
 
 struct Epoch {
@@ -58,7 +49,7 @@ impl Epoch {
         }
     }
 
-    fn batch(&mut self, end: &BatchEnd) -> Result<()> {
+    fn batch(&mut self, end: &mut BatchEnd) -> Result<()> {
         if end.batch == 1 {
             println!("Epoch {}/{}", end.epoch, end.epochs);
             self.steps = end.batches;
@@ -124,6 +115,12 @@ fn per_step(step: Duration) -> String {
 }
 
 fn scores(prefix: &str, score: Score) -> String {
-    let Score { loss, accuracy, .. } = score;
-    format!("{prefix}loss: {loss:.4} - {prefix}accuracy: {accuracy:.4}")
+    let mut text = format!("{prefix}loss: {:.4}", score.loss);
+    if let Some(accuracy) = score.accuracy {
+        text += &format!(" - {prefix}accuracy: {accuracy:.4}");
+    }
+    if let Some(error) = score.mean_absolute_error {
+        text += &format!(" - {prefix}mean_absolute_error: {error:.4}");
+    }
+    text
 }

@@ -56,7 +56,7 @@ impl Device {
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
-        let submission = self.enqueue(record)?;
+        let (submission, ()) = self.enqueue(record)?;
         if self.is_lost() {
             return Err(Error::DeviceLost);
         }
@@ -64,22 +64,24 @@ impl Device {
     }
 
     /// Like [`submit`](Self::submit), for work whose results are read later: reading them finds out
-    /// whether the device is lost.
-    pub fn enqueue(
+    /// whether the device is lost. Returns what `record` returns, too.
+    pub fn enqueue<R>(
         &self,
-        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
-    ) -> Result<wgpu::SubmissionIndex> {
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
+    ) -> Result<(wgpu::SubmissionIndex, R)> {
         self.flush()?;
         self.checked(0, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
-            record(&mut encoder)?;
-            Ok(self.queue.submit([encoder.finish()]))
+            let recorded = record(&mut encoder)?;
+            Ok((self.queue.submit([encoder.finish()]), recorded))
         })?
     }
 
     /// Blocks, where that is possible, until the GPU has finished `submission`, or everything. A
     /// lost device is no error here: a caller that waits for an answer notices when there is none.
     pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) {
+        // An empty submission ends after all there is so far, whatever other threads submit.
+        let submission = submission.unwrap_or_else(|| self.queue.submit([]));
         platform::wait(&self.device, submission);
     }
 

@@ -67,16 +67,21 @@ pub(super) async fn adapters(
     instance.enumerate_adapters(backends).await
 }
 
-/// Blocks until the GPU has finished `submission`, or everything.
-pub(super) fn wait(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) {
+/// wgpu lets no other thread submit while one waits, so waits are cut into slices of this length.
+const SLICE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// Blocks until the GPU has finished `submission`.
+pub(super) fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) {
     let poll = || {
         device.poll(wgpu::PollType::Wait {
-            submission_index: submission,
-            timeout: None,
+            submission_index: Some(submission.clone()),
+            timeout: Some(SLICE),
         })
     };
     // wgpu panics if the device is lost while it waits.
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll));
+    while let Ok(Err(wgpu::PollError::Timeout)) =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll))
+    {}
 }
 
 /// The result of `calls`, and the first error that wgpu reports for them.

@@ -45,27 +45,19 @@ pub(crate) async fn read(
 }
 
 /// Copies from `source` through `staging`, which must be large enough, and unmapped.
-pub(crate) async fn read_through(
+async fn read_through(
     memory: &Arc<Memory>,
     staging: &wgpu::Buffer,
     source: Source<'_>,
     bytes: &mut [u8],
-    progress: impl Progress,
+    progress: &impl Progress,
 ) -> Result<()> {
     let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
-    let (sender, mapped) = oneshot::channel();
-    let answer: Answer = Arc::new(Mutex::new(Some(sender)));
-    let callback = answer.clone();
-    let copy = |encoder: &mut wgpu::CommandEncoder| {
-        encoder.copy_buffer_to_buffer(source.buffer, source.offset, staging, 0, copied);
-        encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, 0..copied, move |result| {
-            if let (Ok(()), Some(sender)) = (result, take(&callback)) {
-                // It fails if nobody waits any more.
-                let _ = sender.send(());
-            }
-        });
+    let mut readback = None;
+    let mut copy = |encoder: &mut wgpu::CommandEncoder| {
+        readback = Some(Readback::record(encoder, source, staging.clone(), copied));
     };
-    let copy = if source.is_private {
+    let submission = if source.is_private {
         let submission = memory
             .device()
             .defer(copied, |recording| copy(recording.encoder()))?;
@@ -78,16 +70,72 @@ pub(crate) async fn read_through(
         });
         Some(submission?)
     };
-    progress(memory.device(), copy, answer);
-    mapped.await.map_err(|_| Error::DeviceLost)?;
-    {
-        let view = staging
-            .get_mapped_range(0..copied)
-            .map_err(|_| Error::DeviceLost)?;
-        bytes.copy_from_slice(&view[..bytes.len()]);
+    let readback = readback.ok_or(Error::DeviceLost)?;
+    readback
+        .finish(memory.device(), submission, bytes, progress)
+        .await
+}
+
+/// A copy to the host that has been recorded.
+#[derive(Debug)]
+pub(crate) struct Readback {
+    staging: wgpu::Buffer,
+    copied: u64,
+    answer: Answer,
+    mapped: oneshot::Receiver<()>,
+}
+
+impl Readback {
+    /// Records a copy of `copied` bytes to `staging`, which must be large enough, and unmapped.
+    pub fn record(
+        encoder: &mut wgpu::CommandEncoder,
+        source: Source<'_>,
+        staging: wgpu::Buffer,
+        copied: u64,
+    ) -> Self {
+        let (sender, mapped) = oneshot::channel();
+        let answer: Answer = Arc::new(Mutex::new(Some(sender)));
+        let callback = answer.clone();
+        encoder.copy_buffer_to_buffer(source.buffer, source.offset, &staging, 0, copied);
+        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, 0..copied, move |result| {
+            if let (Ok(()), Some(sender)) = (result, take(&callback)) {
+                // It fails if nobody waits any more.
+                let _ = sender.send(());
+            }
+        });
+        Self {
+            staging,
+            copied,
+            answer,
+            mapped,
+        }
     }
-    staging.unmap();
-    Ok(())
+
+    /// Waits for the bytes of the copy, which is part of `submission`.
+    pub async fn finish(
+        self,
+        device: &Arc<Device>,
+        submission: Option<wgpu::SubmissionIndex>,
+        bytes: &mut [u8],
+        progress: &impl Progress,
+    ) -> Result<()> {
+        progress(device, submission, self.answer);
+        self.mapped.await.map_err(|_| Error::DeviceLost)?;
+        {
+            let view = self
+                .staging
+                .get_mapped_range(0..self.copied)
+                .map_err(|_| Error::DeviceLost)?;
+            bytes.copy_from_slice(&view[..bytes.len()]);
+        }
+        self.staging.unmap();
+        Ok(())
+    }
+}
+
+/// An unmapped buffer for a [`Readback`] of up to `bytes` bytes.
+pub(crate) fn readback_staging(memory: &Memory, bytes: u64) -> Result<wgpu::Buffer> {
+    staging(memory, Purpose::Readback, bytes)
 }
 
 /// Sizes in powers of two, so that few buffers serve all lengths.

@@ -30,7 +30,7 @@ pub(super) async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Ve
     adapter.into_iter().collect()
 }
 
-pub(super) fn wait(_: &wgpu::Device, _: Option<wgpu::SubmissionIndex>) {}
+pub(super) fn wait(_: &wgpu::Device, _: wgpu::SubmissionIndex) {}
 
 /// Errors arrive too late for any call to wait for them.
 pub(super) fn scoped<R>(_: &wgpu::Device, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {

@@ -11,12 +11,16 @@ use safetensors::tensor::{Metadata, TensorView};
 
 use super::network::Weight;
 use super::sequential::{Sequential, read};
+use super::training::Buffers;
 use super::workspace::{F32, Slots};
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
 use crate::{Error, Result};
 
 const STEP: &str = "step";
+const EPOCH: &str = "epoch";
+/// The step that the optimizer's state begins at.
+const OPTIMIZED_FROM: &str = "optimized_from";
 const SEED: &str = "seed";
 const OPTIMIZER: &str = "optimizer";
 
@@ -30,6 +34,48 @@ fn error(path: &Path, detail: impl ToString) -> Error {
     Error::File {
         path: path.display().to_string(),
         detail: detail.to_string(),
+    }
+}
+
+impl Sequential {
+    /// Writes the weights to a safetensors file, by their names, atomically.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. The file is then unchanged.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        save(self, path.as_ref(), false)
+    }
+
+    /// Reads the weights of a safetensors file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's
+    /// names, shapes and types; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then
+    /// unchanged.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        load(self, path.as_ref(), false)
+    }
+
+    /// Writes everything needed to continue training: the weights, the optimizer with its state,
+    /// the counts of steps and epochs, and the seed.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save).
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        save(self, path.as_ref(), true)
+    }
+
+    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written. Given the same data and
+    /// batches, training continues as if it had never stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        load(self, path.as_ref(), true)
     }
 }
 
@@ -61,7 +107,7 @@ fn tensors(
     tensors
 }
 
-pub(super) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
+fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     let empty;
     let slots = match (&model.slots, checkpoint) {
         (_, false) => None,
@@ -85,6 +131,8 @@ pub(super) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<
     let metadata = checkpoint.then(|| {
         HashMap::from([
             (STEP.into(), model.step.to_string()),
+            (EPOCH.into(), model.epoch.to_string()),
+            (OPTIMIZED_FROM.into(), model.optimized_from.to_string()),
             (SEED.into(), model.seed.to_string()),
             (OPTIMIZER.into(), model.optimizer.name().into()),
         ])
@@ -138,7 +186,7 @@ fn read_header(path: &Path, file: &mut File) -> Result<Metadata> {
     serde_json::from_slice(&header).map_err(|problem| not_one(problem.to_string()))
 }
 
-pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
+fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     let mut file = File::open(path).map_err(|problem| error(path, problem))?;
     let header = read_header(path, &mut file)?;
     let slots = if checkpoint {
@@ -146,7 +194,8 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
     } else {
         None
     };
-    let (mut step, mut seed) = (model.step, model.seed);
+    let (mut step, mut epoch, mut optimized_from) = (model.step, model.epoch, model.optimized_from);
+    let mut seed = model.seed;
     if checkpoint {
         let metadata = header.metadata().as_ref();
         let entry = |name: &str| {
@@ -166,12 +215,15 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
                 format!("a checkpoint of {optimizer}, the network is compiled for {compiled}");
             return Err(error(path, detail));
         }
-        (step, seed) = (number(STEP)?, number(SEED)?);
-        if step > MAX_STEP {
-            return Err(error(
-                path,
-                format!("{step} steps are more than there can be"),
-            ));
+        (step, epoch, seed) = (number(STEP)?, number(EPOCH)?, number(SEED)?);
+        optimized_from = number(OPTIMIZED_FROM)?;
+        if step.max(epoch) > MAX_STEP {
+            let detail = format!("{step} steps in {epoch} epochs are more than there can be");
+            return Err(error(path, detail));
+        }
+        if optimized_from > step {
+            let detail = format!("its optimizer begins at step {optimized_from}, of {step}");
+            return Err(error(path, detail));
         }
     }
     // Everything that can fail comes before the first change: the weights are staged elsewhere.
@@ -228,11 +280,12 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
     })?;
     if let Some(slots) = slots {
         model.slots = Some(Arc::new(slots));
-        model.step = step;
+        (model.step, model.epoch) = (step, epoch);
+        model.optimized_from = optimized_from;
+        model.is_unseen = false;
         model.seed = seed;
         model.network = network;
-        model.forward = None;
-        model.training = None;
+        *model.buffers() = Buffers::default();
     }
     Ok(())
 }

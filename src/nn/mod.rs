@@ -22,7 +22,7 @@
 //! let fit = Fit::new(Adam::default()).batch_size(20).epochs(2).validation_split(0.2);
 //! let history = model.fit(&data, &fit)?;
 //! let score = model.evaluate(&data)?;
-//! println!("{:.4}, {:.4}", score.loss, score.accuracy);
+//! println!("{:.4}, {:.4}", score.loss, score.accuracy.unwrap_or_default());
 //! # assert_eq!(history.epochs.len(), 2);
 //! # Ok(())
 //! # }
@@ -39,20 +39,20 @@
 
 mod data;
 mod files;
-mod fit;
 mod layers;
 mod network;
 mod sequential;
 mod summary;
+mod training;
 mod workspace;
 
 pub use crate::ops::network::activation::Activation;
 pub use crate::ops::network::loss::Loss;
-pub use crate::ops::network::optimizer::{Adam, Optimizer, Sgd};
+pub use crate::ops::network::optimizer::{Adam, LearningRate, Optimizer, Sgd};
 pub use crate::ops::network::product::Tiling;
 pub use data::Dataset;
-pub use fit::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Score};
 pub use layers::{
     AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d, Padding,
 };
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};
+pub use training::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Run, Score};

@@ -1,13 +1,14 @@
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
-use super::data::{Expected, Feed};
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
-use super::workspace::{Backward, F32, Forward, Losses, Plan, Slots};
-use super::{Dataset, Score, Tiling};
+use super::training::{AHEAD, Buffers, History};
+use super::workspace::{Backward, F32, Forward, Plan, Slots, fill};
+use super::{Dataset, Tiling};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
@@ -18,12 +19,6 @@ use crate::ops::network::moments;
 use crate::ops::network::optimizer::{Adam, Optimizer};
 use crate::ops::network::step::{Step, Steps};
 use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
-
-/// The largest batch for predictions and evaluations before anything has been trained.
-const EVALUATION_BATCH: usize = 256;
-
-/// Buffers for batches of at least this size are not replaced by larger ones.
-const ENOUGH: usize = 32;
 
 /// The layers of a network that is yet to be built.
 #[derive(Clone, Debug)]
@@ -66,11 +61,8 @@ impl SequentialBuilder {
                 limit: format!("the parameters take {bytes} bytes, the device binds {max} at most"),
             });
         }
-        let loss = if network.ends_with_softmax() {
-            Loss::CategoricalCrossentropy
-        } else {
-            Loss::MeanSquaredError
-        };
+        let no_step = Steps::new(gpu, 1)?;
+        no_step.write(gpu, &[Step::default()])?;
         let model = Sequential {
             gpu: gpu.clone(),
             tiling: self.tiling.unwrap_or_else(|| Tiling::of(gpu)),
@@ -79,12 +71,15 @@ impl SequentialBuilder {
             network,
             seed,
             optimizer: Adam::default().into(),
-            loss,
+            loss: None,
             slots: None,
             step: 0,
-            forward: None,
-            training: None,
-            steps: Steps::new(gpu, 1)?,
+            epoch: 0,
+            optimized_from: 0,
+            is_unseen: false,
+            history: History::default(),
+            buffers: Mutex::default(),
+            no_step,
         };
         model.initialize()?;
         Ok(model)
@@ -132,22 +127,19 @@ pub struct Sequential {
     pub(super) weights: Region,
     pub(super) seed: u64,
     pub(super) optimizer: Optimizer,
-    pub(super) loss: Loss,
+    pub(super) loss: Option<Loss>,
     pub(super) slots: Option<Arc<Slots>>,
-    /// The number of training steps done.
+    /// The numbers of training steps done, and of epochs begun.
     pub(super) step: u64,
-    pub(super) forward: Option<Arc<Forward>>,
-    pub(super) training: Option<Arc<Training>>,
-    pub(super) steps: Steps,
-}
-
-/// Everything a training step needs, including the forward pass.
-#[derive(Debug)]
-pub(super) struct Training {
-    pub forward: Arc<Forward>,
-    pub losses: Losses,
-    pub backward: Backward,
-    pub update: Vec<Dispatch>,
+    pub(super) epoch: u64,
+    /// The step that the optimizer's state begins at.
+    pub(super) optimized_from: u64,
+    /// Whether steps were submitted whose results nobody has looked at.
+    pub(super) is_unseen: bool,
+    pub(super) history: History,
+    buffers: Mutex<Buffers>,
+    /// The record of a batch that does not train.
+    no_step: Steps,
 }
 
 /// Mean and variance of the elements of a layer's output.
@@ -206,36 +198,6 @@ impl Sequential {
         }
     }
 
-    /// Sets the optimizer, whose moments and steps start afresh, and the loss. By default they are
-    /// `Adam::default()`, and categorical cross-entropy for a network that ends with a softmax, mean
-    /// squared error for any other.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Parameter`] if a parameter of the optimizer is not allowed, [`Error::Data`] if the
-    /// loss does not fit the network's output.
-    pub fn compile(&mut self, optimizer: impl Into<Optimizer>, loss: Loss) -> Result<()> {
-        let optimizer = optimizer.into();
-        optimizer.check()?;
-        self.check_loss(loss)?;
-        self.optimizer = optimizer;
-        self.loss = loss;
-        self.slots = None;
-        self.step = 0;
-        self.training = None;
-        Ok(())
-    }
-
-    pub(super) fn check_loss(&self, loss: Loss) -> Result<()> {
-        if loss.is_of_logits() && !self.network.ends_with_logits() {
-            return Err(Error::Data {
-                op: "compile",
-                detail: "categorical cross-entropy is computed from logits: the last activation must be softmax, or linear".into(),
-            });
-        }
-        Ok(())
-    }
-
     /// The device that the network is on.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -251,9 +213,19 @@ impl Sequential {
         self.network.output_shape()
     }
 
-    /// The number of training steps done.
+    /// The number of training steps done since the network was built, over all calls.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// The number of epochs begun since the network was built, over all calls.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The results of the last training, also of one that has ended with an error.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Layers, output shapes and parameters, as Keras prints them.
@@ -272,18 +244,25 @@ impl Sequential {
         };
         let mut memory = Memory {
             weights: sum(&mut [&self.weights].into_iter()),
-            backward: self.steps.bytes(),
+            backward: self.no_step.bytes(),
             ..Memory::default()
         };
         if let Some(slots) = &self.slots {
             memory.optimizer = sum(&mut slots.regions());
         }
-        if let Some(forward) = &self.forward {
-            memory.forward = sum(&mut forward.regions());
+        let buffers = self.buffers();
+        for forward in buffers.forwards() {
+            memory.forward += sum(&mut forward.regions());
         }
-        if let Some(training) = &self.training {
-            memory.backward += sum(&mut training.losses.regions());
-            memory.backward += sum(&mut training.backward.regions());
+        for evaluation in buffers.evaluations() {
+            memory.backward += sum(&mut evaluation.losses.regions());
+        }
+        for totals in buffers.totals() {
+            memory.backward += sum(&mut [&totals.region].into_iter());
+        }
+        if let Some(training) = &buffers.training {
+            memory.backward += sum(&mut training.regions());
+            memory.backward += training.steps.bytes();
         }
         memory
     }
@@ -294,55 +273,42 @@ impl Sequential {
     ///
     /// [`Error::Shape`], [`Error::OtherGpu`]; [`Error::MissingUsage`] for a wrapped buffer without
     /// `COPY_SRC`; [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
-    pub fn predict(&mut self, x: &Tensor) -> Result<Tensor> {
+    pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
         let n = self.samples("predict", "x", x, self.input_shape())?;
-        let forward = self.prepare_evaluation(n)?;
-        self.steps.write(&self.gpu, &[Step::default()])?;
-        self.run(&forward, x, n)
-    }
-
-    /// One training step on x, [n, input shape], and the targets y, [n, output shape]: one-hot for a
-    /// network that ends with a softmax.
-    ///
-    /// # Errors
-    ///
-    /// As [`predict`](Self::predict); [`Error::NotANumber`].
-    pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor) -> Result<Score> {
-        const OP: &str = "train_on_batch";
-        let n = self.samples(OP, "x", x, self.input_shape())?;
-        let targets = self.samples(OP, "y", y, self.output_shape())?;
-        if targets != n {
-            return Err(Error::Shape {
-                op: OP,
-                operand: "y",
-                expected: [&[n], self.output_shape()].concat(),
-                actual: y.shape().into(),
-            });
-        }
-        if n == 0 {
-            return Err(Error::Data {
-                op: OP,
-                detail: "the batch has no samples".into(),
-            });
-        }
-        let training = self.prepare_training(n, 1)?;
-        self.steps.write(&self.gpu, &[self.next_step(0, 0, n)])?;
+        let forward = self.forward(n)?;
+        let shape = self.output_shape();
+        let result = Tensor::uninitialized(&self.gpu, &[&[n], shape].concat())?;
+        let sample_bytes = shape.iter().product::<usize>() as u64 * F32;
+        let y = forward.value(self.network.output());
         self.gpu.link().submit(|encoder| {
-            fill(encoder, x, 0, n, &training.forward.input);
-            fill(encoder, y, 0, n, &training.losses.targets);
-            let mut pass = begin_pass(encoder);
-            for dispatch in training.step() {
-                dispatch.record(&mut pass, Some(self.steps.bound(0)));
-            }
+            result.clear_rest(encoder);
             Ok(())
         })?;
-        self.step += 1;
-        let totals = training.losses.read(&self.gpu, 1)?;
-        let score = Score::new(self.loss, &totals, n * training.losses.positions);
-        if score.loss.is_nan() {
-            return Err(Error::NotANumber { step: self.step });
+        let mut under_way = VecDeque::new();
+        for first in (0..n).step_by(forward.rows) {
+            let count = forward.rows.min(n - first);
+            let (submission, ()) = self.gpu.link().enqueue(|encoder| {
+                fill(encoder, x, first, count, &forward.input);
+                let mut pass = begin_pass(encoder);
+                for dispatch in forward.to_output() {
+                    dispatch.record(&mut pass, Some(self.no_step.bound(0)));
+                }
+                drop(pass);
+                encoder.copy_buffer_to_buffer(
+                    &y.buffer,
+                    y.offset,
+                    result.buffer(),
+                    first as u64 * sample_bytes,
+                    count as u64 * sample_bytes,
+                );
+                Ok(())
+            })?;
+            under_way.push_back(submission);
+            if under_way.len() > AHEAD {
+                self.gpu.link().wait(under_way.pop_front());
+            }
         }
-        Ok(score)
+        Ok(result)
     }
 
     /// The output y for x, [n, input shape], and the gradients of Σ y · dy, for dy [n, output shape].
@@ -375,7 +341,9 @@ impl Sequential {
         let steps = Steps::new(&self.gpu, 1)?;
         let step = Step {
             training,
-            ..self.next_step(0, 0, n)
+            count: n as u32,
+            call: self.step,
+            ..Step::default()
         };
         steps.write(&self.gpu, &[step])?;
         self.gpu.link().submit(|encoder| {
@@ -441,7 +409,9 @@ impl Sequential {
         let steps = Steps::new(&self.gpu, 1)?;
         let step = Step {
             training,
-            ..self.next_step(0, 0, n)
+            count: n as u32,
+            call: self.step,
+            ..Step::default()
         };
         steps.write(&self.gpu, &[step])?;
         let mut measured = Vec::new();
@@ -597,103 +567,45 @@ impl Sequential {
         }
     }
 
-    /// The buffers for batches of `batch`, created if they are not there yet.
-    fn prepare_forward(&mut self, batch: usize) -> Result<Arc<Forward>> {
-        if let Some(forward) = &self.forward
-            && forward.rows == Forward::rows_of(batch)
-        {
-            return Ok(forward.clone());
-        }
-        self.training = None;
-        self.forward = None;
-        let forward = Arc::new(Forward::new(self.plan(), batch)?);
-        self.forward = Some(forward.clone());
-        Ok(forward)
+    /// Every change leaves the buffers consistent, so a panic elsewhere does no harm.
+    pub(super) fn buffers(&self) -> MutexGuard<'_, Buffers> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The buffers for `samples` samples: those of training, if they will do.
-    pub(super) fn prepare_evaluation(&mut self, samples: usize) -> Result<Arc<Forward>> {
-        match &self.forward {
-            Some(forward) if forward.rows >= samples.min(ENOUGH) => Ok(forward.clone()),
-            _ => self.prepare_forward(samples.min(EVALUATION_BATCH)),
+    pub(super) fn check_loss(&self, op: &'static str, loss: Loss) -> Result<()> {
+        if loss.is_of_logits() && !self.network.ends_with_logits() {
+            return Err(Error::Data {
+                op,
+                detail: "categorical cross-entropy is computed from logits: the last activation must be softmax, or linear".into(),
+            });
         }
+        Ok(())
     }
 
-    /// Everything for training in batches of `batch`, with `steps` between two readbacks, created
-    /// if it is not there yet.
-    pub(super) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<Arc<Training>> {
-        let forward = self.prepare_forward(batch)?;
-        self.prepare_losses(forward, steps)
-    }
-
-    /// The losses, and what follows them, for a forward pass.
-    pub(super) fn prepare_losses(
-        &mut self,
-        forward: Arc<Forward>,
-        steps: usize,
-    ) -> Result<Arc<Training>> {
-        if self.steps.capacity() < steps {
-            self.steps = Steps::new(&self.gpu, steps)?;
-        }
-        let slots = match &self.slots {
-            Some(slots) => slots.clone(),
-            None => Arc::new(Slots::new(self.plan(), &self.optimizer)?),
-        };
-        self.slots = Some(slots.clone());
-        if let Some(training) = &self.training
-            && training.losses.totals.bytes >= steps as u64 * 2 * F32
-        {
-            return Ok(training.clone());
-        }
-        self.training = None;
-        let plan = self.plan();
-        let losses = Losses::new(plan, &forward, self.loss, steps)?;
-        let (gradient, gradients) = (&losses.gradient, &slots.gradients);
-        let backward = Backward::new(plan, &forward, losses.stages, gradient, gradients, false)?;
-        let training = Arc::new(Training {
-            update: slots.update(plan, &self.optimizer)?,
-            forward,
-            losses,
-            backward,
-        });
-        self.training = Some(training.clone());
-        Ok(training)
-    }
-
-    /// The batches of a data set.
-    pub(super) fn feed(
+    pub(super) fn loss_on(
         &self,
         op: &'static str,
-        data: &Dataset,
-        training: &Training,
-    ) -> Result<Feed> {
-        let forward = &training.forward;
-        let expected = Expected {
-            op,
-            gpu: &self.gpu,
-            input: self.input_shape(),
-            output: self.output_shape(),
+        loss: Option<Loss>,
+        _: &Dataset,
+    ) -> Result<Loss> {
+        let loss = match loss {
+            Some(loss) => loss,
+            None => self.loss_on_tensors(op)?,
         };
-        let targets = &training.losses.targets;
-        Feed::new(data, expected, forward.rows, &forward.input, targets)
+        self.check_loss(op, loss)?;
+        Ok(loss)
     }
 
-    /// The record of the training step that is `ahead` steps after the next.
-    pub(super) fn next_step(&self, ahead: usize, first: usize, count: usize) -> Step {
-        let call = self.step + ahead as u64;
-        Step {
-            first: first as u32,
-            count: count as u32,
-            call,
-            training: true,
-            result: ahead as u32,
-            rate: self.optimizer.rate(call),
-            ..Step::default()
-        }
+    pub(super) fn loss_on_tensors(&self, _: &'static str) -> Result<Loss> {
+        Ok(self.loss.unwrap_or(if self.network.ends_with_softmax() {
+            Loss::CategoricalCrossentropy
+        } else {
+            Loss::MeanSquaredError
+        }))
     }
 
     /// How many samples of `shape` x has.
-    fn samples(
+    pub(super) fn samples(
         &self,
         op: &'static str,
         operand: &'static str,
@@ -723,35 +635,6 @@ impl Sequential {
         Ok(())
     }
 
-    /// The output for the n samples of x, in as many batches as it takes.
-    fn run(&self, forward: &Forward, x: &Tensor, n: usize) -> Result<Tensor> {
-        let shape = self.output_shape();
-        let result = Tensor::uninitialized(&self.gpu, &[&[n], shape].concat())?;
-        let sample_bytes = shape.iter().product::<usize>() as u64 * F32;
-        let y = forward.value(self.network.output());
-        self.gpu.link().submit(|encoder| {
-            result.clear_rest(encoder);
-            for first in (0..n).step_by(forward.rows) {
-                let count = forward.rows.min(n - first);
-                fill(encoder, x, first, count, &forward.input);
-                let mut pass = begin_pass(encoder);
-                for dispatch in forward.to_output() {
-                    dispatch.record(&mut pass, Some(self.steps.bound(0)));
-                }
-                drop(pass);
-                encoder.copy_buffer_to_buffer(
-                    &y.buffer,
-                    y.offset,
-                    result.buffer(),
-                    first as u64 * sample_bytes,
-                    count as u64 * sample_bytes,
-                );
-            }
-            Ok(())
-        })?;
-        Ok(result)
-    }
-
     /// A tensor with a copy of the first elements of a region.
     fn copied(&self, region: &Region, shape: &[usize]) -> Result<Tensor> {
         let tensor = Tensor::uninitialized(&self.gpu, shape)?;
@@ -768,40 +651,6 @@ impl Sequential {
         let start = weight.offset as u64 * F32;
         let region = of.part(start, weight.len as u64 * F32);
         Ok((weight.name.clone(), self.copied(&region, &weight.shape)?))
-    }
-}
-
-impl Training {
-    /// All dispatches of a training step once its batch is there, in order.
-    pub fn step(&self) -> impl Iterator<Item = &Dispatch> {
-        self.evaluation()
-            .chain(&self.backward.dispatches)
-            .chain(&self.update)
-    }
-
-    /// All dispatches of a step that does not train.
-    pub fn evaluation(&self) -> impl Iterator<Item = &Dispatch> {
-        let losses = &self.losses;
-        self.forward.to_losses(losses).chain(&losses.dispatches)
-    }
-}
-
-/// Copies `count` samples of x, from `first` on, to the beginning of `region`; the rest becomes 0.
-fn fill(
-    encoder: &mut wgpu::CommandEncoder,
-    x: &Tensor,
-    first: usize,
-    count: usize,
-    region: &Region,
-) {
-    let samples = x.shape().first().copied().unwrap_or(1).max(1);
-    let sample_bytes = (x.len() / samples) as u64 * F32;
-    let start = x.range().start + first as u64 * sample_bytes;
-    let bytes = count as u64 * sample_bytes;
-    encoder.copy_buffer_to_buffer(x.buffer(), start, &region.buffer, region.offset, bytes);
-    if bytes < region.bytes {
-        let rest = region.bytes - bytes;
-        encoder.clear_buffer(&region.buffer, region.offset + bytes, Some(rest));
     }
 }
 

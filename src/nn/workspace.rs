@@ -1,19 +1,14 @@
 //! The buffers that batches are computed in, and the dispatches over them.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::network::{Network, Parameters, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::memory::Purpose;
-use crate::gpu::platform;
 use crate::gpu::region::Region;
-use crate::gpu::transfer;
-use crate::ops::network::loss::{Loss, Regions, sum_losses};
+use crate::ops::network::loss::{Loss, Regions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
 use crate::ops::network::{epilogue, softmax};
-use crate::{Error, Gpu, Result};
+use crate::{Error, Gpu, Result, Tensor};
 
 pub(super) const F32: u64 = size_of::<f32>() as u64;
 
@@ -420,22 +415,15 @@ pub(super) struct Losses {
     /// The gradient of the output of the first `stages`.
     pub gradient: Region,
     pub stages: usize,
-    /// The sums of each row: loss and hits.
+    /// The sums of each row.
     rows: Region,
-    /// For each step.
-    pub totals: Region,
-    /// The totals are read through this; it exists so that no finished step fails for lack of it.
-    readback: Region,
-    /// Held while `readback` is mapped.
-    reading: Mutex<()>,
     pub dispatches: Vec<Dispatch>,
     /// The number of terms whose mean is a sample's loss.
     pub positions: usize,
 }
 
 impl Losses {
-    /// With totals of up to `steps` steps.
-    pub fn new(plan: Plan, forward: &Forward, loss: Loss, steps: usize) -> Result<Self> {
+    pub fn new(plan: Plan, forward: &Forward, loss: Loss) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
         let (stages, output) = match network.stages.split_last() {
             Some((softmax, before))
@@ -450,8 +438,6 @@ impl Losses {
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
-        let totals = plan.region(steps, 2)?;
-        let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
         let positions = loss.rows(len, classes);
         let rows = plan.region(batch * positions, 2)?;
         let regions = Regions {
@@ -462,43 +448,52 @@ impl Losses {
         };
         let outputs = (len / positions) as u32;
         let dispatch = loss.dispatch(gpu, regions, batch as u32, positions as u32, outputs)?;
-        let sum = sum_losses(gpu, &rows, &totals, (batch * positions) as u32)?;
         Ok(Self {
             targets,
             gradient,
             stages,
             rows,
-            totals,
-            readback,
-            reading: Mutex::default(),
-            dispatches: vec![dispatch, sum],
+            dispatches: vec![dispatch],
             positions,
         })
     }
 
-    pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [
-            &self.targets,
-            &self.gradient,
-            &self.rows,
-            &self.totals,
-            &self.readback,
-        ]
-        .into_iter()
+    /// A place for the totals of a batch of up to `batch` samples.
+    pub fn totals(&self, plan: Plan, batch: usize) -> Result<TotalsRegion> {
+        let region = plan.gpu.memory().region(size_of::<Totals>() as u64)?;
+        let rows = (batch * self.positions) as u32;
+        let sum = sum_losses(plan.gpu, &self.rows, &region, rows, self.positions as u32)?;
+        Ok(TotalsRegion { region, sum })
     }
 
-    /// The sums of loss and hits of the first steps.
-    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<[f32; 2]>> {
-        let mut totals = vec![[0.0; 2]; steps];
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        pollster::block_on(transfer::read_through(
-            gpu.memory(),
-            &self.readback.buffer,
-            transfer::Source::of(&self.totals),
-            bytemuck::cast_slice_mut(&mut totals),
-            platform::wait_for_answer,
-        ))?;
-        Ok(totals)
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        [&self.targets, &self.gradient, &self.rows].into_iter()
+    }
+}
+
+/// The totals of a batch, and what sums them up.
+#[derive(Debug)]
+pub(super) struct TotalsRegion {
+    pub region: Region,
+    pub sum: Dispatch,
+}
+
+/// Copies `count` samples of x, from `first` on, to the beginning of `region`; the rest becomes 0.
+pub(super) fn fill(
+    encoder: &mut wgpu::CommandEncoder,
+    x: &Tensor,
+    first: usize,
+    count: usize,
+    region: &Region,
+) {
+    let samples = x.shape().first().copied().unwrap_or(1).max(1);
+    let sample_bytes = (x.len() / samples) as u64 * F32;
+    let start = x.range().start + first as u64 * sample_bytes;
+    let bytes = count as u64 * sample_bytes;
+    encoder.copy_buffer_to_buffer(x.buffer(), start, &region.buffer, region.offset, bytes);
+    if bytes < region.bytes {
+        let rest = region.bytes - bytes;
+        encoder.clear_buffer(&region.buffer, region.offset + bytes, Some(rest));
     }
 }
 

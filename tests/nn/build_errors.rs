@@ -283,7 +283,7 @@ fn pools_beyond_the_image_are_of_all_of_it_or_are_errors() {
             let network = network(&[2, 3, 1], [pool.padding(Padding::Same).into()]);
             let built = std::panic::catch_unwind(|| network.build(gpu(), 1));
             let built = built.unwrap_or_else(|_| panic!("{network:?} panics"));
-            let Ok(mut model) = built else {
+            let Ok(model) = built else {
                 assert!(size > 5);
                 continue;
             };
@@ -309,7 +309,7 @@ fn strides_beyond_the_image_leave_one_position_or_are_errors() {
             // The sum and the maximum of the first window.
             for (layer, expected) in [(Layer::from(conv), 10.0), (pool.into(), 4.0)] {
                 let what = format!("{layer:?}");
-                let Ok(mut model) = network(&[2, 2, 1], [layer]).build(gpu(), 1) else {
+                let Ok(model) = network(&[2, 2, 1], [layer]).build(gpu(), 1) else {
                     assert!(stride > 100, "{what}");
                     continue;
                 };

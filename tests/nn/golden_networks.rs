@@ -37,7 +37,7 @@ fn check_layer(file: &str, layer: impl Fn(&Golden) -> Layer) {
     let (gpu, file) = (gpu(), golden(file));
     for tiling in TILINGS {
         let x = tensor(gpu, &file, "x");
-        let mut model = Sequential::new(&x.shape()[1..])
+        let model = Sequential::new(&x.shape()[1..])
             .add(layer(&file))
             .tiling(tiling)
             .build(gpu, 1)

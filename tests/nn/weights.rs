@@ -484,7 +484,7 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped() {
             second.fit(&data, &fit()).unwrap();
             second.load_checkpoint(&path).unwrap();
             assert_eq!((second.step(), bits(&second)), (step, weights));
-            let rest = fit().initial_epoch(stopped_after).epochs(5);
+            let rest = fit().epochs(5 - stopped_after);
             let rest = second.fit(&data, &rest).unwrap();
             assert_eq!(rest.epochs, history.epochs[stopped_after..]);
             assert_eq!([part.losses, rest.losses].concat(), history.losses);
@@ -521,9 +521,7 @@ fn weights_alone_are_not_what_training_goes_on_from() {
     first.save(&path).unwrap();
     let mut second = build(1);
     second.load(&path).unwrap();
-    let rest = second
-        .fit(&data, &fit().initial_epoch(1).epochs(2))
-        .unwrap();
+    let rest = second.fit(&data, &fit()).unwrap();
     assert_ne!(rest.epochs, history.epochs[1..]);
     assert_ne!(bits(&second), bits(&whole));
 }

@@ -98,7 +98,7 @@ fn the_elu_cnn_is_summed_up_as_keras_prints_it_and_computes_the_reference() {
         .add(elu(64))
         .add(MaxPool2d::new([2, 2]))
         .add(elu(64));
-    let mut model = network.build(gpu(), 1).unwrap();
+    let model = network.build(gpu(), 1).unwrap();
     assert_eq!(model.summary(), ELU_CNN);
     let case = Case {
         input: vec![32, 32, 3],
@@ -191,7 +191,7 @@ fn the_tutorial_s_network_has_5_540_938_parameters() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_selu_layer_stands_alone() {
-    let mut model = Sequential::new([3, 2]).add(Selu).build(gpu(), 1).unwrap();
+    let model = Sequential::new([3, 2]).add(Selu).build(gpu(), 1).unwrap();
     assert_eq!(model.output_shape(), [3, 2]);
     assert!(model.weights().unwrap().is_empty());
     let x = [-30.0, -1.0, -1e-3, 0.0, 0.5, 2.0f32];

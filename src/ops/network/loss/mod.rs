@@ -29,6 +29,25 @@ pub enum Loss {
     MeanSquaredError,
 }
 
+/// What the host learns of a step.
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct Totals {
+    /// The sums over rows of the weighted loss and of the metric.
+    pub loss: f32,
+    pub metric: f32,
+    /// The numbers of rows that count, and of those whose target is no target.
+    pub counted: f32,
+    pub invalid: f32,
+    /// The norm of the mean gradient, before it is clipped.
+    pub norm: f32,
+    /// Whether loss and norm are finite, and whether the weights have changed.
+    pub is_finite: f32,
+    pub updated: f32,
+    /// The number of steps that were not finite since the host has last seen to it.
+    pub bad: f32,
+}
+
 /// The regions of a loss: the outputs y and the targets [rows, outputs], the gradient [as y] of the
 /// mean loss of the step's batch, and the sums [rows, 2], each row's loss and hits.
 #[derive(Clone, Copy)]

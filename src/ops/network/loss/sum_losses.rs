@@ -18,12 +18,19 @@ const KERNEL: Kernel = MODULE.kernel("sum_losses");
 params! {
     struct SumLossesParams {
         rows: u32,
+        positions: u32,
     }
 }
 
-/// The step's result in totals [results, 2] = the sum of sums [rows, 2].
-pub(crate) fn sum_losses(gpu: &Gpu, sums: &Region, totals: &Region, rows: u32) -> Result<Dispatch> {
-    let params = SumLossesParams { rows };
+/// The step's totals = the sum of sums [rows, 2].
+pub(crate) fn sum_losses(
+    gpu: &Gpu,
+    sums: &Region,
+    totals: &Region,
+    rows: u32,
+    positions: u32,
+) -> Result<Dispatch> {
+    let params = SumLossesParams { rows, positions };
     // One workgroup sums them all.
     per_item(gpu, KERNEL, Form::default(), 1, &[sums, totals], &params, 1)
 }

@@ -36,7 +36,31 @@ impl From<Sgd> for Optimizer {
     }
 }
 
+/// Interim.
+pub type LearningRate = f64;
+
 impl Optimizer {
+    pub(crate) fn set_learning_rate(&mut self, rate: impl Into<LearningRate>) {
+        match self {
+            Self::Adam(adam) => adam.learning_rate = rate.into(),
+            Self::Sgd(sgd) => sgd.learning_rate = rate.into(),
+        }
+    }
+
+    pub(crate) fn is_same_kind(&self, other: &Self) -> bool {
+        (self.name(), self.slots()) == (other.name(), other.slots())
+    }
+
+    /// Whether one differs from the other in nothing but the learning rate, which steps bring.
+    pub(crate) fn has_same_kernels(&self, other: &Self) -> bool {
+        let mut other = *other;
+        match self {
+            Self::Adam(adam) => other.set_learning_rate(adam.learning_rate),
+            Self::Sgd(sgd) => other.set_learning_rate(sgd.learning_rate),
+        }
+        *self == other
+    }
+
     /// What it stores for each weight, by Keras's names.
     pub(crate) fn slots(&self) -> &'static [&'static str] {
         match self {

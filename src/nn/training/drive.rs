@@ -1,0 +1,52 @@
+//! The blocking drivers of training and evaluation.
+
+use std::ops::ControlFlow;
+
+use super::fit::Fit;
+use super::run::Progress;
+use super::score::{History, Score};
+use crate::Result;
+use crate::gpu::platform;
+use crate::nn::{Dataset, Sequential};
+
+impl Sequential {
+    /// Trains on `data`.
+    ///
+    /// # Errors
+    ///
+    /// As [`train`](Self::train) and [`Run::next`](super::Run::next).
+    pub fn fit(&mut self, data: &Dataset, fit: &Fit) -> Result<History> {
+        self.fit_with(data, fit, |_| Ok(ControlFlow::Continue(())))
+    }
+
+    /// Trains on `data`; `callback` is called after each batch and epoch, and may stop the training
+    /// with [`ControlFlow::Break`] or an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit), and those of the callback.
+    pub fn fit_with(
+        &mut self,
+        data: &Dataset,
+        fit: &Fit,
+        mut callback: impl FnMut(Progress) -> Result<ControlFlow<()>>,
+    ) -> Result<History> {
+        let mut run = self.train(data, fit)?;
+        while let Some(progress) = pollster::block_on(run.next_by(&platform::wait_for_answer))? {
+            if callback(progress)?.is_break() {
+                run.stop();
+            }
+        }
+        Ok(run.finish())
+    }
+
+    /// The score on `data`. Dropout is the identity.
+    ///
+    /// # Errors
+    ///
+    /// As [`train`](Self::train); [`Error::Data`](crate::Error::Data) if all targets are void. A NaN
+    /// is a loss like any other here.
+    pub fn evaluate(&self, data: &Dataset) -> Result<Score> {
+        pollster::block_on(self.evaluate_by(data, &platform::wait_for_answer))
+    }
+}

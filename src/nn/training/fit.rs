@@ -1,0 +1,131 @@
+use crate::nn::Dataset;
+use crate::ops::network::loss::Loss;
+use crate::ops::network::optimizer::Optimizer;
+use crate::{Error, Result};
+
+/// How to train.
+///
+/// By default as in Keras: batches of 32, one epoch, shuffled.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Fit<'a> {
+    pub(super) optimizer: Option<Optimizer>,
+    pub(super) loss: Option<Loss>,
+    pub(super) batch_size: usize,
+    pub(super) epochs: usize,
+    pub(super) shuffle: bool,
+    pub(super) seed: Option<u64>,
+    pub(super) validation_split: f64,
+    pub(super) validation_data: Option<&'a Dataset>,
+    pub(super) skip_non_finite: u32,
+}
+
+/// Trains with the optimizer that the network was compiled with, or trained with last.
+impl Default for Fit<'_> {
+    fn default() -> Self {
+        Self {
+            optimizer: None,
+            loss: None,
+            batch_size: 32,
+            epochs: 1,
+            shuffle: true,
+            seed: None,
+            validation_split: 0.0,
+            validation_data: None,
+            skip_non_finite: 0,
+        }
+    }
+}
+
+impl<'a> Fit<'a> {
+    /// Trains with this optimizer. If the network has been trained with one of the same kind, which
+    /// stores the same for each weight, it continues with that state.
+    pub fn new(optimizer: impl Into<Optimizer>) -> Self {
+        Self {
+            optimizer: Some(optimizer.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The loss to minimize. By default the one the network was compiled with, or else the one that
+    /// follows from how the network ends and from its targets, see [`Loss`].
+    pub fn loss(mut self, loss: Loss) -> Self {
+        self.loss = Some(loss);
+        self
+    }
+
+    /// Samples per batch; the last batch of an epoch may have fewer. A batch whose activations are
+    /// larger than the device binds is computed in parts, with the gradient of the whole.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// The number of epochs to train. The network counts its epochs over all calls, and each has
+    /// its own order of the samples.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Whether each epoch takes the samples in another order.
+    pub fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// The seed of the order. By default the network's.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The share of the samples, from the end, that is not trained on but evaluated after each
+    /// epoch.
+    pub fn validation_split(mut self, validation_split: f64) -> Self {
+        self.validation_split = validation_split;
+        self
+    }
+
+    /// Samples to evaluate after each epoch, in place of a split.
+    pub fn validation_data(mut self, data: &'a Dataset) -> Self {
+        self.validation_data = Some(data);
+        self
+    }
+
+    /// Goes on after up to `steps` steps whose loss or gradient is not finite: they change nothing,
+    /// and are listed in [`History::skipped`](super::History::skipped). By default the first one
+    /// ends the training with [`Error::NotFinite`].
+    pub fn skip_non_finite(mut self, steps: u32) -> Self {
+        self.skip_non_finite = steps;
+        self
+    }
+
+    /// How many of so many samples are trained on.
+    pub(super) fn check(&self, samples: usize) -> Result<usize> {
+        let wrong = |detail: String| Err(Error::Data { op: "fit", detail });
+        if self.batch_size == 0 {
+            return wrong("batch_size must be at least 1".into());
+        }
+        if !(0.0..1.0).contains(&self.validation_split) {
+            return wrong(format!(
+                "validation_split is {}, must be at least 0 and below 1",
+                self.validation_split
+            ));
+        }
+        if self.validation_data.is_some_and(Dataset::is_empty) {
+            return wrong("the validation data has no samples".into());
+        }
+        let split = match self.validation_data {
+            Some(_) => 0.0,
+            None => self.validation_split,
+        };
+        let trained = (samples as f64 * (1.0 - split)).floor() as usize;
+        if trained == 0 {
+            return wrong(format!(
+                "of {samples} samples, a validation_split of {split} leaves none to train on"
+            ));
+        }
+        Ok(trained)
+    }
+}

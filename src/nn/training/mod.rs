@@ -1,0 +1,15 @@
+//! Training: what a step consists of, which comes next, and who waits for it.
+
+mod drive;
+mod fit;
+mod model;
+mod prepare;
+mod run;
+mod score;
+mod step;
+
+pub use fit::Fit;
+pub(super) use prepare::Buffers;
+pub use run::{BatchEnd, EpochEnd, Progress, Run};
+pub use score::{EpochScores, History, Score};
+pub(super) use step::AHEAD;

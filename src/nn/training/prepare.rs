@@ -1,0 +1,280 @@
+//! The buffers of trainings, evaluations and predictions: made when they are first needed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::run::ordered;
+use super::score::{Score, Sums};
+use super::step::{AHEAD, Evaluation, Training};
+use crate::gpu::region::Region;
+use crate::gpu::transfer;
+use crate::nn::data::{Expected, Feed};
+use crate::nn::workspace::{Backward, Forward, Losses, Slots, TotalsRegion};
+use crate::nn::{Dataset, Sequential};
+use crate::ops::network::loss::Loss;
+use crate::ops::network::optimizer::Optimizer;
+use crate::ops::network::step::{Step, Steps};
+use crate::{Error, Result};
+
+/// The largest batch of predictions and evaluations of a network that does not train.
+const EVALUATION_BATCH: usize = 256;
+
+/// The buffers of a training in batches of at least this size serve evaluations, too.
+const ENOUGH: usize = 32;
+
+/// The records that are written at once.
+const RECORDS: usize = 64;
+
+/// The buffers that a network keeps between calls.
+#[derive(Debug, Default)]
+pub(in crate::nn) struct Buffers {
+    pub training: Option<Arc<Training>>,
+    /// Unless those of the training do.
+    forward: Option<Arc<Forward>>,
+    evaluation: Option<(Arc<Evaluation>, Arc<TotalsRegion>)>,
+}
+
+impl Buffers {
+    pub fn forwards(&self) -> impl Iterator<Item = &Arc<Forward>> {
+        let trained = self
+            .training
+            .iter()
+            .map(|training| &training.evaluation.forward);
+        trained.chain(&self.forward)
+    }
+
+    pub fn evaluations(&self) -> impl Iterator<Item = &Arc<Evaluation>> {
+        let trained = self.training.iter().map(|training| &training.evaluation);
+        trained.chain(self.evaluation.iter().map(|(evaluation, _)| evaluation))
+    }
+
+    pub fn totals(&self) -> impl Iterator<Item = &TotalsRegion> {
+        let trained = self.training.iter().map(|training| &training.totals);
+        trained.chain(self.evaluation.iter().map(|(_, totals)| &**totals))
+    }
+}
+
+impl Training {
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.backward.regions()
+    }
+}
+
+/// What a training takes, before the network has changed.
+pub(super) struct Prepared {
+    pub training: Arc<Training>,
+    slots: Arc<Slots>,
+}
+
+impl Sequential {
+    /// The buffers for so many samples: those of training, if they will do.
+    pub(in crate::nn) fn forward(&self, samples: usize) -> Result<Arc<Forward>> {
+        let mut buffers = self.buffers();
+        let is_enough = |forward: &&Arc<Forward>| forward.rows >= samples.min(ENOUGH);
+        if let Some(forward) = buffers.forwards().find(is_enough) {
+            return Ok(forward.clone());
+        }
+        (buffers.forward, buffers.evaluation) = (None, None);
+        let forward = Arc::new(within(samples.min(EVALUATION_BATCH), |rows| {
+            Forward::new(self.plan(), rows)
+        })?);
+        buffers.forward = Some(forward.clone());
+        Ok(forward)
+    }
+
+    /// The buffers for the loss of so many samples.
+    fn evaluation(
+        &self,
+        samples: usize,
+        loss: Loss,
+    ) -> Result<(Arc<Evaluation>, Arc<TotalsRegion>)> {
+        let forward = self.forward(samples)?;
+        let is_it = |evaluation: &Arc<Evaluation>| {
+            Arc::ptr_eq(&evaluation.forward, &forward) && evaluation.loss == loss
+        };
+        let mut buffers = self.buffers();
+        if let Some(found) = buffers
+            .evaluation
+            .as_ref()
+            .filter(|(found, _)| is_it(found))
+        {
+            return Ok(found.clone());
+        }
+        buffers.evaluation = None;
+        let trained = buffers
+            .training
+            .as_ref()
+            .map(|training| &training.evaluation);
+        let evaluation = match trained.filter(|trained| is_it(trained)) {
+            Some(trained) => trained.clone(),
+            None => Arc::new(self.losses(forward, loss)?),
+        };
+        let totals = Arc::new(
+            evaluation
+                .losses
+                .totals(self.plan(), evaluation.forward.rows)?,
+        );
+        buffers.evaluation = Some((evaluation.clone(), totals.clone()));
+        Ok((evaluation, totals))
+    }
+
+    fn losses(&self, forward: Arc<Forward>, loss: Loss) -> Result<Evaluation> {
+        Ok(Evaluation {
+            losses: Losses::new(self.plan(), &forward, loss)?,
+            forward,
+            loss,
+        })
+    }
+
+    /// Everything for training in batches of `batch`, made if it is not there yet.
+    pub(super) fn prepare_training(
+        &self,
+        batch: usize,
+        optimizer: &Optimizer,
+        loss: Loss,
+    ) -> Result<Prepared> {
+        let slots = match &self.slots {
+            Some(slots) if self.optimizer.is_same_kind(optimizer) => slots.clone(),
+            _ => Arc::new(Slots::new(self.plan(), optimizer)?),
+        };
+        let mut buffers = self.buffers();
+        let found = buffers.training.take();
+        let is_it = |training: &Arc<Training>| {
+            training.batch == batch
+                && training.evaluation.loss == loss
+                && Arc::ptr_eq(&training.slots, &slots)
+                && training.optimizer.has_same_kernels(optimizer)
+        };
+        let training = match found.filter(is_it) {
+            Some(training) => training,
+            None => {
+                if batch >= ENOUGH {
+                    (buffers.forward, buffers.evaluation) = (None, None);
+                }
+                let make = |rows| self.training(batch, rows, optimizer, loss, &slots);
+                Arc::new(within(batch, make)?)
+            }
+        };
+        buffers.training = Some(training.clone());
+        Ok(Prepared { training, slots })
+    }
+
+    fn training(
+        &self,
+        batch: usize,
+        rows: usize,
+        optimizer: &Optimizer,
+        loss: Loss,
+        slots: &Arc<Slots>,
+    ) -> Result<Training> {
+        let plan = self.plan();
+        let forward = Arc::new(Forward::new(plan, rows)?);
+        let evaluation = Arc::new(self.losses(forward, loss)?);
+        let (forward, losses) = (&evaluation.forward, &evaluation.losses);
+        let totals = losses.totals(plan, forward.rows)?;
+        let (start, gradients) = (&losses.gradient, &slots.gradients);
+        let backward = Backward::new(plan, forward, losses.stages, start, gradients, false)?;
+        let parts = batch.div_ceil(forward.rows);
+        Ok(Training {
+            batch,
+            totals,
+            backward,
+            accumulate: None,
+            update: slots.update(plan, optimizer)?,
+            steps: Steps::new(&self.gpu, parts.max(RECORDS))?,
+            slots: slots.clone(),
+            optimizer: optimizer.clone(),
+            evaluation,
+        })
+    }
+
+    /// Trains with these from now on.
+    pub(super) fn adopt(&mut self, prepared: &Prepared, optimizer: Optimizer, loss: Loss) {
+        if !self.optimizer.is_same_kind(&optimizer) {
+            self.optimized_from = self.step;
+        }
+        self.slots = Some(prepared.slots.clone());
+        self.optimizer = optimizer;
+        self.loss = Some(loss);
+    }
+
+    /// The record of a step, counted from 0, but for its samples.
+    pub(super) fn record(&self, step: u64) -> Result<Step> {
+        Ok(Step {
+            call: step,
+            training: true,
+            rate: self.optimizer.rate(step - self.optimized_from),
+            ..Step::default()
+        })
+    }
+
+    /// The batches of a data set.
+    pub(super) fn feed(
+        &self,
+        op: &'static str,
+        data: &Dataset,
+        evaluation: &Evaluation,
+    ) -> Result<Feed> {
+        let expected = Expected {
+            op,
+            gpu: &self.gpu,
+            input: self.input_shape(),
+            output: self.output_shape(),
+        };
+        let (forward, targets) = (&evaluation.forward, &evaluation.losses.targets);
+        Feed::new(data, expected, forward.rows, &forward.input, targets)
+    }
+
+    pub(super) async fn evaluate_by(
+        &self,
+        data: &Dataset,
+        progress: &impl transfer::Progress,
+    ) -> Result<Score> {
+        const OP: &str = "evaluate";
+        let wrong = |detail: &str| Error::Data {
+            op: OP,
+            detail: detail.into(),
+        };
+        if data.is_empty() {
+            return Err(wrong("the data set has no samples"));
+        }
+        let loss = self.loss_on(OP, None, data)?;
+        let (evaluation, totals) = self.evaluation(data.len(), loss)?;
+        let feed = self.feed(OP, data, &evaluation)?;
+        feed.write(&self.gpu, &ordered(data.len()))?;
+        let records = evaluation.records(0, data.len());
+        let steps = Steps::new(&self.gpu, records.len())?;
+        steps.write(&self.gpu, &records)?;
+        let mut flights = VecDeque::new();
+        let mut sums = Sums::default();
+        for i in 0..records.len() {
+            let step = steps.bound(i);
+            let flight = evaluation.submit(&self.gpu, &totals, &feed.dispatches, step)?;
+            flights.push_back(flight);
+            if flights.len() > AHEAD
+                && let Some(flight) = flights.pop_front()
+            {
+                sums.add(&flight.land(&self.gpu, progress).await?);
+            }
+        }
+        for flight in flights {
+            sums.add(&flight.land(&self.gpu, progress).await?);
+        }
+        if sums.is_empty() {
+            return Err(wrong("all targets are void, there is nothing to average"));
+        }
+        Ok(sums.score(loss))
+    }
+}
+
+/// What `make` makes for a batch, or for as many of its rows as the device binds.
+fn within<T>(batch: usize, make: impl Fn(usize) -> Result<T>) -> Result<T> {
+    let mut parts = 1;
+    loop {
+        let rows = Forward::rows_of(batch.div_ceil(parts));
+        match make(rows) {
+            Err(Error::TooLarge { .. }) if rows > Forward::rows_of(1) => parts += parts.div_ceil(4),
+            made => return made,
+        }
+    }
+}

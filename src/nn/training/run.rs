@@ -1,0 +1,526 @@
+//! What comes next in a training.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::fit::Fit;
+use super::score::{EpochScores, History, Score, Sums};
+use super::step::{AHEAD, Batch, Flight, Parts, Training};
+use crate::gpu::platform;
+use crate::gpu::transfer;
+use crate::nn::data::Feed;
+use crate::nn::workspace::TotalsRegion;
+use crate::nn::{Dataset, Sequential};
+use crate::ops::network::optimizer::LearningRate;
+use crate::ops::network::step::Steps;
+use crate::{Error, Result, random};
+
+/// The events of a training.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// A step has been submitted.
+    Batch(BatchEnd<'a>),
+    /// An epoch is over.
+    Epoch(EpochEnd<'a>),
+}
+
+/// A step of an epoch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BatchEnd<'a> {
+    /// The epoch, counted from 1 in this training.
+    pub epoch: usize,
+    /// The last epoch.
+    pub epochs: usize,
+    /// The step in the epoch, counted from 1.
+    pub batch: usize,
+    /// The steps of the epoch.
+    pub batches: usize,
+    model: &'a mut Sequential,
+    state: &'a mut State,
+}
+
+impl BatchEnd<'_> {
+    /// The mean so far in this epoch; waits for the GPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFinite`], [`Error::DeviceLost`].
+    pub fn score(&mut self) -> Result<Score> {
+        pollster::block_on(self.state.land(self.model, &platform::wait_for_answer))?;
+        Ok(self.state.sums.score(self.state.training.evaluation.loss))
+    }
+
+    /// The network, after this step.
+    pub fn model(&self) -> &Sequential {
+        self.model
+    }
+
+    /// Sets the learning rate from the next step on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sequential::set_learning_rate`].
+    pub fn set_learning_rate(&mut self, rate: impl Into<LearningRate>) -> Result<()> {
+        self.state.set_learning_rate(self.model, rate.into())
+    }
+}
+
+/// The end of an epoch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EpochEnd<'a> {
+    /// The epoch, counted from 1 in this training.
+    pub epoch: usize,
+    /// The last epoch.
+    pub epochs: usize,
+    /// Its scores.
+    pub scores: EpochScores,
+    model: &'a mut Sequential,
+    state: &'a mut State,
+}
+
+impl EpochEnd<'_> {
+    /// The network, after this epoch: to save it, for instance.
+    pub fn model(&self) -> &Sequential {
+        self.model
+    }
+
+    /// Sets the learning rate from the next step on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sequential::set_learning_rate`].
+    pub fn set_learning_rate(&mut self, rate: impl Into<LearningRate>) -> Result<()> {
+        self.state.set_learning_rate(self.model, rate.into())
+    }
+}
+
+/// A training that is asked for its next event, and submits nothing before.
+///
+/// For where nothing may wait, as in a browser or between two frames:
+///
+/// ```
+/// # fn main() -> selfnorm::Result<()> {
+/// # pollster::block_on(async {
+/// use selfnorm::Gpu;
+/// use selfnorm::nn::{Activation::Softmax, Adam, Dataset, Dense, Fit, Progress, Sequential};
+///
+/// let gpu = Gpu::new()?;
+/// let mut model = Sequential::new([2]).add(Dense::new(2).activation(Softmax)).build(&gpu, 42)?;
+/// let data = Dataset::from_floats(&gpu, &[0.0, 1.0, 1.0, 0.0], [2])?.classes(&[0, 1])?;
+///
+/// let mut run = model.train(&data, &Fit::new(Adam::default()).epochs(3))?;
+/// while let Some(progress) = run.next().await? {
+///     if let Progress::Epoch(end) = progress {
+///         println!("{}: {:.4}", end.epoch, end.scores.training.loss);
+///     }
+/// }
+/// let history = run.finish();
+/// assert_eq!(history.epochs.len(), 3);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// A run that is dropped leaves a network that goes on from the last step that was submitted.
+#[derive(Debug)]
+pub struct Run<'a> {
+    model: &'a mut Sequential,
+    feed: Feed,
+    validation: Option<Validation>,
+    epochs: usize,
+    /// The epochs that are over, and the batches of the current one that are submitted.
+    epoch: usize,
+    batch: usize,
+    batches: usize,
+    batch_size: usize,
+    /// The samples that are trained on, the first of the data.
+    trained: usize,
+    order: Vec<u32>,
+    shuffle: Option<u64>,
+    state: State,
+}
+
+/// What the events of a run need of it.
+#[derive(Debug)]
+pub(super) struct State {
+    training: Arc<Training>,
+    /// The next steps, whose records are written.
+    planned: VecDeque<Planned>,
+    /// What is under way, in order.
+    flights: VecDeque<(Flight, Landing)>,
+    sums: Sums,
+    validated: Sums,
+    /// Steps that may be skipped.
+    allowed: u32,
+    /// What has ended the training, until the run has returned it.
+    failure: Option<Error>,
+    over: bool,
+    stopped: bool,
+}
+
+/// A step whose record is written.
+#[derive(Debug)]
+struct Planned {
+    parts: Parts,
+    step: u64,
+}
+
+/// What a batch was submitted for.
+#[derive(Debug)]
+enum Landing {
+    /// The network's step, counted from 0.
+    Step(u64),
+    Validation,
+}
+
+/// The batches to evaluate after each epoch.
+#[derive(Debug)]
+struct Validation {
+    /// Unless they are the last of the data to train on.
+    feed: Option<Feed>,
+    totals: TotalsRegion,
+    steps: Steps,
+    batches: usize,
+}
+
+/// What an event is about.
+enum Event {
+    Batch,
+    Epoch(EpochScores),
+}
+
+impl Sequential {
+    /// Prepares to train on `data`, and submits nothing: the run that it returns does, step by step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] if the data does not have the network's shapes, has no targets, or targets
+    /// that the loss can't have; [`Error::Parameter`]; [`Error::OtherGpu`], [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then unchanged.
+    pub fn train<'a>(&'a mut self, data: &Dataset, fit: &Fit) -> Result<Run<'a>> {
+        let trained = fit.check(data.len())?;
+        let optimizer = match &fit.optimizer {
+            Some(optimizer) => optimizer.clone(),
+            None => self.optimizer.clone(),
+        };
+        optimizer.check()?;
+        let loss = self.loss_on("fit", fit.loss, data)?;
+        let (validated, start) = match fit.validation_data {
+            Some(validation) => (validation.len(), 0),
+            None => (data.len() - trained, trained),
+        };
+        let batch_size = fit.batch_size.min(trained.max(validated));
+        let prepared = self.prepare_training(batch_size, &optimizer, loss)?;
+        let training = prepared.training.clone();
+        let feed = self.feed("fit", data, &training.evaluation)?;
+        let validation = if validated == 0 {
+            None
+        } else {
+            let evaluation = &training.evaluation;
+            let feed = match fit.validation_data {
+                None => None,
+                Some(data) => {
+                    self.loss_on("fit: validation data", Some(loss), data)?;
+                    let feed = self.feed("fit: validation data", data, evaluation)?;
+                    feed.write(&self.gpu, &ordered(data.len()))?;
+                    Some(feed)
+                }
+            };
+            let records = evaluation.records(start, validated);
+            let steps = Steps::new(&self.gpu, records.len())?;
+            steps.write(&self.gpu, &records)?;
+            Some(Validation {
+                feed,
+                totals: evaluation
+                    .losses
+                    .totals(self.plan(), evaluation.forward.rows)?,
+                steps,
+                batches: records.len(),
+            })
+        };
+        self.adopt(&prepared, optimizer, loss);
+        self.history = History::default();
+        Ok(Run {
+            feed,
+            validation,
+            epochs: fit.epochs,
+            epoch: 0,
+            batch: 0,
+            batches: trained.div_ceil(batch_size),
+            batch_size,
+            trained,
+            shuffle: fit.shuffle.then_some(fit.seed.unwrap_or(self.seed)),
+            order: ordered(data.len()),
+            state: State {
+                training,
+                planned: VecDeque::new(),
+                flights: VecDeque::new(),
+                sums: Sums::default(),
+                validated: Sums::default(),
+                allowed: fit.skip_non_finite,
+                failure: None,
+                over: false,
+                stopped: false,
+            },
+            model: self,
+        })
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Submits the next step and returns its event, or `None` when the training is over. Waits
+    /// only when a few steps are under way, and at the end of an epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFinite`] if the loss or a gradient of a step became NaN or infinite: that step
+    /// and those after it have changed nothing; [`Error::Parameter`] for a learning rate that a
+    /// schedule gives; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The training is then over.
+    pub async fn next(&mut self) -> Result<Option<Progress<'_>>> {
+        self.next_by(&platform::wait_aside).await
+    }
+
+    pub(super) async fn next_by(
+        &mut self,
+        progress: &impl transfer::Progress,
+    ) -> Result<Option<Progress<'_>>> {
+        let event = self.advance(progress).await;
+        self.state.over |= !matches!(event, Ok(Some(_)));
+        let (epoch, epochs) = (self.epoch, self.epochs);
+        let (model, state) = (&mut *self.model, &mut self.state);
+        Ok(event?.map(|event| match event {
+            Event::Batch => Progress::Batch(BatchEnd {
+                epoch: epoch + 1,
+                epochs,
+                batch: self.batch,
+                batches: self.batches,
+                model,
+                state,
+            }),
+            Event::Epoch(scores) => Progress::Epoch(EpochEnd {
+                epoch,
+                epochs,
+                scores,
+                model,
+                state,
+            }),
+        }))
+    }
+
+    async fn advance(&mut self, progress: &impl transfer::Progress) -> Result<Option<Event>> {
+        if self.state.over {
+            return Ok(None);
+        }
+        if let Some(error) = &self.state.failure {
+            return Err(error.clone());
+        }
+        if self.state.stopped {
+            // What was trained of the epoch counts.
+            self.state.land(self.model, progress).await?;
+            if self.batch > 0 {
+                self.end_epoch(None);
+            }
+            return Ok(None);
+        }
+        if self.epoch == self.epochs {
+            return Ok(None);
+        }
+        if self.batch < self.batches {
+            if self.batch == 0 {
+                self.begin_epoch(progress).await?;
+            }
+            self.state.land_beyond(AHEAD, self.model, progress).await?;
+            self.submit()?;
+            return Ok(Some(Event::Batch));
+        }
+        let validation = self.validate(progress).await?;
+        Ok(Some(Event::Epoch(self.end_epoch(validation))))
+    }
+
+    /// Stops the training: the next event is its end.
+    pub fn stop(&mut self) {
+        self.state.stopped = true;
+        self.model.history.stopped = true;
+    }
+
+    /// The network, after the last step that was submitted.
+    pub fn model(&self) -> &Sequential {
+        self.model
+    }
+
+    /// Sets the learning rate from the next step on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sequential::set_learning_rate`].
+    pub fn set_learning_rate(&mut self, rate: impl Into<LearningRate>) -> Result<()> {
+        self.state.set_learning_rate(self.model, rate.into())
+    }
+
+    /// The mean so far in this epoch, once the GPU has finished what is under way.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub async fn score(&mut self) -> Result<Score> {
+        self.state.land(self.model, &platform::wait_aside).await?;
+        Ok(self.state.sums.score(self.state.training.evaluation.loss))
+    }
+
+    /// The results so far, also after an error.
+    pub fn history(&self) -> &History {
+        &self.model.history
+    }
+
+    /// The results.
+    pub fn finish(self) -> History {
+        self.model.history.clone()
+    }
+
+    async fn begin_epoch(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+        if self.epoch == 0 {
+            self.model.begin(self.state.allowed, progress).await?;
+        }
+        if let Some(seed) = self.shuffle {
+            random::shuffle(&mut self.order[..self.trained], seed, self.model.epoch);
+        }
+        self.feed.write(&self.model.gpu, &self.order)?;
+        self.state.sums = Sums::default();
+        self.state.validated = Sums::default();
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Result<()> {
+        if self.state.planned.is_empty() {
+            self.plan()?;
+        }
+        let Some(planned) = self.state.planned.front() else {
+            return Ok(());
+        };
+        let training = &self.state.training;
+        let batch = Batch::Gathered(&self.feed.dispatches);
+        let flight = training.submit(&self.model.gpu, &batch, &planned.parts)?;
+        let landing = Landing::Step(planned.step);
+        self.state.planned.pop_front();
+        self.state.flights.push_back((flight, landing));
+        if self.batch == 0 {
+            self.model.epoch += 1;
+        }
+        self.batch += 1;
+        self.model.step += 1;
+        Ok(())
+    }
+
+    /// Writes the records of the next steps, as many as there is room for.
+    fn plan(&mut self) -> Result<()> {
+        let training = &self.state.training;
+        let mut records = Vec::new();
+        for batch in self.batch..self.batches {
+            let first = batch * self.batch_size;
+            let count = self.batch_size.min(self.trained - first);
+            if !records.is_empty()
+                && records.len() + training.parts(count) > training.steps.capacity()
+            {
+                break;
+            }
+            let step = self.model.step + (batch - self.batch) as u64;
+            let record = self.model.record(step)?;
+            let parts = training.plan(record, first, count, &mut records);
+            self.state.planned.push_back(Planned { parts, step });
+        }
+        training.steps.write(&self.model.gpu, &records)
+    }
+
+    async fn validate(&mut self, progress: &impl transfer::Progress) -> Result<Option<Score>> {
+        let evaluation = &self.state.training.evaluation.clone();
+        if let Some(validation) = &self.validation {
+            let gather = &validation.feed.as_ref().unwrap_or(&self.feed).dispatches;
+            for i in 0..validation.batches {
+                self.state.land_beyond(AHEAD, self.model, progress).await?;
+                let step = validation.steps.bound(i);
+                let flight =
+                    evaluation.submit(&self.model.gpu, &validation.totals, gather, step)?;
+                self.state.flights.push_back((flight, Landing::Validation));
+            }
+        }
+        self.state.land(self.model, progress).await?;
+        let score = self.state.validated.score(evaluation.loss);
+        Ok(self.validation.is_some().then_some(score))
+    }
+
+    fn end_epoch(&mut self, validation: Option<Score>) -> EpochScores {
+        let scores = EpochScores {
+            training: self.state.sums.score(self.state.training.evaluation.loss),
+            validation,
+        };
+        self.model.history.epochs.push(scores);
+        self.epoch += 1;
+        self.batch = 0;
+        scores
+    }
+}
+
+impl State {
+    /// Waits for everything under way.
+    async fn land(
+        &mut self,
+        model: &mut Sequential,
+        progress: &impl transfer::Progress,
+    ) -> Result<()> {
+        self.land_beyond(0, model, progress).await
+    }
+
+    /// Waits for the first under way while there are more than `ahead`.
+    async fn land_beyond(
+        &mut self,
+        ahead: usize,
+        model: &mut Sequential,
+        progress: &impl transfer::Progress,
+    ) -> Result<()> {
+        while self.flights.len() > ahead
+            && let Some((flight, landing)) = self.flights.pop_front()
+        {
+            let totals = flight.land(&model.gpu, progress).await?;
+            match landing {
+                Landing::Validation => self.validated.add(&totals),
+                Landing::Step(step) => match model.see(step, &totals, self.allowed) {
+                    Ok(true) => self.sums.add(&totals),
+                    Ok(false) => {}
+                    Err(error) => {
+                        // The steps after it have done nothing.
+                        self.flights.clear();
+                        self.failure = Some(error);
+                    }
+                },
+            }
+        }
+        // A callback may have seen and ignored it.
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
+        Ok(())
+    }
+
+    fn set_learning_rate(&mut self, model: &mut Sequential, rate: LearningRate) -> Result<()> {
+        model.set_learning_rate(rate)?;
+        // Their records have the rate of before.
+        self.planned.clear();
+        Ok(())
+    }
+}
+
+/// The next run looks at what this one has not seen.
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let is_step = |(_, landing): &(Flight, Landing)| matches!(landing, Landing::Step(_));
+        self.model.is_unseen |= self.state.flights.iter().any(is_step);
+    }
+}
+
+/// 0, 1, 2, …
+pub(in crate::nn) fn ordered(len: usize) -> Vec<u32> {
+    (0..len as u32).collect()
+}

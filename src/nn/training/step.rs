@@ -1,0 +1,229 @@
+//! The order of a step.
+
+use std::sync::Arc;
+
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::memory::Purpose;
+use crate::gpu::recording::begin_pass;
+use crate::gpu::transfer::{self, Readback, Source};
+use crate::nn::workspace::{Backward, Forward, Losses, Slots, TotalsRegion, fill};
+use crate::ops::network::loss::{Loss, Totals};
+use crate::ops::network::optimizer::Optimizer;
+use crate::ops::network::step::{Step, Steps};
+use crate::{Gpu, Result, Tensor};
+
+/// Steps that may be submitted before the GPU has finished the first of them.
+pub(in crate::nn) const AHEAD: usize = 4;
+
+/// The forward pass and the loss of a batch.
+#[derive(Debug)]
+pub(in crate::nn) struct Evaluation {
+    pub forward: Arc<Forward>,
+    pub losses: Losses,
+    pub loss: Loss,
+}
+
+impl Evaluation {
+    fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.forward
+            .to_losses(&self.losses)
+            .chain(&self.losses.dispatches)
+    }
+}
+
+/// Everything that a training step needs.
+#[derive(Debug)]
+pub(in crate::nn) struct Training {
+    /// The samples of a batch, which may come in parts.
+    pub batch: usize,
+    pub evaluation: Arc<Evaluation>,
+    /// Its own: other threads may evaluate between two parts of a batch.
+    pub totals: TotalsRegion,
+    pub backward: Backward,
+    /// Adds up the gradients of a batch that comes in parts.
+    pub accumulate: Option<Dispatch>,
+    pub update: Vec<Dispatch>,
+    /// The records of the next steps.
+    pub steps: Steps,
+    /// What it is made for.
+    pub slots: Arc<Slots>,
+    pub optimizer: Optimizer,
+}
+
+/// Where a batch comes from.
+pub(in crate::nn) enum Batch<'a> {
+    /// Dispatches that gather it.
+    Gathered(&'a [Dispatch]),
+    /// x and y.
+    Tensors(&'a Tensor, &'a Tensor),
+}
+
+impl Batch<'_> {
+    fn copy(&self, encoder: &mut wgpu::CommandEncoder, evaluation: &Evaluation, part: Part) {
+        if let Self::Tensors(x, y) = self {
+            let (forward, losses) = (&evaluation.forward, &evaluation.losses);
+            fill(encoder, x, part.row, part.count, &forward.input);
+            fill(encoder, y, part.row, part.count, &losses.targets);
+        }
+    }
+
+    fn dispatches(&self) -> &[Dispatch] {
+        match self {
+            Self::Gathered(dispatches) => dispatches,
+            Self::Tensors(..) => &[],
+        }
+    }
+}
+
+/// A part of a batch that is computed at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::nn) struct Part {
+    /// Its first row in the batch.
+    pub row: usize,
+    pub count: usize,
+    /// The position of its record.
+    pub record: usize,
+}
+
+/// A batch, as the parts that are computed one by one.
+#[derive(Clone, Debug)]
+pub(in crate::nn) struct Parts {
+    pub before: Vec<Part>,
+    pub last: Part,
+}
+
+impl Training {
+    /// The most rows that are computed at once.
+    fn rows(&self) -> usize {
+        self.evaluation.forward.rows
+    }
+
+    /// The number of parts that so many samples are computed in.
+    pub fn parts(&self, count: usize) -> usize {
+        count.div_ceil(self.rows())
+    }
+
+    /// Adds the records of a step on `count` samples from `first` on, like `record`.
+    pub fn plan(&self, record: Step, first: usize, count: usize, records: &mut Vec<Step>) -> Parts {
+        let part = |row: usize| {
+            let part = Part {
+                row,
+                count: self.rows().min(count - row),
+                record: records.len(),
+            };
+            records.push(Step {
+                first: (first + row) as u32,
+                count: part.count as u32,
+                row: row as u32,
+                ..record
+            });
+            part
+        };
+        let mut parts: Vec<_> = (0..count).step_by(self.rows()).map(part).collect();
+        let last = parts.pop().unwrap_or_default();
+        Parts {
+            before: parts,
+            last,
+        }
+    }
+
+    /// Submits a step, each part of its batch by itself. The optimizer follows the last part.
+    pub fn submit(&self, gpu: &Gpu, batch: &Batch, parts: &Parts) -> Result<Flight> {
+        let record = |encoder: &mut wgpu::CommandEncoder, part: Part, update: &[Dispatch]| {
+            batch.copy(encoder, &self.evaluation, part);
+            let mut pass = begin_pass(encoder);
+            let dispatches = batch
+                .dispatches()
+                .iter()
+                .chain(self.evaluation.dispatches())
+                .chain([&self.totals.sum])
+                .chain(&self.backward.dispatches)
+                .chain(&self.accumulate)
+                .chain(update);
+            for dispatch in dispatches {
+                dispatch.record(&mut pass, Some(self.steps.bound(part.record)));
+            }
+        };
+        for &part in &parts.before {
+            gpu.link().enqueue(|encoder| {
+                record(encoder, part, &[]);
+                Ok(())
+            })?;
+        }
+        Flight::submit(gpu, &self.totals, |encoder| {
+            record(encoder, parts.last, &self.update);
+        })
+    }
+}
+
+impl Evaluation {
+    /// The records of the batches that `count` samples from `start` on are evaluated in.
+    pub fn records(&self, start: usize, count: usize) -> Vec<Step> {
+        let rows = self.forward.rows;
+        let record = |first: usize| Step {
+            first: (start + first) as u32,
+            count: rows.min(count - first) as u32,
+            ..Step::default()
+        };
+        (0..count).step_by(rows).map(record).collect()
+    }
+
+    /// Submits a batch that does not train.
+    pub fn submit(
+        &self,
+        gpu: &Gpu,
+        totals: &TotalsRegion,
+        gather: &[Dispatch],
+        step: (&wgpu::BindGroup, u32),
+    ) -> Result<Flight> {
+        Flight::submit(gpu, totals, |encoder| {
+            let mut pass = begin_pass(encoder);
+            let dispatches = gather.iter().chain(self.dispatches()).chain([&totals.sum]);
+            for dispatch in dispatches {
+                dispatch.record(&mut pass, Some(step));
+            }
+        })
+    }
+}
+
+/// A batch whose totals are on their way.
+#[derive(Debug)]
+pub(in crate::nn) struct Flight {
+    submission: wgpu::SubmissionIndex,
+    readback: Readback,
+    staging: wgpu::Buffer,
+}
+
+impl Flight {
+    fn submit(
+        gpu: &Gpu,
+        totals: &TotalsRegion,
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<Self> {
+        let bytes = totals.region.bytes;
+        // Taken before the step, so that no finished step fails for lack of it.
+        let staging = transfer::readback_staging(gpu.memory(), bytes)?;
+        let (submission, readback) = gpu.link().enqueue(|encoder| {
+            record(encoder);
+            let source = Source::of(&totals.region);
+            Ok(Readback::record(encoder, source, staging.clone(), bytes))
+        })?;
+        Ok(Self {
+            submission,
+            readback,
+            staging,
+        })
+    }
+
+    /// Waits for the totals.
+    pub async fn land(self, gpu: &Gpu, progress: &impl transfer::Progress) -> Result<Totals> {
+        let mut totals = Totals::default();
+        let bytes = bytemuck::bytes_of_mut(&mut totals);
+        let device = gpu.memory().device();
+        self.readback
+            .finish(device, Some(self.submission), bytes, progress)
+            .await?;
+        gpu.memory().give(Purpose::Readback, self.staging);
+        Ok(totals)
+    }
+}
