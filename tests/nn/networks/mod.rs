@@ -8,6 +8,7 @@ mod data;
 mod documented;
 mod losses;
 mod optimizers;
+mod runs;
 mod statistics;
 mod training;
 
