@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::limits::Limits;
 use super::platform;
 use super::recording::{Deferred, Recording};
@@ -10,6 +13,28 @@ pub(crate) struct Device {
     pub queue: wgpu::Queue,
     pub limits: Limits,
     deferred: Deferred,
+}
+
+/// A point in the GPU's work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mark(Arc<AtomicBool>);
+
+impl Mark {
+    /// The end of what is submitted with this encoder.
+    pub fn end_of(encoder: &wgpu::CommandEncoder) -> Self {
+        let mark = Self::default();
+        let reach = mark.clone();
+        encoder.on_submitted_work_done(move || reach.reach());
+        mark
+    }
+
+    fn reach(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_reached(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Device {
@@ -26,13 +51,9 @@ impl Device {
         self.device.features().contains(feature)
     }
 
-    /// Records work on `bytes` bytes and submits it once there is enough; returns the submission if
-    /// there was one. Only for buffers that no application can access, so none notices the delay.
-    pub fn defer(
-        &self,
-        bytes: u64,
-        record: impl FnOnce(&mut Recording),
-    ) -> Result<Option<wgpu::SubmissionIndex>> {
+    /// Records work on `bytes` bytes and submits it once there is enough; returns whether it has.
+    /// Only for buffers that no application can access, so none notices the delay.
+    pub fn defer(&self, bytes: u64, record: impl FnOnce(&mut Recording)) -> Result<bool> {
         let add = || self.deferred.add(&self.device, bytes, record);
         let added = self.checked(0, add);
         if added.is_err() || self.is_lost() {
@@ -41,48 +62,62 @@ impl Device {
             added?;
             return Err(Error::DeviceLost);
         }
-        if added? { self.flush() } else { Ok(None) }
+        let is_enough = added?;
+        if is_enough {
+            self.flush()?;
+        }
+        Ok(is_enough)
     }
 
     /// Submits the deferred work.
-    pub fn flush(&self) -> Result<Option<wgpu::SubmissionIndex>> {
-        let submit =
-            |recording: Recording| self.checked(0, || self.queue.submit([recording.finish()]));
-        self.deferred.submit(submit).transpose()
+    pub fn flush(&self) -> Result<()> {
+        let submit = |recording: Recording| {
+            self.checked(0, || self.queue.submit([recording.finish()]))
+                .map(drop)
+        };
+        self.deferred.submit(submit).unwrap_or(Ok(()))
     }
 
-    /// Submits what `record` records, as one submission, after the deferred work.
-    pub fn submit(
+    /// Submits what `record` records, as one submission, after the deferred work, and returns what
+    /// it returns.
+    pub fn submit<R>(
         &self,
-        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>,
-    ) -> Result<wgpu::SubmissionIndex> {
-        let (submission, ()) = self.enqueue(record)?;
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
+    ) -> Result<R> {
+        let recorded = self.enqueue(record)?;
         if self.is_lost() {
             return Err(Error::DeviceLost);
         }
-        Ok(submission)
+        Ok(recorded)
     }
 
     /// Like [`submit`](Self::submit), for work whose results are read later: reading them finds out
-    /// whether the device is lost. Returns what `record` returns, too.
+    /// whether the device is lost.
     pub fn enqueue<R>(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
-    ) -> Result<(wgpu::SubmissionIndex, R)> {
+    ) -> Result<R> {
         self.flush()?;
         self.checked(0, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let recorded = record(&mut encoder)?;
-            Ok((self.queue.submit([encoder.finish()]), recorded))
+            self.queue.submit([encoder.finish()]);
+            Ok(recorded)
         })?
     }
 
-    /// Blocks, where that is possible, until the GPU has finished `submission`, or everything. A
-    /// lost device is no error here: a caller that waits for an answer notices when there is none.
-    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) {
-        // An empty submission ends after all there is so far, whatever other threads submit.
-        let submission = submission.unwrap_or_else(|| self.queue.submit([]));
-        platform::wait(&self.device, submission);
+    /// Blocks, where that is possible, until the GPU has come to `mark`. A lost device is no error
+    /// here: a caller that waits for an answer notices when there is none.
+    pub fn wait(&self, mark: &Mark) {
+        platform::wait_until(&self.device, || mark.is_reached());
+    }
+
+    /// Blocks, where that is possible, until the GPU has finished what was submitted so far.
+    pub fn wait_for_all(&self) {
+        let mark = Mark::default();
+        let reach = mark.clone();
+        self.queue.on_submitted_work_done(move || reach.reach());
+        self.wait(&mark);
     }
 
     /// Runs `calls` to wgpu and returns any error that wgpu reports for them. `bytes` is the size

@@ -84,7 +84,7 @@ impl Memory {
                 drop(idle);
                 // Freed once the GPU is done with them.
                 self.device.flush()?;
-                self.device.wait(None);
+                self.device.wait_for_all();
                 create(&self.device, purpose, bytes)
             }
             result => result,

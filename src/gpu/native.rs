@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::adapter::GpuOptions;
 use super::device::Device;
@@ -67,21 +68,35 @@ pub(super) async fn adapters(
     instance.enumerate_adapters(backends).await
 }
 
-/// wgpu lets no other thread submit while one waits, so waits are cut into slices of this length.
-const SLICE: std::time::Duration = std::time::Duration::from_millis(1);
+/// For so long a thread that waits asks again at once: most results are there by then.
+const IMPATIENT: Duration = Duration::from_micros(200);
 
-/// Blocks until the GPU has finished `submission`.
-pub(super) fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) {
-    let poll = || {
-        device.poll(wgpu::PollType::Wait {
-            submission_index: Some(submission.clone()),
-            timeout: Some(SLICE),
-        })
-    };
-    // wgpu panics if the device is lost while it waits.
-    while let Ok(Err(wgpu::PollError::Timeout)) =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll))
-    {}
+/// After that it sleeps in between.
+const NAP: Duration = Duration::from_micros(100);
+
+/// Naps after which it looks whether the device is lost.
+const NAPS: u32 = 10;
+
+/// Blocks until `is_done`, which the GPU's progress makes true, or the device is lost.
+///
+/// wgpu's own wait holds a lock for as long as it lasts, which may keep another thread from submitting, and
+/// with a timeout it panics if another thread polls at the wrong moment.
+pub(super) fn wait_until(device: &wgpu::Device, is_done: impl Fn() -> bool) {
+    let start = Instant::now();
+    let mut naps = 0;
+    // wgpu panics if the device is lost while it polls.
+    let poll = || device.poll(wgpu::PollType::Poll);
+    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_ok() && !is_done() {
+        if start.elapsed() < IMPATIENT {
+            std::thread::yield_now();
+            continue;
+        }
+        std::thread::sleep(NAP);
+        naps += 1;
+        if naps % NAPS == 0 && is_lost(device) {
+            return;
+        }
+    }
 }
 
 /// The result of `calls`, and the first error that wgpu reports for them.
@@ -117,33 +132,25 @@ pub(super) fn is_lost(device: &wgpu::Device) -> bool {
     matches!(scoped(device, probe), (false, None))
 }
 
-/// Blocks until the GPU has finished the submission. The answer may then still be on its way, in
-/// another thread that polls the device, but a lost device never answers.
-pub(crate) fn wait_for_answer(
-    device: &Arc<Device>,
-    submission: Option<wgpu::SubmissionIndex>,
-    answer: Answer,
-) {
-    device.wait(submission);
-    let is_missing = answer
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_some();
-    if is_missing && device.is_lost() {
+/// Blocks until the answer is there, which a lost device never gives.
+pub(crate) fn wait_for_answer(device: &Arc<Device>, answer: Answer) {
+    let is_there = || {
+        answer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+    };
+    wait_until(&device.device, is_there);
+    if !is_there() && device.is_lost() {
         drop(transfer::take(&answer));
     }
 }
 
 /// Waits for the answer in a new thread, or in this one if none can be started.
-pub(crate) fn wait_aside(
-    device: &Arc<Device>,
-    submission: Option<wgpu::SubmissionIndex>,
-    answer: Answer,
-) {
-    let (waiter, index, sender) = (device.clone(), submission.clone(), answer.clone());
-    let spawned =
-        std::thread::Builder::new().spawn(move || wait_for_answer(&waiter, index, sender));
+pub(crate) fn wait_aside(device: &Arc<Device>, answer: Answer) {
+    let (waiter, sender) = (device.clone(), answer.clone());
+    let spawned = std::thread::Builder::new().spawn(move || wait_for_answer(&waiter, sender));
     if spawned.is_err() {
-        wait_for_answer(device, submission, answer);
+        wait_for_answer(device, answer);
     }
 }

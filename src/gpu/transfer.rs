@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::oneshot;
 
-use super::device::Device;
+use super::device::{Device, Mark};
 use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
 use crate::error::{Error, Result};
 
@@ -14,9 +14,9 @@ pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 const STAGING_BYTES: u64 = 32 << 20;
 
 /// Polls until the readback is done.
-pub(crate) trait Progress: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answer) {}
+pub(crate) trait Progress: Fn(&Arc<Device>, Answer) {}
 
-impl<F: Fn(&Arc<Device>, Option<wgpu::SubmissionIndex>, Answer)> Progress for F {}
+impl<F: Fn(&Arc<Device>, Answer)> Progress for F {}
 
 /// Where to read from.
 #[derive(Clone, Copy)]
@@ -53,30 +53,23 @@ async fn read_through(
     progress: &impl Progress,
 ) -> Result<()> {
     let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
-    let mut readback = None;
-    let mut copy = |encoder: &mut wgpu::CommandEncoder| {
-        readback = Some(Readback::record(encoder, source, staging.clone(), copied));
-    };
-    let submission = if source.is_private {
-        let submission = memory
-            .device()
-            .defer(copied, |recording| copy(recording.encoder()))?;
-        // None if another thread has submitted it.
-        memory.device().flush()?.or(submission)
+    let device = memory.device();
+    let readback = Readback::new(staging.clone(), copied);
+    if source.is_private {
+        device.defer(copied, |recording| {
+            readback.record(recording.encoder(), source);
+        })?;
+        device.flush()?;
     } else {
-        let submission = memory.device().submit(|encoder| {
-            copy(encoder);
+        device.submit(|encoder| {
+            readback.record(encoder, source);
             Ok(())
-        });
-        Some(submission?)
-    };
-    let readback = readback.ok_or(Error::DeviceLost)?;
-    readback
-        .finish(memory.device(), submission, bytes, progress)
-        .await
+        })?;
+    }
+    readback.finish(device, bytes, progress).await
 }
 
-/// A copy to the host that has been recorded.
+/// A copy to the host.
 #[derive(Debug)]
 pub(crate) struct Readback {
     staging: wgpu::Buffer,
@@ -86,40 +79,38 @@ pub(crate) struct Readback {
 }
 
 impl Readback {
-    /// Records a copy of `copied` bytes to `staging`, which must be large enough, and unmapped.
-    pub fn record(
-        encoder: &mut wgpu::CommandEncoder,
-        source: Source<'_>,
-        staging: wgpu::Buffer,
-        copied: u64,
-    ) -> Self {
+    /// Of `copied` bytes through `staging`, which must be large enough, and unmapped.
+    pub fn new(staging: wgpu::Buffer, copied: u64) -> Self {
         let (sender, mapped) = oneshot::channel();
-        let answer: Answer = Arc::new(Mutex::new(Some(sender)));
-        let callback = answer.clone();
-        encoder.copy_buffer_to_buffer(source.buffer, source.offset, &staging, 0, copied);
-        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, 0..copied, move |result| {
+        Self {
+            staging,
+            copied,
+            answer: Arc::new(Mutex::new(Some(sender))),
+            mapped,
+        }
+    }
+
+    /// Records the copy.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, source: Source) {
+        let (staging, copied) = (&self.staging, self.copied);
+        let callback = self.answer.clone();
+        encoder.copy_buffer_to_buffer(source.buffer, source.offset, staging, 0, copied);
+        encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, 0..copied, move |result| {
             if let (Ok(()), Some(sender)) = (result, take(&callback)) {
                 // It fails if nobody waits any more.
                 let _ = sender.send(());
             }
         });
-        Self {
-            staging,
-            copied,
-            answer,
-            mapped,
-        }
     }
 
-    /// Waits for the bytes of the copy, which is part of `submission`.
+    /// Waits for the bytes of the copy, which has been submitted.
     pub async fn finish(
         self,
         device: &Arc<Device>,
-        submission: Option<wgpu::SubmissionIndex>,
         bytes: &mut [u8],
         progress: &impl Progress,
     ) -> Result<()> {
-        progress(device, submission, self.answer);
+        progress(device, self.answer);
         self.mapped.await.map_err(|_| Error::DeviceLost)?;
         {
             let view = self
@@ -155,6 +146,7 @@ pub(crate) fn write(
     padding: u64,
 ) -> Result<()> {
     let mut under_way = None;
+    let has_pieces = bytes.len() > STAGING_BYTES as usize;
     for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
         let copied = (bytes.len() as u64).next_multiple_of(padding);
         let staging = staging(memory, Purpose::Upload, copied)?;
@@ -168,8 +160,10 @@ pub(crate) fn write(
         staging.unmap();
         let start = offset + piece as u64 * STAGING_BYTES;
         let (weak, returned) = (Arc::downgrade(memory), staging.clone());
-        let submission = memory.device().defer(copied, |recording| {
+        let mut end = None;
+        let is_submitted = memory.device().defer(copied, |recording| {
             let encoder = recording.encoder();
+            end = has_pieces.then(|| Mark::end_of(encoder));
             encoder.copy_buffer_to_buffer(&staging, 0, buffer, start, copied);
             encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |result| {
                 if let (Ok(()), Some(memory)) = (result, weak.upgrade()) {
@@ -178,10 +172,8 @@ pub(crate) fn write(
             });
         })?;
         // At most two pieces in flight.
-        if submission.is_some()
-            && let earlier @ Some(_) = std::mem::replace(&mut under_way, submission)
-        {
-            memory.device().wait(earlier);
+        if is_submitted && let Some(earlier) = std::mem::replace(&mut under_way, end) {
+            memory.device().wait(&earlier);
         }
     }
     Ok(())

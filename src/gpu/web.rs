@@ -30,7 +30,7 @@ pub(super) async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Ve
     adapter.into_iter().collect()
 }
 
-pub(super) fn wait(_: &wgpu::Device, _: wgpu::SubmissionIndex) {}
+pub(super) fn wait_until(_: &wgpu::Device, _: impl Fn() -> bool) {}
 
 /// Errors arrive too late for any call to wait for them.
 pub(super) fn scoped<R>(_: &wgpu::Device, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
@@ -42,4 +42,4 @@ pub(super) fn is_lost(_: &wgpu::Device) -> bool {
 }
 
 /// A browser makes progress by itself.
-pub(crate) fn wait_aside(_: &Arc<Device>, _: Option<wgpu::SubmissionIndex>, _: Answer) {}
+pub(crate) fn wait_aside(_: &Arc<Device>, _: Answer) {}

@@ -9,6 +9,7 @@ use super::summary;
 use super::training::{AHEAD, Buffers, History};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, fill};
 use super::{Dataset, Tiling};
+use crate::gpu::device::Mark;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
@@ -287,7 +288,7 @@ impl Sequential {
         let mut under_way = VecDeque::new();
         for first in (0..n).step_by(forward.rows) {
             let count = forward.rows.min(n - first);
-            let (submission, ()) = self.gpu.link().enqueue(|encoder| {
+            let end = self.gpu.link().enqueue(|encoder| {
                 fill(encoder, x, first, count, &forward.input);
                 let mut pass = begin_pass(encoder);
                 for dispatch in forward.to_output() {
@@ -301,11 +302,13 @@ impl Sequential {
                     first as u64 * sample_bytes,
                     count as u64 * sample_bytes,
                 );
-                Ok(())
+                Ok(Mark::end_of(encoder))
             })?;
-            under_way.push_back(submission);
-            if under_way.len() > AHEAD {
-                self.gpu.link().wait(under_way.pop_front());
+            under_way.push_back(end);
+            if under_way.len() > AHEAD
+                && let Some(end) = under_way.pop_front()
+            {
+                self.gpu.link().wait(&end);
             }
         }
         Ok(result)

@@ -1,6 +1,6 @@
 //! What training does to a network: its optimizer, its counts, and what it has learned of a step.
 
-use super::step::{Batch, Training};
+use super::step::Batch;
 use super::{Score, score::Sums};
 use crate::gpu::platform;
 use crate::gpu::transfer;
@@ -47,10 +47,7 @@ impl Sequential {
     ///
     /// [`Error::Parameter`] if it is negative or not finite.
     pub fn set_learning_rate(&mut self, rate: impl Into<LearningRate>) -> Result<()> {
-        let mut optimizer = self.optimizer.clone();
-        optimizer.set_learning_rate(rate);
-        optimizer.check()?;
-        self.optimizer = optimizer;
+        self.optimizer = self.optimizer.with_learning_rate(rate)?;
         Ok(())
     }
 
@@ -92,9 +89,8 @@ impl Sequential {
         }
         let loss = self.loss_on_tensors(OP)?;
         let optimizer = self.optimizer.clone();
-        let prepared = self.prepare_training(n, &optimizer, loss)?;
-        self.adopt(&prepared, optimizer, loss);
-        let training: &Training = &prepared.training;
+        let training = &*self.prepare_training(n, &optimizer, loss)?;
+        self.adopt(self.compiled(training, optimizer, None));
         let progress = &platform::wait_for_answer;
         pollster::block_on(self.begin(0, progress))?;
         let step = self.step;

@@ -60,10 +60,13 @@ impl Training {
     }
 }
 
-/// What a training takes, before the network has changed.
-pub(super) struct Prepared {
-    pub training: Arc<Training>,
-    slots: Arc<Slots>,
+/// What a network trains with.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub optimizer: Optimizer,
+    pub loss: Option<Loss>,
+    pub slots: Option<Arc<Slots>>,
+    pub optimized_from: u64,
 }
 
 impl Sequential {
@@ -132,7 +135,7 @@ impl Sequential {
         batch: usize,
         optimizer: &Optimizer,
         loss: Loss,
-    ) -> Result<Prepared> {
+    ) -> Result<Arc<Training>> {
         let slots = match &self.slots {
             Some(slots) if self.optimizer.is_same_kind(optimizer) => slots.clone(),
             _ => Arc::new(Slots::new(self.plan(), optimizer)?),
@@ -156,7 +159,28 @@ impl Sequential {
             }
         };
         buffers.training = Some(training.clone());
-        Ok(Prepared { training, slots })
+        Ok(training)
+    }
+
+    /// What the network trains with if this is its optimizer, and its loss unless that follows from
+    /// the data.
+    pub(super) fn compiled(
+        &self,
+        training: &Training,
+        optimizer: Optimizer,
+        loss: Option<Loss>,
+    ) -> Compiled {
+        let is_new = !self.optimizer.is_same_kind(&optimizer);
+        Compiled {
+            loss: loss.or(self.loss),
+            slots: Some(training.slots.clone()),
+            optimized_from: if is_new {
+                self.step
+            } else {
+                self.optimized_from
+            },
+            optimizer,
+        }
     }
 
     fn training(
@@ -188,14 +212,14 @@ impl Sequential {
         })
     }
 
-    /// Trains with these from now on.
-    pub(super) fn adopt(&mut self, prepared: &Prepared, optimizer: Optimizer, loss: Loss) {
-        if !self.optimizer.is_same_kind(&optimizer) {
-            self.optimized_from = self.step;
+    /// Trains with these from now on; returns what it has trained with before.
+    pub(super) fn adopt(&mut self, compiled: Compiled) -> Compiled {
+        Compiled {
+            optimizer: std::mem::replace(&mut self.optimizer, compiled.optimizer),
+            loss: std::mem::replace(&mut self.loss, compiled.loss),
+            slots: std::mem::replace(&mut self.slots, compiled.slots),
+            optimized_from: std::mem::replace(&mut self.optimized_from, compiled.optimized_from),
         }
-        self.slots = Some(prepared.slots.clone());
-        self.optimizer = optimizer;
-        self.loss = Some(loss);
     }
 
     /// The record of a step, counted from 0, but for its samples.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::fit::Fit;
+use super::prepare::Compiled;
 use super::score::{EpochScores, History, Score, Sums};
 use super::step::{AHEAD, Batch, Flight, Parts, Training};
 use crate::gpu::platform;
@@ -149,6 +150,8 @@ pub(super) struct State {
     training: Arc<Training>,
     /// The next steps, whose records are written.
     planned: VecDeque<Planned>,
+    /// What the network trains with from the first step on.
+    compiled: Option<Compiled>,
     /// What is under way, in order.
     flights: VecDeque<(Flight, Landing)>,
     sums: Sums,
@@ -213,8 +216,7 @@ impl Sequential {
             None => (data.len() - trained, trained),
         };
         let batch_size = fit.batch_size.min(trained.max(validated));
-        let prepared = self.prepare_training(batch_size, &optimizer, loss)?;
-        let training = prepared.training.clone();
+        let training = self.prepare_training(batch_size, &optimizer, loss)?;
         let feed = self.feed("fit", data, &training.evaluation)?;
         let validation = if validated == 0 {
             None
@@ -241,8 +243,8 @@ impl Sequential {
                 batches: records.len(),
             })
         };
-        self.adopt(&prepared, optimizer, loss);
         self.history = History::default();
+        let compiled = self.compiled(&training, optimizer, fit.loss);
         Ok(Run {
             feed,
             validation,
@@ -258,6 +260,7 @@ impl Sequential {
                 training,
                 planned: VecDeque::new(),
                 flights: VecDeque::new(),
+                compiled: Some(compiled),
                 sums: Sums::default(),
                 validated: Sums::default(),
                 allowed: fit.skip_non_finite,
@@ -329,11 +332,16 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         if self.batch < self.batches {
-            if self.batch == 0 {
-                self.begin_epoch(progress).await?;
+            match self.state.compiled.take() {
+                None => self.step(progress).await?,
+                Some(compiled) => {
+                    let before = self.model.adopt(compiled);
+                    if let Err(error) = self.step(progress).await {
+                        self.model.adopt(before);
+                        return Err(error);
+                    }
+                }
             }
-            self.state.land_beyond(AHEAD, self.model, progress).await?;
-            self.submit()?;
             return Ok(Some(Event::Batch));
         }
         let validation = self.validate(progress).await?;
@@ -391,6 +399,14 @@ impl<'a> Run<'a> {
         self.state.sums = Sums::default();
         self.state.validated = Sums::default();
         Ok(())
+    }
+
+    async fn step(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+        if self.batch == 0 {
+            self.begin_epoch(progress).await?;
+        }
+        self.state.land_beyond(AHEAD, self.model, progress).await?;
+        self.submit()
     }
 
     fn submit(&mut self) -> Result<()> {
@@ -505,7 +521,10 @@ impl State {
     }
 
     fn set_learning_rate(&mut self, model: &mut Sequential, rate: LearningRate) -> Result<()> {
-        model.set_learning_rate(rate)?;
+        match &mut self.compiled {
+            Some(compiled) => compiled.optimizer = compiled.optimizer.with_learning_rate(rate)?,
+            None => model.set_learning_rate(rate)?,
+        }
         // Their records have the rate of before.
         self.planned.clear();
         Ok(())

@@ -189,7 +189,6 @@ impl Evaluation {
 /// A batch whose totals are on their way.
 #[derive(Debug)]
 pub(in crate::nn) struct Flight {
-    submission: wgpu::SubmissionIndex,
     readback: Readback,
     staging: wgpu::Buffer,
 }
@@ -203,16 +202,13 @@ impl Flight {
         let bytes = totals.region.bytes;
         // Taken before the step, so that no finished step fails for lack of it.
         let staging = transfer::readback_staging(gpu.memory(), bytes)?;
-        let (submission, readback) = gpu.link().enqueue(|encoder| {
+        let readback = Readback::new(staging.clone(), bytes);
+        gpu.link().enqueue(|encoder| {
             record(encoder);
-            let source = Source::of(&totals.region);
-            Ok(Readback::record(encoder, source, staging.clone(), bytes))
+            readback.record(encoder, Source::of(&totals.region));
+            Ok(())
         })?;
-        Ok(Self {
-            submission,
-            readback,
-            staging,
-        })
+        Ok(Self { readback, staging })
     }
 
     /// Waits for the totals.
@@ -220,9 +216,7 @@ impl Flight {
         let mut totals = Totals::default();
         let bytes = bytemuck::bytes_of_mut(&mut totals);
         let device = gpu.memory().device();
-        self.readback
-            .finish(device, Some(self.submission), bytes, progress)
-            .await?;
+        self.readback.finish(device, bytes, progress).await?;
         gpu.memory().give(Purpose::Readback, self.staging);
         Ok(totals)
     }

@@ -47,6 +47,14 @@ impl Optimizer {
         }
     }
 
+    /// The same with another learning rate.
+    pub(crate) fn with_learning_rate(&self, rate: impl Into<LearningRate>) -> Result<Self> {
+        let mut optimizer = self.clone();
+        optimizer.set_learning_rate(rate);
+        optimizer.check()?;
+        Ok(optimizer)
+    }
+
     pub(crate) fn is_same_kind(&self, other: &Self) -> bool {
         (self.name(), self.slots()) == (other.name(), other.slots())
     }
