@@ -14,6 +14,7 @@ use super::sequential::{Sequential, read};
 use super::workspace::{F32, Slots};
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
+use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Result};
 
 const STEP: &str = "step";
@@ -86,7 +87,7 @@ pub(super) fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<
         HashMap::from([
             (STEP.into(), model.step.to_string()),
             (SEED.into(), model.seed.to_string()),
-            (OPTIMIZER.into(), model.optimizer.name().into()),
+            (OPTIMIZER.into(), model.optimizer.to_json()),
         ])
     });
     let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
@@ -147,6 +148,7 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
         None
     };
     let (mut step, mut seed) = (model.step, model.seed);
+    let mut optimizer = model.optimizer.clone();
     if checkpoint {
         let metadata = header.metadata().as_ref();
         let entry = |name: &str| {
@@ -160,12 +162,8 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
             let wrong = |_| error(path, format!("{name} is {value:?}, not a number"));
             value.parse::<u64>().map_err(wrong)
         };
-        let (optimizer, compiled) = (entry(OPTIMIZER)?, model.optimizer.name());
-        if optimizer != compiled {
-            let detail =
-                format!("a checkpoint of {optimizer}, the network is compiled for {compiled}");
-            return Err(error(path, detail));
-        }
+        optimizer = Optimizer::from_json(entry(OPTIMIZER)?, &model.optimizer)
+            .map_err(|problem| error(path, problem))?;
         (step, seed) = (number(STEP)?, number(SEED)?);
         if step > MAX_STEP {
             return Err(error(
@@ -228,6 +226,7 @@ pub(super) fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Res
     })?;
     if let Some(slots) = slots {
         model.slots = Some(Arc::new(slots));
+        model.optimizer = optimizer;
         model.step = step;
         model.seed = seed;
         model.network = network;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::data::Feed;
 use super::network::derived_seed;
 use super::sequential::{Sequential, Training};
-use super::workspace::Slots;
+use super::workspace::{Slots, TOTALS};
 use super::{Dataset, files};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::recording::begin_pass;
@@ -27,7 +27,7 @@ pub struct Score {
 
 impl Score {
     /// From the sums of steps with `terms` terms in all.
-    pub(super) fn new(loss: Loss, totals: &[[f32; 2]], terms: usize) -> Self {
+    pub(super) fn new(loss: Loss, totals: &[[f32; TOTALS]], terms: usize) -> Self {
         let sum = |i: usize| totals.iter().map(|total| f64::from(total[i])).sum::<f64>();
         Self {
             loss: sum(0) / terms as f64,
@@ -55,6 +55,7 @@ pub struct Fit<'a> {
     seed: Option<u64>,
     validation_split: f64,
     validation_data: Option<&'a Dataset>,
+    skip_non_finite: u32,
 }
 
 impl<'a> Fit<'a> {
@@ -71,6 +72,7 @@ impl<'a> Fit<'a> {
             seed: None,
             validation_split: 0.0,
             validation_data: None,
+            skip_non_finite: 0,
         }
     }
 
@@ -120,6 +122,12 @@ impl<'a> Fit<'a> {
     /// Samples to evaluate after each epoch, in place of a split.
     pub fn validation_data(mut self, data: &'a Dataset) -> Self {
         self.validation_data = Some(data);
+        self
+    }
+
+    /// Skips up to this many steps whose loss or gradient is not finite, instead of an error at the first.
+    pub fn skip_non_finite(mut self, steps: u32) -> Self {
+        self.skip_non_finite = steps;
         self
     }
 
@@ -195,6 +203,7 @@ pub struct BatchEnd<'a> {
     model: &'a Sequential,
     training: &'a Training,
     samples: usize,
+    skip_non_finite: u32,
 }
 
 impl BatchEnd<'_> {
@@ -206,7 +215,7 @@ impl BatchEnd<'_> {
     pub fn score(&self) -> Result<Score> {
         let totals = self.training.losses.read(&self.model.gpu, self.batch)?;
         let before = self.model.step - self.batch as u64;
-        finite(&totals, before)?;
+        finite(&totals, before, self.skip_non_finite)?;
         let terms = self.samples * self.training.losses.positions;
         Ok(Score::new(self.model.loss, &totals, terms))
     }
@@ -271,7 +280,7 @@ impl Sequential {
         let batch = fit.batch_size.min(trained.max(validated));
         let batches = trained.div_ceil(batch);
         let steps = batches + validated.div_ceil(batch);
-        let mut before = self.take_over(fit.optimizer, loss)?;
+        let mut before = self.take_over(&fit.optimizer, loss)?;
         let (training, feed, validation) = match self.prepare_fit(data, fit, batch, steps) {
             Ok(feeds) => feeds,
             Err(error) => {
@@ -286,7 +295,9 @@ impl Sequential {
                 shuffle(&mut order[..trained], fit.seed.unwrap_or(self.seed), epoch);
             }
             let steps = self.records(batch, trained, validated, fit.validation_data.is_some());
-            let written = feed.write(&self.gpu, &order);
+            let rates = (0..batches as u64).map(|i| self.optimizer.check_rate(self.step + i));
+            let checked = rates.collect::<Result<()>>();
+            let written = checked.and_then(|()| feed.write(&self.gpu, &order));
             if let Err(error) = written.and_then(|()| self.steps.write(&self.gpu, &steps)) {
                 self.restore(before);
                 return Err(error);
@@ -317,6 +328,7 @@ impl Sequential {
                     model: self,
                     training: &training,
                     samples,
+                    skip_non_finite: fit.skip_non_finite,
                 };
                 if callback(Progress::Batch(end)).is_break() {
                     history.stopped = true;
@@ -333,7 +345,8 @@ impl Sequential {
                 }
             }
             let totals = training.losses.read(&self.gpu, steps.len())?;
-            finite(&totals[..done], self.step - done as u64)?;
+            let before = self.step - done as u64;
+            finite(&totals[..done], before, fit.skip_non_finite)?;
             let positions = training.losses.positions;
             let losses = totals[..done].iter().zip(&steps);
             history.losses.extend(losses.map(|(total, step)| {
@@ -363,22 +376,22 @@ impl Sequential {
     }
 
     /// Switches to this optimizer and this loss; returns what was there before, if that differs.
-    fn take_over(&mut self, optimizer: Optimizer, loss: Loss) -> Result<Option<Compiled>> {
-        if (optimizer, loss) == (self.optimizer, self.loss) {
+    fn take_over(&mut self, optimizer: &Optimizer, loss: Loss) -> Result<Option<Compiled>> {
+        if (optimizer, loss) == (&self.optimizer, self.loss) {
             return Ok(None);
         }
         self.check_loss(loss)?;
         let mut before = Compiled {
-            optimizer: self.optimizer,
+            optimizer: self.optimizer.clone(),
             loss: self.loss,
             restarted: None,
         };
         let kept = |optimizer: &Optimizer| (optimizer.name(), optimizer.slots());
-        if kept(&optimizer) != kept(&self.optimizer) {
+        if kept(optimizer) != kept(&self.optimizer) {
             before.restarted = Some((self.slots.take(), self.step));
             self.step = 0;
         }
-        (self.optimizer, self.loss) = (optimizer, loss);
+        (self.optimizer, self.loss) = (optimizer.clone(), loss);
         self.training = None;
         Ok(Some(before))
     }
@@ -401,6 +414,7 @@ impl Sequential {
         steps: usize,
     ) -> Result<(Arc<Training>, Feed, Option<Feed>)> {
         let training = self.prepare_training(batch, steps)?;
+        self.reset_guard(fit.skip_non_finite)?;
         let feed = self.feed("fit", data, &training)?;
         let validation = match fit.validation_data {
             Some(validation) => {
@@ -529,9 +543,10 @@ impl Sequential {
     }
 }
 
-/// An error if a loss is NaN; `before` steps came before these.
-fn finite(totals: &[[f32; 2]], before: u64) -> Result<()> {
-    match totals.iter().position(|total| total[0].is_nan()) {
+/// An error if more steps than are `allowed` were not finite; `before` steps came before these.
+fn finite(totals: &[[f32; TOTALS]], before: u64, allowed: u32) -> Result<()> {
+    let is_wrong = |total: &[f32; TOTALS]| total[5] == 0.0 && total[7] > allowed as f32;
+    match totals.iter().position(is_wrong) {
         Some(i) => Err(Error::NotANumber {
             step: before + i as u64 + 1,
         }),

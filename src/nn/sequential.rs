@@ -6,7 +6,7 @@ use super::data::{Expected, Feed};
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
-use super::workspace::{Backward, F32, Forward, Losses, Plan, Slots};
+use super::workspace::{Backward, F32, Forward, Losses, Plan, Slots, TOTALS};
 use super::{Dataset, Score, Tiling};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
@@ -325,7 +325,9 @@ impl Sequential {
                 detail: "the batch has no samples".into(),
             });
         }
+        self.optimizer.check_rate(self.step)?;
         let training = self.prepare_training(n, 1)?;
+        self.reset_guard(0)?;
         self.steps.write(&self.gpu, &[self.next_step(0, 0, n)])?;
         self.gpu.link().submit(|encoder| {
             fill(encoder, x, 0, n, &training.forward.input);
@@ -339,7 +341,7 @@ impl Sequential {
         self.step += 1;
         let totals = training.losses.read(&self.gpu, 1)?;
         let score = Score::new(self.loss, &totals, n * training.losses.positions);
-        if score.loss.is_nan() {
+        if totals[0][5] == 0.0 {
             return Err(Error::NotANumber { step: self.step });
         }
         Ok(score)
@@ -626,6 +628,13 @@ impl Sequential {
         self.prepare_losses(forward, steps)
     }
 
+    pub(super) fn reset_guard(&self, allowed: u32) -> Result<()> {
+        match &self.slots {
+            Some(slots) => slots.guard.reset(&self.gpu, allowed),
+            None => Ok(()),
+        }
+    }
+
     /// The losses, and what follows them, for a forward pass.
     pub(super) fn prepare_losses(
         &mut self,
@@ -641,7 +650,7 @@ impl Sequential {
         };
         self.slots = Some(slots.clone());
         if let Some(training) = &self.training
-            && training.losses.totals.bytes >= steps as u64 * 2 * F32
+            && training.losses.totals.bytes >= (steps * TOTALS) as u64 * F32
         {
             return Ok(training.clone());
         }
@@ -651,7 +660,7 @@ impl Sequential {
         let (gradient, gradients) = (&losses.gradient, &slots.gradients);
         let backward = Backward::new(plan, &forward, losses.stages, gradient, gradients, false)?;
         let training = Arc::new(Training {
-            update: slots.update(plan, &self.optimizer)?,
+            update: slots.update(plan, &self.optimizer, &losses.totals)?,
             forward,
             losses,
             backward,
@@ -681,13 +690,15 @@ impl Sequential {
     /// The record of the training step that is `ahead` steps after the next.
     pub(super) fn next_step(&self, ahead: usize, first: usize, count: usize) -> Step {
         let call = self.step + ahead as u64;
+        let (rate, decay) = self.optimizer.rates(call);
         Step {
             first: first as u32,
             count: count as u32,
             call,
             training: true,
             result: ahead as u32,
-            rate: self.optimizer.rate(call),
+            rate,
+            decay,
             ..Step::default()
         }
     }

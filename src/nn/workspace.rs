@@ -8,6 +8,7 @@ use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
+use crate::ops::network::guard::Guard;
 use crate::ops::network::loss::{Loss, Regions, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
@@ -16,6 +17,9 @@ use crate::ops::network::{epilogue, softmax};
 use crate::{Error, Gpu, Result};
 
 pub(super) const F32: u64 = size_of::<f32>() as u64;
+
+/// The f32s of a step's result.
+pub(super) const TOTALS: usize = 8;
 
 /// Batches are rounded up to multiples of this, so that products can be cut evenly.
 const ROWS: usize = 8;
@@ -450,7 +454,7 @@ impl Losses {
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
-        let totals = plan.region(steps, 2)?;
+        let totals = plan.region(steps, TOTALS)?;
         let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
         let positions = loss.rows(len, classes);
         let rows = plan.region(batch * positions, 2)?;
@@ -462,7 +466,8 @@ impl Losses {
         };
         let outputs = (len / positions) as u32;
         let dispatch = loss.dispatch(gpu, regions, batch as u32, positions as u32, outputs)?;
-        let sum = sum_losses(gpu, &rows, &totals, (batch * positions) as u32)?;
+        let rows_in_all = (batch * positions) as u32;
+        let sum = sum_losses(gpu, &rows, &totals, rows_in_all, positions as u32)?;
         Ok(Self {
             targets,
             gradient,
@@ -487,9 +492,9 @@ impl Losses {
         .into_iter()
     }
 
-    /// The sums of loss and hits of the first steps.
-    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<[f32; 2]>> {
-        let mut totals = vec![[0.0; 2]; steps];
+    /// The results of the first steps: what the loss has written, and the guard.
+    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<[f32; TOTALS]>> {
+        let mut totals = vec![[0.0; TOTALS]; steps];
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         pollster::block_on(transfer::read_through(
             gpu.memory(),
@@ -507,13 +512,21 @@ impl Losses {
 pub(super) struct Slots {
     pub gradients: Region,
     pub slots: Vec<Region>,
+    pub guard: Guard,
 }
 
 impl Slots {
     pub fn new(plan: Plan, optimizer: &Optimizer) -> Result<Self> {
         let region = || plan.region(1, plan.network.trainable.max(1));
+        let gradients = plan.region(1, plan.network.trainable + Guard::VALUES)?;
+        let trained = plan.network.layers.iter().filter(|layer| layer.trainable);
+        let variables: Vec<_> = trained
+            .flat_map(|layer| &layer.weights)
+            .map(|weight| weight.offset as u32..(weight.offset + weight.len) as u32)
+            .collect();
         Ok(Self {
-            gradients: region()?,
+            guard: Guard::new(plan.gpu, &gradients, &variables)?,
+            gradients,
             slots: optimizer
                 .slots()
                 .iter()
@@ -522,19 +535,27 @@ impl Slots {
         })
     }
 
-    /// One step of the optimizer.
-    pub fn update(&self, plan: Plan, optimizer: &Optimizer) -> Result<Vec<Dispatch>> {
-        let len = plan.network.trainable;
-        if len == 0 {
-            return Ok(Vec::new());
-        }
-        let weights = plan.weights.part(0, len as u64 * F32);
+    /// One step of the optimizer, which the guard judges by the totals.
+    pub fn update(
+        &self,
+        plan: Plan,
+        optimizer: &Optimizer,
+        totals: &Region,
+    ) -> Result<Vec<Dispatch>> {
         let (gpu, slots) = (plan.gpu, &self.slots);
-        let dispatch = optimizer.step(gpu, &weights, &self.gradients, slots, len as u32)?;
-        Ok(vec![dispatch])
+        let mut dispatches = self.guard.dispatches(gpu, totals, optimizer.clip())?;
+        let len = plan.network.trainable;
+        if len > 0 {
+            let weights = plan.weights.part(0, len as u64 * F32);
+            dispatches.push(optimizer.update(gpu, &weights, &self.gradients, slots, len as u32)?);
+        }
+        Ok(dispatches)
     }
 
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.gradients].into_iter().chain(&self.slots)
+        [&self.gradients]
+            .into_iter()
+            .chain(&self.slots)
+            .chain(self.guard.regions())
     }
 }
