@@ -157,3 +157,251 @@ impl Guard {
         [&self.pieces, &self.variables, &self.norms].into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::platform;
+    use crate::gpu::recording::begin_pass;
+    use crate::ops::network::step::{Step, Steps};
+
+    /// A kernel of more than a piece, its bias, which begins and ends within a lane, and, behind what the
+    /// alignment leaves, another layer's.
+    const VARIABLES: [Range<u32>; 4] = [0..40_001, 40_001..40_010, 40_064..40_067, 40_067..40_068];
+    const LEN: usize = 40_128;
+    const ROWS: f32 = 8.0;
+
+    struct World {
+        gpu: Gpu,
+        gradients: Region,
+        totals: Region,
+        guard: Guard,
+        steps: Steps,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let gpu = Gpu::new().unwrap();
+            let region = |values: usize| gpu.memory().region(values as u64 * 4).unwrap();
+            let gradients = region(LEN + Guard::VALUES);
+            Self {
+                guard: Guard::new(&gpu, &gradients, &VARIABLES).unwrap(),
+                steps: Steps::new(&gpu, 1).unwrap(),
+                totals: region(3 * 8),
+                gradients,
+                gpu,
+            }
+        }
+
+        fn write(&self, region: &Region, offset: u64, values: &[f32]) {
+            let bytes = bytemuck::cast_slice(values);
+            transfer::write(self.gpu.memory(), &region.buffer, offset, bytes, 4).unwrap();
+        }
+
+        fn read(&self, region: &Region) -> Vec<f32> {
+            let mut values = vec![0.0; region.bytes as usize / 4];
+            let bytes = bytemuck::cast_slice_mut(&mut values);
+            let source = transfer::Source::of(region);
+            let read = transfer::read(self.gpu.memory(), source, bytes, platform::wait_for_answer);
+            pollster::block_on(read).unwrap();
+            values
+        }
+
+        fn record(&self, step: Step, dispatches: &[Dispatch]) {
+            self.steps.write(&self.gpu, &[step]).unwrap();
+            let recorded = self.gpu.link().submit(|encoder| {
+                let mut pass = begin_pass(encoder);
+                for dispatch in dispatches {
+                    dispatch.record(&mut pass, Some(self.steps.bound(0)));
+                }
+                Ok(())
+            });
+            recorded.unwrap();
+        }
+
+        /// The verdict on a step: norm, finite, updated, bad so far; the scale; and the gradients after it.
+        fn judged(
+            &self,
+            loss: [f32; 4],
+            gradients: &[f32],
+            clip: Clip,
+        ) -> ([f32; 4], f32, Vec<f32>) {
+            self.write(&self.gradients, 0, gradients);
+            self.write(&self.totals, 2 * 32, &loss);
+            let step = Step {
+                result: 2,
+                ..Step::default()
+            };
+            let dispatches = self
+                .guard
+                .dispatches(&self.gpu, &self.totals, clip)
+                .unwrap();
+            self.record(step, &dispatches);
+            let totals = self.read(&self.totals);
+            let mut gradients = self.read(&self.gradients);
+            let state = gradients.split_off(LEN);
+            assert_eq!(state[1], totals[22], "update, as reported");
+            assert_eq!(
+                totals[16..20]
+                    .iter()
+                    .map(|x| x.to_bits())
+                    .collect::<Vec<_>>(),
+                loss.map(f32::to_bits)
+            );
+            (
+                [totals[20], totals[21], totals[22], totals[23]],
+                state[0],
+                gradients,
+            )
+        }
+    }
+
+    fn is_near(actual: f32, expected: f64) -> bool {
+        // Sums of up to 64 squares an invocation, then a tree.
+        (f64::from(actual) - expected).abs() <= 1e-6 * expected
+    }
+
+    /// Values of every size between 2⁻⁸ and 1, so that a lost one is seen.
+    fn gradients() -> Vec<f32> {
+        let mut values = vec![0.0; LEN];
+        for i in VARIABLES.into_iter().flatten() {
+            let word = crate::random::philox4x32_10([i, 0, 0, 0], [3, 0])[0];
+            values[i as usize] = (f64::from(word) / 2f64.powi(31) - 1.0) as f32;
+        }
+        values
+    }
+
+    fn norm(values: &[f32]) -> f64 {
+        let squares = values.iter().map(|&x| f64::from(x) * f64::from(x));
+        squares.sum::<f64>().sqrt()
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn norms_and_scales_are_those_of_the_mean_gradient() {
+        let world = World::new();
+        let raw = gradients();
+        let all = norm(&raw) / f64::from(ROWS);
+        let loss = [1.0, 0.0, ROWS, 0.0];
+        for (clip, factor) in [
+            (Clip::None, 1.0),
+            (Clip::Value(0.1), 1.0),
+            (Clip::GlobalNorm(0.7), 0.7 / all),
+            (Clip::GlobalNorm(1e6), 1.0),
+        ] {
+            let (verdict, scale, after) = world.judged(loss, &raw, clip);
+            assert!(is_near(verdict[0], all), "{clip:?}: {verdict:?}, not {all}");
+            assert_eq!(verdict[1..], [1.0, 1.0, 0.0]);
+            assert!(
+                is_near(scale, factor / f64::from(ROWS)),
+                "{clip:?}: {scale}"
+            );
+            assert_eq!(after, raw);
+        }
+        // The first variable's norm is 14, the last one's at most 1/8.
+        let (verdict, scale, after) = world.judged(loss, &raw, Clip::Norm(0.15));
+        assert!(is_near(verdict[0], all), "{verdict:?}, not {all}");
+        assert_eq!((scale, &verdict[1..]), (1.0, &[1.0, 1.0, 0.0][..]));
+        let mut clipped = 0;
+        for variable in VARIABLES {
+            let range = variable.start as usize..variable.end as usize;
+            let own = norm(&raw[range.clone()]) / f64::from(ROWS);
+            let factor = (0.15 / own).min(1.0);
+            clipped += usize::from(factor < 1.0);
+            for i in range {
+                let expected = f64::from(raw[i]) / f64::from(ROWS) * factor;
+                let error = (f64::from(after[i]) - expected).abs();
+                assert!(
+                    error <= 1e-6 * expected.abs(),
+                    "{i}: {}, not {expected}",
+                    after[i]
+                );
+            }
+        }
+        assert!(
+            (1..VARIABLES.len()).contains(&clipped),
+            "{clipped} are clipped"
+        );
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn one_value_that_is_not_finite_anywhere_is_found() {
+        let world = World::new();
+        let loss = [1.0, 0.0, ROWS, 0.0];
+        let places = VARIABLES.into_iter().flat_map(|v| [v.start, v.end - 1]);
+        // The ends of pieces, too.
+        for place in places.chain([PIECE - 1, PIECE, 2 * PIECE + 5]) {
+            // The last one's square overflows.
+            for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2e19] {
+                let mut wrong_one = gradients();
+                wrong_one[place as usize] = wrong;
+                world.guard.reset(&world.gpu, 0).unwrap();
+                let (verdict, ..) = world.judged(loss, &wrong_one, Clip::None);
+                assert_eq!(verdict[1..], [0.0, 0.0, 1.0], "{wrong} at {place}");
+            }
+        }
+        for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            world.guard.reset(&world.gpu, 0).unwrap();
+            let (verdict, ..) = world.judged([wrong, 0.0, ROWS, 0.0], &gradients(), Clip::None);
+            assert_eq!(verdict[1..], [0.0, 0.0, 1.0], "a loss of {wrong}");
+        }
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn after_more_bad_steps_than_are_allowed_all_are_skipped_until_the_host_resets() {
+        let world = World::new();
+        let (good, bad) = ([1.0, 0.0, ROWS, 0.0], [f32::NAN, 0.0, ROWS, 0.0]);
+        let verdict = |loss| world.judged(loss, &gradients(), Clip::None).0[1..].to_vec();
+        // Finite, updated, bad so far. A new state allows none.
+        assert_eq!(verdict(good), [1.0, 1.0, 0.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
+        assert_eq!(verdict(good), [1.0, 0.0, 1.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
+        world.guard.reset(&world.gpu, 2).unwrap();
+        assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
+        assert_eq!(verdict(good), [1.0, 1.0, 1.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 2.0]);
+        assert_eq!(verdict(good), [1.0, 1.0, 2.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 3.0]);
+        assert_eq!(verdict(good), [1.0, 0.0, 3.0]);
+        // Invalid targets are never allowed.
+        world.guard.reset(&world.gpu, 2).unwrap();
+        assert_eq!(verdict([1.0, 0.0, ROWS, 1.0]), [0.0, 0.0, 1.0]);
+        assert_eq!(verdict(good), [1.0, 0.0, 1.0]);
+        // A batch whose rows are all void is no mistake, and changes nothing.
+        world.guard.reset(&world.gpu, 0).unwrap();
+        assert_eq!(verdict([0.0; 4]), [1.0, 0.0, 0.0]);
+        assert_eq!(verdict(good), [1.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn the_gradients_of_parts_add_up_from_the_first_on() {
+        let world = World::new();
+        for len in [LEN, 7] {
+            let region = |values: usize| world.gpu.memory().region(values as u64 * 4).unwrap();
+            let (part, sum) = (region(len), region(len + 1));
+            let dispatch = accumulate(&world.gpu, &part, &sum, len as u32).unwrap();
+            // What an earlier batch has left is forgotten, and what is behind stays.
+            world.write(&sum, 0, &vec![f32::NAN; len]);
+            world.write(&sum, len as u64 * 4, &[5.0]);
+            let mut expected = vec![0.0; len];
+            for (i, row) in [0, 3, 8].into_iter().enumerate() {
+                let values: Vec<_> = (0..len).map(|j| (j % 100 + 7 * i) as f32).collect();
+                world.write(&part, 0, &values);
+                let step = Step {
+                    row,
+                    ..Step::default()
+                };
+                world.record(step, std::slice::from_ref(&dispatch));
+                expected
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, x)| *sum += x);
+            }
+            assert_eq!(world.read(&sum), [expected, vec![5.0]].concat());
+        }
+    }
+}

@@ -280,19 +280,4 @@ impl LearningRate {
         }
         Ok(())
     }
-
-    /// An error if step `step`, counted from 0, gets a number that is no rate.
-    pub(super) fn check_at(&self, optimizer: &'static str, step: u64) -> Result<()> {
-        let rate = self.at(step);
-        if is_f32(rate) {
-            return Ok(());
-        }
-        let detail = format!(
-            "the learning rate ({}) of step {} is {rate:?}, must be at least 0, and a finite f32",
-            self.name(),
-            step + 1
-        );
-        let op = optimizer;
-        Err(Error::Data { op, detail })
-    }
 }

@@ -18,7 +18,7 @@ use super::guard::Clip;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::shader::module::Module;
-use crate::{Gpu, Result};
+use crate::{Error, Gpu, Result};
 
 pub(super) static MODULES: &[&Module] = &[&adam::MODULE, &sgd::MODULE];
 
@@ -91,19 +91,32 @@ impl Optimizer {
     /// The learning rate of step `iteration`, counted from 0, with Adam's corrections, and the share of a
     /// weight that decays.
     pub(crate) fn rates(&self, iteration: u64) -> (f32, f32) {
-        let settings = self.settings();
-        let rate = settings.learning_rate.at(iteration);
+        self.rates_of(self.learning_rate().at(iteration), iteration)
+    }
+
+    fn rates_of(&self, rate: f64, iteration: u64) -> (f32, f32) {
         let correction = match self {
             Self::Adam(adam) => adam.correction(iteration),
             Self::Sgd(_) => 1.0,
         };
-        let decay = rate * settings.weight_decay;
+        let decay = rate * self.settings().weight_decay;
         ((rate * correction) as f32, decay as f32)
     }
 
     /// An error if the schedule gives step `iteration`, counted from 0, no learning rate.
     pub(crate) fn check_rate(&self, iteration: u64) -> Result<()> {
-        self.learning_rate().check_at(self.name(), iteration)
+        let (op, schedule) = (self.name(), self.learning_rate());
+        let rate = schedule.at(iteration);
+        let (corrected, decay) = self.rates_of(rate, iteration);
+        if rate >= 0.0 && corrected.is_finite() && decay.is_finite() {
+            return Ok(());
+        }
+        let detail = format!(
+            "the learning rate ({}) of step {} is {rate:?}, must be at least 0, and a finite f32",
+            schedule.name(),
+            iteration + 1
+        );
+        Err(Error::Data { op, detail })
     }
 
     /// An error if a parameter is not allowed.
