@@ -1,8 +1,9 @@
 // A step of Adam (Kingma and Ba 2015), as in Keras: step.rate is the learning rate times
 // sqrt(1 - beta_2^t) / (1 - beta_1^t). Every tensor is [n], in lanes.
 
-// the weights and their gradient
+// the weights
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
+// their gradients, and the guard's state
 @group(0) @binding(1) var<storage, read_write> g: array<Lane>;
 // running means of the gradient and its square
 @group(0) @binding(2) var<storage, read_write> m: array<Lane>;
@@ -16,15 +17,15 @@ fn adam(
 ) {
     let q = p;
     let i = item_index(group, groups, local);
-    if (i >= q.lanes) {
+    if (!is_updated(i, q.lanes)) {
         return;
     }
-    let gradient = widen(g[i]);
+    let gradient = gradient_of(i, q.lanes, q.clipvalue);
     var mean = widen(m[i]);
     var square = widen(v[i]);
     mean += (gradient - mean) * q.mean_rate;
     square += (gradient * gradient - square) * q.square_rate;
     m[i] = narrow(mean);
     v[i] = narrow(square);
-    w[i] = narrow(widen(w[i]) - step.rate * mean / (sqrt(square) + q.epsilon));
+    w[i] = narrow(decayed(widen(w[i])) - step.rate * mean / (sqrt(square) + q.epsilon));
 }

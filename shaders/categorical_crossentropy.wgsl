@@ -4,7 +4,7 @@
 // [rows, classes]
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> targets: array<f32>;
-// the gradient of the mean over the batch
+// the gradient of the sum over the batch
 @group(0) @binding(2) var<storage, read_write> dlogits: array<f32>;
 // [rows]: the loss, and 1 if the first of the largest logits is where the first of the largest targets is
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2f>;
@@ -46,13 +46,12 @@ fn categorical_crossentropy(
         target_sum += targets[i];
     }
     let ln_sum = ln(sum);
-    let scale = 1.0 / f32(rows);
     var loss = 0.0;
     for (var i = first; i < end; i++) {
         let t = targets[i];
         // An impossible class may have a logit of -inf.
         loss += select(t * (ln_sum + (largest - logits[i])), 0.0, t == 0.0);
-        dlogits[i] = (dlogits[i] / sum * target_sum - t) * scale;
+        dlogits[i] = dlogits[i] / sum * target_sum - t;
     }
     sums[row] = vec2f(loss, select(0.0, 1.0, guess == truth));
 }

@@ -4,7 +4,7 @@
 // [rows, outputs]
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> targets: array<f32>;
-// the gradient of the mean over the batch
+// the gradient of the sum over the batch
 @group(0) @binding(2) var<storage, read_write> dy: array<f32>;
 // [rows]: the loss, and 0
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2f>;
@@ -22,7 +22,7 @@ fn mean_squared_error(
     }
     let first = row * q.outputs;
     let is_sample = row < step.count;
-    let scale = 2.0 / (f32(q.outputs) * f32(step.count));
+    let scale = 2.0 / f32(q.outputs);
     var sum = 0.0;
     for (var i = first; i < first + q.outputs; i++) {
         let difference = select(0.0, y[i] - targets[i], is_sample);

@@ -1,7 +1,8 @@
 // A step of gradient descent, as in Keras. Every tensor is [n], in lanes.
 
-// the weights and their gradient
+// the weights
 @group(0) @binding(0) var<storage, read_write> w: array<Lane>;
+// their gradients, and the guard's state
 @group(0) @binding(1) var<storage, read_write> g: array<Lane>;
 @group(0) @binding(2) var<storage, read_write> velocity: array<Lane>;
 
@@ -11,9 +12,10 @@ fn sgd(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
+    let q = p;
     let i = item_index(group, groups, local);
-    if (i < p.lanes) {
-        w[i] = narrow(widen(w[i]) - step.rate * widen(g[i]));
+    if (is_updated(i, q.lanes)) {
+        w[i] = narrow(decayed(widen(w[i])) - step.rate * gradient_of(i, q.lanes, q.clipvalue));
     }
 }
 
@@ -25,10 +27,10 @@ fn sgd_momentum(
 ) {
     let q = p;
     let i = item_index(group, groups, local);
-    if (i < q.lanes) {
-        let v = q.momentum * widen(velocity[i]) - step.rate * widen(g[i]);
+    if (is_updated(i, q.lanes)) {
+        let v = q.momentum * widen(velocity[i]) - step.rate * gradient_of(i, q.lanes, q.clipvalue);
         velocity[i] = narrow(v);
-        w[i] = narrow(widen(w[i]) + v);
+        w[i] = narrow(decayed(widen(w[i])) + v);
     }
 }
 
@@ -40,10 +42,10 @@ fn sgd_nesterov(
 ) {
     let q = p;
     let i = item_index(group, groups, local);
-    if (i < q.lanes) {
-        let change = step.rate * widen(g[i]);
+    if (is_updated(i, q.lanes)) {
+        let change = step.rate * gradient_of(i, q.lanes, q.clipvalue);
         let v = q.momentum * widen(velocity[i]) - change;
         velocity[i] = narrow(v);
-        w[i] = narrow(widen(w[i]) + q.momentum * v - change);
+        w[i] = narrow(decayed(widen(w[i])) + q.momentum * v - change);
     }
 }

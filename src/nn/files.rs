@@ -15,6 +15,7 @@ use super::training::Buffers;
 use super::workspace::{F32, Slots};
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
+use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Result};
 
 const STEP: &str = "step";
@@ -134,7 +135,7 @@ fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
             (EPOCH.into(), model.epoch.to_string()),
             (OPTIMIZED_FROM.into(), model.optimized_from.to_string()),
             (SEED.into(), model.seed.to_string()),
-            (OPTIMIZER.into(), model.optimizer.name().into()),
+            (OPTIMIZER.into(), model.optimizer.to_json()),
         ])
     });
     let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
@@ -196,6 +197,7 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     };
     let (mut step, mut epoch, mut optimized_from) = (model.step, model.epoch, model.optimized_from);
     let mut seed = model.seed;
+    let mut optimizer = model.optimizer.clone();
     if checkpoint {
         let metadata = header.metadata().as_ref();
         let entry = |name: &str| {
@@ -209,12 +211,8 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
             let wrong = |_| error(path, format!("{name} is {value:?}, not a number"));
             value.parse::<u64>().map_err(wrong)
         };
-        let (optimizer, compiled) = (entry(OPTIMIZER)?, model.optimizer.name());
-        if optimizer != compiled {
-            let detail =
-                format!("a checkpoint of {optimizer}, the network is compiled for {compiled}");
-            return Err(error(path, detail));
-        }
+        optimizer = Optimizer::from_json(entry(OPTIMIZER)?, &model.optimizer)
+            .map_err(|problem| error(path, problem))?;
         (step, epoch, seed) = (number(STEP)?, number(EPOCH)?, number(SEED)?);
         optimized_from = number(OPTIMIZED_FROM)?;
         if step.max(epoch) > MAX_STEP {
@@ -280,6 +278,7 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     })?;
     if let Some(slots) = slots {
         model.slots = Some(Arc::new(slots));
+        model.optimizer = optimizer;
         (model.step, model.epoch) = (step, epoch);
         model.optimized_from = optimized_from;
         model.is_unseen = false;

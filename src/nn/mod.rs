@@ -48,7 +48,10 @@ mod workspace;
 
 pub use crate::ops::network::activation::Activation;
 pub use crate::ops::network::loss::Loss;
-pub use crate::ops::network::optimizer::{Adam, LearningRate, Optimizer, Sgd};
+pub use crate::ops::network::optimizer::{
+    Adam, AdamW, CosineDecay, Custom, ExponentialDecay, LearningRate, Optimizer,
+    PiecewiseConstantDecay, Sgd,
+};
 pub use crate::ops::network::product::Tiling;
 pub use data::Dataset;
 pub use layers::{

@@ -3,6 +3,7 @@
 use super::network::{Network, Parameters, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
+use crate::ops::network::guard::{Guard, accumulate};
 use crate::ops::network::loss::{Loss, Regions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
@@ -502,13 +503,21 @@ pub(super) fn fill(
 pub(super) struct Slots {
     pub gradients: Region,
     pub slots: Vec<Region>,
+    pub guard: Guard,
 }
 
 impl Slots {
     pub fn new(plan: Plan, optimizer: &Optimizer) -> Result<Self> {
         let region = || plan.region(1, plan.network.trainable.max(1));
+        let gradients = plan.region(1, plan.network.trainable + Guard::VALUES)?;
+        let trained = plan.network.layers.iter().filter(|layer| layer.trainable);
+        let variables: Vec<_> = trained
+            .flat_map(|layer| &layer.weights)
+            .map(|weight| weight.offset as u32..(weight.offset + weight.len) as u32)
+            .collect();
         Ok(Self {
-            gradients: region()?,
+            guard: Guard::new(plan.gpu, &gradients, &variables)?,
+            gradients,
             slots: optimizer
                 .slots()
                 .iter()
@@ -517,19 +526,36 @@ impl Slots {
         })
     }
 
-    /// One step of the optimizer.
-    pub fn update(&self, plan: Plan, optimizer: &Optimizer) -> Result<Vec<Dispatch>> {
-        let len = plan.network.trainable;
-        if len == 0 {
-            return Ok(Vec::new());
-        }
-        let weights = plan.weights.part(0, len as u64 * F32);
+    /// One step of the optimizer, which the guard judges by the totals.
+    pub fn update(
+        &self,
+        plan: Plan,
+        optimizer: &Optimizer,
+        totals: &Region,
+    ) -> Result<Vec<Dispatch>> {
         let (gpu, slots) = (plan.gpu, &self.slots);
-        let dispatch = optimizer.step(gpu, &weights, &self.gradients, slots, len as u32)?;
-        Ok(vec![dispatch])
+        let mut dispatches = self.guard.dispatches(gpu, totals, optimizer.clip())?;
+        let len = plan.network.trainable;
+        if len > 0 {
+            let weights = plan.weights.part(0, len as u64 * F32);
+            dispatches.push(optimizer.update(gpu, &weights, &self.gradients, slots, len as u32)?);
+        }
+        Ok(dispatches)
+    }
+
+    /// Adds the gradients of a part of a batch to those of the batch.
+    pub fn accumulate(&self, plan: Plan, part: &Region) -> Result<Option<Dispatch>> {
+        let len = plan.network.trainable as u32;
+        if len == 0 {
+            return Ok(None);
+        }
+        accumulate(plan.gpu, part, &self.gradients, len).map(Some)
     }
 
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.gradients].into_iter().chain(&self.slots)
+        [&self.gradients]
+            .into_iter()
+            .chain(&self.slots)
+            .chain(self.guard.regions())
     }
 }

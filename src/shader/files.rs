@@ -91,8 +91,13 @@ files! {
     CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls EXP EXPM1 LN CLASSIFY;
     MEAN_SQUARED_ERROR = "mean_squared_error";
     SUM_LOSSES = "sum_losses";
-    ADAM = "adam";
-    SGD = "sgd";
+    UPDATE = "kernel/update";
+    ADAM = "adam" calls UPDATE;
+    SGD = "sgd" calls UPDATE;
+    GRADIENT_NORM = "gradient_norm";
+    JUDGE = "judge" calls CLASSIFY;
+    CLIP_GRADIENTS = "clip_gradients";
+    ACCUMULATE = "accumulate";
     MOMENTS = "moments";
 }
 

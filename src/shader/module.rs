@@ -38,6 +38,8 @@ pub(crate) struct Module {
     forms: fn() -> Vec<Form>,
     /// The record of a step that it takes, if any.
     pub step: Option<Struct>,
+    /// Structs of its tensors that the host writes, too.
+    shared: &'static [Struct],
 }
 
 /// The files and constants that a module is built with, beyond its own file.
@@ -110,6 +112,7 @@ impl Module {
             elements: &[ElementType::F32],
             forms: || vec![Form::default()],
             step: None,
+            shared: &[],
         }
     }
 
@@ -120,6 +123,11 @@ impl Module {
 
     pub const fn constants(mut self, constants: &'static [(&'static str, u32)]) -> Self {
         self.constants = constants;
+        self
+    }
+
+    pub const fn shared(mut self, structs: &'static [Struct]) -> Self {
+        self.shared = structs;
         self
     }
 
@@ -204,7 +212,10 @@ impl Module {
 
     /// The structs that the host writes, the parameters first.
     pub fn structs(&'static self) -> Vec<&'static Struct> {
-        let written = [&self.params].into_iter().chain(&self.step);
+        let written = [&self.params]
+            .into_iter()
+            .chain(&self.step)
+            .chain(self.shared);
         written.flat_map(Struct::with_parts).collect()
     }
 

@@ -5,8 +5,9 @@
 use crate::common::{self, gpu};
 use selfnorm::nn::Activation::{self, Elu, LeakyRelu, Relu, SeluWith, Softmax};
 use selfnorm::nn::{
-    Adam, AlphaDropout, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, Layer, Loss, MaxPool2d,
-    Optimizer, Padding, Sequential, SequentialBuilder, Sgd,
+    Adam, AdamW, AlphaDropout, Conv2d, CosineDecay, Dataset, Dense, Dropout, ExponentialDecay, Fit,
+    Flatten, Layer, Loss, MaxPool2d, Optimizer, Padding, PiecewiseConstantDecay, Sequential,
+    SequentialBuilder, Sgd,
 };
 use selfnorm::{Result, Selu, Tensor};
 
@@ -329,16 +330,16 @@ fn strides_beyond_the_image_leave_one_position_or_are_errors() {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn optimizers_and_losses_are_checked_when_compiled_and_when_fitted() {
     let nan = f64::NAN;
-    let adam = Adam::default();
-    let cases: [(Optimizer, &str); 9] = [
+    let adam = Adam::default;
+    let cases: [(Optimizer, &str); 22] = [
         (
             Adam::new(nan).into(),
-            "adam: learning_rate is NaN, must be finite",
+            "adam: learning_rate is NaN, must be at least 0, and a finite f32",
         ),
         (
             Adam {
                 beta_1: 1.0,
-                ..adam
+                ..adam()
             }
             .into(),
             "adam: beta_1 is 1.0, must be at least 0 and below 1",
@@ -346,7 +347,7 @@ fn optimizers_and_losses_are_checked_when_compiled_and_when_fitted() {
         (
             Adam {
                 beta_2: -0.5,
-                ..adam
+                ..adam()
             }
             .into(),
             "adam: beta_2 is -0.5, must be at least 0 and below 1",
@@ -354,7 +355,7 @@ fn optimizers_and_losses_are_checked_when_compiled_and_when_fitted() {
         (
             Adam {
                 epsilon: 0.0,
-                ..adam
+                ..adam()
             }
             .into(),
             "adam: epsilon is 0.0, must be above 0, and a normal f32",
@@ -362,18 +363,18 @@ fn optimizers_and_losses_are_checked_when_compiled_and_when_fitted() {
         (
             Adam {
                 epsilon: nan,
-                ..adam
+                ..adam()
             }
             .into(),
             "adam: epsilon is NaN, must be above 0, and a normal f32",
         ),
         (
             Sgd::new(f64::INFINITY).into(),
-            "sgd: learning_rate is inf, must be finite",
+            "sgd: learning_rate is inf, must be at least 0, and a finite f32",
         ),
         (
             Sgd::new(nan).into(),
-            "sgd: learning_rate is NaN, must be finite",
+            "sgd: learning_rate is NaN, must be at least 0, and a finite f32",
         ),
         (
             Sgd::default().momentum(1.0).into(),
@@ -383,6 +384,59 @@ fn optimizers_and_losses_are_checked_when_compiled_and_when_fitted() {
             Sgd::default().momentum(nan).into(),
             "sgd: momentum is NaN, must be at least 0 and below 1",
         ),
+        (
+            Sgd::new(-0.1).into(),
+            "sgd: learning_rate is -0.1, must be at least 0, and a finite f32",
+        ),
+        (
+            // Infinite as an f32.
+            AdamW::new(1e39).into(),
+            "adam: learning_rate is 1e39, must be at least 0, and a finite f32",
+        ),
+        (
+            adam().weight_decay(-0.01).into(),
+            "adam: weight_decay is -0.01, must be at least 0, and a finite f32",
+        ),
+        (
+            Sgd::default().clipnorm(0.0).into(),
+            "sgd: clipnorm is 0.0, must be above 0, and a normal f32",
+        ),
+        (
+            adam().clipvalue(nan).into(),
+            "adam: clipvalue is NaN, must be above 0, and a normal f32",
+        ),
+        (
+            adam().global_clipnorm(-1.0).into(),
+            "adam: global_clipnorm is -1.0, must be above 0, and a normal f32",
+        ),
+        (
+            AdamW::default().clipvalue(1.0).clipnorm(1.0).into(),
+            "adam: clipnorm and clipvalue are both set; gradients are clipped in one way only",
+        ),
+        (
+            Sgd::new(ExponentialDecay::new(0.1, 0, 0.9)).into(),
+            "exponential_decay: decay_steps is 0.0, must be at least 1",
+        ),
+        (
+            Sgd::new(ExponentialDecay::new(0.1, 10, -0.9)).into(),
+            "exponential_decay: decay_rate is -0.9, must be at least 0, and a finite f32",
+        ),
+        (
+            Adam::new(CosineDecay::new(0.1, 10).alpha(nan)).into(),
+            "cosine_decay: alpha is NaN, must be at least 0, and a finite f32",
+        ),
+        (
+            Adam::new(PiecewiseConstantDecay::new([5, 9], [0.1, 0.01])).into(),
+            "piecewise_constant_decay: 2 boundaries need 3 values, there are 2",
+        ),
+        (
+            Adam::new(PiecewiseConstantDecay::new([9, 9], [0.1, 0.01, 0.001])).into(),
+            "piecewise_constant_decay: boundaries must ascend, 9 comes before 9",
+        ),
+        (
+            Adam::new(PiecewiseConstantDecay::new([9], [0.1, -0.01])).into(),
+            "piecewise_constant_decay: values is -0.01, must be at least 0, and a finite f32",
+        ),
     ];
     let data = Dataset::from_floats(gpu(), &[0.5; 6], [6])
         .unwrap()
@@ -391,7 +445,7 @@ fn optimizers_and_losses_are_checked_when_compiled_and_when_fitted() {
     let mut model = model();
     for (optimizer, expected) in cases {
         assert_error(
-            model.compile(optimizer, Loss::CategoricalCrossentropy),
+            model.compile(optimizer.clone(), Loss::CategoricalCrossentropy),
             expected,
         );
         assert_error(model.fit(&data, &Fit::new(optimizer)), expected);
@@ -416,8 +470,11 @@ fn optimizers_and_losses_are_checked_when_compiled_and_when_fitted() {
         let mut model = network(&[6], layers.iter().cloned())
             .build(gpu(), 1)
             .unwrap();
-        assert_error(model.compile(adam, Loss::CategoricalCrossentropy), expected);
-        let fit = Fit::new(adam).loss(Loss::CategoricalCrossentropy);
+        assert_error(
+            model.compile(adam(), Loss::CategoricalCrossentropy),
+            expected,
+        );
+        let fit = Fit::new(adam()).loss(Loss::CategoricalCrossentropy);
         assert_error(model.fit(&data, &fit), expected);
     }
 }

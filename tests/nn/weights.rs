@@ -460,14 +460,18 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped() {
         Sgd::new(0.05).into(),
     ];
     for optimizer in optimizers {
-        let fit = || Fit::new(optimizer).batch_size(16).validation_split(0.1);
+        let fit = || {
+            Fit::new(optimizer.clone())
+                .batch_size(16)
+                .validation_split(0.1)
+        };
         let mut whole = build(1);
         let history = whole.fit(&data, &fit().epochs(5)).unwrap();
 
         for stopped_after in [0, 1, 3] {
             let mut first = build(1);
             first
-                .compile(optimizer, Loss::CategoricalCrossentropy)
+                .compile(optimizer.clone(), Loss::CategoricalCrossentropy)
                 .unwrap();
             let part = first.fit(&data, &fit().epochs(stopped_after)).unwrap();
             assert_eq!(part.epochs, history.epochs[..stopped_after]);
@@ -479,7 +483,7 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped() {
             // Of another seed, and with something behind it.
             let mut second = build(2);
             second
-                .compile(optimizer, Loss::CategoricalCrossentropy)
+                .compile(optimizer.clone(), Loss::CategoricalCrossentropy)
                 .unwrap();
             second.fit(&data, &fit()).unwrap();
             second.load_checkpoint(&path).unwrap();

@@ -87,12 +87,13 @@ impl Sequential {
                 detail: "the batch has no samples".into(),
             });
         }
+        let progress = &platform::wait_for_answer;
+        pollster::block_on(self.look(progress))?;
         let loss = self.loss_on_tensors(OP)?;
         let optimizer = self.optimizer.clone();
         let training = &*self.prepare_training(n, &optimizer, loss)?;
         self.adopt(self.compiled(training, optimizer, None));
-        let progress = &platform::wait_for_answer;
-        pollster::block_on(self.begin(0, progress))?;
+        self.allow(0)?;
         let step = self.step;
         let mut records = Vec::new();
         let parts = training.plan(self.record(step)?, 0, n, &mut records);
@@ -107,26 +108,57 @@ impl Sequential {
         Ok(sums.score(loss))
     }
 
-    /// Comes before the first step of a training in which `allowed` steps may be not finite: looks
-    /// at what the last training has left unseen.
-    pub(super) async fn begin(
-        &mut self,
-        allowed: u32,
-        progress: &impl transfer::Progress,
-    ) -> Result<()> {
-        let _ = (allowed, progress);
-        Ok(())
+    /// Looks at what the last training has left unseen.
+    pub(super) async fn look(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+        if !self.is_unseen {
+            return Ok(());
+        }
+        let halted = match &self.slots {
+            Some(slots) => slots.guard.halted(&self.gpu, progress).await?,
+            None => None,
+        };
+        self.is_unseen = false;
+        match halted {
+            Some(step) => Err(self.halt(step, Error::NotFinite { step: step + 1 })),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets as many steps as are `allowed` be not finite.
+    pub(super) fn allow(&self, allowed: u32) -> Result<()> {
+        match &self.slots {
+            Some(slots) => slots.guard.reset(&self.gpu, allowed),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes back to before the step, from which on nothing has changed.
+    fn halt(&mut self, step: u64, error: Error) -> Error {
+        self.step = step;
+        // If there is no memory for it, the next training is halted, too, and says so.
+        self.allow(0).err().unwrap_or(error)
     }
 
     /// Looks at what a step has done; returns whether it has trained.
     pub(super) fn see(&mut self, step: u64, totals: &Totals, allowed: u32) -> Result<bool> {
-        let loss = f64::from(totals.loss) / f64::from(totals.counted.max(1.0));
-        if totals.updated != 0.0 {
-            self.history.losses.push(loss);
-            return Ok(true);
+        let is_finite = totals.is_finite != 0.0;
+        if totals.invalid > 0.0 {
+            let detail = format!(
+                "{} targets of step {} are none of this loss",
+                totals.invalid,
+                step + 1
+            );
+            let error = Error::Data { op: "fit", detail };
+            return Err(self.halt(step, error));
         }
-        let _ = allowed;
-        self.step = step;
-        Err(Error::NotFinite { step: step + 1 })
+        if !is_finite && totals.bad > allowed as f32 {
+            return Err(self.halt(step, Error::NotFinite { step: step + 1 }));
+        }
+        if !is_finite {
+            self.history.skipped.push(step + 1);
+        }
+        let loss = f64::from(totals.loss) / f64::from(totals.counted.max(1.0));
+        self.history.losses.push(loss);
+        Ok(is_finite)
     }
 }

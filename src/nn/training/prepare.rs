@@ -196,18 +196,27 @@ impl Sequential {
         let evaluation = Arc::new(self.losses(forward, loss)?);
         let (forward, losses) = (&evaluation.forward, &evaluation.losses);
         let totals = losses.totals(plan, forward.rows)?;
-        let (start, gradients) = (&losses.gradient, &slots.gradients);
-        let backward = Backward::new(plan, forward, losses.stages, start, gradients, false)?;
         let parts = batch.div_ceil(forward.rows);
+        // Those of a part, if there are several.
+        let gradients = match parts {
+            1 => slots.gradients.clone(),
+            _ => self.gpu.memory().region(slots.gradients.bytes)?,
+        };
+        let accumulate = match parts {
+            1 => None,
+            _ => slots.accumulate(plan, &gradients)?,
+        };
+        let start = &losses.gradient;
+        let backward = Backward::new(plan, forward, losses.stages, start, &gradients, false)?;
         Ok(Training {
             batch,
-            totals,
             backward,
-            accumulate: None,
-            update: slots.update(plan, optimizer)?,
+            accumulate,
+            update: slots.update(plan, optimizer, &totals.region)?,
             steps: Steps::new(&self.gpu, parts.max(RECORDS))?,
             slots: slots.clone(),
             optimizer: optimizer.clone(),
+            totals,
             evaluation,
         })
     }
@@ -224,10 +233,14 @@ impl Sequential {
 
     /// The record of a step, counted from 0, but for its samples.
     pub(super) fn record(&self, step: u64) -> Result<Step> {
+        let iteration = step - self.optimized_from;
+        self.optimizer.check_rate(iteration)?;
+        let (rate, decay) = self.optimizer.rates(iteration);
         Ok(Step {
             call: step,
             training: true,
-            rate: self.optimizer.rate(step - self.optimized_from),
+            rate,
+            decay,
             ..Step::default()
         })
     }

@@ -335,6 +335,7 @@ impl<'a> Run<'a> {
             match self.state.compiled.take() {
                 None => self.step(progress).await?,
                 Some(compiled) => {
+                    self.model.look(progress).await?;
                     let before = self.model.adopt(compiled);
                     if let Err(error) = self.step(progress).await {
                         self.model.adopt(before);
@@ -388,9 +389,9 @@ impl<'a> Run<'a> {
         self.model.history.clone()
     }
 
-    async fn begin_epoch(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+    fn begin_epoch(&mut self) -> Result<()> {
         if self.epoch == 0 {
-            self.model.begin(self.state.allowed, progress).await?;
+            self.model.allow(self.state.allowed)?;
         }
         if let Some(seed) = self.shuffle {
             random::shuffle(&mut self.order[..self.trained], seed, self.model.epoch);
@@ -403,7 +404,7 @@ impl<'a> Run<'a> {
 
     async fn step(&mut self, progress: &impl transfer::Progress) -> Result<()> {
         if self.batch == 0 {
-            self.begin_epoch(progress).await?;
+            self.begin_epoch()?;
         }
         self.state.land_beyond(AHEAD, self.model, progress).await?;
         self.submit()

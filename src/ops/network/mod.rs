@@ -4,6 +4,7 @@
 pub(crate) mod activation;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
+pub(crate) mod guard;
 pub(crate) mod loss;
 pub(crate) mod max_pool2d;
 pub(crate) mod moments;
@@ -29,10 +30,16 @@ static MODULES: &[&Module] = &[
 ];
 
 pub(super) fn modules() -> impl Iterator<Item = &'static Module> {
-    [MODULES, product::MODULES, loss::MODULES, optimizer::MODULES]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        MODULES,
+        product::MODULES,
+        loss::MODULES,
+        guard::MODULES,
+        optimizer::MODULES,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }
 
 /// The number of values in a lane, for tensors with rows of this length.

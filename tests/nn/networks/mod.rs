@@ -6,6 +6,7 @@
 
 mod data;
 mod documented;
+mod guard;
 mod losses;
 mod optimizers;
 mod runs;

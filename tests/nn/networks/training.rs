@@ -75,7 +75,10 @@ fn a_short_last_batch_is_a_step_like_any_other() {
         Sgd::new(0.1).momentum(0.9).into(),
     ] {
         let mut fitted = classifier(6, 3).build(gpu(), 3).unwrap();
-        let fit = Fit::new(optimizer).batch_size(16).epochs(2).shuffle(false);
+        let fit = Fit::new(optimizer.clone())
+            .batch_size(16)
+            .epochs(2)
+            .shuffle(false);
         let history = fitted.fit(&data, &fit).unwrap();
         let mut by_hand = classifier(6, 3).build(gpu(), 3).unwrap();
         by_hand
@@ -260,16 +263,16 @@ fn callbacks_stop_training_at_once() {
 fn training_in_two_parts_is_training_in_one() {
     let (values, labels) = blobs(50, 6, 3);
     let data = dataset(&values, &labels, [6]);
-    let fit = |optimizer: Optimizer| Fit::new(optimizer).batch_size(16);
+    let fit = |optimizer: &Optimizer| Fit::new(optimizer.clone()).batch_size(16);
     for optimizer in [
         Optimizer::from(Adam::default()),
         Sgd::new(0.1).momentum(0.5).into(),
     ] {
         let mut one = classifier(6, 3).build(gpu(), 1).unwrap();
-        let whole = one.fit(&data, &fit(optimizer).epochs(4)).unwrap();
+        let whole = one.fit(&data, &fit(&optimizer).epochs(4)).unwrap();
         let mut two = classifier(6, 3).build(gpu(), 1).unwrap();
-        let first = two.fit(&data, &fit(optimizer).epochs(2)).unwrap();
-        let second = two.fit(&data, &fit(optimizer).epochs(2)).unwrap();
+        let first = two.fit(&data, &fit(&optimizer).epochs(2)).unwrap();
+        let second = two.fit(&data, &fit(&optimizer).epochs(2)).unwrap();
         assert_eq!([first.losses, second.losses].concat(), whole.losses);
         assert_eq!(weight_bits(&one), weight_bits(&two));
     }

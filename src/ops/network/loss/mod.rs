@@ -49,7 +49,7 @@ pub(crate) struct Totals {
 }
 
 /// The regions of a loss: the outputs y and the targets [rows, outputs], the gradient [as y] of the
-/// mean loss of the step's batch, and the sums [rows, 2], each row's loss and hits.
+/// sum of the losses of the step's batch, and the sums [rows, 2], each row's loss and hits.
 #[derive(Clone, Copy)]
 pub(crate) struct Regions<'a> {
     pub y: &'a Region,

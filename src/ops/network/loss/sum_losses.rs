@@ -18,11 +18,13 @@ const KERNEL: Kernel = MODULE.kernel("sum_losses");
 params! {
     struct SumLossesParams {
         rows: u32,
+        /// rows per sample
         positions: u32,
     }
 }
 
-/// The step's totals = the sum of sums [rows, 2].
+/// The first half of the step's result in totals [results, 2, 4] = the sum of sums [rows, 2], the number of
+/// rows, and 0; every `positions` rows are a sample.
 pub(crate) fn sum_losses(
     gpu: &Gpu,
     sums: &Region,

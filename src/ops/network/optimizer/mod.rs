@@ -1,24 +1,32 @@
 //! Optimizers, with Keras's names and defaults: what they store for each weight, and a step.
 
 mod adam;
+mod json;
+mod learning_rate;
+mod settings;
 mod sgd;
 
-pub use adam::Adam;
+pub use adam::{Adam, AdamW};
+pub use learning_rate::{
+    CosineDecay, Custom, ExponentialDecay, LearningRate, PiecewiseConstantDecay,
+};
 pub use sgd::Sgd;
 
+use settings::{Settings, settings};
+
+use super::guard::Clip;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::ops::require;
 use crate::shader::module::Module;
-use crate::{Gpu, Result};
+use crate::{Error, Gpu, Result};
 
 pub(super) static MODULES: &[&Module] = &[&adam::MODULE, &sgd::MODULE];
 
 /// How gradients change weights.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Optimizer {
-    /// Adam.
+    /// Adam, and AdamW.
     Adam(Adam),
     /// Stochastic gradient descent.
     Sgd(Sgd),
@@ -30,20 +38,37 @@ impl From<Adam> for Optimizer {
     }
 }
 
+impl From<AdamW> for Optimizer {
+    fn from(adamw: AdamW) -> Self {
+        Self::Adam(adamw.into())
+    }
+}
+
 impl From<Sgd> for Optimizer {
     fn from(sgd: Sgd) -> Self {
         Self::Sgd(sgd)
     }
 }
 
-/// Interim.
-pub type LearningRate = f64;
-
 impl Optimizer {
-    pub(crate) fn set_learning_rate(&mut self, rate: impl Into<LearningRate>) {
+    /// The learning rate, or how it follows from the step.
+    pub fn learning_rate(&self) -> &LearningRate {
+        self.settings().learning_rate
+    }
+
+    /// Sets the learning rate. Nothing else changes: moments and steps go on.
+    pub fn set_learning_rate(&mut self, learning_rate: impl Into<LearningRate>) {
+        let place = match self {
+            Self::Adam(adam) => &mut adam.learning_rate,
+            Self::Sgd(sgd) => &mut sgd.learning_rate,
+        };
+        *place = learning_rate.into();
+    }
+
+    fn settings(&self) -> Settings<'_> {
         match self {
-            Self::Adam(adam) => adam.learning_rate = rate.into(),
-            Self::Sgd(sgd) => sgd.learning_rate = rate.into(),
+            Self::Adam(adam) => adam.settings(),
+            Self::Sgd(sgd) => sgd.settings(),
         }
     }
 
@@ -61,11 +86,8 @@ impl Optimizer {
 
     /// Whether one differs from the other in nothing but the learning rate, which steps bring.
     pub(crate) fn has_same_kernels(&self, other: &Self) -> bool {
-        let mut other = *other;
-        match self {
-            Self::Adam(adam) => other.set_learning_rate(adam.learning_rate),
-            Self::Sgd(sgd) => other.set_learning_rate(sgd.learning_rate),
-        }
+        let mut other = other.clone();
+        other.set_learning_rate(self.learning_rate().clone());
         *self == other
     }
 
@@ -85,44 +107,54 @@ impl Optimizer {
         }
     }
 
-    /// The learning rate of step `step`, counted from 0, with Adam's corrections.
-    pub(crate) fn rate(&self, step: u64) -> f32 {
-        match self {
-            Self::Sgd(sgd) => sgd.learning_rate as f32,
-            Self::Adam(adam) => {
-                let t = (step + 1) as f64;
-                let correction = (1.0 - adam.beta_2.powf(t)).sqrt() / (1.0 - adam.beta_1.powf(t));
-                (adam.learning_rate * correction) as f32
-            }
-        }
+    /// The learning rate of step `iteration`, counted from 0, with Adam's corrections, and the share of a
+    /// weight that decays.
+    pub(crate) fn rates(&self, iteration: u64) -> (f32, f32) {
+        self.rates_of(self.learning_rate().at(iteration), iteration)
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
-        let op = self.name();
-        let finite = |name, value: f64| require(op, name, value, value.is_finite(), "finite");
-        let below_1 = |name, value: f64| {
-            let allowed = (0.0..1.0).contains(&value);
-            require(op, name, value, allowed, "at least 0 and below 1")
+    fn rates_of(&self, rate: f64, iteration: u64) -> (f32, f32) {
+        let correction = match self {
+            Self::Adam(adam) => adam.correction(iteration),
+            Self::Sgd(_) => 1.0,
         };
-        match self {
-            Self::Adam(adam) => {
-                finite("learning_rate", adam.learning_rate)?;
-                below_1("beta_1", adam.beta_1)?;
-                below_1("beta_2", adam.beta_2)?;
-                let allowed = (f32::MIN_POSITIVE..=f32::MAX).contains(&(adam.epsilon as f32));
-                let rule = "above 0, and a normal f32";
-                require(op, "epsilon", adam.epsilon, allowed, rule)?;
-            }
-            Self::Sgd(sgd) => {
-                finite("learning_rate", sgd.learning_rate)?;
-                below_1("momentum", sgd.momentum)?;
-            }
-        }
-        Ok(())
+        let decay = rate * self.settings().weight_decay;
+        ((rate * correction) as f32, decay as f32)
     }
 
-    /// One step of `len` weights w with the gradient g and their [`slots`](Self::slots).
-    pub(crate) fn step(
+    /// An error if the schedule gives step `iteration`, counted from 0, no learning rate.
+    pub(crate) fn check_rate(&self, iteration: u64) -> Result<()> {
+        let (op, schedule) = (self.name(), self.learning_rate());
+        let rate = schedule.at(iteration);
+        let (corrected, decay) = self.rates_of(rate, iteration);
+        if rate >= 0.0 && corrected.is_finite() && decay.is_finite() {
+            return Ok(());
+        }
+        let detail = format!(
+            "the learning rate ({}) of step {} is {rate:?}, must be at least 0, and a finite f32",
+            schedule.name(),
+            iteration + 1
+        );
+        Err(Error::Data { op, detail })
+    }
+
+    /// An error if a parameter is not allowed.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.settings().check(self.name())?;
+        match self {
+            Self::Adam(adam) => adam.check(),
+            Self::Sgd(sgd) => sgd.check(),
+        }
+    }
+
+    /// How gradients are clipped.
+    pub(crate) fn clip(&self) -> Clip {
+        self.settings().clip()
+    }
+
+    /// One step of `len` weights w with their [`slots`](Self::slots), by the gradients g and the state of
+    /// the [`Guard`](super::guard::Guard) behind them.
+    pub(crate) fn update(
         &self,
         gpu: &Gpu,
         w: &Region,
@@ -131,8 +163,8 @@ impl Optimizer {
         len: u32,
     ) -> Result<Dispatch> {
         match self {
-            Self::Adam(adam) => adam.step(gpu, w, g, slots, len),
-            Self::Sgd(sgd) => sgd.step(gpu, w, g, slots, len),
+            Self::Adam(adam) => adam.update(gpu, w, g, slots, len),
+            Self::Sgd(sgd) => sgd.update(gpu, w, g, slots, len),
         }
     }
 }

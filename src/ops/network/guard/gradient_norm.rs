@@ -1,0 +1,40 @@
+//! The squares of the gradients, summed.
+
+use super::Guard;
+use crate::gpu::dispatch::Dispatch;
+use crate::ops::network::dispatch as groups;
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::params;
+use crate::{Gpu, Result};
+
+pub(super) static MODULE: Module = Module::new(
+    "gradient_norm",
+    &files::GRADIENT_NORM,
+    GradientNormParams::LAYOUT,
+)
+.entry_points(&["gradient_norm"]);
+
+const KERNEL: Kernel = MODULE.kernel("gradient_norm");
+
+params! {
+    struct GradientNormParams {
+        pieces: u32,
+    }
+}
+
+/// The guard's norms = the sum of the squares of each piece.
+pub(super) fn dispatch(gpu: &Gpu, guard: &Guard) -> Result<Dispatch> {
+    let pieces = guard.piece_count;
+    let params = GradientNormParams { pieces };
+    let regions = [&guard.gradients, &guard.pieces, &guard.norms];
+    groups(
+        gpu,
+        KERNEL,
+        Form::default(),
+        true,
+        &regions,
+        &params,
+        pieces.into(),
+    )
+}

@@ -1,0 +1,49 @@
+//! Whether a step changes anything, and by how much its gradients are scaled.
+
+use super::{Clip, Guard, GuardState};
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::region::Region;
+use crate::ops::network::per_item;
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::params;
+use crate::{Gpu, Result};
+
+pub(super) static MODULE: Module = Module::new("judge", &files::JUDGE, JudgeParams::LAYOUT)
+    .entry_points(&["judge"])
+    .shared(&[GuardState::LAYOUT])
+    .step();
+
+const KERNEL: Kernel = MODULE.kernel("judge");
+
+params! {
+    struct JudgeParams {
+        pieces: u32,
+        /// variables that are clipped by their own norm: all or none
+        clipped: u32,
+        /// the largest norms allowed
+        clipnorm: f32,
+        global_clipnorm: f32,
+    }
+}
+
+/// Judges the step of the result in `totals`.
+pub(super) fn dispatch(gpu: &Gpu, guard: &Guard, totals: &Region, clip: Clip) -> Result<Dispatch> {
+    let mut params = JudgeParams {
+        pieces: guard.piece_count,
+        clipped: 0,
+        clipnorm: f32::MAX,
+        global_clipnorm: f32::MAX,
+    };
+    match clip {
+        Clip::None | Clip::Value(_) => {}
+        Clip::Norm(limit) => {
+            params.clipnorm = limit;
+            params.clipped = guard.variable_count;
+        }
+        Clip::GlobalNorm(limit) => params.global_clipnorm = limit,
+    }
+    let regions = [&guard.norms, &guard.variables, totals, &guard.state];
+    // One workgroup judges.
+    per_item(gpu, KERNEL, Form::default(), 1, &regions, &params, 1)
+}

@@ -1,0 +1,421 @@
+//! The guard of training: a step whose loss or gradient is not finite changes nothing.
+//!
+//! After the backward pass it sums the squares of the gradients, and judges: [`Guard::dispatches`]. The
+//! update that follows reads the guard's state, which stands behind the gradients, and changes weights
+//! and moments only if it says so. The squares are f32s: a gradient beyond 1.8 · 10¹⁹ counts as not
+//! finite.
+
+mod accumulate;
+mod clip_gradients;
+mod gradient_norm;
+mod judge;
+
+pub(crate) use accumulate::accumulate;
+
+use std::ops::Range;
+
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::region::Region;
+use crate::gpu::transfer::{self, Source};
+use crate::shader::module::Module;
+use crate::shader::params::{params, vec2u, vec4u};
+use crate::{Gpu, Result};
+
+pub(super) static MODULES: &[&Module] = &[
+    &accumulate::MODULE,
+    &clip_gradients::MODULE,
+    &gradient_norm::MODULE,
+    &judge::MODULE,
+];
+
+params! {
+    /// All 0 to begin with.
+    pub(super) struct GuardState {
+        /// what the update multiplies gradients by, and 1 if it changes anything, else 0
+        scale: f32,
+        update: f32,
+        /// 1 after more non-finite steps than are allowed, and how many there were
+        halted: u32,
+        bad: u32,
+        allowed: u32,
+        padding: u32,
+        /// the number of the step that has halted it
+        step: vec2u,
+    }
+}
+
+/// The values of a piece: enough work for a workgroup to be worth its barriers.
+const PIECE: u32 = 1 << 14;
+
+/// How gradients are clipped, with Keras's names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Clip {
+    None,
+    /// The norm of each variable's gradient.
+    Norm(f32),
+    /// The norm of all.
+    GlobalNorm(f32),
+    /// Each value, by the update.
+    Value(f32),
+}
+
+/// Judges the steps of a network's training.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    gradients: Region,
+    state: Region,
+    /// \[pieces, 4\]: first value, end, variable.
+    pieces: Region,
+    /// \[variables, 2\]: first piece, end.
+    variables: Region,
+    /// The sums of the pieces' squares, and the variables' factors.
+    norms: Region,
+    piece_count: u32,
+    variable_count: u32,
+}
+
+impl Guard {
+    /// The f32s behind the gradients in which it keeps its state.
+    pub const VALUES: usize = size_of::<GuardState>() / size_of::<f32>();
+
+    /// Of `gradients`, a region of [`VALUES`](Self::VALUES) f32s more than there are gradients, these a
+    /// multiple of what the device can bind. `variables` are the places of the variables in it, in f32s.
+    pub fn new(gpu: &Gpu, gradients: &Region, variables: &[Range<u32>]) -> Result<Self> {
+        let mut pieces: Vec<vec4u> = Vec::new();
+        let mut runs: Vec<vec2u> = Vec::new();
+        for (variable, values) in (0..).zip(variables) {
+            let first = pieces.len() as u32;
+            // Pieces end where lanes do.
+            let starts = (values.start / PIECE * PIECE..values.end).step_by(PIECE as usize);
+            pieces.extend(starts.map(|start| {
+                let end = values.end.min(start + PIECE);
+                [values.start.max(start), end, variable, 0]
+            }));
+            runs.push([first, pieces.len() as u32]);
+        }
+        // A table without entries is bound all the same.
+        let bytes = |values: usize| (values * size_of::<u32>()).max(size_of::<vec4u>()) as u64;
+        let region = |values: usize| gpu.memory().region(bytes(values));
+        let table = |words: &[u32]| {
+            let region = region(words.len())?;
+            let bytes = bytemuck::cast_slice(words);
+            transfer::write(
+                gpu.memory(),
+                &region.buffer,
+                0,
+                bytes,
+                transfer::COPY_ALIGNMENT,
+            )?;
+            Ok(region)
+        };
+        let state = size_of::<GuardState>() as u64;
+        Ok(Self {
+            gradients: gradients.clone(),
+            state: gradients.part(gradients.bytes - state, state),
+            pieces: table(pieces.as_flattened())?,
+            variables: table(runs.as_flattened())?,
+            norms: region(pieces.len() + runs.len())?,
+            piece_count: pieces.len() as u32,
+            variable_count: runs.len() as u32,
+        })
+    }
+
+    /// Starts over. Steps that are not finite are skipped; after more than `allowed` of them, or one with
+    /// invalid targets, all are.
+    pub fn reset(&self, gpu: &Gpu, allowed: u32) -> Result<()> {
+        let state = GuardState {
+            allowed,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        let (buffer, offset) = (&self.state.buffer, self.state.offset);
+        let bytes = bytemuck::bytes_of(&state);
+        transfer::write(
+            gpu.memory(),
+            buffer,
+            offset,
+            bytes,
+            transfer::COPY_ALIGNMENT,
+        )
+    }
+
+    /// The number of the step that has halted it, counted from 0, if one has since the last reset.
+    pub async fn halted(
+        &self,
+        gpu: &Gpu,
+        progress: impl transfer::Progress,
+    ) -> Result<Option<u64>> {
+        let mut state: GuardState = bytemuck::Zeroable::zeroed();
+        let bytes = bytemuck::bytes_of_mut(&mut state);
+        transfer::read(gpu.memory(), Source::of(&self.state), bytes, progress).await?;
+        let [low, high] = state.step.map(u64::from);
+        Ok((state.halted > 0).then_some(low | high << 32))
+    }
+
+    /// What comes between the backward pass and the update. In `totals` [results, 2, 4] the loss has
+    /// written (Σ loss, Σ hits, rows that count, rows with invalid targets) of the step's result; this
+    /// adds (norm of the mean gradient before it is clipped, 1 if all is finite, 1 if weights change,
+    /// non-finite steps so far).
+    pub fn dispatches(&self, gpu: &Gpu, totals: &Region, clip: Clip) -> Result<Vec<Dispatch>> {
+        let mut dispatches = vec![
+            gradient_norm::dispatch(gpu, self)?,
+            judge::dispatch(gpu, self, totals, clip)?,
+        ];
+        if matches!(clip, Clip::Norm(_)) {
+            dispatches.push(clip_gradients::dispatch(gpu, self)?);
+        }
+        Ok(dispatches)
+    }
+
+    /// The buffers besides the gradients'.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        [&self.pieces, &self.variables, &self.norms].into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::platform;
+    use crate::gpu::recording::begin_pass;
+    use crate::ops::network::step::{Step, Steps};
+
+    /// A kernel of more than a piece, its bias, which begins and ends within a lane, and, behind what the
+    /// alignment leaves, another layer's.
+    const VARIABLES: [Range<u32>; 4] = [0..40_001, 40_001..40_010, 40_064..40_067, 40_067..40_068];
+    const LEN: usize = 40_128;
+    const ROWS: f32 = 8.0;
+
+    struct World {
+        gpu: Gpu,
+        gradients: Region,
+        totals: Region,
+        guard: Guard,
+        steps: Steps,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let gpu = Gpu::new().unwrap();
+            let region = |values: usize| gpu.memory().region(values as u64 * 4).unwrap();
+            let gradients = region(LEN + Guard::VALUES);
+            Self {
+                guard: Guard::new(&gpu, &gradients, &VARIABLES).unwrap(),
+                steps: Steps::new(&gpu, 1).unwrap(),
+                totals: region(3 * 8),
+                gradients,
+                gpu,
+            }
+        }
+
+        fn write(&self, region: &Region, offset: u64, values: &[f32]) {
+            let bytes = bytemuck::cast_slice(values);
+            transfer::write(self.gpu.memory(), &region.buffer, offset, bytes, 4).unwrap();
+        }
+
+        fn read(&self, region: &Region) -> Vec<f32> {
+            let mut values = vec![0.0; region.bytes as usize / 4];
+            let bytes = bytemuck::cast_slice_mut(&mut values);
+            let source = transfer::Source::of(region);
+            let read = transfer::read(self.gpu.memory(), source, bytes, platform::wait_for_answer);
+            pollster::block_on(read).unwrap();
+            values
+        }
+
+        fn record(&self, step: Step, dispatches: &[Dispatch]) {
+            self.steps.write(&self.gpu, &[step]).unwrap();
+            let recorded = self.gpu.link().submit(|encoder| {
+                let mut pass = begin_pass(encoder);
+                for dispatch in dispatches {
+                    dispatch.record(&mut pass, Some(self.steps.bound(0)));
+                }
+                Ok(())
+            });
+            recorded.unwrap();
+        }
+
+        /// The verdict on a step: norm, finite, updated, bad so far; the scale; and the gradients after it.
+        fn judged(
+            &self,
+            loss: [f32; 4],
+            gradients: &[f32],
+            clip: Clip,
+        ) -> ([f32; 4], f32, Vec<f32>) {
+            self.write(&self.gradients, 0, gradients);
+            self.write(&self.totals, 2 * 32, &loss);
+            let step = Step {
+                result: 2,
+                ..Step::default()
+            };
+            let dispatches = self
+                .guard
+                .dispatches(&self.gpu, &self.totals, clip)
+                .unwrap();
+            self.record(step, &dispatches);
+            let totals = self.read(&self.totals);
+            let mut gradients = self.read(&self.gradients);
+            let state = gradients.split_off(LEN);
+            assert_eq!(state[1], totals[22], "update, as reported");
+            assert_eq!(
+                totals[16..20]
+                    .iter()
+                    .map(|x| x.to_bits())
+                    .collect::<Vec<_>>(),
+                loss.map(f32::to_bits)
+            );
+            (
+                [totals[20], totals[21], totals[22], totals[23]],
+                state[0],
+                gradients,
+            )
+        }
+    }
+
+    fn is_near(actual: f32, expected: f64) -> bool {
+        // Sums of up to 64 squares an invocation, then a tree.
+        (f64::from(actual) - expected).abs() <= 1e-6 * expected
+    }
+
+    /// Values of every size between 2⁻⁸ and 1, so that a lost one is seen.
+    fn gradients() -> Vec<f32> {
+        let mut values = vec![0.0; LEN];
+        for i in VARIABLES.into_iter().flatten() {
+            let word = crate::random::philox4x32_10([i, 0, 0, 0], [3, 0])[0];
+            values[i as usize] = (f64::from(word) / 2f64.powi(31) - 1.0) as f32;
+        }
+        values
+    }
+
+    fn norm(values: &[f32]) -> f64 {
+        let squares = values.iter().map(|&x| f64::from(x) * f64::from(x));
+        squares.sum::<f64>().sqrt()
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn norms_and_scales_are_those_of_the_mean_gradient() {
+        let world = World::new();
+        let raw = gradients();
+        let all = norm(&raw) / f64::from(ROWS);
+        let loss = [1.0, 0.0, ROWS, 0.0];
+        for (clip, factor) in [
+            (Clip::None, 1.0),
+            (Clip::Value(0.1), 1.0),
+            (Clip::GlobalNorm(0.7), 0.7 / all),
+            (Clip::GlobalNorm(1e6), 1.0),
+        ] {
+            let (verdict, scale, after) = world.judged(loss, &raw, clip);
+            assert!(is_near(verdict[0], all), "{clip:?}: {verdict:?}, not {all}");
+            assert_eq!(verdict[1..], [1.0, 1.0, 0.0]);
+            assert!(
+                is_near(scale, factor / f64::from(ROWS)),
+                "{clip:?}: {scale}"
+            );
+            assert_eq!(after, raw);
+        }
+        // The first variable's norm is 14, the last one's at most 1/8.
+        let (verdict, scale, after) = world.judged(loss, &raw, Clip::Norm(0.15));
+        assert!(is_near(verdict[0], all), "{verdict:?}, not {all}");
+        assert_eq!((scale, &verdict[1..]), (1.0, &[1.0, 1.0, 0.0][..]));
+        let mut clipped = 0;
+        for variable in VARIABLES {
+            let range = variable.start as usize..variable.end as usize;
+            let own = norm(&raw[range.clone()]) / f64::from(ROWS);
+            let factor = (0.15 / own).min(1.0);
+            clipped += usize::from(factor < 1.0);
+            for i in range {
+                let expected = f64::from(raw[i]) / f64::from(ROWS) * factor;
+                let error = (f64::from(after[i]) - expected).abs();
+                assert!(
+                    error <= 1e-6 * expected.abs(),
+                    "{i}: {}, not {expected}",
+                    after[i]
+                );
+            }
+        }
+        assert!(
+            (1..VARIABLES.len()).contains(&clipped),
+            "{clipped} are clipped"
+        );
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn one_value_that_is_not_finite_anywhere_is_found() {
+        let world = World::new();
+        let loss = [1.0, 0.0, ROWS, 0.0];
+        let places = VARIABLES.into_iter().flat_map(|v| [v.start, v.end - 1]);
+        // The ends of pieces, too.
+        for place in places.chain([PIECE - 1, PIECE, 2 * PIECE + 5]) {
+            // The last one's square overflows.
+            for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2e19] {
+                let mut wrong_one = gradients();
+                wrong_one[place as usize] = wrong;
+                world.guard.reset(&world.gpu, 0).unwrap();
+                let (verdict, ..) = world.judged(loss, &wrong_one, Clip::None);
+                assert_eq!(verdict[1..], [0.0, 0.0, 1.0], "{wrong} at {place}");
+            }
+        }
+        for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            world.guard.reset(&world.gpu, 0).unwrap();
+            let (verdict, ..) = world.judged([wrong, 0.0, ROWS, 0.0], &gradients(), Clip::None);
+            assert_eq!(verdict[1..], [0.0, 0.0, 1.0], "a loss of {wrong}");
+        }
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn after_more_bad_steps_than_are_allowed_all_are_skipped_until_the_host_resets() {
+        let world = World::new();
+        let (good, bad) = ([1.0, 0.0, ROWS, 0.0], [f32::NAN, 0.0, ROWS, 0.0]);
+        let verdict = |loss| world.judged(loss, &gradients(), Clip::None).0[1..].to_vec();
+        // Finite, updated, bad so far. A new state allows none.
+        assert_eq!(verdict(good), [1.0, 1.0, 0.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
+        assert_eq!(verdict(good), [1.0, 0.0, 1.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
+        world.guard.reset(&world.gpu, 2).unwrap();
+        assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
+        assert_eq!(verdict(good), [1.0, 1.0, 1.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 2.0]);
+        assert_eq!(verdict(good), [1.0, 1.0, 2.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 3.0]);
+        assert_eq!(verdict(good), [1.0, 0.0, 3.0]);
+        // Invalid targets are never allowed.
+        world.guard.reset(&world.gpu, 2).unwrap();
+        assert_eq!(verdict([1.0, 0.0, ROWS, 1.0]), [0.0, 0.0, 1.0]);
+        assert_eq!(verdict(good), [1.0, 0.0, 1.0]);
+        // A batch whose rows are all void is no mistake, and changes nothing.
+        world.guard.reset(&world.gpu, 0).unwrap();
+        assert_eq!(verdict([0.0; 4]), [1.0, 0.0, 0.0]);
+        assert_eq!(verdict(good), [1.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn the_gradients_of_parts_add_up_from_the_first_on() {
+        let world = World::new();
+        for len in [LEN, 7] {
+            let region = |values: usize| world.gpu.memory().region(values as u64 * 4).unwrap();
+            let (part, sum) = (region(len), region(len + 1));
+            let dispatch = accumulate(&world.gpu, &part, &sum, len as u32).unwrap();
+            // What an earlier batch has left is forgotten, and what is behind stays.
+            world.write(&sum, 0, &vec![f32::NAN; len]);
+            world.write(&sum, len as u64 * 4, &[5.0]);
+            let mut expected = vec![0.0; len];
+            for (i, row) in [0, 3, 8].into_iter().enumerate() {
+                let values: Vec<_> = (0..len).map(|j| (j % 100 + 7 * i) as f32).collect();
+                world.write(&part, 0, &values);
+                let step = Step {
+                    row,
+                    ..Step::default()
+                };
+                world.record(step, std::slice::from_ref(&dispatch));
+                expected
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(sum, x)| *sum += x);
+            }
+            assert_eq!(world.read(&sum), [expected, vec![5.0]].concat());
+        }
+    }
+}

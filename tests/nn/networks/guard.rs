@@ -1,0 +1,195 @@
+//! A step that is not finite changes nothing.
+
+use super::{blobs, dataset, weight_bits};
+use crate::common::gpu;
+use crate::common::reference::normal;
+use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::{
+    Adam, AdamW, Dataset, Dense, Fit, Loss, Optimizer, Sequential, SequentialBuilder, Sgd,
+};
+use selfnorm::{Error, Tensor};
+
+/// What training changes: the weights, and the moments, which are in checkpoints.
+fn state(model: &Sequential) -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    model.save_checkpoint(&path).unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Vec<_> = tensors
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.data().to_vec()))
+        .collect();
+    tensors.sort();
+    tensors
+}
+
+fn network() -> SequentialBuilder {
+    Sequential::new([4])
+        .add(Dense::new(6).activation(Selu))
+        .add(Dense::new(5).activation(Selu))
+        .add(Dense::new(3).activation(Softmax))
+}
+
+fn build(network: SequentialBuilder, optimizer: &Optimizer, loss: Loss) -> Sequential {
+    let mut model = network.build(gpu(), 5).unwrap();
+    model.compile(optimizer.clone(), loss).unwrap();
+    model
+}
+
+fn tensor(values: &[f32], columns: usize) -> Tensor {
+    let shape = [values.len() / columns, columns];
+    gpu().tensor(values, shape).unwrap()
+}
+
+fn optimizers() -> Vec<Optimizer> {
+    vec![
+        Adam::new(0.01).into(),
+        AdamW::new(0.01).global_clipnorm(0.5).into(),
+        Sgd::new(0.1).into(),
+        Sgd::new(0.1).momentum(0.9).clipnorm(0.5).into(),
+        Sgd::new(0.1)
+            .momentum(0.9)
+            .nesterov(true)
+            .weight_decay(0.1)
+            .into(),
+    ]
+}
+
+/// Good steps, then one that is refused, which leaves everything as it was.
+fn check_refused(model: &mut Sequential, good: (&Tensor, &Tensor), bad: (&Tensor, &Tensor)) {
+    for _ in 0..3 {
+        model.train_on_batch(good.0, good.1).unwrap();
+    }
+    let before = state(model);
+    assert!(matches!(
+        model.train_on_batch(bad.0, bad.1),
+        Err(Error::NotFinite { .. })
+    ));
+    assert_eq!(state(model), before);
+    // The host has seen it: training can go on.
+    model.train_on_batch(good.0, good.1).unwrap();
+    assert_ne!(state(model), before);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_step_with_nan_in_its_data_changes_nothing() {
+    for optimizer in optimizers() {
+        let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+        let x = normal(32, 1, 0);
+        let y: Vec<_> = (0..24).map(|i| f32::from(i % 3 == 1)).collect();
+        let mut wrong = x.clone();
+        wrong[13] = f32::NAN;
+        let y = tensor(&y, 3);
+        check_refused(&mut model, (&tensor(&x, 4), &y), (&tensor(&wrong, 4), &y));
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_step_with_an_infinite_loss_changes_nothing() {
+    for optimizer in optimizers() {
+        let mut model = build(
+            Sequential::new([4]).add(Dense::new(3)),
+            &optimizer,
+            Loss::MeanSquaredError,
+        );
+        let (x, y) = (normal(20, 1, 0), normal(15, 2, 0));
+        let mut wrong = y.clone();
+        // Its square is infinite.
+        wrong[7] = 1e20;
+        let x = tensor(&x, 4);
+        check_refused(&mut model, (&x, &tensor(&y, 3)), (&x, &tensor(&wrong, 3)));
+    }
+}
+
+/// Logits of −∞ for a class that no target has: the loss is finite, and so is the gradient of the last
+/// layer; that of the layer below is 0 · ∞.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_step_with_a_finite_loss_and_nan_in_one_layer_s_gradient_changes_nothing() {
+    for optimizer in optimizers() {
+        let mut kernel = normal(15, 3, 0);
+        let network = Sequential::new([4])
+            .add(Dense::new(5).activation(selfnorm::nn::Activation::Sigmoid))
+            .add(Dense::new(3).activation(Softmax));
+        let mut model = build(network, &optimizer, Loss::CategoricalCrossentropy);
+        let x = tensor(&normal(32, 1, 0), 4);
+        let y = tensor(&[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]].repeat(4).concat(), 3);
+        for _ in 0..3 {
+            model.train_on_batch(&x, &y).unwrap();
+        }
+        // Class 2's weight of unit 4.
+        kernel[14] = f32::NEG_INFINITY;
+        let name = "dense_1/kernel";
+        let kernel = gpu().tensor(&kernel, [5, 3]).unwrap();
+        model.set_weights(&[(name, kernel)]).unwrap();
+        let before = state(&model);
+        assert!(matches!(
+            model.train_on_batch(&x, &y),
+            Err(Error::NotFinite { .. })
+        ));
+        assert_eq!(state(&model), before);
+    }
+}
+
+/// 48 samples, of which step `bad` of batches of 8, if any, has a NaN.
+fn samples(bad: Option<usize>) -> Dataset {
+    let (mut x, labels) = blobs(48, 4, 3);
+    if let Some(bad) = bad {
+        x[(bad * 8 + 5) * 4 + 2] = f32::NAN;
+    }
+    dataset(&x, &labels, [4])
+}
+
+fn in_order(optimizer: &Optimizer) -> Fit<'static> {
+    Fit::new(optimizer.clone()).batch_size(8).shuffle(false)
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_steps_after_one_that_is_not_finite_are_skipped_too() {
+    for optimizer in optimizers() {
+        for bad in [0, 3, 5] {
+            let loss = Loss::CategoricalCrossentropy;
+            let mut model = build(network(), &optimizer, loss);
+            let error = model.fit(&samples(Some(bad)), &in_order(&optimizer));
+            let step = bad as u64 + 1;
+            assert_eq!(error, Err(Error::NotFinite { step }));
+            // As after the steps before it.
+            let mut short = build(network(), &optimizer, loss);
+            let (x, labels) = blobs(48, 4, 3);
+            if bad > 0 {
+                let first = dataset(&x[..bad * 32], &labels[..bad * 8], [4]);
+                short.fit(&first, &in_order(&optimizer)).unwrap();
+            }
+            assert_eq!(state(&model), state(&short));
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn with_bad_steps_allowed_the_others_train_as_if_these_were_not_there() {
+    let optimizer = Optimizer::from(Sgd::new(0.1).momentum(0.9));
+    let loss = Loss::CategoricalCrossentropy;
+    let mut model = build(network(), &optimizer, loss);
+    let data = samples(Some(2));
+    model
+        .fit(&data, &in_order(&optimizer).skip_non_finite(1))
+        .unwrap();
+    let (x, labels) = blobs(48, 4, 3);
+    let without =
+        |values: &[f32], row: usize| [&values[..2 * 8 * row], &values[3 * 8 * row..]].concat();
+    let labels = [&labels[..16], &labels[24..]].concat();
+    let good = dataset(&without(&x, 4), &labels, [4]);
+    let mut other = build(network(), &optimizer, loss);
+    other.fit(&good, &in_order(&optimizer)).unwrap();
+    assert_eq!(weight_bits(&model), weight_bits(&other));
+    // One more than is allowed, in the second epoch.
+    let mut model = build(network(), &optimizer, loss);
+    let fit = in_order(&optimizer).epochs(2).skip_non_finite(1);
+    assert_eq!(model.fit(&data, &fit), Err(Error::NotFinite { step: 9 }));
+}
