@@ -1,16 +1,17 @@
-// totals[step.result] = the sum of the rows of a loss, by one workgroup, always in the same order.
+// totals[2 * step.result] = the sum of the rows of a loss, by one workgroup, always in the same order. Of a
+// batch in parts, the first part sets it and the others add to it.
 
 // [rows]
-@group(0) @binding(0) var<storage, read_write> sums: array<vec2f>;
-// [results]
-@group(0) @binding(1) var<storage, read_write> totals: array<vec2f>;
+@group(0) @binding(0) var<storage, read_write> sums: array<vec4f>;
+// [results, 2]; the odd ones are another kernel's
+@group(0) @binding(1) var<storage, read_write> totals: array<vec4f>;
 
-var<workgroup> shares: array<vec2f, WORKGROUP_SIZE>;
+var<workgroup> shares: array<vec4f, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn sum_losses(@builtin(local_invocation_index) local: u32) {
     let rows = p.rows;
-    var share = vec2f(0.0);
+    var share = vec4f(0.0);
     for (var row = local; row < rows; row += WORKGROUP_SIZE) {
         share += sums[row];
     }
@@ -22,6 +23,7 @@ fn sum_losses(@builtin(local_invocation_index) local: u32) {
         }
     }
     if (local == 0u) {
-        totals[step.result] = shares[0];
+        let i = 2u * step.result;
+        totals[i] = select(totals[i] + shares[0], shares[0], step.row == 0u);
     }
 }

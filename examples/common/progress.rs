@@ -124,6 +124,15 @@ fn per_step(step: Duration) -> String {
 }
 
 fn scores(prefix: &str, score: Score) -> String {
-    let Score { loss, accuracy, .. } = score;
-    format!("{prefix}loss: {loss:.4} - {prefix}accuracy: {accuracy:.4}")
+    let mut text = format!("{prefix}loss: {:.4}", score.loss);
+    let metrics = [
+        ("accuracy", score.accuracy),
+        ("mean_absolute_error", score.mean_absolute_error),
+    ];
+    for (name, value) in metrics {
+        if let Some(value) = value {
+            text += &format!(" - {prefix}{name}: {value:.4}");
+        }
+    }
+    text
 }

@@ -5,37 +5,41 @@ use std::sync::Arc;
 use super::data::Feed;
 use super::network::derived_seed;
 use super::sequential::{Sequential, Training};
-use super::workspace::Slots;
+use super::workspace::{Slots, Sums4};
 use super::{Dataset, files};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::recording::begin_pass;
-use crate::ops::network::loss::Loss;
+use crate::ops::network::loss::{Loss, Metric};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::Step;
 use crate::{Error, Result, random};
 
-/// Loss and accuracy, averaged over samples.
+/// Loss and accuracy or mean absolute error, averaged over the rows that count, see [`Loss`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
-    /// The mean loss.
+    /// The mean of weight · loss; 0 if all rows are void.
     pub loss: f64,
-    /// The share of samples (or positions) whose largest output is where the largest target is; NaN
-    /// for losses that are not for classes.
-    pub accuracy: f64,
+    /// The share of rows, or for binary cross-entropy of outputs, that are classified right. None for
+    /// losses of regression, and if all rows are void.
+    pub accuracy: Option<f64>,
+    /// The mean of |y − t|, for losses of regression.
+    pub mean_absolute_error: Option<f64>,
 }
 
 impl Score {
-    /// From the sums of steps with `terms` terms in all.
-    pub(super) fn new(loss: Loss, totals: &[[f32; 2]], terms: usize) -> Self {
+    /// From the sums of steps.
+    pub(super) fn new(loss: Loss, totals: &[Sums4]) -> Self {
         let sum = |i: usize| totals.iter().map(|total| f64::from(total[i])).sum::<f64>();
+        let rows = sum(2);
+        let measured = |metric| {
+            let is_measured = loss.metric() == metric && rows > 0.0;
+            is_measured.then(|| sum(1) / rows)
+        };
         Self {
-            loss: sum(0) / terms as f64,
-            accuracy: if loss.has_accuracy() {
-                sum(1) / terms as f64
-            } else {
-                f64::NAN
-            },
+            loss: sum(0) / rows.max(1.0),
+            accuracy: measured(Metric::Accuracy),
+            mean_absolute_error: measured(Metric::MeanAbsoluteError),
         }
     }
 }
@@ -74,7 +78,9 @@ impl<'a> Fit<'a> {
         }
     }
 
-    /// The loss to minimize. By default the one the network was compiled with.
+    /// The loss to minimize. By default the one the network was compiled with, or has last been
+    /// fitted with. If there is none it follows from the network and its targets, where there is one
+    /// answer: see [`Sequential::compile`].
     pub fn loss(mut self, loss: Loss) -> Self {
         self.loss = Some(loss);
         self
@@ -194,7 +200,6 @@ pub struct BatchEnd<'a> {
     pub batches: usize,
     model: &'a Sequential,
     training: &'a Training,
-    samples: usize,
 }
 
 impl BatchEnd<'_> {
@@ -207,8 +212,7 @@ impl BatchEnd<'_> {
         let totals = self.training.losses.read(&self.model.gpu, self.batch)?;
         let before = self.model.step - self.batch as u64;
         finite(&totals, before)?;
-        let terms = self.samples * self.training.losses.positions;
-        Ok(Score::new(self.model.loss, &totals, terms))
+        Ok(Score::new(self.training.losses.loss, &totals))
     }
 }
 
@@ -229,7 +233,7 @@ pub struct EpochEnd<'a> {
 /// The optimizer and the loss that a network was compiled with.
 struct Compiled {
     optimizer: Optimizer,
-    loss: Loss,
+    loss: Option<Loss>,
     /// The moments and the step, if another optimizer starts afresh.
     restarted: Option<(Option<Arc<Slots>>, u64)>,
 }
@@ -263,7 +267,7 @@ impl Sequential {
     ) -> Result<History> {
         let trained = fit.check(data.len())?;
         fit.optimizer.check()?;
-        let loss = fit.loss.unwrap_or(self.loss);
+        let loss = self.loss_for("fit", fit.loss, data)?;
         let validated = match fit.validation_data {
             Some(validation) => validation.len(),
             None => data.len() - trained,
@@ -271,8 +275,8 @@ impl Sequential {
         let batch = fit.batch_size.min(trained.max(validated));
         let batches = trained.div_ceil(batch);
         let steps = batches + validated.div_ceil(batch);
-        let mut before = self.take_over(fit.optimizer, loss)?;
-        let (training, feed, validation) = match self.prepare_fit(data, fit, batch, steps) {
+        let mut before = self.take_over(fit.optimizer, fit.loss.or(self.loss))?;
+        let (training, feed, validation) = match self.prepare_fit(data, fit, batch, steps, loss) {
             Ok(feeds) => feeds,
             Err(error) => {
                 self.restore(before);
@@ -292,8 +296,8 @@ impl Sequential {
                 return Err(error);
             }
             let mut under_way = VecDeque::new();
-            let (mut done, mut samples) = (0, 0);
-            for (i, step) in steps[..batches].iter().enumerate() {
+            let mut done = 0;
+            for i in 0..batches {
                 match self.submit_step(i, &feed, training.step()) {
                     Ok(submission) => under_way.push_back(submission),
                     Err(error) => {
@@ -308,7 +312,6 @@ impl Sequential {
                 }
                 self.step += 1;
                 done += 1;
-                samples += step.count as usize;
                 let end = BatchEnd {
                     epoch: epoch + 1,
                     epochs: fit.epochs,
@@ -316,7 +319,6 @@ impl Sequential {
                     batches,
                     model: self,
                     training: &training,
-                    samples,
                 };
                 if callback(Progress::Batch(end)).is_break() {
                     history.stopped = true;
@@ -334,15 +336,15 @@ impl Sequential {
             }
             let totals = training.losses.read(&self.gpu, steps.len())?;
             finite(&totals[..done], self.step - done as u64)?;
-            let positions = training.losses.positions;
-            let losses = totals[..done].iter().zip(&steps);
-            history.losses.extend(losses.map(|(total, step)| {
-                f64::from(total[0]) / (step.count as usize * positions) as f64
-            }));
+            allowed("fit", loss, &totals)?;
+            let losses = totals[..done].chunks(1);
+            history
+                .losses
+                .extend(losses.map(|total| Score::new(loss, total).loss));
             let scores = EpochScores {
-                training: Score::new(self.loss, &totals[..done], samples * positions),
+                training: Score::new(loss, &totals[..done]),
                 validation: (!history.stopped && validated > 0)
-                    .then(|| Score::new(self.loss, &totals[batches..], validated * positions)),
+                    .then(|| Score::new(loss, &totals[batches..])),
             };
             history.epochs.push(scores);
             if history.stopped {
@@ -363,11 +365,10 @@ impl Sequential {
     }
 
     /// Switches to this optimizer and this loss; returns what was there before, if that differs.
-    fn take_over(&mut self, optimizer: Optimizer, loss: Loss) -> Result<Option<Compiled>> {
+    fn take_over(&mut self, optimizer: Optimizer, loss: Option<Loss>) -> Result<Option<Compiled>> {
         if (optimizer, loss) == (self.optimizer, self.loss) {
             return Ok(None);
         }
-        self.check_loss(loss)?;
         let mut before = Compiled {
             optimizer: self.optimizer,
             loss: self.loss,
@@ -399,8 +400,9 @@ impl Sequential {
         fit: &Fit,
         batch: usize,
         steps: usize,
+        loss: Loss,
     ) -> Result<(Arc<Training>, Feed, Option<Feed>)> {
-        let training = self.prepare_training(batch, steps)?;
+        let training = self.prepare_training(batch, steps, loss)?;
         let feed = self.feed("fit", data, &training)?;
         let validation = match fit.validation_data {
             Some(validation) => {
@@ -426,10 +428,11 @@ impl Sequential {
                 detail: "the data set has no samples".into(),
             });
         }
+        let loss = self.loss_for(OP, None, data)?;
         let forward = self.prepare_evaluation(data.len())?;
         let rows = forward.rows;
         let batches = data.len().div_ceil(rows);
-        let training = self.prepare_losses(forward, batches)?;
+        let training = self.prepare_losses(forward, batches, loss)?;
         let feed = self.feed(OP, data, &training)?;
         feed.write(&self.gpu, &ordered(data.len()))?;
         let record = |i: usize| Step {
@@ -448,8 +451,21 @@ impl Sequential {
             }
         }
         let totals = training.losses.read(&self.gpu, batches)?;
-        let terms = data.len() * training.losses.positions;
-        Ok(Score::new(self.loss, &totals, terms))
+        allowed(OP, loss, &totals)?;
+        Ok(Score::new(loss, &totals))
+    }
+
+    /// The loss that is named, or else compiled, or else implied.
+    fn loss_for(&self, op: &'static str, named: Option<Loss>, data: &Dataset) -> Result<Loss> {
+        match named.or(self.loss) {
+            Some(loss) => {
+                self.network.check_loss(op, loss)?;
+                Ok(loss)
+            }
+            None => self
+                .network
+                .implied_loss(op, data.target_kind(self.output_shape())),
+        }
     }
 
     /// The records of an epoch: its steps, then those of the validation.
@@ -530,13 +546,24 @@ impl Sequential {
 }
 
 /// An error if a loss is NaN; `before` steps came before these.
-fn finite(totals: &[[f32; 2]], before: u64) -> Result<()> {
+fn finite(totals: &[Sums4], before: u64) -> Result<()> {
     match totals.iter().position(|total| total[0].is_nan()) {
         Some(i) => Err(Error::NotANumber {
             step: before + i as u64 + 1,
         }),
         None => Ok(()),
     }
+}
+
+/// An error if some targets are not allowed.
+pub(super) fn allowed(op: &'static str, loss: Loss, totals: &[Sums4]) -> Result<()> {
+    let rows: f64 = totals.iter().map(|total| f64::from(total[3])).sum();
+    if rows == 0.0 {
+        return Ok(());
+    }
+    let (name, rule) = (loss.name(), loss.allowed_targets());
+    let detail = format!("{rows} rows have targets that {name} does not take; they must be {rule}");
+    Err(Error::Data { op, detail })
 }
 
 fn ordered(len: usize) -> Vec<u32> {

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use super::data::{Expected, Feed};
+use super::fit::allowed;
 use super::layers::{Initializer, Layer};
+use super::losses::TargetKind;
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::workspace::{Backward, F32, Forward, Losses, Plan, Slots};
@@ -66,11 +68,6 @@ impl SequentialBuilder {
                 limit: format!("the parameters take {bytes} bytes, the device binds {max} at most"),
             });
         }
-        let loss = if network.ends_with_softmax() {
-            Loss::CategoricalCrossentropy
-        } else {
-            Loss::MeanSquaredError
-        };
         let model = Sequential {
             gpu: gpu.clone(),
             tiling: self.tiling.unwrap_or_else(|| Tiling::of(gpu)),
@@ -79,7 +76,7 @@ impl SequentialBuilder {
             network,
             seed,
             optimizer: Adam::default().into(),
-            loss,
+            loss: None,
             slots: None,
             step: 0,
             forward: None,
@@ -132,7 +129,8 @@ pub struct Sequential {
     pub(super) weights: Region,
     pub(super) seed: u64,
     pub(super) optimizer: Optimizer,
-    pub(super) loss: Loss,
+    /// The one that has been named.
+    pub(super) loss: Option<Loss>,
     pub(super) slots: Option<Arc<Slots>>,
     /// The number of training steps done.
     pub(super) step: u64,
@@ -206,9 +204,18 @@ impl Sequential {
         }
     }
 
-    /// Sets the optimizer, whose moments and steps start afresh, and the loss. By default they are
-    /// `Adam::default()`, and categorical cross-entropy for a network that ends with a softmax, mean
-    /// squared error for any other.
+    /// Sets the optimizer, whose moments and steps start afresh, and the loss. By default the
+    /// optimizer is `Adam::default()`, and the loss follows from the network and its targets, where
+    /// there is one answer:
+    ///
+    /// | the network ends with | targets | loss |
+    /// | --- | --- | --- |
+    /// | a softmax | class numbers, one-hot rows, probabilities | [`Loss::CategoricalCrossentropy`] |
+    /// | a sigmoid | 0 and 1 | [`Loss::BinaryCrossentropy`] |
+    /// | anything else | values that are not one-hot rows | [`Loss::MeanSquaredError`] |
+    ///
+    /// Anything else is an error that says which losses there are. The targets of
+    /// [`train_on_batch`](Self::train_on_batch) are taken to be of the kind in this table.
     ///
     /// # Errors
     ///
@@ -217,22 +224,12 @@ impl Sequential {
     pub fn compile(&mut self, optimizer: impl Into<Optimizer>, loss: Loss) -> Result<()> {
         let optimizer = optimizer.into();
         optimizer.check()?;
-        self.check_loss(loss)?;
+        self.network.check_loss("compile", loss)?;
         self.optimizer = optimizer;
-        self.loss = loss;
+        self.loss = Some(loss);
         self.slots = None;
         self.step = 0;
         self.training = None;
-        Ok(())
-    }
-
-    pub(super) fn check_loss(&self, loss: Loss) -> Result<()> {
-        if loss.is_of_logits() && !self.network.ends_with_logits() {
-            return Err(Error::Data {
-                op: "compile",
-                detail: "categorical cross-entropy is computed from logits: the last activation must be softmax, or linear".into(),
-            });
-        }
         Ok(())
     }
 
@@ -325,7 +322,11 @@ impl Sequential {
                 detail: "the batch has no samples".into(),
             });
         }
-        let training = self.prepare_training(n, 1)?;
+        let loss = match self.loss {
+            Some(loss) => loss,
+            None => self.network.implied_loss(OP, TargetKind::Unknown)?,
+        };
+        let training = self.prepare_training(n, 1, loss)?;
         self.steps.write(&self.gpu, &[self.next_step(0, 0, n)])?;
         self.gpu.link().submit(|encoder| {
             fill(encoder, x, 0, n, &training.forward.input);
@@ -338,7 +339,8 @@ impl Sequential {
         })?;
         self.step += 1;
         let totals = training.losses.read(&self.gpu, 1)?;
-        let score = Score::new(self.loss, &totals, n * training.losses.positions);
+        allowed(OP, loss, &totals)?;
+        let score = Score::new(loss, &totals);
         if score.loss.is_nan() {
             return Err(Error::NotANumber { step: self.step });
         }
@@ -370,8 +372,8 @@ impl Sequential {
         let gradients = self.gpu.memory().region(self.weights.bytes)?;
         let output = forward.value(self.network.output());
         let start = self.gpu.memory().region(output.bytes)?;
-        let stages = self.network.stages.len();
-        let backward = Backward::new(plan, &forward, stages, &start, &gradients, true)?;
+        let from = self.network.output();
+        let backward = Backward::new(plan, &forward, from, &start, &gradients, true)?;
         let steps = Steps::new(&self.gpu, 1)?;
         let step = Step {
             training,
@@ -621,9 +623,14 @@ impl Sequential {
 
     /// Everything for training in batches of `batch`, with `steps` between two readbacks, created
     /// if it is not there yet.
-    pub(super) fn prepare_training(&mut self, batch: usize, steps: usize) -> Result<Arc<Training>> {
+    pub(super) fn prepare_training(
+        &mut self,
+        batch: usize,
+        steps: usize,
+        loss: Loss,
+    ) -> Result<Arc<Training>> {
         let forward = self.prepare_forward(batch)?;
-        self.prepare_losses(forward, steps)
+        self.prepare_losses(forward, steps, loss)
     }
 
     /// The losses, and what follows them, for a forward pass.
@@ -631,6 +638,7 @@ impl Sequential {
         &mut self,
         forward: Arc<Forward>,
         steps: usize,
+        loss: Loss,
     ) -> Result<Arc<Training>> {
         if self.steps.capacity() < steps {
             self.steps = Steps::new(&self.gpu, steps)?;
@@ -641,15 +649,16 @@ impl Sequential {
         };
         self.slots = Some(slots.clone());
         if let Some(training) = &self.training
-            && training.losses.totals.bytes >= steps as u64 * 2 * F32
+            && training.losses.steps() >= steps
+            && training.losses.loss == loss
         {
             return Ok(training.clone());
         }
         self.training = None;
         let plan = self.plan();
-        let losses = Losses::new(plan, &forward, self.loss, steps)?;
+        let losses = Losses::new(plan, &forward, loss, steps)?;
         let (gradient, gradients) = (&losses.gradient, &slots.gradients);
-        let backward = Backward::new(plan, &forward, losses.stages, gradient, gradients, false)?;
+        let backward = Backward::new(plan, &forward, losses.scored, gradient, gradients, false)?;
         let training = Arc::new(Training {
             update: slots.update(plan, &self.optimizer)?,
             forward,

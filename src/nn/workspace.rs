@@ -8,7 +8,7 @@ use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::ops::network::loss::{Loss, Regions, sum_losses};
+use crate::ops::network::loss::{Extent, Loss, Regions, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
@@ -16,6 +16,12 @@ use crate::ops::network::{epilogue, softmax};
 use crate::{Error, Gpu, Result};
 
 pub(super) const F32: u64 = size_of::<f32>() as u64;
+
+/// A row's sums, or a step's.
+pub(super) type Sums4 = [f32; 4];
+
+/// f32s of a step's totals: the sums of its losses, and as much for another kernel.
+const TOTALS: usize = 8;
 
 /// Batches are rounded up to multiples of this, so that products can be cut evenly.
 const ROWS: usize = 8;
@@ -212,7 +218,7 @@ impl Forward {
     /// The dispatches from the input to the values that `losses` are computed from.
     pub fn to_losses(&self, losses: &Losses) -> impl Iterator<Item = &Dispatch> {
         let softmax = self.softmax.iter();
-        let is_needed = losses.stages == self.sums.len();
+        let is_needed = losses.scored.stages() == self.sums.len();
         self.dispatches
             .iter()
             .chain(softmax.filter(move |_| is_needed))
@@ -296,17 +302,17 @@ pub(super) struct Backward {
 }
 
 impl Backward {
-    /// Starts from `dy`, the gradient of the output of the first `stages`, and overwrites it.
+    /// Starts from `dy`, the gradient of `from`, and overwrites it.
     pub fn new(
         plan: Plan,
         forward: &Forward,
-        stages: usize,
+        from: Value,
         dy: &Region,
         gradients: &Region,
         input_gradient: bool,
     ) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
-        let stages = &network.stages[..stages];
+        let stages = &network.stages[..from.stages()];
         let trained = |kind: &StageKind| matches!(kind, StageKind::Weighted(_, parameters) if parameters.trainable);
         let first_trained = stages.iter().position(|stage| trained(&stage.kind));
         let lowest = if input_gradient {
@@ -319,8 +325,8 @@ impl Backward {
         let mut buffers = Vec::new();
         // The gradient of a stage's sums.
         let mut dz = dy.clone();
-        if let Some((last, z)) = stages.iter().zip(&forward.sums).next_back()
-            && !last.epilogue.is_identity()
+        if let (Value::Activations(_), Some((last, z))) =
+            (from, stages.iter().zip(&forward.sums).next_back())
         {
             work.push(
                 epilogue::backward(gpu, z, dy, dy, (rows * last.len) as u32, &last.epilogue)?
@@ -417,10 +423,13 @@ impl Backward {
 #[derive(Debug)]
 pub(super) struct Losses {
     pub targets: Region,
-    /// The gradient of the output of the first `stages`.
+    pub loss: Loss,
+    /// What the loss is computed from, and its gradient.
+    pub scored: Value,
     pub gradient: Region,
-    pub stages: usize,
-    /// The sums of each row: loss and hits.
+    /// Of each row.
+    pub weights: Region,
+    /// The sums of each row.
     rows: Region,
     /// For each step.
     pub totals: Region,
@@ -429,50 +438,57 @@ pub(super) struct Losses {
     /// Held while `readback` is mapped.
     reading: Mutex<()>,
     pub dispatches: Vec<Dispatch>,
-    /// The number of terms whose mean is a sample's loss.
-    pub positions: usize,
 }
 
 impl Losses {
     /// With totals of up to `steps` steps.
     pub fn new(plan: Plan, forward: &Forward, loss: Loss, steps: usize) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
-        let (stages, output) = match network.stages.split_last() {
-            Some((softmax, before))
-                if loss.is_of_logits() && matches!(softmax.kind, StageKind::Softmax { .. }) =>
-            {
-                (before.len(), softmax.input)
-            }
-            _ => (network.stages.len(), network.output()),
-        };
-        let len = network.len(output);
-        let classes = network.output_shape().last().copied().unwrap_or(1);
+        let scored = network.scored(loss);
+        let len = network.len(scored);
+        let positions = len / network.classes();
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
-        let totals = plan.region(steps, 2)?;
+        let totals = plan.region(steps, TOTALS)?;
         let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
-        let positions = loss.rows(len, classes);
-        let rows = plan.region(batch * positions, 2)?;
+        let rows = plan.region(batch * positions, size_of::<Sums4>() / F32 as usize)?;
+        let weights = plan.region(batch, positions)?;
+        let ones = vec![1f32; batch * positions];
+        let alignment = transfer::COPY_ALIGNMENT;
+        transfer::write(
+            gpu.memory(),
+            &weights.buffer,
+            weights.offset,
+            bytemuck::cast_slice(&ones),
+            alignment,
+        )?;
         let regions = Regions {
-            y: forward.value(output),
+            y: forward.value(scored),
             targets: &targets,
+            weights: &weights,
             gradient: &gradient,
             sums: &rows,
         };
-        let outputs = (len / positions) as u32;
-        let dispatch = loss.dispatch(gpu, regions, batch as u32, positions as u32, outputs)?;
+        let extent = Extent {
+            samples: batch as u32,
+            positions: positions as u32,
+            outputs: network.classes() as u32,
+        };
+        let dispatch = loss.dispatch(gpu, regions, extent)?;
         let sum = sum_losses(gpu, &rows, &totals, (batch * positions) as u32)?;
+        let mean = mean::dispatch(gpu, &gradient, &totals, (batch * len) as u32)?;
         Ok(Self {
             targets,
+            loss,
+            scored,
             gradient,
-            stages,
+            weights,
             rows,
             totals,
             readback,
             reading: Mutex::default(),
-            dispatches: vec![dispatch, sum],
-            positions,
+            dispatches: vec![dispatch, sum, mean],
         })
     }
 
@@ -480,6 +496,7 @@ impl Losses {
         [
             &self.targets,
             &self.gradient,
+            &self.weights,
             &self.rows,
             &self.totals,
             &self.readback,
@@ -487,9 +504,10 @@ impl Losses {
         .into_iter()
     }
 
-    /// The sums of loss and hits of the first steps.
-    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<[f32; 2]>> {
-        let mut totals = vec![[0.0; 2]; steps];
+    /// The sums of the first steps: of weight · loss, the metric, the rows that count, and those whose
+    /// targets are not allowed.
+    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<Sums4>> {
+        let mut totals = vec![[[0.0; 4]; 2]; steps];
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         pollster::block_on(transfer::read_through(
             gpu.memory(),
@@ -498,7 +516,66 @@ impl Losses {
             bytemuck::cast_slice_mut(&mut totals),
             platform::wait_for_answer,
         ))?;
-        Ok(totals)
+        Ok(totals.into_iter().map(|[sums, _]| sums).collect())
+    }
+
+    /// Steps that there are totals for.
+    pub fn steps(&self) -> usize {
+        (self.totals.bytes / (TOTALS as u64 * F32)) as usize
+    }
+}
+
+/// Divides the gradient by the number of rows that count, until the optimizers do.
+mod mean {
+    use crate::element::ElementType;
+    use crate::gpu::dispatch::Dispatch;
+    use crate::gpu::region::Region;
+    use crate::shader::files::File;
+    use crate::shader::module::{Form, Kernel, Module, WORKGROUP_SIZE};
+    use crate::shader::params::params;
+    use crate::{Gpu, Result};
+
+    params! {
+        struct MeanParams {
+            len: u32,
+        }
+    }
+
+    static FILE: File = File {
+        path: "mean",
+        text: "
+@group(0) @binding(0) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(1) var<storage, read_write> totals: array<vec4f>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn mean(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = item_index(group, groups, local);
+    if (i < p.len) {
+        gradient[i] /= max(totals[2u * step.result].z, 1.0);
+    }
+}
+",
+        calls: &[],
+        needs: wgpu::Features::empty(),
+    };
+
+    static MODULE: Module = Module::new("mean", &FILE, MeanParams::LAYOUT)
+        .entry_points(&["mean"])
+        .step();
+
+    const KERNEL: Kernel = MODULE.kernel("mean");
+
+    pub fn dispatch(gpu: &Gpu, gradient: &Region, totals: &Region, len: u32) -> Result<Dispatch> {
+        let pipelines = gpu.pipelines();
+        let variant = pipelines.variant(&MODULE, ElementType::F32, false, Form::default());
+        let pipeline = pipelines.get(KERNEL, variant, 2)?;
+        let tensors = pipelines.bind(&pipeline, &[gradient.binding(), totals.binding()])?;
+        let groups = len.div_ceil(WORKGROUP_SIZE).into();
+        pipelines.dispatch(pipeline, tensors, &MeanParams { len }, groups)
     }
 }
 
