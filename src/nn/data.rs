@@ -29,7 +29,7 @@ pub struct Dataset {
     shape: Vec<usize>,
     inputs: Inputs,
     targets: Option<Targets>,
-    target_kind: TargetKind,
+    target_kind: Option<TargetKind>,
 }
 
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Dataset {
             shape: shape.into(),
             inputs,
             targets: None,
-            target_kind: TargetKind::Unknown,
+            target_kind: None,
         })
     }
 
@@ -112,7 +112,7 @@ impl Dataset {
         let highest = classes.iter().copied().max().unwrap_or(0);
         let region = upload(&self.gpu, bytemuck::cast_slice(&classes))?;
         self.targets = Some(Targets::Classes(region, positions, highest));
-        self.target_kind = TargetKind::Classes;
+        self.target_kind = Some(TargetKind::Classes);
         Ok(self)
     }
 
@@ -132,15 +132,16 @@ impl Dataset {
         }
         let region = upload(&self.gpu, bytemuck::cast_slice(values))?;
         self.targets = Some(Targets::Values(region, shape.into()));
-        self.target_kind = TargetKind::of(values, shape.last().copied().unwrap_or(1));
+        let outputs = shape.last().copied().unwrap_or(1);
+        self.target_kind = Some(TargetKind::of(values, outputs));
         Ok(self)
     }
 
     /// What the targets are, for the loss that follows from them, of a network that puts out `output`.
-    pub(super) fn target_kind(&self, output: &[usize]) -> TargetKind {
+    pub(super) fn target_kind(&self, output: &[usize]) -> Option<TargetKind> {
         match &self.targets {
             // Another error, which is found later.
-            Some(Targets::Values(_, shape)) if shape != output => TargetKind::Unknown,
+            Some(Targets::Values(_, shape)) if shape != output => None,
             _ => self.target_kind,
         }
     }

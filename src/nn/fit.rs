@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::data::Feed;
 use super::network::derived_seed;
 use super::sequential::{Sequential, Training};
-use super::workspace::{Slots, Sums4};
+use super::workspace::Slots;
 use super::{Dataset, files};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::recording::begin_pass;
-use crate::ops::network::loss::{Loss, Metric};
+use crate::ops::network::loss::{Loss, Metric, Totals};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::Step;
 use crate::{Error, Result, random};
@@ -29,15 +29,16 @@ pub struct Score {
 
 impl Score {
     /// From the sums of steps.
-    pub(super) fn new(loss: Loss, totals: &[Sums4]) -> Self {
-        let sum = |i: usize| totals.iter().map(|total| f64::from(total[i])).sum::<f64>();
-        let rows = sum(2);
+    pub(super) fn new(loss: Loss, totals: &[Totals]) -> Self {
+        let sum =
+            |of: fn(&Totals) -> f32| totals.iter().map(|total| f64::from(of(total))).sum::<f64>();
+        let rows = sum(|total| total.counted);
         let measured = |metric| {
             let is_measured = loss.metric() == metric && rows > 0.0;
-            is_measured.then(|| sum(1) / rows)
+            is_measured.then(|| sum(|total| total.metric) / rows)
         };
         Self {
-            loss: sum(0) / rows.max(1.0),
+            loss: sum(|total| total.loss) / rows.max(1.0),
             accuracy: measured(Metric::Accuracy),
             mean_absolute_error: measured(Metric::MeanAbsoluteError),
         }
@@ -546,8 +547,8 @@ impl Sequential {
 }
 
 /// An error if a loss is NaN; `before` steps came before these.
-fn finite(totals: &[Sums4], before: u64) -> Result<()> {
-    match totals.iter().position(|total| total[0].is_nan()) {
+fn finite(totals: &[Totals], before: u64) -> Result<()> {
+    match totals.iter().position(|total| total.loss.is_nan()) {
         Some(i) => Err(Error::NotANumber {
             step: before + i as u64 + 1,
         }),
@@ -556,8 +557,8 @@ fn finite(totals: &[Sums4], before: u64) -> Result<()> {
 }
 
 /// An error if some targets are not allowed.
-pub(super) fn allowed(op: &'static str, loss: Loss, totals: &[Sums4]) -> Result<()> {
-    let rows: f64 = totals.iter().map(|total| f64::from(total[3])).sum();
+pub(super) fn allowed(op: &'static str, loss: Loss, totals: &[Totals]) -> Result<()> {
+    let rows: f64 = totals.iter().map(|total| f64::from(total.invalid)).sum();
     if rows == 0.0 {
         return Ok(());
     }

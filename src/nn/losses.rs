@@ -15,22 +15,24 @@ pub(super) enum Ending {
     Other,
 }
 
-/// What a data set's targets are, as far as it decides about the loss.
+/// What kind of targets a data set has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TargetKind {
-    /// Class numbers.
     Classes,
-    /// Values: in each row one 1, or none if it is void, and else 0; of two classes or more.
-    OneHot,
-    /// Values that are 0 or 1.
-    Binary,
-    /// Values from 0 to 1, whose rows sum to 1 or are void.
-    Probabilities,
-    /// Other values.
-    Floats,
-    /// Values on the GPU, that nobody has looked at.
-    Unknown,
+    Values {
+        /// Whether all are 0 or 1.
+        are_binary: bool,
+        /// Whether they are from 0 to 1, every row adds up to 1, as one-hot rows do, or is 0, and some
+        /// row is not 0.
+        are_distributed: bool,
+    },
 }
+
+/// With more than one output.
+const ONE_HOT: TargetKind = TargetKind::Values {
+    are_binary: true,
+    are_distributed: true,
+};
 
 /// What rows of probabilities may be off 1 by.
 const PROBABILITY_BOUND: f64 = 1e-3;
@@ -43,17 +45,12 @@ impl TargetKind {
             let sum: f64 = row.iter().map(|&t| f64::from(t)).sum();
             (sum - 1.0).abs() <= PROBABILITY_BOUND
         };
-        let rows = || values.chunks(outputs.max(1));
-        let is_distribution = outputs > 1
-            && rows().all(|row| is_void(row) || is_one(row))
-            && values.iter().all(|t| (0.0..=1.0).contains(t))
-            && !is_void(values);
-        let is_binary = values.iter().all(|&t| t == 0.0 || t == 1.0);
-        match (is_binary, is_distribution) {
-            (true, true) => Self::OneHot,
-            (true, false) => Self::Binary,
-            (false, true) => Self::Probabilities,
-            (false, false) => Self::Floats,
+        let mut rows = values.chunks(outputs.max(1));
+        Self::Values {
+            are_binary: values.iter().all(|&t| t == 0.0 || t == 1.0),
+            are_distributed: values.iter().all(|t| (0.0..=1.0).contains(t))
+                && rows.all(|row| is_void(row) || is_one(row))
+                && !is_void(values),
         }
     }
 }
@@ -109,40 +106,60 @@ impl Network {
         }
     }
 
-    /// The loss that is the only one for this output and such targets.
-    pub fn implied_loss(&self, op: &'static str, targets: TargetKind) -> Result<Loss> {
+    /// The loss that is the only one for this output and such targets, which may be unknown.
+    pub fn implied_loss(&self, op: &'static str, targets: Option<TargetKind>) -> Result<Loss> {
         use Ending::*;
         use TargetKind::*;
         let outputs = self.classes();
-        let name = match (self.ending(), targets) {
-            (Softmax, Classes | OneHot | Probabilities | Unknown) => {
+        let choice = match (self.ending(), targets) {
+            (
+                Softmax,
+                None
+                | Some(
+                    Classes
+                    | Values {
+                        are_distributed: true,
+                        ..
+                    },
+                ),
+            ) => {
                 return Ok(Loss::CategoricalCrossentropy);
             }
-            (Softmax, Binary | Floats) => {
+            (Softmax, Some(Values { .. })) => {
                 "the network ends with a softmax, but the targets' rows are no probabilities; name Loss::CategoricalCrossentropy, Loss::MeanSquaredError or another loss"
             }
-            (Sigmoid, Classes) if outputs == 1 => return Ok(Loss::BinaryCrossentropy),
-            (Sigmoid, OneHot | Binary | Unknown) => return Ok(Loss::BinaryCrossentropy),
-            (Sigmoid, Classes) => {
+            (
+                Sigmoid,
+                None
+                | Some(Values {
+                    are_binary: true, ..
+                }),
+            ) => {
+                return Ok(Loss::BinaryCrossentropy);
+            }
+            // Class numbers 0 and 1 are the targets themselves.
+            (Sigmoid, Some(Classes)) if outputs == 1 => return Ok(Loss::BinaryCrossentropy),
+            (Sigmoid, Some(Classes)) => {
                 "the network ends with sigmoids, and each sample has one class; end it with a softmax, or name Loss::BinaryCrossentropy to learn each class by itself"
             }
-            (Sigmoid, Probabilities | Floats) => {
+            (Sigmoid, Some(Values { .. })) => {
                 "the network ends with a sigmoid, but some targets are neither 0 nor 1; name Loss::BinaryCrossentropy for probabilities, or Loss::MeanSquaredError"
             }
-            (Linear | Other, Classes) if outputs == 1 => {
-                "the targets are classes, the network has one output without a softmax or sigmoid; end it with two units with softmax, or with a sigmoid, or name Loss::BinaryCrossentropy (from logits) or Loss::MeanSquaredError (of class numbers)"
+            (Linear, Some(Classes)) if outputs == 1 => {
+                "the targets are classes, the network has one output without a sigmoid; add one, or name Loss::BinaryCrossentropy (from logits) or Loss::MeanSquaredError (of class numbers)"
             }
-            (Linear, Classes | OneHot) => {
+            (Other, Some(Classes)) if outputs == 1 => {
+                "the targets are classes, the network has one output without a sigmoid; end it with one, or name Loss::MeanSquaredError (of class numbers)"
+            }
+            (Linear, Some(Classes | ONE_HOT)) if outputs > 1 => {
                 "the targets are classes, the network ends without a softmax; add one, or name Loss::CategoricalCrossentropy (from logits) or Loss::MeanSquaredError (of one-hot rows)"
             }
-            (Other, Classes | OneHot) => {
-                "the targets are classes, the network ends without a softmax; add one, or name Loss::MeanSquaredError (of one-hot rows)"
+            (Other, Some(Classes | ONE_HOT)) if outputs > 1 => {
+                "the targets are classes, the network ends without a softmax; end it with one, or name Loss::MeanSquaredError (of one-hot rows)"
             }
-            (Linear | Other, Binary | Probabilities | Floats | Unknown) => {
-                return Ok(Loss::MeanSquaredError);
-            }
+            (Linear | Other, _) => return Ok(Loss::MeanSquaredError),
         };
-        let detail = format!("which loss? {name}");
+        let detail = format!("which loss? {choice}");
         Err(Error::Data { op, detail })
     }
 }

@@ -5,7 +5,6 @@ use hashbrown::HashSet;
 use super::data::{Expected, Feed};
 use super::fit::allowed;
 use super::layers::{Initializer, Layer};
-use super::losses::TargetKind;
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::workspace::{Backward, F32, Forward, Losses, Plan, Slots};
@@ -324,7 +323,7 @@ impl Sequential {
         }
         let loss = match self.loss {
             Some(loss) => loss,
-            None => self.network.implied_loss(OP, TargetKind::Unknown)?,
+            None => self.network.implied_loss(OP, None)?,
         };
         let training = self.prepare_training(n, 1, loss)?;
         self.steps.write(&self.gpu, &[self.next_step(0, 0, n)])?;

@@ -8,7 +8,7 @@ use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::ops::network::loss::{Extent, Loss, Regions, sum_losses};
+use crate::ops::network::loss::{Extent, Loss, Regions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
@@ -16,12 +16,6 @@ use crate::ops::network::{epilogue, softmax};
 use crate::{Error, Gpu, Result};
 
 pub(super) const F32: u64 = size_of::<f32>() as u64;
-
-/// A row's sums, or a step's.
-pub(super) type Sums4 = [f32; 4];
-
-/// f32s of a step's totals: the sums of its losses, and as much for another kernel.
-const TOTALS: usize = 8;
 
 /// Batches are rounded up to multiples of this, so that products can be cut evenly.
 const ROWS: usize = 8;
@@ -450,9 +444,9 @@ impl Losses {
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
         let gradient = plan.region(batch, len)?;
-        let totals = plan.region(steps, TOTALS)?;
+        let totals = plan.region(steps, size_of::<Totals>() / F32 as usize)?;
         let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
-        let rows = plan.region(batch * positions, size_of::<Sums4>() / F32 as usize)?;
+        let rows = plan.region(batch * positions, 4)?;
         let weights = plan.region(batch, positions)?;
         let ones = vec![1f32; batch * positions];
         let alignment = transfer::COPY_ALIGNMENT;
@@ -504,10 +498,9 @@ impl Losses {
         .into_iter()
     }
 
-    /// The sums of the first steps: of weight · loss, the metric, the rows that count, and those whose
-    /// targets are not allowed.
-    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<Sums4>> {
-        let mut totals = vec![[[0.0; 4]; 2]; steps];
+    /// Of the first steps.
+    pub fn read(&self, gpu: &Gpu, steps: usize) -> Result<Vec<Totals>> {
+        let mut totals = vec![Totals::default(); steps];
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         pollster::block_on(transfer::read_through(
             gpu.memory(),
@@ -516,12 +509,12 @@ impl Losses {
             bytemuck::cast_slice_mut(&mut totals),
             platform::wait_for_answer,
         ))?;
-        Ok(totals.into_iter().map(|[sums, _]| sums).collect())
+        Ok(totals)
     }
 
     /// Steps that there are totals for.
     pub fn steps(&self) -> usize {
-        (self.totals.bytes / (TOTALS as u64 * F32)) as usize
+        self.totals.bytes as usize / size_of::<Totals>()
     }
 }
 

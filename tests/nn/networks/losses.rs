@@ -554,12 +554,18 @@ fn the_loss_follows_where_there_is_one_answer() {
     refused(
         &[dense(3, Selu)],
         classes(),
-        "the targets are classes, the network ends without a softmax; add one, or name Loss::MeanSquaredError (of one-hot rows)",
+        "the targets are classes, the network ends without a softmax; end it with one, or name Loss::MeanSquaredError (of one-hot rows)",
     );
+    let same = || data().classes(&[0u32; 6]).unwrap();
     refused(
         &[dense(1, Linear)],
-        data().classes(&[0u32; 6]).unwrap(),
-        "the targets are classes, the network has one output without a softmax or sigmoid; end it with two units with softmax, or with a sigmoid, or name Loss::BinaryCrossentropy (from logits) or Loss::MeanSquaredError (of class numbers)",
+        same(),
+        "the targets are classes, the network has one output without a sigmoid; add one, or name Loss::BinaryCrossentropy (from logits) or Loss::MeanSquaredError (of class numbers)",
+    );
+    refused(
+        &[dense(1, Relu)],
+        same(),
+        "the targets are classes, the network has one output without a sigmoid; end it with one, or name Loss::MeanSquaredError (of class numbers)",
     );
 }
 

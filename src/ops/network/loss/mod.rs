@@ -99,6 +99,25 @@ pub(crate) enum Link {
     Sigmoid,
 }
 
+/// What the host learns of a step.
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct Totals {
+    /// The sums over rows of the weighted loss and of the metric.
+    pub loss: f32,
+    pub metric: f32,
+    /// The numbers of rows that count, and of those whose target is no target.
+    pub counted: f32,
+    pub invalid: f32,
+    /// The norm of the mean gradient, before it is clipped.
+    pub norm: f32,
+    /// Whether loss and norm are finite, and whether the weights have changed.
+    pub is_finite: f32,
+    pub updated: f32,
+    /// The number of steps that were not finite since the host has last seen to it.
+    pub bad: f32,
+}
+
 /// The regions of a loss: the outputs y and the targets [rows, outputs], the weights [rows], the
 /// gradient [as y] of the sum of weight · loss, and the sums [rows, 4] of each row: weight · loss, the
 /// metric, 1 if it counts, 1 if its targets are not allowed.
