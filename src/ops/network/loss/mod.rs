@@ -47,8 +47,8 @@ params! {
 /// error are means over the same rows, without weights, as Keras's `metrics`.
 ///
 /// Cross-entropies are computed from logits z, the inputs of the softmax or sigmoid that the network
-/// ends with, or its outputs if its last activation is linear. So they are finite for any finite
-/// logit. Their targets are from 0 to 1. `label_smoothing` ε, at least 0 and below 1, replaces a
+/// ends with, or its outputs if its last activation is linear. So they are finite for logits of any
+/// size below 10³⁸. Their targets are from 0 to 1. `label_smoothing` ε, at least 0 and below 1, replaces a
 /// target: t becomes t(1 − ε) + ε / classes, for binary cross-entropy t(1 − ε) + ε / 2.
 ///
 /// The bounds are those of a row of weight 1 in f32, for outputs that are exact.
