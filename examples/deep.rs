@@ -101,12 +101,11 @@ fn run() -> Result<()> {
                 .epochs(EPOCHS);
             let history = model.fit(&data, &fit)?;
             if let [first, .., last] = &history.epochs[..] {
+                let (first, last) = (first.training, last.training);
+                let accuracy = last.accuracy.unwrap_or_default();
                 println!(
-                    "{:<14}{depth:<8}{:>8.4}{:>8.4}{:>10.4}",
-                    kind.name,
-                    first.training.loss,
-                    last.training.loss,
-                    last.training.accuracy.unwrap_or_default()
+                    "{:<14}{depth:<8}{:>8.4}{:>8.4}{accuracy:>10.4}",
+                    kind.name, first.loss, last.loss
                 );
             }
             losses.push((depth, kind, history.losses));

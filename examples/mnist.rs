@@ -84,8 +84,9 @@ fn run() -> Result<()> {
     let score = model.evaluate(&test)?;
     let accuracy = score.accuracy.unwrap_or_default();
     println!(
-        "\nTest loss: {:.4} - test accuracy: {accuracy:.4}\n",
-        score.loss
+        "\nTest loss: {:.4} - test accuracy: {:.4}\n",
+        score.loss,
+        accuracy(score)
     );
     let after = model.statistics(&sample)?;
     print_statistics(&sample, &before, &after)?;
@@ -94,7 +95,7 @@ fn run() -> Result<()> {
     draw(&plot, &history)?;
     model.save(&weights)?;
     println!("\n{}, {}", plot.display(), weights.display());
-    if accuracy < task.required_accuracy {
+    if accuracy(score) < task.required_accuracy {
         let required = task.required_accuracy;
         return Err(format!("the test accuracy is below {required}").into());
     }
@@ -283,16 +284,18 @@ fn print_statistics(
     Ok(())
 }
 
+/// Every loss of classes has one.
+fn accuracy(score: Score) -> f64 {
+    score.accuracy.unwrap_or_default()
+}
+
 /// Loss and accuracy of each epoch, and the loss of each step.
 fn draw(path: &Path, history: &History) -> Result<()> {
     picture(path, (1600, 1100), |canvas| {
         let (width, height) = canvas.dim_in_pixel();
         let (top, bottom) = canvas.split_vertically(height / 2);
         let (left, right) = top.split_horizontally(width / 2);
-        let (loss, accuracy) = (
-            |score: Score| Some(score.loss),
-            |score: Score| score.accuracy,
-        );
+        let loss = |score: Score| score.loss;
         by_epoch(
             &left,
             "Loss",

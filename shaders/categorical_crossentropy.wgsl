@@ -1,13 +1,5 @@
-// The cross-entropy of softmax(logits) and targets, one row per invocation, and its gradient. The first
-// step.count * positions rows are the batch's; the others don't count.
-
-// [rows, classes]
-@group(0) @binding(0) var<storage, read_write> logits: array<f32>;
-@group(0) @binding(1) var<storage, read_write> targets: array<f32>;
-// the gradient of the sum over the batch
-@group(0) @binding(2) var<storage, read_write> dlogits: array<f32>;
-// [rows]: the loss, and 1 if the first of the largest logits is where the first of the largest targets is
-@group(0) @binding(3) var<storage, read_write> sums: array<vec2f>;
+// The cross-entropy of softmax(y) and targets, one row per invocation, and its gradient. The metric is 1 if
+// the first of the largest y is where the first of the largest targets is. A row of zeros is void.
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn categorical_crossentropy(
@@ -20,38 +12,41 @@ fn categorical_crossentropy(
     if (row >= q.rows) {
         return;
     }
-    let first = row * q.classes;
-    let end = first + q.classes;
-    let rows = step.count * q.positions;
-    if (row >= rows) {
-        for (var i = first; i < end; i++) {
-            dlogits[i] = 0.0;
-        }
-        sums[row] = vec2f(0.0);
+    if (!row_counts(row, q)) {
+        leave_out(row, q, false);
         return;
     }
+    let first = row * q.outputs;
+    let end = first + q.outputs;
     var guess = first;
     var truth = first;
+    var is_valid = true;
     for (var i = first; i < end; i++) {
-        guess = select(guess, i, logits[i] > logits[guess]);
+        guess = select(guess, i, y[i] > y[guess]);
         truth = select(truth, i, targets[i] > targets[truth]);
+        is_valid = is_valid && is_share(targets[i]);
     }
-    let largest = logits[guess];
+    if (!is_valid || targets[truth] == 0.0) {
+        leave_out(row, q, !is_valid);
+        return;
+    }
+    let largest = y[guess];
     var sum = 0.0;
     var target_sum = 0.0;
     for (var i = first; i < end; i++) {
-        let y = exp1(logits[i] - largest);
-        dlogits[i] = y;
-        sum += y;
-        target_sum += targets[i];
+        let e = exp1(y[i] - largest);
+        gradient[i] = e;
+        sum += e;
+        target_sum += smoothed(targets[i], q);
     }
     let ln_sum = ln(sum);
+    let weight = weights[row];
     var loss = 0.0;
     for (var i = first; i < end; i++) {
-        let t = targets[i];
+        let t = smoothed(targets[i], q);
         // An impossible class may have a logit of -inf.
-        loss += select(t * (ln_sum + (largest - logits[i])), 0.0, t == 0.0);
-        dlogits[i] = dlogits[i] / sum * target_sum - t;
+        loss += select(t * (ln_sum + (largest - y[i])), 0.0, t == 0.0);
+        gradient[i] = (gradient[i] / sum * target_sum - t) * weight;
     }
-    sums[row] = vec2f(loss, select(0.0, 1.0, guess == truth));
+    sums[row] = vec4f(weight * loss, select(0.0, 1.0, guess == truth), 1.0, 0.0);
 }

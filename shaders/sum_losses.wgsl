@@ -1,18 +1,18 @@
-// totals[2 * step.result] = (the sum of the rows of a loss, of hits, the rows that count, 0), by one workgroup,
-// always in the same order.
+// totals[2 * step.result] = the sum of the rows of a loss, by one workgroup, always in the same order. Of a
+// batch in parts, the first part sets it and the others add to it.
 
 // [rows]
-@group(0) @binding(0) var<storage, read_write> sums: array<vec2f>;
-// [results, 2]
+@group(0) @binding(0) var<storage, read_write> sums: array<vec4f>;
+// [results, 2]; the odd ones are another kernel's
 @group(0) @binding(1) var<storage, read_write> totals: array<vec4f>;
 
-var<workgroup> shares: array<vec2f, WORKGROUP_SIZE>;
+var<workgroup> shares: array<vec4f, WORKGROUP_SIZE>;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn sum_losses(@builtin(local_invocation_index) local: u32) {
-    let q = p;
-    var share = vec2f(0.0);
-    for (var row = local; row < q.rows; row += WORKGROUP_SIZE) {
+    let rows = p.rows;
+    var share = vec4f(0.0);
+    for (var row = local; row < rows; row += WORKGROUP_SIZE) {
         share += sums[row];
     }
     shares[local] = share;
@@ -23,6 +23,7 @@ fn sum_losses(@builtin(local_invocation_index) local: u32) {
         }
     }
     if (local == 0u) {
-        totals[2u * step.result] = vec4f(shares[0], f32(step.count * q.positions), 0.0);
+        let i = 2u * step.result;
+        totals[i] = select(totals[i] + shares[0], shares[0], step.row == 0u);
     }
 }

@@ -116,11 +116,14 @@ fn per_step(step: Duration) -> String {
 
 fn scores(prefix: &str, score: Score) -> String {
     let mut text = format!("{prefix}loss: {:.4}", score.loss);
-    if let Some(accuracy) = score.accuracy {
-        text += &format!(" - {prefix}accuracy: {accuracy:.4}");
-    }
-    if let Some(error) = score.mean_absolute_error {
-        text += &format!(" - {prefix}mean_absolute_error: {error:.4}");
+    let metrics = [
+        ("accuracy", score.accuracy),
+        ("mean_absolute_error", score.mean_absolute_error),
+    ];
+    for (name, value) in metrics {
+        if let Some(value) = value {
+            text += &format!(" - {prefix}{name}: {value:.4}");
+        }
     }
     text
 }

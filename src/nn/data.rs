@@ -1,3 +1,4 @@
+use super::losses::TargetKind;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
@@ -28,6 +29,7 @@ pub struct Dataset {
     shape: Vec<usize>,
     inputs: Inputs,
     targets: Option<Targets>,
+    target_kind: Option<TargetKind>,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl Dataset {
             shape: shape.into(),
             inputs,
             targets: None,
+            target_kind: None,
         })
     }
 
@@ -109,6 +112,7 @@ impl Dataset {
         let highest = classes.iter().copied().max().unwrap_or(0);
         let region = upload(&self.gpu, bytemuck::cast_slice(&classes))?;
         self.targets = Some(Targets::Classes(region, positions, highest));
+        self.target_kind = Some(TargetKind::Classes);
         Ok(self)
     }
 
@@ -128,7 +132,18 @@ impl Dataset {
         }
         let region = upload(&self.gpu, bytemuck::cast_slice(values))?;
         self.targets = Some(Targets::Values(region, shape.into()));
+        let outputs = shape.last().copied().unwrap_or(1);
+        self.target_kind = Some(TargetKind::of(values, outputs));
         Ok(self)
+    }
+
+    /// What the targets are, for the loss that follows from them, of a network that puts out `output`.
+    pub(super) fn target_kind(&self, output: &[usize]) -> Option<TargetKind> {
+        match &self.targets {
+            // Another error, which is found later.
+            Some(Targets::Values(_, shape)) if shape != output => None,
+            _ => self.target_kind,
+        }
     }
 
     /// The number of samples.

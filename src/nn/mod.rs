@@ -22,7 +22,7 @@
 //! let fit = Fit::new(Adam::default()).batch_size(20).epochs(2).validation_split(0.2);
 //! let history = model.fit(&data, &fit)?;
 //! let score = model.evaluate(&data)?;
-//! println!("{:.4}, {:.4}", score.loss, score.accuracy.unwrap_or_default());
+//! println!("{:.4}, {:.4?}", score.loss, score.accuracy);
 //! # assert_eq!(history.epochs.len(), 2);
 //! # Ok(())
 //! # }
@@ -40,6 +40,7 @@
 mod data;
 mod files;
 mod layers;
+mod losses;
 mod network;
 mod sequential;
 mod summary;

@@ -1,6 +1,7 @@
 //! From layers to stages: shapes, parameters, and which kernel does what.
 
 use super::layers::{self, Initializer, Kind, Layer, Sliding, Weighted};
+use super::losses;
 use crate::ops::alpha_dropout::Dropout;
 use crate::ops::elementwise::Elementwise;
 use crate::ops::network::activation::Activation;
@@ -61,6 +62,16 @@ pub(super) enum Value {
     Sums(usize),
     /// The sums of a stage, after its epilogue.
     Activations(usize),
+}
+
+impl Value {
+    /// The stages that compute it.
+    pub fn stages(self) -> usize {
+        match self {
+            Self::Input => 0,
+            Self::Sums(stage) | Self::Activations(stage) => stage + 1,
+        }
+    }
 }
 
 /// The work of one kernel, and its epilogue.
@@ -158,6 +169,10 @@ impl Network {
         for layer in layers {
             network.add(layer, seed, fused)?;
         }
+        let last = network.stages.last().map(|stage| stage.kind);
+        if let Some(StageKind::Softmax { classes: 1, .. }) = last {
+            return layers::error(network.previous(), losses::ONE_CLASS);
+        }
         network.place_parameters(alignment)?;
         Ok(network)
     }
@@ -172,20 +187,6 @@ impl Network {
         self.layers
             .last()
             .map_or(Value::Input, |layer| layer.output)
-    }
-
-    /// Whether the output is a softmax over the classes of the last axis.
-    pub fn ends_with_softmax(&self) -> bool {
-        let last = self.stages.last().map(|stage| stage.kind);
-        matches!(last, Some(StageKind::Softmax { classes, .. }) if self.output_shape().last() == Some(&classes))
-    }
-
-    /// Whether a softmax is the last activation, or there is none.
-    pub fn ends_with_logits(&self) -> bool {
-        self.ends_with_softmax()
-            || self.stages.last().is_some_and(|stage| {
-                matches!(stage.kind, StageKind::Weighted(..)) && stage.epilogue.is_identity()
-            })
     }
 
     pub fn weights(&self) -> impl Iterator<Item = &Weight> {

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
+use super::Tiling;
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::training::{AHEAD, Buffers, History};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, fill};
-use super::{Dataset, Tiling};
 use crate::gpu::device::Mark;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
@@ -339,8 +339,8 @@ impl Sequential {
         let gradients = self.gpu.memory().region(self.weights.bytes)?;
         let output = forward.value(self.network.output());
         let start = self.gpu.memory().region(output.bytes)?;
-        let stages = self.network.stages.len();
-        let backward = Backward::new(plan, &forward, stages, &start, &gradients, true)?;
+        let from = self.network.output();
+        let backward = Backward::new(plan, &forward, from, &start, &gradients, true)?;
         let steps = Steps::new(&self.gpu, 1)?;
         let step = Step {
             training,
@@ -573,38 +573,6 @@ impl Sequential {
     /// Every change leaves the buffers consistent, so a panic elsewhere does no harm.
     pub(super) fn buffers(&self) -> MutexGuard<'_, Buffers> {
         self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn check_loss(&self, op: &'static str, loss: Loss) -> Result<()> {
-        if loss.is_of_logits() && !self.network.ends_with_logits() {
-            return Err(Error::Data {
-                op,
-                detail: "categorical cross-entropy is computed from logits: the last activation must be softmax, or linear".into(),
-            });
-        }
-        Ok(())
-    }
-
-    pub(super) fn loss_on(
-        &self,
-        op: &'static str,
-        loss: Option<Loss>,
-        _: &Dataset,
-    ) -> Result<Loss> {
-        let loss = match loss {
-            Some(loss) => loss,
-            None => self.loss_on_tensors(op)?,
-        };
-        self.check_loss(op, loss)?;
-        Ok(loss)
-    }
-
-    pub(super) fn loss_on_tensors(&self, _: &'static str) -> Result<Loss> {
-        Ok(self.loss.unwrap_or(if self.network.ends_with_softmax() {
-            Loss::CategoricalCrossentropy
-        } else {
-            Loss::MeanSquaredError
-        }))
     }
 
     /// How many samples of `shape` x has.

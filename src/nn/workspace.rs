@@ -4,7 +4,7 @@ use super::network::{Network, Parameters, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::network::guard::{Guard, accumulate};
-use crate::ops::network::loss::{Loss, Regions, Totals, sum_losses};
+use crate::ops::network::loss::{Extent, Loss, Regions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
@@ -208,7 +208,7 @@ impl Forward {
     /// The dispatches from the input to the values that `losses` are computed from.
     pub fn to_losses(&self, losses: &Losses) -> impl Iterator<Item = &Dispatch> {
         let softmax = self.softmax.iter();
-        let is_needed = losses.stages == self.sums.len();
+        let is_needed = losses.scored.stages() == self.sums.len();
         self.dispatches
             .iter()
             .chain(softmax.filter(move |_| is_needed))
@@ -292,17 +292,17 @@ pub(super) struct Backward {
 }
 
 impl Backward {
-    /// Starts from `dy`, the gradient of the output of the first `stages`, and overwrites it.
+    /// Starts from `dy`, the gradient of `from`, and overwrites it.
     pub fn new(
         plan: Plan,
         forward: &Forward,
-        stages: usize,
+        from: Value,
         dy: &Region,
         gradients: &Region,
         input_gradient: bool,
     ) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
-        let stages = &network.stages[..stages];
+        let stages = &network.stages[..from.stages()];
         let trained = |kind: &StageKind| matches!(kind, StageKind::Weighted(_, parameters) if parameters.trainable);
         let first_trained = stages.iter().position(|stage| trained(&stage.kind));
         let lowest = if input_gradient {
@@ -315,8 +315,8 @@ impl Backward {
         let mut buffers = Vec::new();
         // The gradient of a stage's sums.
         let mut dz = dy.clone();
-        if let Some((last, z)) = stages.iter().zip(&forward.sums).next_back()
-            && !last.epilogue.is_identity()
+        if let (Value::Activations(_), Some((last, z))) =
+            (from, stages.iter().zip(&forward.sums).next_back())
         {
             work.push(
                 epilogue::backward(gpu, z, dy, dy, (rows * last.len) as u32, &last.epilogue)?
@@ -413,48 +413,50 @@ impl Backward {
 #[derive(Debug)]
 pub(super) struct Losses {
     pub targets: Region,
-    /// The gradient of the output of the first `stages`.
+    /// Of each row; below 0 where it is void.
+    pub weights: Region,
+    /// What the loss is computed from, and its gradient.
+    pub scored: Value,
     pub gradient: Region,
-    pub stages: usize,
     /// The sums of each row.
     rows: Region,
-    pub dispatches: Vec<Dispatch>,
-    /// The number of terms whose mean is a sample's loss.
-    pub positions: usize,
+    pub dispatch: Dispatch,
+    positions: usize,
 }
+
+/// The f32s of a row's sums.
+const ROW_SUMS: usize = 4;
 
 impl Losses {
     pub fn new(plan: Plan, forward: &Forward, loss: Loss) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
-        let (stages, output) = match network.stages.split_last() {
-            Some((softmax, before))
-                if loss.is_of_logits() && matches!(softmax.kind, StageKind::Softmax { .. }) =>
-            {
-                (before.len(), softmax.input)
-            }
-            _ => (network.stages.len(), network.output()),
-        };
-        let len = network.len(output);
-        let classes = network.output_shape().last().copied().unwrap_or(1);
+        let scored = network.scored(loss);
+        let len = network.len(scored);
+        let positions = len / network.classes();
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
+        let weights = plan.region(batch, positions)?;
         let gradient = plan.region(batch, len)?;
-        let positions = loss.rows(len, classes);
-        let rows = plan.region(batch * positions, 2)?;
+        let rows = plan.region(batch * positions, ROW_SUMS)?;
         let regions = Regions {
-            y: forward.value(output),
+            y: forward.value(scored),
             targets: &targets,
+            weights: &weights,
             gradient: &gradient,
             sums: &rows,
         };
-        let outputs = (len / positions) as u32;
-        let dispatch = loss.dispatch(gpu, regions, batch as u32, positions as u32, outputs)?;
+        let extent = Extent {
+            samples: batch as u32,
+            positions: positions as u32,
+            outputs: network.classes() as u32,
+        };
         Ok(Self {
+            dispatch: loss.dispatch(gpu, regions, extent)?,
             targets,
+            weights,
+            scored,
             gradient,
-            stages,
             rows,
-            dispatches: vec![dispatch],
             positions,
         })
     }
@@ -463,12 +465,12 @@ impl Losses {
     pub fn totals(&self, plan: Plan, batch: usize) -> Result<TotalsRegion> {
         let region = plan.gpu.memory().region(size_of::<Totals>() as u64)?;
         let rows = (batch * self.positions) as u32;
-        let sum = sum_losses(plan.gpu, &self.rows, &region, rows, self.positions as u32)?;
+        let sum = sum_losses(plan.gpu, &self.rows, &region, rows)?;
         Ok(TotalsRegion { region, sum })
     }
 
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.targets, &self.gradient, &self.rows].into_iter()
+        [&self.targets, &self.weights, &self.gradient, &self.rows].into_iter()
     }
 }
 

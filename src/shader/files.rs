@@ -88,8 +88,10 @@ files! {
     EPILOGUE = "epilogue" calls APPLY;
     MAX_POOL2D = "max_pool2d" calls APPLY;
     SOFTMAX = "softmax" calls EXP APPLY;
-    CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls EXP EXPM1 LN CLASSIFY;
-    MEAN_SQUARED_ERROR = "mean_squared_error";
+    LOSS = "kernel/loss";
+    CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls LOSS EXP LN;
+    BINARY_CROSSENTROPY = "binary_crossentropy" calls LOSS SOFTPLUS_FUNCTIONS SIGMOID_FUNCTIONS;
+    REGRESSION = "regression" calls LOSS CLASSIFY;
     SUM_LOSSES = "sum_losses";
     UPDATE = "kernel/update";
     ADAM = "adam" calls UPDATE;
@@ -99,6 +101,15 @@ files! {
     CLIP_GRADIENTS = "clip_gradients";
     ACCUMULATE = "accumulate";
     MOMENTS = "moments";
+}
+
+// Losses of regression: each has the functions `error_loss` and `error_slope`.
+#[cfg(not(target_family = "wasm"))]
+files! {
+    all REGRESSIONS:
+    MEAN_SQUARED_ERROR = "losses/mean_squared_error";
+    MEAN_ABSOLUTE_ERROR = "losses/mean_absolute_error";
+    HUBER = "losses/huber";
 }
 
 // Products: their operands, the kernels that compute the sums, how these load, and what follows.

@@ -7,8 +7,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use selfnorm::nn::{
-    self, Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Layer, MaxPool2d, Padding,
-    Sequential, Tiling,
+    self, Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Layer, Loss, MaxPool2d,
+    Padding, Sequential, Tiling,
 };
 use selfnorm::{Gpu, random};
 
@@ -757,5 +757,42 @@ pub fn for_all_of<S: proptest::strategy::Strategy>(
     });
     if let Err(problem) = result {
         panic!("{problem}");
+    }
+}
+
+/// The loss of a row from its definition, of the outputs y, which are probabilities for cross-entropies.
+pub fn loss_of_row(loss: Loss, y: &[f64], t: &[f64]) -> f64 {
+    let n = y.len() as f64;
+    let smoothed = |by: f64, choices: f64| t.iter().map(move |t| t * (1.0 - by) + by / choices);
+    let categorical = |by: f64| -> f64 {
+        let terms = y.iter().zip(smoothed(by, n));
+        terms.map(|(y, t)| -t * y.ln()).sum()
+    };
+    let binary = |by: f64| -> f64 {
+        let terms = y.iter().zip(smoothed(by, 2.0));
+        let sum: f64 = terms
+            .map(|(y, t)| -t * y.ln() - (1.0 - t) * (1.0 - y).ln())
+            .sum();
+        sum / n
+    };
+    let regression = |f: &dyn Fn(f64) -> f64| -> f64 {
+        let errors = y.iter().zip(t).map(|(y, t)| f((y - t).abs()));
+        errors.sum::<f64>() / n
+    };
+    match loss {
+        Loss::CategoricalCrossentropy => categorical(0.0),
+        Loss::CategoricalCrossentropyWith { label_smoothing } => categorical(label_smoothing),
+        Loss::BinaryCrossentropy => binary(0.0),
+        Loss::BinaryCrossentropyWith { label_smoothing } => binary(label_smoothing),
+        Loss::MeanSquaredError => regression(&|error| error * error),
+        Loss::MeanAbsoluteError => regression(&|error| error),
+        Loss::Huber(delta) => regression(&|error| {
+            if error <= delta {
+                error * error / 2.0
+            } else {
+                delta * (error - delta / 2.0)
+            }
+        }),
+        other => panic!("{other:?} has no formula here"),
     }
 }

@@ -67,6 +67,14 @@ fn activation() -> impl Strategy<Value = Activation> {
     ])
 }
 
+/// One that ends a network is over two classes or more.
+fn at_least_two_for_softmax(outputs: usize, activation: Activation) -> usize {
+    match activation {
+        Softmax => outputs.max(2),
+        _ => outputs,
+    }
+}
+
 fn padding() -> impl Strategy<Value = Padding> {
     prop::sample::select(&[Padding::Valid, Padding::Same][..])
 }
@@ -95,6 +103,7 @@ fn dense_layers_of_any_shape_are_the_reference() {
     let values = (parts, batch(), tiling(), any::<u64>());
     for_all(60, values, |(parts, batch, tiling, seed)| {
         let (input, units, bias, activation) = parts;
+        let units = at_least_two_for_softmax(units, activation);
         let layer = Spec::Dense {
             units,
             bias,
@@ -119,6 +128,7 @@ fn convolutions_of_any_shape_strides_and_padding_are_the_reference() {
     let values = (parts, 1usize..6, tiling(), any::<u64>());
     for_all(60, values, |(parts, batch, tiling, seed)| {
         let (windows, channels, filters, bias, activation) = parts;
+        let filters = at_least_two_for_softmax(filters, activation);
         let ([height, width], (kernel, strides, padding)) = windows;
         let layer = Spec::Conv2d {
             filters,
@@ -172,7 +182,10 @@ fn activations_and_dropout_alone_are_the_reference() {
     ];
     let shape = prop::collection::vec(1usize..12, 1..5);
     let values = (layer, shape, batch(), any::<bool>(), any::<u64>());
-    for_all(40, values, |(layer, input, batch, training, seed)| {
+    for_all(40, values, |(layer, mut input, batch, training, seed)| {
+        if let (Spec::Activation(activation), Some(last)) = (&layer, input.last_mut()) {
+            *last = at_least_two_for_softmax(*last, *activation);
+        }
         let case = Case {
             input,
             layers: vec![layer],

@@ -14,6 +14,18 @@ impl Sequential {
     /// the same kind, which stores the same for each weight, continues with that of the one before.
     /// The network's counts of steps and epochs go on.
     ///
+    /// By default the optimizer is `Adam::default()`, and the loss follows from the network and its
+    /// targets, where there is one answer:
+    ///
+    /// | the network ends with | targets | loss |
+    /// | --- | --- | --- |
+    /// | a softmax | class numbers, one-hot rows, probabilities | [`Loss::CategoricalCrossentropy`] |
+    /// | a sigmoid | 0 and 1 | [`Loss::BinaryCrossentropy`] |
+    /// | anything else | values that are not one-hot rows | [`Loss::MeanSquaredError`] |
+    ///
+    /// Anything else is an error that says which losses there are. The targets of
+    /// [`train_on_batch`](Self::train_on_batch) are taken to be of the kind in this table.
+    ///
     /// # Errors
     ///
     /// [`Error::Parameter`] if a parameter of the optimizer or the loss is not allowed,
@@ -21,7 +33,7 @@ impl Sequential {
     pub fn compile(&mut self, optimizer: impl Into<Optimizer>, loss: Loss) -> Result<()> {
         let optimizer = optimizer.into();
         optimizer.check()?;
-        self.check_loss("compile", loss)?;
+        self.network.check_loss("compile", loss)?;
         if !self.optimizer.is_same_kind(&optimizer) {
             self.reset_optimizer();
         }
@@ -89,7 +101,10 @@ impl Sequential {
         }
         let progress = &platform::wait_for_answer;
         pollster::block_on(self.look(progress))?;
-        let loss = self.loss_on_tensors(OP)?;
+        let loss = match self.loss {
+            Some(loss) => loss,
+            None => self.network.implied_loss(OP, None)?,
+        };
         let optimizer = self.optimizer.clone();
         let training = &*self.prepare_training(n, &optimizer, loss)?;
         self.adopt(self.compiled(training, optimizer, None));

@@ -207,7 +207,7 @@ impl Sequential {
             _ => slots.accumulate(plan, &gradients)?,
         };
         let start = &losses.gradient;
-        let backward = Backward::new(plan, forward, losses.stages, start, &gradients, false)?;
+        let backward = Backward::new(plan, forward, losses.scored, start, &gradients, false)?;
         Ok(Training {
             batch,
             backward,
@@ -245,6 +245,24 @@ impl Sequential {
         })
     }
 
+    /// The loss that is named, or else compiled, or else implied.
+    pub(super) fn loss_for(
+        &self,
+        op: &'static str,
+        named: Option<Loss>,
+        data: &Dataset,
+    ) -> Result<Loss> {
+        match named.or(self.loss) {
+            Some(loss) => {
+                self.network.check_loss(op, loss)?;
+                Ok(loss)
+            }
+            None => self
+                .network
+                .implied_loss(op, data.target_kind(self.output_shape())),
+        }
+    }
+
     /// The batches of a data set.
     pub(super) fn feed(
         &self,
@@ -275,7 +293,7 @@ impl Sequential {
         if data.is_empty() {
             return Err(wrong("the data set has no samples"));
         }
-        let loss = self.loss_on(OP, None, data)?;
+        let loss = self.loss_for(OP, None, data)?;
         let (evaluation, totals) = self.evaluation(data.len(), loss)?;
         let feed = self.feed(OP, data, &evaluation)?;
         feed.write(&self.gpu, &ordered(data.len()))?;

@@ -210,7 +210,7 @@ impl Sequential {
             None => self.optimizer.clone(),
         };
         optimizer.check()?;
-        let loss = self.loss_on("fit", fit.loss, data)?;
+        let loss = self.loss_for("fit", fit.loss, data)?;
         let (validated, start) = match fit.validation_data {
             Some(validation) => (validation.len(), 0),
             None => (data.len() - trained, trained),
@@ -225,7 +225,7 @@ impl Sequential {
             let feed = match fit.validation_data {
                 None => None,
                 Some(data) => {
-                    self.loss_on("fit: validation data", Some(loss), data)?;
+                    self.loss_for("fit: validation data", Some(loss), data)?;
                     let feed = self.feed("fit: validation data", data, evaluation)?;
                     feed.write(&self.gpu, &ordered(data.len()))?;
                     Some(feed)

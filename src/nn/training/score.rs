@@ -1,18 +1,17 @@
 //! What training and evaluation report.
 
-use crate::ops::network::loss::{Loss, Totals};
+use crate::ops::network::loss::{Loss, Metric, Totals};
 
-/// Loss and metrics, averaged over samples (or positions) that are not void.
+/// Loss and accuracy or mean absolute error, averaged over the rows that count, see [`Loss`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
-    /// The mean loss.
+    /// The mean of weight · loss; 0 if all rows are void.
     pub loss: f64,
-    /// For losses of classes: the share of samples (or positions) whose largest output is where
-    /// the largest target is; for binary cross-entropy the share of outputs on the right side of
-    /// one half.
+    /// The share of rows, or for binary cross-entropy of outputs, that are classified right. None for
+    /// losses of regression, and if all rows are void.
     pub accuracy: Option<f64>,
-    /// For losses of numbers: the mean of |y − t|.
+    /// The mean of |y − t|, for losses of regression.
     pub mean_absolute_error: Option<f64>,
 }
 
@@ -36,14 +35,16 @@ impl Sums {
         self.counted == 0.0
     }
 
-    /// The means; of nothing they are 0.
+    /// The means.
     pub fn score(&self, loss: Loss) -> Score {
-        let counted = self.counted.max(1.0);
-        let metric = Some(self.metric / counted);
+        let measured = |metric| {
+            let is_measured = loss.metric() == metric && !self.is_empty();
+            is_measured.then(|| self.metric / self.counted)
+        };
         Score {
-            loss: self.loss / counted,
-            accuracy: metric.filter(|_| loss.has_accuracy()),
-            mean_absolute_error: metric.filter(|_| !loss.has_accuracy()),
+            loss: self.loss / self.counted.max(1.0),
+            accuracy: measured(Metric::Accuracy),
+            mean_absolute_error: measured(Metric::MeanAbsoluteError),
         }
     }
 }

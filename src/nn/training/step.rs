@@ -27,7 +27,7 @@ impl Evaluation {
     fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.forward
             .to_losses(&self.losses)
-            .chain(&self.losses.dispatches)
+            .chain([&self.losses.dispatch])
     }
 }
 

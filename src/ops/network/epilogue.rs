@@ -8,6 +8,7 @@ use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::alpha_dropout::Dropout;
 use crate::ops::elementwise::{ActivationParams, Elementwise};
+use crate::ops::sigmoid::SIGMOID;
 use crate::ops::words;
 use crate::shader::files::{self, File};
 use crate::shader::module::{Form, Kernel, Module};
@@ -73,6 +74,11 @@ impl Epilogue {
 
     pub fn is_identity(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it is a sigmoid and nothing else.
+    pub fn is_sigmoid(&self) -> bool {
+        self.activation == SIGMOID && self.dropout.is_none()
     }
 
     pub(super) fn params(&self) -> EpilogueParams {

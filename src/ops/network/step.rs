@@ -29,7 +29,7 @@ params! {
 
 impl Module {
     /// The module, bound to the record of a step.
-    pub(super) const fn step(mut self) -> Self {
+    pub(crate) const fn step(mut self) -> Self {
         self.step = Some(StepParams::LAYOUT);
         self
     }

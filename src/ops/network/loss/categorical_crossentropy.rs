@@ -1,52 +1,15 @@
-//! The loss for classes.
+//! The loss for classes, of logits.
 
-use super::Regions;
-use crate::gpu::dispatch::Dispatch;
-use crate::ops::network::per_item;
+use super::LossParams;
 use crate::shader::files;
-use crate::shader::module::{Form, Kernel, Module};
-use crate::shader::params::params;
-use crate::{Gpu, Result};
+use crate::shader::module::{Kernel, Module};
 
 pub(super) static MODULE: Module = Module::new(
     "categorical_crossentropy",
     &files::CATEGORICAL_CROSSENTROPY,
-    CategoricalCrossentropyParams::LAYOUT,
+    LossParams::LAYOUT,
 )
 .entry_points(&["categorical_crossentropy"])
 .step();
 
-const KERNEL: Kernel = MODULE.kernel("categorical_crossentropy");
-
-params! {
-    struct CategoricalCrossentropyParams {
-        rows: u32,
-        classes: u32,
-        /// rows per sample
-        positions: u32,
-    }
-}
-
-/// Takes logits; every `positions` rows are a sample.
-pub(super) fn dispatch(
-    gpu: &Gpu,
-    regions: Regions,
-    rows: u32,
-    classes: u32,
-    positions: u32,
-) -> Result<Dispatch> {
-    let params = CategoricalCrossentropyParams {
-        rows,
-        classes,
-        positions,
-    };
-    per_item(
-        gpu,
-        KERNEL,
-        Form::default(),
-        1,
-        &regions.bound(),
-        &params,
-        rows,
-    )
-}
+pub(super) const KERNEL: Kernel = MODULE.kernel("categorical_crossentropy");

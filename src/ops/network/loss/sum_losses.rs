@@ -18,21 +18,13 @@ const KERNEL: Kernel = MODULE.kernel("sum_losses");
 params! {
     struct SumLossesParams {
         rows: u32,
-        /// rows per sample
-        positions: u32,
     }
 }
 
-/// The first half of the step's result in totals [results, 2, 4] = the sum of sums [rows, 2], the number of
-/// rows, and 0; every `positions` rows are a sample.
-pub(crate) fn sum_losses(
-    gpu: &Gpu,
-    sums: &Region,
-    totals: &Region,
-    rows: u32,
-    positions: u32,
-) -> Result<Dispatch> {
-    let params = SumLossesParams { rows, positions };
+/// Entry 2 · result of the step in totals [2 · results, 4] = the sum of sums [rows, 4], added to the parts
+/// of the batch before this one.
+pub(crate) fn sum_losses(gpu: &Gpu, sums: &Region, totals: &Region, rows: u32) -> Result<Dispatch> {
+    let params = SumLossesParams { rows };
     // One workgroup sums them all.
     per_item(gpu, KERNEL, Form::default(), 1, &[sums, totals], &params, 1)
 }
