@@ -805,7 +805,7 @@ fn assert_limits(sizes: &[u64]) {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn data_at_a_limit_is_too_large_or_lacks_targets() {
+fn data_at_a_limit_is_split_or_lacks_targets() {
     let limits = wgpu::Limits {
         max_buffer_size: 50_001,
         ..Default::default()

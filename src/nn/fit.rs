@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::data::Feed;
+use super::data::{Batches, Feed, Source, Stream};
 use super::network::derived_seed;
 use super::sequential::{Sequential, Training};
 use super::workspace::Slots;
@@ -294,7 +294,7 @@ impl Sequential {
             let mut under_way = VecDeque::new();
             let (mut done, mut samples) = (0, 0);
             for (i, step) in steps[..batches].iter().enumerate() {
-                match self.submit_step(i, &feed, training.step()) {
+                match self.submit_step(i, &feed.dispatches, training.step()) {
                     Ok(submission) => under_way.push_back(submission),
                     Err(error) => {
                         self.restore(before);
@@ -326,7 +326,8 @@ impl Sequential {
             if !history.stopped {
                 let feed = validation.as_ref().unwrap_or(&feed);
                 for i in batches..steps.len() {
-                    under_way.push_back(self.submit_step(i, feed, training.evaluation())?);
+                    let dispatches = training.evaluation();
+                    under_way.push_back(self.submit_step(i, &feed.dispatches, dispatches)?);
                     if under_way.len() > AHEAD {
                         self.gpu.link().wait(under_way.pop_front());
                     }
@@ -358,6 +359,56 @@ impl Sequential {
                 history.stopped = true;
                 break;
             }
+        }
+        Ok(history)
+    }
+
+    /// Trains on batches from the host, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit), and those of the batches.
+    pub fn fit_batches(&mut self, batches: &mut dyn Batches, fit: &Fit) -> Result<History> {
+        fit.optimizer.check()?;
+        let loss = fit.loss.unwrap_or(self.loss);
+        self.take_over(fit.optimizer, loss)?;
+        let training = self.prepare_training(fit.batch_size, 1)?;
+        let (expected, places) = (self.expected("fit"), training.places());
+        let stream = Stream::new(batches, expected, fit.batch_size, places)?;
+        let mut source = Source::Streamed(stream);
+        let mut history = History::default();
+        for epoch in fit.initial_epoch..fit.epochs {
+            let mut staged = VecDeque::new();
+            if let Source::Streamed(stream) = &mut source {
+                stream.start(epoch)?;
+                staged.extend(stream.stage()?);
+                staged.extend(stream.stage()?);
+            }
+            let (mut totals, mut samples) = (Vec::new(), 0);
+            while let Some(batch) = staged.pop_front() {
+                self.steps
+                    .write(&self.gpu, &[self.next_step(0, 0, batch.count)])?;
+                let submission =
+                    self.submit_step(0, source.dispatches(batch.slot), training.step())?;
+                self.step += 1;
+                if let Source::Streamed(stream) = &mut source {
+                    stream.submitted(batch.slot, submission);
+                    if let Some(earlier) = stream.blocked_by() {
+                        self.gpu.link().wait(Some(earlier));
+                    }
+                    staged.extend(stream.stage()?);
+                }
+                let total = training.losses.read(&self.gpu, 1)?;
+                finite(&total, self.step - 1)?;
+                let terms = batch.count * training.losses.positions;
+                history.losses.push(f64::from(total[0][0]) / terms as f64);
+                totals.extend(total);
+                samples += terms;
+            }
+            history.epochs.push(EpochScores {
+                training: Score::new(self.loss, &totals, samples),
+                validation: None,
+            });
         }
         Ok(history)
     }
@@ -401,10 +452,11 @@ impl Sequential {
         steps: usize,
     ) -> Result<(Arc<Training>, Feed, Option<Feed>)> {
         let training = self.prepare_training(batch, steps)?;
-        let feed = self.feed("fit", data, &training)?;
+        let feed = Feed::new(data, self.expected("fit"), training.places())?;
         let validation = match fit.validation_data {
             Some(validation) => {
-                let feed = self.feed("fit: validation data", validation, &training)?;
+                let expected = self.expected("fit: validation data");
+                let feed = Feed::new(validation, expected, training.places())?;
                 feed.write(&self.gpu, &ordered(validation.len()))?;
                 Some(feed)
             }
@@ -430,7 +482,7 @@ impl Sequential {
         let rows = forward.rows;
         let batches = data.len().div_ceil(rows);
         let training = self.prepare_losses(forward, batches)?;
-        let feed = self.feed(OP, data, &training)?;
+        let feed = Feed::new(data, self.expected(OP), training.places())?;
         feed.write(&self.gpu, &ordered(data.len()))?;
         let record = |i: usize| Step {
             first: (i * rows) as u32,
@@ -442,7 +494,8 @@ impl Sequential {
         self.steps.write(&self.gpu, &steps)?;
         let mut under_way = VecDeque::new();
         for i in 0..batches {
-            under_way.push_back(self.submit_step(i, &feed, training.evaluation())?);
+            let dispatches = training.evaluation();
+            under_way.push_back(self.submit_step(i, &feed.dispatches, dispatches)?);
             if under_way.len() > AHEAD {
                 self.gpu.link().wait(under_way.pop_front());
             }
@@ -476,12 +529,12 @@ impl Sequential {
     fn submit_step<'a>(
         &self,
         record: usize,
-        feed: &'a Feed,
+        feed: &'a [Dispatch],
         dispatches: impl Iterator<Item = &'a Dispatch>,
     ) -> Result<wgpu::SubmissionIndex> {
         self.gpu.link().enqueue(|encoder| {
             let mut pass = begin_pass(encoder);
-            for dispatch in feed.dispatches.iter().chain(dispatches) {
+            for dispatch in feed.iter().chain(dispatches) {
                 dispatch.record(&mut pass, Some(self.steps.bound(record)));
             }
             Ok(())

@@ -50,7 +50,7 @@ pub use crate::ops::network::activation::Activation;
 pub use crate::ops::network::loss::Loss;
 pub use crate::ops::network::optimizer::{Adam, Optimizer, Sgd};
 pub use crate::ops::network::product::Tiling;
-pub use data::Dataset;
+pub use data::{Batch, Batches, Dataset, Samples};
 pub use fit::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Score};
 pub use layers::{
     AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d, Padding,

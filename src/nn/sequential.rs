@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
-use super::data::{Expected, Feed};
+use super::data::{Expected, Places};
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::workspace::{Backward, F32, Forward, Losses, Plan, Slots};
-use super::{Dataset, Score, Tiling};
+use super::{Score, Tiling};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
@@ -331,7 +331,10 @@ impl Sequential {
             fill(encoder, x, 0, n, &training.forward.input);
             fill(encoder, y, 0, n, &training.losses.targets);
             let mut pass = begin_pass(encoder);
-            for dispatch in training.step() {
+            for dispatch in [&training.losses.plain_weights]
+                .into_iter()
+                .chain(training.step())
+            {
                 dispatch.record(&mut pass, Some(self.steps.bound(0)));
             }
             Ok(())
@@ -660,22 +663,15 @@ impl Sequential {
         Ok(training)
     }
 
-    /// The batches of a data set.
-    pub(super) fn feed(
-        &self,
-        op: &'static str,
-        data: &Dataset,
-        training: &Training,
-    ) -> Result<Feed> {
-        let forward = &training.forward;
-        let expected = Expected {
+    /// What data must be like.
+    pub(super) fn expected(&self, op: &'static str) -> Expected<'_> {
+        Expected {
             op,
             gpu: &self.gpu,
             input: self.input_shape(),
             output: self.output_shape(),
-        };
-        let targets = &training.losses.targets;
-        Feed::new(data, expected, forward.rows, &forward.input, targets)
+            probabilities: self.loss.is_of_logits(),
+        }
     }
 
     /// The record of the training step that is `ahead` steps after the next.
@@ -772,6 +768,16 @@ impl Sequential {
 }
 
 impl Training {
+    /// Where a batch goes.
+    pub fn places(&self) -> Places<'_> {
+        Places {
+            rows: self.forward.rows,
+            inputs: &self.forward.input,
+            targets: &self.losses.targets,
+            weights: &self.losses.weights,
+        }
+    }
+
     /// All dispatches of a training step once its batch is there, in order.
     pub fn step(&self) -> impl Iterator<Item = &Dispatch> {
         self.evaluation()

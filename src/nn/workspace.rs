@@ -12,6 +12,7 @@ use crate::ops::network::loss::{Loss, Regions, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
+use crate::ops::network::weights::Rows;
 use crate::ops::network::{epilogue, softmax};
 use crate::{Error, Gpu, Result};
 
@@ -417,6 +418,10 @@ impl Backward {
 #[derive(Debug)]
 pub(super) struct Losses {
     pub targets: Region,
+    /// Of each row: a sample, or a position of one.
+    pub weights: Region,
+    /// Fills the weights of a batch that comes without.
+    pub plain_weights: Dispatch,
     /// The gradient of the output of the first `stages`.
     pub gradient: Region,
     pub stages: usize,
@@ -449,6 +454,12 @@ impl Losses {
         let classes = network.output_shape().last().copied().unwrap_or(1);
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
+        let weighted = Rows {
+            samples: batch as u32,
+            positions: (len / classes) as u32,
+            outputs: classes as u32,
+        };
+        let weights = plan.region(batch, len / classes)?;
         let gradient = plan.region(batch, len)?;
         let totals = plan.region(steps, 2)?;
         let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
@@ -464,7 +475,9 @@ impl Losses {
         let dispatch = loss.dispatch(gpu, regions, batch as u32, positions as u32, outputs)?;
         let sum = sum_losses(gpu, &rows, &totals, (batch * positions) as u32)?;
         Ok(Self {
+            plain_weights: weighted.fill_weights(gpu, &weights)?,
             targets,
+            weights,
             gradient,
             stages,
             rows,
@@ -479,6 +492,7 @@ impl Losses {
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
         [
             &self.targets,
+            &self.weights,
             &self.gradient,
             &self.rows,
             &self.totals,

@@ -4,6 +4,7 @@
 pub(crate) mod activation;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
+pub(crate) mod inspect;
 pub(crate) mod loss;
 pub(crate) mod max_pool2d;
 pub(crate) mod moments;
@@ -11,6 +12,7 @@ pub(crate) mod optimizer;
 pub(crate) mod product;
 pub(crate) mod softmax;
 pub(crate) mod step;
+pub(crate) mod weights;
 
 use bytemuck::Pod;
 
@@ -22,6 +24,8 @@ use crate::{Gpu, Result};
 
 static MODULES: &[&Module] = &[
     &gather::MODULE,
+    &weights::MODULE,
+    &inspect::MODULE,
     &epilogue::MODULE,
     &max_pool2d::MODULE,
     &softmax::MODULE,
