@@ -50,6 +50,7 @@ fn inspect_targets(
     var below_0 = NONE;
     var above_1 = NONE;
     var not_binary = NONE;
+    var not_0 = NONE;
     var sum = 0.0;
     for (var i = first; i < first + q.outputs; i++) {
         let x = targets[i];
@@ -57,12 +58,14 @@ fn inspect_targets(
         below_0 = min(below_0, select(NONE, i, x < 0.0));
         above_1 = min(above_1, select(NONE, i, x > 1.0));
         not_binary = min(not_binary, select(NONE, i, x != 0.0 && x != 1.0));
+        not_0 = min(not_0, select(NONE, i, x != 0.0));
         sum += x;
     }
     note(q.part, NOT_FINITE, not_finite);
     note(q.part, BELOW_0, below_0);
     note(q.part, ABOVE_1, above_1);
     note(q.part, NOT_BINARY, not_binary);
+    note(q.part, NOT_0, not_0);
     // A row of zeros is void.
-    note(q.part, NOT_DISTRIBUTED, select(NONE, first, sum != 0.0 && abs(sum - 1.0) > 1e-3));
+    note(q.part, NOT_DISTRIBUTED, select(NONE, first, not_0 != NONE && abs(sum - 1.0) > 1e-3));
 }

@@ -381,20 +381,24 @@ impl Sequential {
             let mut staged = VecDeque::new();
             if let Source::Streamed(stream) = &mut source {
                 stream.start(epoch)?;
-                staged.extend(stream.stage()?);
-                staged.extend(stream.stage()?);
+                while staged.len() < Stream::READY
+                    && let Some(batch) = stream.stage()?
+                {
+                    staged.push_back(batch);
+                }
             }
+            let mut under_way = VecDeque::new();
             let (mut totals, mut samples) = (Vec::new(), 0);
             while let Some(batch) = staged.pop_front() {
                 self.steps
                     .write(&self.gpu, &[self.next_step(0, 0, batch.count)])?;
                 let submission =
                     self.submit_step(0, source.dispatches(batch.slot), training.step())?;
+                under_way.push_back(submission);
                 self.step += 1;
                 if let Source::Streamed(stream) = &mut source {
-                    stream.submitted(batch.slot, submission);
-                    if let Some(earlier) = stream.blocked_by() {
-                        self.gpu.link().wait(Some(earlier));
+                    if under_way.len() > Stream::AHEAD {
+                        self.gpu.link().wait(under_way.pop_front());
                     }
                     staged.extend(stream.stage()?);
                 }

@@ -5,7 +5,7 @@ use super::targets::{Labels, Weighing, not_a_probability, not_finite, place};
 use super::{Expected, check_weights, upload, wrong};
 use crate::gpu::region::Region;
 use crate::ops::network::gather::{Affine, Part};
-use crate::ops::network::inspect;
+use crate::ops::network::inspect::{self, Facts};
 use crate::tensor::count;
 use crate::{Gpu, Result};
 
@@ -56,20 +56,37 @@ enum Targets {
 struct Values {
     /// The first below 0 or above 1, and its index.
     improbable: Option<(usize, f32)>,
-    are_binary: bool,
-    are_distributed: bool,
+    kind: TargetKind,
 }
 
-/// What kind of targets a data set has.
+/// What a data set's targets are, as far as it decides about the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::nn) enum TargetKind {
+    /// Class numbers.
     Classes,
-    Values {
-        /// Whether all are 0 or 1.
-        are_binary: bool,
-        /// Whether they are from 0 to 1, and every row adds up to 1, as one-hot rows do, or is 0.
-        are_distributed: bool,
-    },
+    /// Values: in each row one 1, or none if it is void, and else 0; of two classes or more.
+    OneHot,
+    /// Values that are 0 or 1.
+    Binary,
+    /// Values from 0 to 1, whose rows sum to 1 or are void.
+    Probabilities,
+    /// Other values.
+    Floats,
+}
+
+impl TargetKind {
+    /// Of rows of `outputs` values.
+    fn of(facts: &Facts, outputs: usize) -> Self {
+        let are_probable = facts.below_0.is_none() && facts.above_1.is_none();
+        let are_distributed =
+            outputs > 1 && are_probable && facts.not_distributed.is_none() && facts.not_0.is_some();
+        match (facts.not_binary.is_none(), are_distributed) {
+            (true, true) => Self::OneHot,
+            (true, false) => Self::Binary,
+            (false, true) => Self::Probabilities,
+            (false, false) => Self::Floats,
+        }
+    }
 }
 
 impl Dataset {
@@ -261,8 +278,7 @@ impl Dataset {
         let improbable = [facts.below_0, facts.above_1].into_iter().flatten().min();
         let found = Values {
             improbable: improbable.map(|index| (index, values[index])),
-            are_binary: facts.not_binary.is_none(),
-            are_distributed: improbable.is_none() && facts.not_distributed.is_none(),
+            kind: TargetKind::of(&facts, outputs),
         };
         self.targets = Some(Targets::Values(parts, shape.into(), found));
         Ok(self)
@@ -339,14 +355,14 @@ impl Dataset {
     }
 
     /// What kind of targets there are, for the loss that follows from them.
-    #[expect(dead_code, reason = "for a loss that follows from the data")]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for a loss that follows from the data")
+    )]
     pub(in crate::nn) fn target_kind(&self) -> Option<TargetKind> {
         self.targets.as_ref().map(|targets| match targets {
             Targets::Labels(..) => TargetKind::Classes,
-            Targets::Values(_, _, values) => TargetKind::Values {
-                are_binary: values.are_binary,
-                are_distributed: values.are_distributed,
-            },
+            Targets::Values(_, _, values) => values.kind,
         })
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Expected<'a> {
 /// Where a run's batches come from.
 #[derive(Debug)]
 pub(super) enum Source<'a> {
-    #[expect(dead_code, reason = "for a run that takes either")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "for a run that takes either"))]
     Resident(Feed),
     Streamed(Stream<'a>),
 }
@@ -132,3 +132,6 @@ fn check_weights(op: &'static str, what: &str, weights: &[f32]) -> Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

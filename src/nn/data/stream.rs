@@ -260,9 +260,13 @@ pub(in crate::nn) struct Staged {
 /// The batches on the GPU: one that it trains on, one that is ready, and one on its way.
 const SLOTS: usize = 3;
 
-/// Brings the host's batches to where they are computed. In order: [`start`](Self::start) an epoch;
-/// [`stage`](Self::stage) a batch, or two ahead; submit the [`dispatches`](Self::dispatches) of its
-/// slot in front of a step; say so by [`submitted`](Self::submitted).
+/// Brings the host's batches to where they are computed: [`start`](Self::start) an epoch,
+/// [`stage`](Self::stage) [two batches](Self::READY), and after each step that has the
+/// [`dispatches`](Self::dispatches) of its slot in front, stage the next.
+///
+/// Uploads come after what is submitted before them, so the order of these calls is all that a batch
+/// needs to be right. With no more than [`AHEAD`](Self::AHEAD) steps under way when a batch is
+/// staged, there is memory for three.
 pub(in crate::nn) struct Stream<'a> {
     gpu: Gpu,
     batches: &'a mut dyn Batches,
@@ -283,8 +287,6 @@ struct Slot {
     targets: Vec<Part>,
     weights: Vec<Part>,
     dispatches: Vec<Dispatch>,
-    /// The last step that read from it, until somebody has waited for that.
-    submission: Option<wgpu::SubmissionIndex>,
 }
 
 impl std::fmt::Debug for Stream<'_> {
@@ -297,6 +299,11 @@ impl std::fmt::Debug for Stream<'_> {
 }
 
 impl<'a> Stream<'a> {
+    /// The batches that are staged before the first step.
+    pub const READY: usize = SLOTS - 1;
+    /// The steps under way, at most, when another batch is staged.
+    pub const AHEAD: usize = SLOTS - Self::READY;
+
     /// Streams batches of up to `size` samples to `places`.
     pub fn new(
         batches: &'a mut dyn Batches,
@@ -349,7 +356,6 @@ impl<'a> Stream<'a> {
                 inputs,
                 targets,
                 weights,
-                submission: None,
             })
         };
         Ok(Self {
@@ -378,12 +384,7 @@ impl<'a> Stream<'a> {
         self.batches.start(epoch)
     }
 
-    /// What has to be finished before the next batch is staged, lest more than three are under way.
-    pub fn blocked_by(&mut self) -> Option<wgpu::SubmissionIndex> {
-        self.slots[self.slot].submission.take()
-    }
-
-    /// Uploads the next batch, behind everything submitted so far; `None` at the end of the epoch.
+    /// Uploads the next batch; `None` at the end of the epoch.
     pub fn stage(&mut self) -> Result<Option<Staged>> {
         let expected = Expected {
             op: self.op,
@@ -417,11 +418,6 @@ impl<'a> Stream<'a> {
     /// What gathers a staged batch: its samples are numbered from 0 on.
     pub fn dispatches(&self, slot: usize) -> &[Dispatch] {
         &self.slots[slot].dispatches
-    }
-
-    /// A step that reads from `slot` is on its way.
-    pub fn submitted(&mut self, slot: usize, submission: wgpu::SubmissionIndex) {
-        self.slots[slot].submission = Some(submission);
     }
 }
 

@@ -15,7 +15,8 @@ pub(super) static MODULE: Module = Module::new("inspect", &files::INSPECT, Inspe
         ("BELOW_0", 1),
         ("ABOVE_1", 2),
         ("NOT_BINARY", 3),
-        ("NOT_DISTRIBUTED", 4),
+        ("NOT_0", 4),
+        ("NOT_DISTRIBUTED", 5),
         ("FACTS", FACTS as u32),
     ])
     .entry_points(&["find_not_finite", "inspect_targets"]);
@@ -23,7 +24,7 @@ pub(super) static MODULE: Module = Module::new("inspect", &files::INSPECT, Inspe
 const FIND: Kernel = MODULE.kernel("find_not_finite");
 const TARGETS: Kernel = MODULE.kernel("inspect_targets");
 
-const FACTS: usize = 5;
+const FACTS: usize = 6;
 
 params! {
     struct InspectParams {
@@ -43,7 +44,8 @@ pub(crate) struct Facts {
     pub above_1: Option<usize>,
     /// Neither 0 nor 1.
     pub not_binary: Option<usize>,
-    /// Begins a row whose sum is neither 1 nor 0.
+    pub not_0: Option<usize>,
+    /// Begins a row that is not all 0, and whose sum is more than 10⁻³ off 1.
     pub not_distributed: Option<usize>,
 }
 
@@ -109,6 +111,7 @@ fn inspect(gpu: &Gpu, parts: &[Part], values: usize, outputs: Option<u32>) -> Re
         below_0: first(1),
         above_1: first(2),
         not_binary: first(3),
-        not_distributed: first(4),
+        not_0: first(4),
+        not_distributed: first(5),
     })
 }
