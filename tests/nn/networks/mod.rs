@@ -9,6 +9,7 @@ mod documented;
 mod losses;
 mod optimizers;
 mod statistics;
+mod streams;
 mod training;
 
 use crate::common::gpu;
