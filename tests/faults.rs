@@ -806,15 +806,17 @@ fn assert_limits(sizes: &[u64]) {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn data_at_a_limit_is_too_large_or_lacks_targets() {
+fn data_at_a_limit_is_split_or_lacks_targets() {
     let limits = wgpu::Limits {
         max_buffer_size: 50_001,
         ..Default::default()
     };
     let gpu = Watched::new(gpu_with(wgpu::Features::empty(), limits));
-    // Copies move multiples of four bytes, so it would take 50,004.
-    let error = Dataset::from_bytes(&gpu, &[7; 50_001], [1]).unwrap_err();
+    // Copies move multiples of four bytes, so it takes 50,004: too large for one sample, not for many.
+    let error = Dataset::from_bytes(&gpu, &[7; 50_001], [50_001]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    let data = Dataset::from_bytes(&gpu, &[7; 50_001], [1]).unwrap();
+    assert_eq!(data.len(), 50_001);
     // It fits, and the numbers of its samples do not.
     let data = Dataset::from_bytes(&gpu, &[7; 50_000], [1]).unwrap();
     let mut model = Sequential::new([1])

@@ -1,5 +1,6 @@
 //! Which loss fits a network and its targets.
 
+use super::data::TargetKind;
 use super::network::{Network, StageKind, Value};
 use crate::ops::network::loss::{Link, Loss};
 use crate::{Error, Result};
@@ -13,46 +14,6 @@ pub(super) enum Ending {
     /// The sums of a layer with weights, as they are.
     Linear,
     Other,
-}
-
-/// What kind of targets a data set has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TargetKind {
-    Classes,
-    Values {
-        /// Whether all are 0 or 1.
-        are_binary: bool,
-        /// Whether they are from 0 to 1, every row adds up to 1, as one-hot rows do, or is 0, and some
-        /// row is not 0.
-        are_distributed: bool,
-    },
-}
-
-/// With more than one output.
-const ONE_HOT: TargetKind = TargetKind::Values {
-    are_binary: true,
-    are_distributed: true,
-};
-
-/// What rows of probabilities may be off 1 by.
-const PROBABILITY_BOUND: f64 = 1e-3;
-
-impl TargetKind {
-    /// Of values in rows of `outputs`.
-    pub fn of(values: &[f32], outputs: usize) -> Self {
-        let is_void = |row: &[f32]| row.iter().all(|&t| t == 0.0);
-        let is_one = |row: &[f32]| {
-            let sum: f64 = row.iter().map(|&t| f64::from(t)).sum();
-            (sum - 1.0).abs() <= PROBABILITY_BOUND
-        };
-        let mut rows = values.chunks(outputs.max(1));
-        Self::Values {
-            are_binary: values.iter().all(|&t| t == 0.0 || t == 1.0),
-            are_distributed: values.iter().all(|t| (0.0..=1.0).contains(t))
-                && rows.all(|row| is_void(row) || is_one(row))
-                && !is_void(values),
-        }
-    }
 }
 
 impl Network {
@@ -112,37 +73,19 @@ impl Network {
         use TargetKind::*;
         let outputs = self.classes();
         let choice = match (self.ending(), targets) {
-            (
-                Softmax,
-                None
-                | Some(
-                    Classes
-                    | Values {
-                        are_distributed: true,
-                        ..
-                    },
-                ),
-            ) => {
+            (Softmax, None | Some(Classes | OneHot | Probabilities)) => {
                 return Ok(Loss::CategoricalCrossentropy);
             }
-            (Softmax, Some(Values { .. })) => {
+            (Softmax, Some(Binary | Floats)) => {
                 "the network ends with a softmax, but the targets' rows are no probabilities; name Loss::CategoricalCrossentropy, Loss::MeanSquaredError or another loss"
-            }
-            (
-                Sigmoid,
-                None
-                | Some(Values {
-                    are_binary: true, ..
-                }),
-            ) => {
-                return Ok(Loss::BinaryCrossentropy);
             }
             // Class numbers 0 and 1 are the targets themselves.
             (Sigmoid, Some(Classes)) if outputs == 1 => return Ok(Loss::BinaryCrossentropy),
+            (Sigmoid, None | Some(OneHot | Binary)) => return Ok(Loss::BinaryCrossentropy),
             (Sigmoid, Some(Classes)) => {
                 "the network ends with sigmoids, and each sample has one class; end it with a softmax, or name Loss::BinaryCrossentropy to learn each class by itself"
             }
-            (Sigmoid, Some(Values { .. })) => {
+            (Sigmoid, Some(Probabilities | Floats)) => {
                 "the network ends with a sigmoid, but some targets are neither 0 nor 1; name Loss::BinaryCrossentropy for probabilities, or Loss::MeanSquaredError"
             }
             (Linear, Some(Classes)) if outputs == 1 => {
@@ -151,13 +94,15 @@ impl Network {
             (Other, Some(Classes)) if outputs == 1 => {
                 "the targets are classes, the network has one output without a sigmoid; end it with one, or name Loss::MeanSquaredError (of class numbers)"
             }
-            (Linear, Some(Classes | ONE_HOT)) if outputs > 1 => {
+            (Linear, Some(Classes | OneHot)) => {
                 "the targets are classes, the network ends without a softmax; add one, or name Loss::CategoricalCrossentropy (from logits) or Loss::MeanSquaredError (of one-hot rows)"
             }
-            (Other, Some(Classes | ONE_HOT)) if outputs > 1 => {
+            (Other, Some(Classes | OneHot)) => {
                 "the targets are classes, the network ends without a softmax; end it with one, or name Loss::MeanSquaredError (of one-hot rows)"
             }
-            (Linear | Other, _) => return Ok(Loss::MeanSquaredError),
+            (Linear | Other, None | Some(Binary | Probabilities | Floats)) => {
+                return Ok(Loss::MeanSquaredError);
+            }
         };
         let detail = format!("which loss? {choice}");
         Err(Error::Data { op, detail })

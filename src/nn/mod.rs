@@ -54,7 +54,7 @@ pub use crate::ops::network::optimizer::{
     PiecewiseConstantDecay, Sgd,
 };
 pub use crate::ops::network::product::Tiling;
-pub use data::Dataset;
+pub use data::{Batch, Batches, Data, Dataset, Samples};
 pub use layers::{
     AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d, Padding,
 };

@@ -8,6 +8,7 @@ use crate::ops::network::loss::{Extent, Loss, Regions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
+use crate::ops::network::weights::Rows;
 use crate::ops::network::{epilogue, softmax};
 use crate::{Error, Gpu, Result, Tensor};
 
@@ -415,6 +416,8 @@ pub(super) struct Losses {
     pub targets: Region,
     /// Of each row; below 0 where it is void.
     pub weights: Region,
+    /// Fills the weights of a batch that comes without.
+    pub plain_weights: Dispatch,
     /// What the loss is computed from, and its gradient.
     pub scored: Value,
     pub gradient: Region,
@@ -450,8 +453,14 @@ impl Losses {
             positions: positions as u32,
             outputs: network.classes() as u32,
         };
+        let row = Rows {
+            samples: extent.samples,
+            positions: extent.positions,
+            outputs: extent.outputs,
+        };
         Ok(Self {
             dispatch: loss.dispatch(gpu, regions, extent)?,
+            plain_weights: row.fill_weights(gpu, &weights)?,
             targets,
             weights,
             scored,

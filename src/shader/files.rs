@@ -85,6 +85,8 @@ files! {
     LN = "functions/ln" calls CLASSIFY;
     APPLY = "kernel/epilogue" calls PHILOX CLASSIFY;
     GATHER = "gather";
+    WEIGHTS = "weights";
+    INSPECT = "inspect" calls CLASSIFY;
     EPILOGUE = "epilogue" calls APPLY;
     MAX_POOL2D = "max_pool2d" calls APPLY;
     SOFTMAX = "softmax" calls EXP APPLY;

@@ -501,6 +501,22 @@ fn data_sets_are_whole_samples_with_targets_of_their_own() {
         data().targets(&[0.0; 5], [3]),
         "dataset: 5 targets are not one of shape [3] for each of 2 samples",
     );
+    assert_error(
+        data().classes(&[0, u64::MAX]),
+        "dataset: label 1 does not fit into an i64",
+    );
+    assert_error(
+        data().sample_weights(&[1.0; 3]),
+        "dataset: 3 sample weights are no whole number for each of 2 samples",
+    );
+    assert_error(
+        data().sample_weights(&[0.0, -0.5]),
+        "dataset: sample weight 1 is -0.5; weights are finite and at least 0",
+    );
+    assert_error(
+        data().class_weights(&[1.0, 0.0, f32::NAN]),
+        "dataset: class weight 2 is NaN; weights are finite and at least 0",
+    );
     // Shapes whose size wraps around, to 0 and to that of the data.
     for shape in [[1 << 63, 2], [(1 << 62) + 3, 4]] {
         let result = std::panic::catch_unwind(|| floats(12, &shape).map(|_| ()));
@@ -531,11 +547,72 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
         ),
         (
             floats(&[6]).classes(&[0u32, 1, 3, 0]).unwrap(),
-            "there are 1 classes a sample, up to class 3; the network puts out [3], that is 1 of 3 classes",
+            "label 3 of sample 2; the network has 3 classes, 0 to 2",
         ),
         (
             floats(&[6]).classes(&[0u32; 8]).unwrap(),
-            "there are 2 classes a sample, up to class 0; the network puts out [3], that is 1 of 3 classes",
+            "there are 2 labels a sample; the network puts out [3], that is 1 of 3 classes",
+        ),
+        (
+            floats(&[6]).classes(&[0, -100, 1, 2]).unwrap(),
+            "label -100 of sample 1; the network has 3 classes, 0 to 2",
+        ),
+        (
+            floats(&[6]).classes(&[2, 1, 3, 1u64 << 40]).unwrap(),
+            "label 3 of sample 2; the network has 3 classes, 0 to 2",
+        ),
+        (
+            floats(&[6]).classes(&[2, 1, 3, 3]).unwrap(),
+            "label 3 of sample 2; the network has 3 classes, 0 to 2; these labels count from 1 to 3, subtract 1",
+        ),
+        (
+            floats(&[6])
+                .classes(&[255, 1, 3, 3])
+                .unwrap()
+                .ignore_class(255),
+            "label 3 of sample 2; the network has 3 classes, 0 to 2; these labels count from 1 to 3, subtract 1",
+        ),
+        (
+            floats(&[6])
+                .ignore_class(3)
+                .classes(&[255, 1, 3, 3])
+                .unwrap(),
+            "label 255 of sample 0; the network has 3 classes, 0 to 2",
+        ),
+        (
+            floats(&[6])
+                .targets(&[0.0; 12], [3])
+                .unwrap()
+                .ignore_class(255),
+            "ignore_class(255) is for labels, and the targets are values",
+        ),
+        (
+            floats(&[6])
+                .classes(&labels)
+                .unwrap()
+                .sample_weights(&[1.0; 8])
+                .unwrap(),
+            "there are 2 sample weights a sample; the network puts out [3], that is 1 of 3, which takes 1 or 1",
+        ),
+        (
+            floats(&[6])
+                .classes(&labels)
+                .unwrap()
+                .class_weights(&[1.0; 4])
+                .unwrap(),
+            "there are 4 class weights, the network has 3 classes",
+        ),
+        (
+            floats(&[6])
+                .targets(&[1., 0., 0., 0., 1., 0., -1., 1., 1., 0., 2., 0.], [3])
+                .unwrap(),
+            "the target of sample 2 is -1.0 at [0]; cross-entropy takes probabilities, 0 to 1",
+        ),
+        (
+            floats(&[6])
+                .targets(&[1., 0., 0., 0., 1., 0., 0., 1.5, 1., 0., -2., 0.], [3])
+                .unwrap(),
+            "the target of sample 2 is 1.5 at [1]; cross-entropy takes probabilities, 0 to 1",
         ),
         (
             floats(&[6]).targets(&[0.0; 16], [4]).unwrap(),
@@ -556,6 +633,18 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
             &format!("fit: validation data: {detail}"),
         );
     }
+    let bytes = Dataset::from_bytes(gpu(), &[0; 24], [6]).unwrap();
+    let bytes = bytes.classes(&labels).unwrap();
+    assert_error(
+        model.fit(&bytes.scaled(f32::INFINITY, 0.0), &fit),
+        "scaled: scale is inf, must be finite",
+    );
+    let bytes = Dataset::from_bytes(gpu(), &[0; 24], [6]).unwrap();
+    let bytes = bytes.classes(&labels).unwrap();
+    assert_error(
+        model.fit(&bytes.scaled(3e38, 0.0), &fit),
+        "scaled: 255 * scale + shift is inf, must be finite",
+    );
     let other = common::new_gpu();
     let foreign = Dataset::from_floats(&other, &[0.5; 24], [6]).unwrap();
     let foreign = foreign.classes(&labels).unwrap();
@@ -597,6 +686,23 @@ fn fit_needs_samples_in_batches() {
         model.evaluate(&empty),
         "evaluate: the data set has no samples",
     );
+    // For labels and for values.
+    for empty in [
+        empty.classes::<u8>(&[]).unwrap(),
+        Dataset::from_bytes(gpu(), &[], [6])
+            .unwrap()
+            .targets(&[], [3])
+            .unwrap(),
+    ] {
+        assert_error(
+            model.fit(&data, &fit().validation_data(&empty)),
+            "fit: validation data: the data set has no samples",
+        );
+        assert_error(
+            model.evaluate(&empty),
+            "evaluate: the data set has no samples",
+        );
+    }
     // No epochs are no error.
     let history = model.fit(&data, &fit().epochs(0)).unwrap();
     assert!(history.epochs.is_empty() && history.losses.is_empty() && !history.stopped);
@@ -691,4 +797,57 @@ fn tensors_have_the_network_s_shapes_and_device() {
     );
     assert_eq!(model.step(), 0);
     assert_works(&mut model);
+}
+
+/// For a sigmoid, or a regression on 0 and 1.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn labels_of_a_single_output_are_0_or_1() {
+    let mut model = network(&[6], [Dense::new(1).into()])
+        .build(gpu(), 1)
+        .unwrap();
+    let data = || Dataset::from_floats(gpu(), &[0.5; 24], [6]).unwrap();
+    let fit = Fit::new(Adam::default()).loss(Loss::MeanSquaredError);
+    for (labels, expected) in [
+        (
+            [0, 1, 0, 2],
+            "fit: label 2 of sample 3; the network has one output: labels are 0 or 1",
+        ),
+        (
+            [1, 2, 1, 1],
+            "fit: label 2 of sample 1; the network has one output: labels are 0 or 1; these labels count from 1 to 2, subtract 1",
+        ),
+    ] {
+        assert_error(model.fit(&data().classes(&labels).unwrap(), &fit), expected);
+    }
+    assert_error(
+        model.fit(
+            &data()
+                .classes(&[0, 1, 1, 0])
+                .unwrap()
+                .class_weights(&[1.0])
+                .unwrap(),
+            &fit,
+        ),
+        "fit: there are 1 class weights, the network has 2 classes",
+    );
+    model
+        .fit(&data().classes(&[true, false, true, true]).unwrap(), &fit)
+        .unwrap();
+}
+
+/// Of each position, where the output has more than one axis.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_label_of_a_position_is_named_by_its_place() {
+    let dense = Dense::new(3).activation(Softmax).into();
+    let mut model = network(&[2, 5, 4], [dense]).build(gpu(), 1).unwrap();
+    let data = Dataset::from_floats(gpu(), &[0.5; 80], [2, 5, 4]).unwrap();
+    let mut labels = [1i16; 20];
+    labels[17] = 5;
+    let fit = Fit::new(Adam::default());
+    assert_error(
+        model.fit(&data.classes(&labels).unwrap(), &fit),
+        "fit: label 5 of sample 1 at [1, 2]; the network has 3 classes, 0 to 2",
+    );
 }

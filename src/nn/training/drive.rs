@@ -7,15 +7,15 @@ use super::run::Progress;
 use super::score::{History, Score};
 use crate::Result;
 use crate::gpu::platform;
-use crate::nn::{Dataset, Sequential};
+use crate::nn::{Data, Dataset, Sequential};
 
 impl Sequential {
-    /// Trains on `data`.
+    /// Trains on `data`: a [`Dataset`], or `&mut` [`Batches`](crate::nn::Batches) from the host.
     ///
     /// # Errors
     ///
     /// As [`train`](Self::train) and [`Run::next`](super::Run::next).
-    pub fn fit(&mut self, data: &Dataset, fit: &Fit) -> Result<History> {
+    pub fn fit<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit) -> Result<History> {
         self.fit_with(data, fit, |_| Ok(ControlFlow::Continue(())))
     }
 
@@ -25,9 +25,9 @@ impl Sequential {
     /// # Errors
     ///
     /// As [`fit`](Self::fit), and those of the callback.
-    pub fn fit_with(
-        &mut self,
-        data: &Dataset,
+    pub fn fit_with<'a>(
+        &'a mut self,
+        data: impl Into<Data<'a>>,
         fit: &Fit,
         mut callback: impl FnMut(Progress) -> Result<ControlFlow<()>>,
     ) -> Result<History> {

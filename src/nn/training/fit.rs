@@ -1,4 +1,4 @@
-use crate::nn::Dataset;
+use crate::nn::{Data, Dataset};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Result};
@@ -101,8 +101,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How many of so many samples are trained on.
-    pub(super) fn check(&self, samples: usize) -> Result<usize> {
+    /// How many of the samples are trained on; none are counted of batches from the host.
+    pub(super) fn check(&self, data: &Data) -> Result<usize> {
         let wrong = |detail: String| Err(Error::Data { op: "fit", detail });
         if self.batch_size == 0 {
             return wrong("batch_size must be at least 1".into());
@@ -113,9 +113,15 @@ impl<'a> Fit<'a> {
                 self.validation_split
             ));
         }
-        if self.validation_data.is_some_and(Dataset::is_empty) {
-            return wrong("the validation data has no samples".into());
-        }
+        let samples = match data {
+            Data::Dataset(data) => data.len(),
+            Data::Batches(_) if self.validation_data.is_none() && self.validation_split > 0.0 => {
+                return wrong(
+                    "batches from the host can't be split; give validation_data instead".into(),
+                );
+            }
+            Data::Batches(_) => return Ok(0),
+        };
         let split = match self.validation_data {
             Some(_) => 0.0,
             None => self.validation_split,

@@ -1,6 +1,7 @@
 //! Training: what a step consists of, which comes next, and who waits for it.
 
 mod drive;
+mod evaluate;
 mod fit;
 mod model;
 mod prepare;

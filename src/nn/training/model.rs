@@ -113,11 +113,11 @@ impl Sequential {
         let mut records = Vec::new();
         let parts = training.plan(self.record(step)?, 0, n, &mut records);
         training.steps.write(&self.gpu, &records)?;
-        let batch = Batch::Tensors(x, y);
+        let batch = Batch::Tensors(x, y, &training.evaluation.losses.plain_weights);
         let flight = training.submit(&self.gpu, &batch, &parts)?;
         self.step += 1;
         let totals = pollster::block_on(flight.land(&self.gpu, progress))?;
-        self.see(step, &totals, 0)?;
+        self.see(OP, loss, step, &totals, 0)?;
         let mut sums = Sums::default();
         sums.add(&totals);
         Ok(sums.score(loss))
@@ -154,16 +154,19 @@ impl Sequential {
         self.allow(0).err().unwrap_or(error)
     }
 
-    /// Looks at what a step has done; returns whether it has trained.
-    pub(super) fn see(&mut self, step: u64, totals: &Totals, allowed: u32) -> Result<bool> {
+    /// Looks at what a step has done; returns whether it is finite.
+    pub(super) fn see(
+        &mut self,
+        op: &'static str,
+        loss: Loss,
+        step: u64,
+        totals: &Totals,
+        allowed: u32,
+    ) -> Result<bool> {
         let is_finite = totals.is_finite != 0.0;
-        if totals.invalid > 0.0 {
-            let detail = format!(
-                "{} targets of step {} are none of this loss",
-                totals.invalid,
-                step + 1
-            );
-            let error = Error::Data { op: "fit", detail };
+        let mut sums = Sums::default();
+        sums.add(totals);
+        if let Err(error) = sums.check(op, loss) {
             return Err(self.halt(step, error));
         }
         if !is_finite && totals.bad > allowed as f32 {
@@ -172,8 +175,7 @@ impl Sequential {
         if !is_finite {
             self.history.skipped.push(step + 1);
         }
-        let loss = f64::from(totals.loss) / f64::from(totals.counted.max(1.0));
-        self.history.losses.push(loss);
+        self.history.losses.push(sums.score(loss).loss);
         Ok(is_finite)
     }
 }

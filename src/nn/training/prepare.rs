@@ -1,16 +1,12 @@
 //! The buffers of trainings, evaluations and predictions: made when they are first needed.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::run::ordered;
-use super::score::{Score, Sums};
-use super::step::{AHEAD, Evaluation, Training};
+use super::step::{Evaluation, Training};
 use crate::gpu::region::Region;
-use crate::gpu::transfer;
-use crate::nn::data::{Expected, Feed};
+use crate::nn::Sequential;
+use crate::nn::data::{Expected, TargetKind};
 use crate::nn::workspace::{Backward, Forward, Losses, Slots, TotalsRegion};
-use crate::nn::{Dataset, Sequential};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::{Step, Steps};
@@ -86,7 +82,7 @@ impl Sequential {
     }
 
     /// The buffers for the loss of so many samples.
-    fn evaluation(
+    pub(super) fn evaluation(
         &self,
         samples: usize,
         loss: Loss,
@@ -250,75 +246,26 @@ impl Sequential {
         &self,
         op: &'static str,
         named: Option<Loss>,
-        data: &Dataset,
+        targets: Option<TargetKind>,
     ) -> Result<Loss> {
         match named.or(self.loss) {
             Some(loss) => {
                 self.network.check_loss(op, loss)?;
                 Ok(loss)
             }
-            None => self
-                .network
-                .implied_loss(op, data.target_kind(self.output_shape())),
+            None => self.network.implied_loss(op, targets),
         }
     }
 
-    /// The batches of a data set.
-    pub(super) fn feed(
-        &self,
-        op: &'static str,
-        data: &Dataset,
-        evaluation: &Evaluation,
-    ) -> Result<Feed> {
-        let expected = Expected {
+    /// What data must be like for this loss.
+    pub(super) fn expected(&self, op: &'static str, loss: Loss) -> Expected<'_> {
+        Expected {
             op,
             gpu: &self.gpu,
             input: self.input_shape(),
             output: self.output_shape(),
-        };
-        let (forward, targets) = (&evaluation.forward, &evaluation.losses.targets);
-        Feed::new(data, expected, forward.rows, &forward.input, targets)
-    }
-
-    pub(super) async fn evaluate_by(
-        &self,
-        data: &Dataset,
-        progress: &impl transfer::Progress,
-    ) -> Result<Score> {
-        const OP: &str = "evaluate";
-        let wrong = |detail: &str| Error::Data {
-            op: OP,
-            detail: detail.into(),
-        };
-        if data.is_empty() {
-            return Err(wrong("the data set has no samples"));
+            probabilities: loss.link().is_some(),
         }
-        let loss = self.loss_for(OP, None, data)?;
-        let (evaluation, totals) = self.evaluation(data.len(), loss)?;
-        let feed = self.feed(OP, data, &evaluation)?;
-        feed.write(&self.gpu, &ordered(data.len()))?;
-        let records = evaluation.records(0, data.len());
-        let steps = Steps::new(&self.gpu, records.len())?;
-        steps.write(&self.gpu, &records)?;
-        let mut flights = VecDeque::new();
-        let mut sums = Sums::default();
-        for i in 0..records.len() {
-            let step = steps.bound(i);
-            let flight = evaluation.submit(&self.gpu, &totals, &feed.dispatches, step)?;
-            flights.push_back(flight);
-            if flights.len() > AHEAD
-                && let Some(flight) = flights.pop_front()
-            {
-                sums.add(&flight.land(&self.gpu, progress).await?);
-            }
-        }
-        for flight in flights {
-            sums.add(&flight.land(&self.gpu, progress).await?);
-        }
-        if sums.is_empty() {
-            return Err(wrong("all targets are void, there is nothing to average"));
-        }
-        Ok(sums.score(loss))
     }
 }
 

@@ -9,9 +9,9 @@ use super::score::{EpochScores, History, Score, Sums};
 use super::step::{AHEAD, Batch, Flight, Parts, Training};
 use crate::gpu::platform;
 use crate::gpu::transfer;
-use crate::nn::data::Feed;
+use crate::nn::Sequential;
+use crate::nn::data::{Data, Feed, Staged, Stream};
 use crate::nn::workspace::TotalsRegion;
-use crate::nn::{Dataset, Sequential};
 use crate::ops::network::optimizer::LearningRate;
 use crate::ops::network::step::Steps;
 use crate::{Error, Result, random};
@@ -36,8 +36,8 @@ pub struct BatchEnd<'a> {
     pub epochs: usize,
     /// The step in the epoch, counted from 1.
     pub batch: usize,
-    /// The steps of the epoch.
-    pub batches: usize,
+    /// The steps of the epoch; `None` if batches come from the host that can't say how many.
+    pub batches: Option<usize>,
     model: &'a mut Sequential,
     state: &'a mut State,
 }
@@ -129,19 +129,58 @@ impl EpochEnd<'_> {
 #[derive(Debug)]
 pub struct Run<'a> {
     model: &'a mut Sequential,
-    feed: Feed,
+    source: Source<'a>,
     validation: Option<Validation>,
     epochs: usize,
     /// The epochs that are over, and the batches of the current one that are submitted.
     epoch: usize,
     batch: usize,
-    batches: usize,
-    batch_size: usize,
+    state: State,
+}
+
+/// Where batches come from.
+#[derive(Debug)]
+enum Source<'a> {
+    Resident(Resident),
+    /// And the batches that are on the GPU.
+    Streamed(Stream<'a>, VecDeque<Staged>),
+}
+
+/// The batches of a data set.
+#[derive(Debug)]
+struct Resident {
+    feed: Feed,
     /// The samples that are trained on, the first of the data.
     trained: usize,
+    batch_size: usize,
     order: Vec<u32>,
+    /// The seed of the order.
     shuffle: Option<u64>,
-    state: State,
+}
+
+impl Resident {
+    fn batches(&self) -> usize {
+        self.trained.div_ceil(self.batch_size)
+    }
+}
+
+impl Source<'_> {
+    /// The batches of an epoch, if that is known.
+    fn batches(&self) -> Option<usize> {
+        match self {
+            Self::Resident(data) => Some(data.batches()),
+            Self::Streamed(stream, _) => stream.batches(),
+        }
+    }
+
+    /// Whether an epoch has more than so many batches.
+    fn has_more(&self, batches: usize) -> bool {
+        match self {
+            Self::Resident(data) => batches < data.batches(),
+            // Before the first nothing is staged.
+            Self::Streamed(_, staged) => batches == 0 || !staged.is_empty(),
+        }
+    }
 }
 
 /// What the events of a run need of it.
@@ -169,6 +208,8 @@ pub(super) struct State {
 struct Planned {
     parts: Parts,
     step: u64,
+    /// Where a batch from the host is.
+    slot: usize,
 }
 
 /// What a batch was submitted for.
@@ -203,34 +244,53 @@ impl Sequential {
     /// [`Error::Data`] if the data does not have the network's shapes, has no targets, or targets
     /// that the loss can't have; [`Error::Parameter`]; [`Error::OtherGpu`], [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then unchanged.
-    pub fn train<'a>(&'a mut self, data: &Dataset, fit: &Fit) -> Result<Run<'a>> {
-        let trained = fit.check(data.len())?;
+    pub fn train<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit) -> Result<Run<'a>> {
+        const OP: &str = "fit";
+        const VALIDATION: &str = "fit: validation data";
+        let data = data.into();
+        let trained = fit.check(&data)?;
         let optimizer = match &fit.optimizer {
             Some(optimizer) => optimizer.clone(),
             None => self.optimizer.clone(),
         };
         optimizer.check()?;
-        let loss = self.loss_for("fit", fit.loss, data)?;
-        let (validated, start) = match fit.validation_data {
-            Some(validation) => (validation.len(), 0),
-            None => (data.len() - trained, trained),
+        let loss = self.loss_for(OP, fit.loss, data.target_kind())?;
+        let (validated, start) = match (fit.validation_data, &data) {
+            (Some(validation), _) => (validation.len(), 0),
+            (None, Data::Dataset(data)) => (data.len() - trained, trained),
+            (None, Data::Batches(_)) => (0, 0),
         };
-        let batch_size = fit.batch_size.min(trained.max(validated));
+        let batch_size = match data {
+            Data::Dataset(_) => fit.batch_size.min(trained.max(validated)),
+            Data::Batches(_) => fit.batch_size,
+        };
         let training = self.prepare_training(batch_size, &optimizer, loss)?;
-        let feed = self.feed("fit", data, &training.evaluation)?;
+        let evaluation = &training.evaluation;
+        let (expected, places) = (self.expected(OP, loss), evaluation.places());
+        let source = match data {
+            Data::Dataset(data) => Source::Resident(Resident {
+                feed: Feed::new(data, expected, places)?,
+                trained,
+                batch_size,
+                order: ordered(data.len()),
+                shuffle: fit.shuffle.then_some(fit.seed.unwrap_or(self.seed)),
+            }),
+            Data::Batches(batches) => {
+                let stream = Stream::new(batches, expected, batch_size, places)?;
+                Source::Streamed(stream, VecDeque::new())
+            }
+        };
+        let feed = match fit.validation_data {
+            None => None,
+            Some(data) => {
+                let feed = Feed::new(data, self.expected(VALIDATION, loss), places)?;
+                feed.write(&self.gpu, &ordered(data.len()))?;
+                Some(feed)
+            }
+        };
         let validation = if validated == 0 {
             None
         } else {
-            let evaluation = &training.evaluation;
-            let feed = match fit.validation_data {
-                None => None,
-                Some(data) => {
-                    self.loss_for("fit: validation data", Some(loss), data)?;
-                    let feed = self.feed("fit: validation data", data, evaluation)?;
-                    feed.write(&self.gpu, &ordered(data.len()))?;
-                    Some(feed)
-                }
-            };
             let records = evaluation.records(start, validated);
             let steps = Steps::new(&self.gpu, records.len())?;
             steps.write(&self.gpu, &records)?;
@@ -246,16 +306,11 @@ impl Sequential {
         self.history = History::default();
         let compiled = self.compiled(&training, optimizer, fit.loss);
         Ok(Run {
-            feed,
+            source,
             validation,
             epochs: fit.epochs,
             epoch: 0,
             batch: 0,
-            batches: trained.div_ceil(batch_size),
-            batch_size,
-            trained,
-            shuffle: fit.shuffle.then_some(fit.seed.unwrap_or(self.seed)),
-            order: ordered(data.len()),
             state: State {
                 training,
                 planned: VecDeque::new(),
@@ -299,7 +354,7 @@ impl<'a> Run<'a> {
                 epoch: epoch + 1,
                 epochs,
                 batch: self.batch,
-                batches: self.batches,
+                batches: self.source.batches(),
                 model,
                 state,
             }),
@@ -331,7 +386,7 @@ impl<'a> Run<'a> {
         if self.epoch == self.epochs {
             return Ok(None);
         }
-        if self.batch < self.batches {
+        if self.source.has_more(self.batch) {
             match self.state.compiled.take() {
                 None => self.step(progress).await?,
                 Some(compiled) => {
@@ -389,36 +444,23 @@ impl<'a> Run<'a> {
         self.model.history.clone()
     }
 
-    fn begin_epoch(&mut self) -> Result<()> {
-        if self.epoch == 0 {
-            self.model.allow(self.state.allowed)?;
-        }
-        if let Some(seed) = self.shuffle {
-            random::shuffle(&mut self.order[..self.trained], seed, self.model.epoch);
-        }
-        self.feed.write(&self.model.gpu, &self.order)?;
-        self.state.sums = Sums::default();
-        self.state.validated = Sums::default();
-        Ok(())
-    }
-
     async fn step(&mut self, progress: &impl transfer::Progress) -> Result<()> {
         if self.batch == 0 {
             self.begin_epoch()?;
         }
         self.state.land_beyond(AHEAD, self.model, progress).await?;
-        self.submit()
-    }
-
-    fn submit(&mut self) -> Result<()> {
         if self.state.planned.is_empty() {
             self.plan()?;
         }
+        // None of an epoch without batches.
         let Some(planned) = self.state.planned.front() else {
             return Ok(());
         };
-        let training = &self.state.training;
-        let batch = Batch::Gathered(&self.feed.dispatches);
+        let gather = match &self.source {
+            Source::Resident(data) => &data.feed.dispatches[..],
+            Source::Streamed(stream, _) => stream.dispatches(planned.slot),
+        };
+        let (training, batch) = (&self.state.training, Batch::Gathered(gather));
         let flight = training.submit(&self.model.gpu, &batch, &planned.parts)?;
         let landing = Landing::Step(planned.step);
         self.state.planned.pop_front();
@@ -428,25 +470,78 @@ impl<'a> Run<'a> {
         }
         self.batch += 1;
         self.model.step += 1;
+        if let Err(error) = self.refill(progress).await {
+            // The step is submitted all the same.
+            self.state.failure = Some(error);
+        }
         Ok(())
     }
 
-    /// Writes the records of the next steps, as many as there is room for.
+    /// Asks the host for another batch, while the GPU trains.
+    async fn refill(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+        if let Source::Streamed(stream, staged) = &mut self.source {
+            self.state
+                .land_beyond(Stream::AHEAD, self.model, progress)
+                .await?;
+            staged.extend(stream.stage()?);
+        }
+        Ok(())
+    }
+
+    fn begin_epoch(&mut self) -> Result<()> {
+        if self.epoch == 0 {
+            self.model.allow(self.state.allowed)?;
+        }
+        let epoch = self.model.epoch;
+        match &mut self.source {
+            Source::Resident(data) => {
+                if let Some(seed) = data.shuffle {
+                    random::shuffle(&mut data.order[..data.trained], seed, epoch);
+                }
+                data.feed.write(&self.model.gpu, &data.order)?;
+            }
+            Source::Streamed(stream, staged) => {
+                stream.start(epoch)?;
+                while staged.len() < Stream::READY
+                    && let Some(batch) = stream.stage()?
+                {
+                    staged.push_back(batch);
+                }
+            }
+        }
+        self.state.sums = Sums::default();
+        self.state.validated = Sums::default();
+        Ok(())
+    }
+
+    /// Writes the records of the next steps, as many as are known and there is room for.
     fn plan(&mut self) -> Result<()> {
         let training = &self.state.training;
         let mut records = Vec::new();
-        for batch in self.batch..self.batches {
-            let first = batch * self.batch_size;
-            let count = self.batch_size.min(self.trained - first);
-            if !records.is_empty()
-                && records.len() + training.parts(count) > training.steps.capacity()
-            {
-                break;
+        match &mut self.source {
+            Source::Streamed(_, staged) => {
+                if let Some(Staged { slot, count }) = staged.pop_front() {
+                    let step = self.model.step;
+                    let record = self.model.record(step)?;
+                    let parts = training.plan(record, 0, count, &mut records);
+                    self.state.planned.push_back(Planned { parts, step, slot });
+                }
             }
-            let step = self.model.step + (batch - self.batch) as u64;
-            let record = self.model.record(step)?;
-            let parts = training.plan(record, first, count, &mut records);
-            self.state.planned.push_back(Planned { parts, step });
+            Source::Resident(data) => {
+                for batch in self.batch..data.batches() {
+                    let first = batch * data.batch_size;
+                    let count = data.batch_size.min(data.trained - first);
+                    let needed = records.len() + training.parts(count);
+                    if !records.is_empty() && needed > training.steps.capacity() {
+                        break;
+                    }
+                    let step = self.model.step + (batch - self.batch) as u64;
+                    let record = self.model.record(step)?;
+                    let parts = training.plan(record, first, count, &mut records);
+                    let slot = 0;
+                    self.state.planned.push_back(Planned { parts, step, slot });
+                }
+            }
         }
         training.steps.write(&self.model.gpu, &records)
     }
@@ -454,7 +549,12 @@ impl<'a> Run<'a> {
     async fn validate(&mut self, progress: &impl transfer::Progress) -> Result<Option<Score>> {
         let evaluation = &self.state.training.evaluation.clone();
         if let Some(validation) = &self.validation {
-            let gather = &validation.feed.as_ref().unwrap_or(&self.feed).dispatches;
+            let gather = match (&validation.feed, &self.source) {
+                (Some(feed), _) | (None, Source::Resident(Resident { feed, .. })) => {
+                    &feed.dispatches[..]
+                }
+                (None, Source::Streamed(..)) => &[],
+            };
             for i in 0..validation.batches {
                 self.state.land_beyond(AHEAD, self.model, progress).await?;
                 let step = validation.steps.bound(i);
@@ -501,9 +601,10 @@ impl State {
             && let Some((flight, landing)) = self.flights.pop_front()
         {
             let totals = flight.land(&model.gpu, progress).await?;
+            let loss = self.training.evaluation.loss;
             match landing {
                 Landing::Validation => self.validated.add(&totals),
-                Landing::Step(step) => match model.see(step, &totals, self.allowed) {
+                Landing::Step(step) => match model.see("fit", loss, step, &totals, self.allowed) {
                     Ok(true) => self.sums.add(&totals),
                     Ok(false) => {}
                     Err(error) => {

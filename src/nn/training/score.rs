@@ -1,6 +1,7 @@
 //! What training and evaluation report.
 
 use crate::ops::network::loss::{Loss, Metric, Totals};
+use crate::{Error, Result};
 
 /// Loss and accuracy or mean absolute error, averaged over the rows that count, see [`Loss`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -21,6 +22,7 @@ pub(super) struct Sums {
     loss: f64,
     metric: f64,
     counted: f64,
+    invalid: f64,
 }
 
 impl Sums {
@@ -28,6 +30,21 @@ impl Sums {
         self.loss += f64::from(totals.loss);
         self.metric += f64::from(totals.metric);
         self.counted += f64::from(totals.counted);
+        self.invalid += f64::from(totals.invalid);
+    }
+
+    /// An error if there were targets that the loss does not take.
+    pub fn check(&self, op: &'static str, loss: Loss) -> Result<()> {
+        if self.invalid == 0.0 {
+            return Ok(());
+        }
+        let (rows, name, rule) = (self.invalid, loss.name(), loss.allowed_targets());
+        Err(Error::Data {
+            op,
+            detail: format!(
+                "{rows} rows have targets that {name} does not take; they must be {rule}"
+            ),
+        })
     }
 
     /// Whether all targets were void.

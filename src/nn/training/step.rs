@@ -6,6 +6,7 @@ use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Purpose;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::transfer::{self, Readback, Source};
+use crate::nn::data::Places;
 use crate::nn::workspace::{Backward, Forward, Losses, Slots, TotalsRegion, fill};
 use crate::ops::network::loss::{Loss, Totals};
 use crate::ops::network::optimizer::Optimizer;
@@ -24,6 +25,16 @@ pub(in crate::nn) struct Evaluation {
 }
 
 impl Evaluation {
+    /// Where a batch goes.
+    pub fn places(&self) -> Places<'_> {
+        Places {
+            rows: self.forward.rows,
+            inputs: &self.forward.input,
+            targets: &self.losses.targets,
+            weights: &self.losses.weights,
+        }
+    }
+
     fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.forward
             .to_losses(&self.losses)
@@ -54,13 +65,13 @@ pub(in crate::nn) struct Training {
 pub(in crate::nn) enum Batch<'a> {
     /// Dispatches that gather it.
     Gathered(&'a [Dispatch]),
-    /// x and y.
-    Tensors(&'a Tensor, &'a Tensor),
+    /// x, y, and what fills the weights.
+    Tensors(&'a Tensor, &'a Tensor, &'a Dispatch),
 }
 
 impl Batch<'_> {
     fn copy(&self, encoder: &mut wgpu::CommandEncoder, evaluation: &Evaluation, part: Part) {
-        if let Self::Tensors(x, y) = self {
+        if let Self::Tensors(x, y, _) = self {
             let (forward, losses) = (&evaluation.forward, &evaluation.losses);
             fill(encoder, x, part.row, part.count, &forward.input);
             fill(encoder, y, part.row, part.count, &losses.targets);
@@ -70,7 +81,7 @@ impl Batch<'_> {
     fn dispatches(&self) -> &[Dispatch] {
         match self {
             Self::Gathered(dispatches) => dispatches,
-            Self::Tensors(..) => &[],
+            Self::Tensors(.., weights) => std::slice::from_ref(weights),
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod activation;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
 pub(crate) mod guard;
+pub(crate) mod inspect;
 pub(crate) mod loss;
 pub(crate) mod max_pool2d;
 pub(crate) mod moments;
@@ -12,6 +13,7 @@ pub(crate) mod optimizer;
 pub(crate) mod product;
 pub(crate) mod softmax;
 pub(crate) mod step;
+pub(crate) mod weights;
 
 use bytemuck::Pod;
 
@@ -23,6 +25,8 @@ use crate::{Gpu, Result};
 
 static MODULES: &[&Module] = &[
     &gather::MODULE,
+    &weights::MODULE,
+    &inspect::MODULE,
     &epilogue::MODULE,
     &max_pool2d::MODULE,
     &softmax::MODULE,

@@ -1,12 +1,18 @@
-//! What networks are trained with: targets, bytes, numbers that are none, and the order of samples.
+//! What networks are trained with: targets, bytes, numbers that are none, the order of samples, data in
+//! several buffers, and batches from the host.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use super::{blobs, classifier, dataset, one_hot, still, weight_bits};
-use crate::common::gpu;
-use selfnorm::Error;
-use selfnorm::nn::{Adam, Dataset, Dense, Fit, History, Progress, Sequential};
+use crate::common::{gpu, gpu_with, smallest_gpu};
+use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::Initializer::LecunNormal;
+use selfnorm::nn::{
+    Adam, AlphaDropout, Dataset, Dense, Fit, Flatten, History, MaxPool2d, Progress, Score,
+    Sequential,
+};
+use selfnorm::{Error, Gpu, wgpu};
 
 /// The order of samples whose loss is the square of their number.
 fn order(history: &History) -> Vec<usize> {
@@ -138,10 +144,11 @@ fn bytes_are_the_same_data_as_their_values() {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn data_that_is_not_a_number_is_an_error_that_names_the_step() {
+fn a_loss_that_is_not_a_number_is_an_error_that_names_the_step() {
     let (mut values, labels) = blobs(40, 6, 3);
     let good = dataset(&values, &labels, [6]);
-    values[20 * 6 + 3] = f32::NAN;
+    // The sums overflow, to infinities that the softmax subtracts.
+    values[20 * 6..21 * 6].fill(3e38);
     let bad = dataset(&values, &labels, [6]);
     let fit = Fit::new(Adam::default()).batch_size(8).shuffle(false);
     for before in [0, 2] {
@@ -176,4 +183,194 @@ fn data_that_is_not_a_number_is_an_error_that_names_the_step() {
     assert_eq!(error, Error::NotFinite { step: 1 });
     // A prediction or a score may be NaN.
     assert!(model.evaluate(&bad).unwrap().loss.is_nan());
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn labels_are_integers_of_any_type() {
+    let (values, labels) = blobs(30, 6, 2);
+    let data = || Dataset::from_floats(gpu(), &values, [6]).unwrap();
+    let train = |data: Dataset| {
+        let mut model = classifier(6, 2).build(gpu(), 1).unwrap();
+        model.fit(&data, &Fit::new(Adam::new(0.01))).unwrap();
+        weight_bits(&model)
+    };
+    let expected = train(data().classes(&labels).unwrap());
+    macro_rules! same {
+        ($($type:ty)+) => {$(
+            let labels: Vec<_> = labels.iter().map(|&label| label as $type).collect();
+            assert_eq!(train(data().classes(&labels).unwrap()), expected);
+        )+};
+    }
+    same!(u8 i8 u16 i16 i32 u64 i64 u128 usize isize);
+    let labels: Vec<_> = labels.iter().map(|&label| label == 1).collect();
+    assert_eq!(train(data().classes(&labels).unwrap()), expected);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_value_that_is_no_number_is_refused_at_upload_with_its_place() {
+    // With samples whose length is a multiple of 4, and with others.
+    for shape in [[4, 6, 3], [2, 6, 2]] {
+        let sample: usize = shape.iter().product();
+        for (value, what) in [
+            (f32::NAN, "a NaN"),
+            (-f32::NAN, "a NaN"),
+            (f32::INFINITY, "an infinity"),
+            (f32::NEG_INFINITY, "an infinity"),
+        ] {
+            for index in [0, sample + 5, 17 * sample + sample - 1, 20 * sample - 1] {
+                let mut values = vec![f32::MAX; 20 * sample];
+                values[index] = value;
+                // Only the first counts.
+                values[20 * sample - 1] = f32::NAN;
+                let what = if index == 20 * sample - 1 {
+                    "a NaN"
+                } else {
+                    what
+                };
+                let (row, rest) = (index % sample / shape[2], index % shape[2]);
+                let at = [row / shape[1], row % shape[1], rest];
+                let n = index / sample;
+                let error = Dataset::from_floats(gpu(), &values, shape).unwrap_err();
+                let sentence = format!("dataset: sample {n} has {what} at {at:?}");
+                assert_eq!(error.to_string(), sentence);
+
+                let data = Dataset::from_bytes(gpu(), &[0; 20], [1]).unwrap();
+                let error = data.targets(&values, shape).unwrap_err();
+                let sentence = format!("dataset: the target of sample {n} has {what} at {at:?}");
+                assert_eq!(error.to_string(), sentence);
+            }
+        }
+    }
+}
+
+/// A device that binds no more than 16 KiB.
+fn narrow_gpu() -> Gpu {
+    let limits = wgpu::Limits {
+        max_storage_buffer_binding_size: 16 << 10,
+        ..Default::default()
+    };
+    gpu_with(wgpu::Features::empty(), limits)
+}
+
+/// Samples of 2 positions, with values and targets of any kind.
+struct Positions {
+    bytes: Vec<u8>,
+    labels: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Positions {
+    const SAMPLES: usize = 4000;
+
+    fn new() -> Self {
+        let words =
+            |seed, len: usize| selfnorm::random::words(seed, 0, 0..(Self::SAMPLES * len) as u64);
+        Self {
+            bytes: words(1, 10).map(|word| word as u8).collect(),
+            labels: words(2, 2).map(|word| word % 3).collect(),
+            weights: words(3, 2).map(|word| (word % 5) as f32 / 4.0).collect(),
+        }
+    }
+
+    /// With bytes or floats, with labels or one-hot rows, with weights or without.
+    fn dataset(&self, gpu: &Gpu, [floats, rows, weights]: [bool; 3]) -> Dataset {
+        let mut data = if floats {
+            let values: Vec<_> = self.bytes.iter().map(|&x| f32::from(x) / 255.0).collect();
+            Dataset::from_floats(gpu, &values, [2, 5]).unwrap()
+        } else {
+            Dataset::from_bytes(gpu, &self.bytes, [2, 5]).unwrap()
+        };
+        if rows {
+            data = data.targets(&one_hot(&self.labels, 3), [2, 3]).unwrap();
+        } else {
+            data = data.classes(&self.labels).unwrap();
+        }
+        if weights {
+            data = data.sample_weights(&self.weights).unwrap();
+        }
+        data
+    }
+}
+
+/// The numbers of a training with everything that takes samples.
+fn trained(gpu: &Gpu, data: &Dataset) -> (History, Score, Vec<(String, Vec<u32>)>) {
+    let dense = |units| Dense::new(units).kernel_initializer(LecunNormal);
+    let mut model = Sequential::new([2, 5])
+        .add(dense(7).activation(Selu))
+        .add(AlphaDropout::new(0.1))
+        .add(dense(3).activation(Softmax))
+        .build(gpu, 1)
+        .unwrap();
+    let fit = Fit::new(Adam::new(0.01)).batch_size(100).epochs(2);
+    let history = model.fit(data, &fit.validation_split(0.1)).unwrap();
+    (history, model.evaluate(data).unwrap(), weight_bits(&model))
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn data_larger_than_a_binding_train_as_if_they_fitted() {
+    // Of bytes there are 3 parts, of floats 10, of labels 2, of rows 6, of weights 2.
+    let positions = Positions::new();
+    let narrow = narrow_gpu();
+    for kind in [[false, false, true], [true, true, false]] {
+        let wide = smallest_gpu();
+        let expected = trained(&wide, &positions.dataset(&wide, kind));
+        assert_eq!(
+            trained(&narrow, &positions.dataset(&narrow, kind)),
+            expected
+        );
+    }
+    // NaNs are found in every part, by the number of their sample.
+    for sample in [0, 409, 3999] {
+        let mut values = vec![0.5; Positions::SAMPLES * 10];
+        values[sample * 10 + 7] = f32::NAN;
+        let error = Dataset::from_floats(&narrow, &values, [2, 5]).unwrap_err();
+        let sentence = format!("dataset: sample {sample} has a NaN at [1, 2]");
+        assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_can_not_be_split_is_too_large_and_the_error_says_what() {
+    let gpu = narrow_gpu();
+    let error = Dataset::from_bytes(&gpu, &[0; 40_000], [20_000]).unwrap_err();
+    let sentence = "a tensor of shape [20000] is too large: a sample takes so many bytes; the device binds 16384 at most, and they are counted in 32 bits";
+    assert_eq!(error.to_string(), sentence);
+
+    let data = Dataset::from_bytes(&gpu, &[0; 4097], [1]).unwrap();
+    let data = data.classes(&[0; 4097]).unwrap();
+    let network = Sequential::new([1]).add(Dense::new(2).activation(Softmax));
+    let error = network.build(&gpu, 1).unwrap().evaluate(&data).unwrap_err();
+    let sentence = "a tensor of shape [4097] is too large: the order of so many samples takes 16388 bytes; the device binds 16384 at most";
+    assert_eq!(error.to_string(), sentence);
+}
+
+/// On a device as it is: 133 MiB of pictures, where lavapipe binds 128.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn data_of_133_mib_are_the_same_samples_as_their_parts() {
+    const SAMPLE: usize = 4096;
+    const BATCH: usize = 64;
+    let n = 532 * BATCH;
+    let words = selfnorm::random::words(1, 1, 0..(n * SAMPLE / 4) as u64);
+    let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+    let labels: Vec<_> = (0..n).map(|i| i % 3).collect();
+    let losses = |samples: std::ops::Range<usize>| {
+        let bytes = &bytes[samples.start * SAMPLE..samples.end * SAMPLE];
+        let data = Dataset::from_bytes(gpu(), bytes, [64, 64, 1]).unwrap();
+        let data = data.classes(&labels[samples]).unwrap();
+        let network = Sequential::new([64, 64, 1])
+            .add(MaxPool2d::new([8, 8]))
+            .add(Flatten::new())
+            .add(Dense::new(3).activation(Softmax));
+        let mut model = network.build(gpu(), 1).unwrap();
+        let fit = Fit::new(still()).batch_size(BATCH).shuffle(false);
+        model.fit(&data, &fit).unwrap().losses
+    };
+    let split = 500 * BATCH;
+    let parts = [losses(0..split), losses(split..n)].concat();
+    assert_eq!(losses(0..n), parts);
 }

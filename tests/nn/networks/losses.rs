@@ -137,7 +137,7 @@ fn accuracy_is_of_the_first_of_the_largest() {
     let hits = |z: [f32; 3], t: [f32; 3]| {
         let data = Dataset::from_floats(gpu(), &z, [3]).unwrap();
         let data = data.targets(&t, [3]).unwrap();
-        let mut model = identity(3, Softmax).build(gpu(), 1).unwrap();
+        let model = identity(3, Softmax).build(gpu(), 1).unwrap();
         model.evaluate(&data).unwrap().accuracy.unwrap()
     };
     assert_eq!(hits([1.0, 1.0, 0.0], [1.0, 0.0, 0.0]), 1.0);

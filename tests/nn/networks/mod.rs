@@ -11,6 +11,7 @@ mod losses;
 mod optimizers;
 mod runs;
 mod statistics;
+mod streams;
 mod training;
 
 use crate::common::gpu;

@@ -1,0 +1,439 @@
+use std::collections::BTreeMap;
+
+use super::feed::Arrays;
+use super::targets::{Labels, Weighing, not_a_probability, not_finite, place};
+use super::{Expected, check_weights, upload, wrong};
+use crate::gpu::region::Region;
+use crate::ops::network::gather::{Affine, Part};
+use crate::ops::network::inspect::{self, Facts};
+use crate::tensor::count;
+use crate::{Gpu, Result};
+
+const OP: &str = "dataset";
+const F32: usize = size_of::<f32>();
+
+/// Samples on the GPU, with the outputs that a network should give for them.
+///
+/// They are uploaded once; batches are gathered on the GPU. Bytes stay bytes there. They may be
+/// larger than the device's largest buffer or binding: then they are in several. Data that do not
+/// fit into the GPU's memory are streamed: [`Batches`](super::Batches).
+///
+/// ```
+/// # fn main() -> selfnorm::Result<()> {
+/// use selfnorm::{Gpu, nn::Dataset};
+///
+/// let gpu = Gpu::new()?;
+/// let pixels = [0, 128, 255, 0, 7, 9, 255, 255u8]; // two images of 2 × 2
+/// let data = Dataset::from_bytes(&gpu, &pixels, [2, 2, 1])?.classes(&[3, 1])?;
+/// assert_eq!(data.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Dataset {
+    pub(super) gpu: Gpu,
+    len: usize,
+    shape: Vec<usize>,
+    inputs: Vec<Part>,
+    /// Of inputs that are bytes.
+    affine: Option<Affine>,
+    targets: Option<Targets>,
+    /// The sample weights, and how many a sample has.
+    weights: Option<(Vec<Part>, usize)>,
+    pub(super) weighing: Weighing,
+}
+
+#[derive(Debug)]
+enum Targets {
+    /// The class numbers, how many a sample has, and where each first is.
+    Labels(Vec<Part>, usize, BTreeMap<i64, usize>),
+    /// f32s, of this shape per sample, and the first that is no probability.
+    Values(Vec<Part>, Vec<usize>, Values),
+}
+
+/// What values a data set's targets are.
+#[derive(Clone, Copy, Debug)]
+struct Values {
+    /// The first below 0 or above 1, and its index.
+    improbable: Option<(usize, f32)>,
+    kind: TargetKind,
+}
+
+/// What a data set's targets are, as far as it decides about the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::nn) enum TargetKind {
+    /// Class numbers.
+    Classes,
+    /// Values: in each row one 1, or none if it is void, and else 0; of two classes or more.
+    OneHot,
+    /// Values that are 0 or 1.
+    Binary,
+    /// Values from 0 to 1, whose rows sum to 1 or are void.
+    Probabilities,
+    /// Other values.
+    Floats,
+}
+
+impl TargetKind {
+    /// Of rows of `outputs` values.
+    fn of(facts: &Facts, outputs: usize) -> Self {
+        let are_probable = facts.below_0.is_none() && facts.above_1.is_none();
+        let are_distributed =
+            outputs > 1 && are_probable && facts.not_distributed.is_none() && facts.not_0.is_some();
+        match (facts.not_binary.is_none(), are_distributed) {
+            (true, true) => Self::OneHot,
+            (true, false) => Self::Binary,
+            (false, true) => Self::Probabilities,
+            (false, false) => Self::Floats,
+        }
+    }
+}
+
+impl Dataset {
+    /// A data set of f32s: samples of `shape`, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`](crate::Error::Data) if the last sample is not complete, samples have no
+    /// elements, or one has a NaN or an infinity: the message names the first.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if a single sample is;
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory),
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::{Gpu, nn::Dataset};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let data = Dataset::from_floats(&gpu, &[0.5, 1.0, 2.0, -1.0], [2])?;
+    /// assert_eq!(data.len(), 2);
+    ///
+    /// let error = Dataset::from_floats(&gpu, &[0.5, 1.0, 2.0, f32::NAN], [2]).unwrap_err();
+    /// assert_eq!(error.to_string(), "dataset: sample 1 has a NaN at [1]");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_floats(gpu: &Gpu, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Self> {
+        let shape = shape.as_ref();
+        let sample = sample_len(values.len(), shape)?;
+        let inputs = upload(gpu, bytemuck::cast_slice(values), sample * F32)?;
+        if let Some(index) = inspect::first_not_finite(gpu, &inputs, sample)? {
+            let (sample, at) = place(index, shape);
+            let what = not_finite(values[index]);
+            return wrong(OP, format!("sample {sample} has {what} at {at:?}"));
+        }
+        Ok(Self::new(gpu, values.len() / sample, shape, inputs, None))
+    }
+
+    /// A data set of bytes, such as images; the network sees byte / 255, unless
+    /// [`scaled`](Self::scaled) says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_floats`](Self::from_floats).
+    pub fn from_bytes(gpu: &Gpu, bytes: &[u8], shape: impl AsRef<[usize]>) -> Result<Self> {
+        let shape = shape.as_ref();
+        let sample = sample_len(bytes.len(), shape)?;
+        let inputs = upload(gpu, bytes, sample)?;
+        let affine = Some(Affine::UNIT);
+        Ok(Self::new(gpu, bytes.len() / sample, shape, inputs, affine))
+    }
+
+    fn new(
+        gpu: &Gpu,
+        len: usize,
+        shape: &[usize],
+        inputs: Vec<Part>,
+        affine: Option<Affine>,
+    ) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            len,
+            shape: shape.into(),
+            inputs,
+            affine,
+            targets: None,
+            weights: None,
+            weighing: Weighing::default(),
+        }
+    }
+
+    /// The network sees byte · `scale` + `shift`. Floats are left as they are.
+    ///
+    /// Training with numbers that are not finite is an
+    /// [`Error::Parameter`](crate::Error::Parameter).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::Dataset};
+    /// # let gpu = Gpu::new()?;
+    /// // From −1 to 1.
+    /// let data = Dataset::from_bytes(&gpu, &[0, 255], [1])?.scaled(2.0 / 255.0, -1.0);
+    /// # let _ = data;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scaled(mut self, scale: f32, shift: f32) -> Self {
+        if let Some(affine) = &mut self.affine {
+            *affine = Affine { scale, shift };
+        }
+        self
+    }
+
+    /// The class number of each sample, from 0 on, as any type of integer. For networks whose output
+    /// has more than one axis, of each position; the last axis is the classes. For a network with a
+    /// single output, 0 or 1: its target.
+    ///
+    /// The numbers are compared with the network's classes when they meet it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`](crate::Error::Data) if there are not equally many class numbers for every
+    /// sample; [`Error::TooLarge`](crate::Error::TooLarge),
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory),
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::Dataset};
+    /// # let gpu = Gpu::new()?;
+    /// # let data = || Dataset::from_bytes(&gpu, &[0, 255], [1]);
+    /// data()?.classes(&[2, 0])?;
+    /// data()?.classes(&[2usize, 0])?;
+    /// assert!(data()?.classes(&[2, 0, 1]).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn classes<C: Copy + TryInto<i64>>(mut self, classes: &[C]) -> Result<Self> {
+        let positions = self.per_sample(classes.len(), "classes")?;
+        let labels = Labels::new(OP, classes)?;
+        let bytes = bytemuck::cast_slice(&labels.numbers);
+        let parts = upload(&self.gpu, bytes, positions * size_of::<u32>())?;
+        self.targets = Some(Targets::Labels(parts, positions, labels.first));
+        Ok(self)
+    }
+
+    /// Samples or positions of this class don't count: neither in the loss nor in the accuracy. It
+    /// need not be one of the network's classes: 255 and −100 are common.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::Dataset};
+    /// # let gpu = Gpu::new()?;
+    /// // Four pixels an image, some of them not labelled.
+    /// let labels = [0u8, 1, 255, 255, 1, 1, 0, 255];
+    /// let data = Dataset::from_bytes(&gpu, &[7; 8], [2, 2, 1])?
+    ///     .classes(&labels)?
+    ///     .ignore_class(255);
+    /// # let _ = data;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ignore_class(mut self, class: i64) -> Self {
+        self.weighing.ignored = Some(class);
+        self
+    }
+
+    /// The network's target outputs, of `shape` per sample: probabilities (one-hot), or any values.
+    ///
+    /// # Errors
+    ///
+    /// As [`classes`](Self::classes), and [`Error::Data`](crate::Error::Data) for a NaN or an
+    /// infinity. Values below 0 or above 1 are an error when they meet cross-entropy.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::Dataset};
+    /// # let gpu = Gpu::new()?;
+    /// let data = Dataset::from_bytes(&gpu, &[0, 255], [1])?.targets(&[0.5, 20.0], [1])?;
+    /// # let _ = data;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn targets(mut self, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Self> {
+        let shape = shape.as_ref();
+        let each = count(shape)?;
+        if values.len() as u64 != (self.len as u64).saturating_mul(each) {
+            return wrong(
+                OP,
+                format!(
+                    "{} targets are not one of shape {shape:?} for each of {} samples",
+                    values.len(),
+                    self.len
+                ),
+            );
+        }
+        let each = (each as usize).max(1);
+        let parts = upload(&self.gpu, bytemuck::cast_slice(values), each * F32)?;
+        let outputs = shape.last().copied().unwrap_or(1).max(1);
+        let facts = inspect::targets(&self.gpu, &parts, each, outputs)?;
+        if let Some(index) = facts.not_finite {
+            let (sample, at) = place(index, shape);
+            let what = not_finite(values[index]);
+            return wrong(
+                OP,
+                format!("the target of sample {sample} has {what} at {at:?}"),
+            );
+        }
+        let improbable = [facts.below_0, facts.above_1].into_iter().flatten().min();
+        let found = Values {
+            improbable: improbable.map(|index| (index, values[index])),
+            kind: TargetKind::of(&facts, outputs),
+        };
+        self.targets = Some(Targets::Values(parts, shape.into(), found));
+        Ok(self)
+    }
+
+    /// A weight for each sample in the loss; for networks whose output has more than one axis, one for
+    /// each sample, or one for each position.
+    ///
+    /// As in Keras, the loss of a batch is Σ wᵢ lossᵢ divided by the number of samples (or positions),
+    /// not by the sum of the weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`classes`](Self::classes), and [`Error::Data`](crate::Error::Data) for a weight that is
+    /// negative or not finite.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::Dataset};
+    /// # let gpu = Gpu::new()?;
+    /// let data = Dataset::from_bytes(&gpu, &[0, 255], [1])?
+    ///     .classes(&[2, 0])?
+    ///     .sample_weights(&[1.0, 0.25])?;
+    /// # let _ = data;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sample_weights(mut self, weights: &[f32]) -> Result<Self> {
+        let each = self.per_sample(weights.len(), "sample weights")?;
+        check_weights(OP, "sample weight", weights)?;
+        let parts = upload(&self.gpu, bytemuck::cast_slice(weights), each * F32)?;
+        self.weights = Some((parts, each));
+        Ok(self)
+    }
+
+    /// A weight for each class: that of a sample's class, or a position's, multiplies its sample weight.
+    /// The class of target values is the first of the largest, or, for a network with a single
+    /// output, the value rounded: it has two classes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`](crate::Error::Data) for a weight that is negative or not finite.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::Dataset};
+    /// # let gpu = Gpu::new()?;
+    /// let data = Dataset::from_bytes(&gpu, &[0, 255], [1])?
+    ///     .classes(&[2, 0])?
+    ///     .class_weights(&[1.0, 1.0, 5.0])?;
+    /// # let _ = data;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn class_weights(mut self, weights: &[f32]) -> Result<Self> {
+        check_weights(OP, "class weight", weights)?;
+        self.weighing.class_weights = weights.into();
+        Ok(self)
+    }
+
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The shape of a sample.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// What kind of targets there are, for the loss that follows from them.
+    pub(in crate::nn) fn target_kind(&self) -> Option<TargetKind> {
+        self.targets.as_ref().map(|targets| match targets {
+            Targets::Labels(..) => TargetKind::Classes,
+            Targets::Values(_, _, values) => values.kind,
+        })
+    }
+
+    /// The arrays for a network, and the weights of its classes, once everything fits.
+    pub(super) fn meet(&self, expected: Expected) -> Result<(Arrays<'_>, Option<Region>)> {
+        let Expected { op, input, .. } = expected;
+        if self.shape != input {
+            return wrong(
+                op,
+                format!(
+                    "samples are of shape {:?}, the network takes {input:?}",
+                    self.shape
+                ),
+            );
+        }
+        let (targets, are_labels) = match &self.targets {
+            None => {
+                return wrong(op, "the data set has no targets; add classes or targets");
+            }
+            Some(Targets::Labels(parts, positions, first)) => {
+                expected.check_labels(first, *positions, &self.weighing)?;
+                (parts, true)
+            }
+            Some(Targets::Values(parts, shape, found)) => {
+                expected.check_shape(shape, &self.weighing)?;
+                if let (true, Some((index, value))) = (expected.probabilities, found.improbable) {
+                    return not_a_probability(op, index, value, shape);
+                }
+                (parts, false)
+            }
+        };
+        if let Some(affine) = self.affine {
+            affine.check()?;
+        }
+        if let Some((_, each)) = &self.weights {
+            expected.check_sample_weights(*each)?;
+        }
+        let arrays = Arrays {
+            inputs: &self.inputs,
+            affine: self.affine,
+            targets,
+            are_labels,
+            weights: self
+                .weights
+                .as_ref()
+                .map(|(parts, each)| (&parts[..], *each)),
+        };
+        Ok((arrays, expected.class_weights(&self.weighing)?))
+    }
+
+    fn per_sample(&self, values: usize, what: &str) -> Result<usize> {
+        if self.len == 0 && values == 0 {
+            return Ok(1);
+        }
+        if self.len == 0 || values == 0 || !values.is_multiple_of(self.len) {
+            return wrong(
+                OP,
+                format!(
+                    "{values} {what} are no whole number for each of {} samples",
+                    self.len
+                ),
+            );
+        }
+        Ok(values / self.len)
+    }
+}
+
+/// The values of a sample.
+fn sample_len(values: usize, shape: &[usize]) -> Result<usize> {
+    let sample = count(shape)? as usize;
+    if sample == 0 || !values.is_multiple_of(sample) {
+        return wrong(
+            OP,
+            format!("{values} values are no whole number of samples of shape {shape:?}"),
+        );
+    }
+    Ok(sample)
+}

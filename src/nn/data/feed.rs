@@ -1,0 +1,136 @@
+use super::targets::Weighing;
+use super::{Dataset, Expected, wrong};
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::region::Region;
+use crate::gpu::transfer;
+use crate::ops::network::gather::{Affine, Gather, Part};
+use crate::{Error, Gpu, Result};
+
+/// Where a batch is computed: the places of its inputs, its targets and the weights of its rows, and
+/// for how many samples they have room.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::nn) struct Places<'a> {
+    pub rows: usize,
+    pub inputs: &'a Region,
+    pub targets: &'a Region,
+    pub weights: &'a Region,
+}
+
+/// The arrays that batches are gathered from.
+pub(super) struct Arrays<'a> {
+    pub inputs: &'a [Part],
+    /// Of inputs that are bytes.
+    pub affine: Option<Affine>,
+    pub targets: &'a [Part],
+    pub are_labels: bool,
+    /// How many a sample has, too.
+    pub weights: Option<(&'a [Part], usize)>,
+}
+
+impl Arrays<'_> {
+    /// The dispatches that gather a batch.
+    pub fn gather(
+        &self,
+        expected: Expected,
+        weighing: &Weighing,
+        class_weights: Option<&Region>,
+        order: &Region,
+        places: Places,
+    ) -> Result<Vec<Dispatch>> {
+        let rows = places.rows as u32;
+        let gpu = expected.gpu;
+        let gather = Gather { gpu, order, rows };
+        let classes = expected.classes(weighing);
+        let inputs = expected.input.iter().product::<usize>() as u32;
+        let outputs = classes.positions * classes.outputs;
+        let mut dispatches = Vec::new();
+        for part in self.inputs {
+            dispatches.push(match self.affine {
+                None => gather.floats(part, places.inputs, inputs)?,
+                Some(affine) => gather.bytes(part, places.inputs, inputs, affine)?,
+            });
+        }
+        for part in self.targets {
+            dispatches.push(match self.are_labels {
+                true => gather.classes(part, places.targets, classes)?,
+                false => gather.floats(part, places.targets, outputs)?,
+            });
+        }
+        match self.weights {
+            None => dispatches.push(expected.rows(rows).fill_weights(gpu, places.weights)?),
+            Some((parts, each)) => {
+                for part in parts {
+                    let (out, positions) = (places.weights, classes.positions);
+                    dispatches.push(gather.weights(part, out, each as u32, positions)?);
+                }
+            }
+        }
+        if let Some(class_weights) = class_weights {
+            let (targets, weights) = (places.targets, places.weights);
+            let rows = expected.rows(rows);
+            let are_labels = self.are_labels;
+            dispatches.push(rows.weigh_classes(
+                gpu,
+                targets,
+                class_weights,
+                weights,
+                are_labels,
+            )?);
+        }
+        Ok(dispatches)
+    }
+}
+
+/// A data set's batches, in an order that can change.
+#[derive(Debug)]
+pub(in crate::nn) struct Feed {
+    /// The samples' indices.
+    order: Region,
+    pub dispatches: Vec<Dispatch>,
+}
+
+impl Feed {
+    /// Feeds batches to `places`.
+    pub fn new(data: &Dataset, expected: Expected, places: Places) -> Result<Self> {
+        let Expected { op, gpu, .. } = expected;
+        if !data.gpu.is(gpu) {
+            return Err(Error::OtherGpu {
+                op,
+                operand: "the data set",
+            });
+        }
+        if data.is_empty() {
+            return wrong(op, "the data set has no samples");
+        }
+        let (arrays, class_weights) = data.meet(expected)?;
+        let order = order(gpu, data.len())?;
+        let class_weights = class_weights.as_ref();
+        Ok(Self {
+            dispatches: arrays.gather(expected, &data.weighing, class_weights, &order, places)?,
+            order,
+        })
+    }
+
+    /// Sets the order.
+    pub fn write(&self, gpu: &Gpu, order: &[u32]) -> Result<()> {
+        let bytes = bytemuck::cast_slice(order);
+        let buffer = &self.order.buffer;
+        transfer::write(gpu.memory(), buffer, 0, bytes, transfer::COPY_ALIGNMENT)
+    }
+}
+
+/// A place for an order of `samples`.
+pub(super) fn order(gpu: &Gpu, samples: usize) -> Result<Region> {
+    let limits = gpu.limits();
+    let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
+    let bytes = (samples as u64).saturating_mul(size_of::<u32>() as u64);
+    if bytes > max {
+        return Err(Error::TooLarge {
+            shape: vec![samples],
+            limit: format!(
+                "the order of so many samples takes {bytes} bytes; the device binds {max} at most"
+            ),
+        });
+    }
+    gpu.memory().region(bytes)
+}

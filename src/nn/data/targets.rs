@@ -1,0 +1,217 @@
+use std::collections::BTreeMap;
+
+use super::{Expected, wrong};
+use crate::Result;
+use crate::gpu::region::Region;
+use crate::gpu::transfer;
+use crate::ops::network::gather::{Classes, NO_CLASS};
+use crate::ops::network::weights::Rows;
+
+/// Class numbers as the GPU has them, and the place of the first of each.
+#[derive(Debug)]
+pub(super) struct Labels {
+    pub numbers: Vec<u32>,
+    pub first: BTreeMap<i64, usize>,
+}
+
+impl Labels {
+    pub fn new<C: Copy + TryInto<i64>>(op: &'static str, labels: &[C]) -> Result<Self> {
+        let mut numbers = Vec::with_capacity(labels.len());
+        let mut first = BTreeMap::new();
+        let mut last = None;
+        for (i, &label) in labels.iter().enumerate() {
+            let Ok(label) = label.try_into() else {
+                return wrong(op, format!("label {i} does not fit into an i64"));
+            };
+            // Neighbours are often equal.
+            if last.replace(label) != Some(label) {
+                first.entry(label).or_insert(i);
+            }
+            // What is none of a network's classes either counts nowhere, or is refused.
+            numbers.push(u32::try_from(label).unwrap_or(NO_CLASS));
+        }
+        Ok(Self { numbers, first })
+    }
+}
+
+/// Where value `index` of samples of `shape` is: the sample, and the place in it.
+pub(super) fn place(index: usize, shape: &[usize]) -> (usize, Vec<usize>) {
+    let mut rest = index;
+    let mut at = vec![0; shape.len()];
+    for (at, extent) in at.iter_mut().zip(shape).rev() {
+        *at = rest % extent;
+        rest /= extent;
+    }
+    (rest, at)
+}
+
+/// What a value is called that is no finite number.
+pub(super) fn not_finite(value: f32) -> &'static str {
+    if value.is_nan() {
+        "a NaN"
+    } else {
+        "an infinity"
+    }
+}
+
+/// An error for a target that is no probability.
+pub(super) fn not_a_probability<T>(
+    op: &'static str,
+    index: usize,
+    value: f32,
+    shape: &[usize],
+) -> Result<T> {
+    let (sample, at) = place(index, shape);
+    wrong(
+        op,
+        format!(
+            "the target of sample {sample} is {value:?} at {at:?}; cross-entropy takes probabilities, 0 to 1"
+        ),
+    )
+}
+
+/// The class that doesn't count, and the weights of all classes unless they are equal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Weighing {
+    pub ignored: Option<i64>,
+    pub class_weights: Vec<f32>,
+}
+
+impl Expected<'_> {
+    /// What targets stand for: the last axis is the classes.
+    pub(super) fn classes(&self, weighing: &Weighing) -> Classes {
+        let outputs = self.output.last().copied().unwrap_or(1);
+        let ignored = weighing.ignored.and_then(|class| class.try_into().ok());
+        Classes {
+            positions: (self.output.iter().product::<usize>() / outputs) as u32,
+            outputs: outputs as u32,
+            ignored: ignored.unwrap_or(NO_CLASS),
+        }
+    }
+
+    /// Of batches of up to `samples`.
+    pub(super) fn rows(&self, samples: u32) -> Rows {
+        let classes = self.classes(&Weighing::default());
+        Rows {
+            samples,
+            positions: classes.positions,
+            outputs: classes.outputs,
+        }
+    }
+
+    /// An error if labels are not of the network's classes; `positions` is how many a sample has.
+    pub(super) fn check_labels(
+        &self,
+        first: &BTreeMap<i64, usize>,
+        positions: usize,
+        weighing: &Weighing,
+    ) -> Result<()> {
+        let classes = self.classes(weighing);
+        if positions != classes.positions as usize {
+            return wrong(
+                self.op,
+                format!(
+                    "there are {positions} labels a sample; the network puts out {:?}, that is {} of {} classes",
+                    self.output,
+                    classes.positions,
+                    classes.count()
+                ),
+            );
+        }
+        let count = i64::from(classes.count());
+        let counted = || {
+            first
+                .iter()
+                .filter(|&(&label, _)| Some(label) != weighing.ignored)
+        };
+        let bad = counted().filter(|&(label, _)| !(0..count).contains(label));
+        let Some((label, &index)) = bad.min_by_key(|&(_, &index)| index) else {
+            return Ok(());
+        };
+        let before = self
+            .output
+            .split_last()
+            .map_or(&[][..], |(_, before)| before);
+        let (sample, at) = place(index, before);
+        let at = match positions {
+            1 => String::new(),
+            _ => format!(" at {at:?}"),
+        };
+        let takes = match classes.outputs {
+            1 => "one output: labels are 0 or 1".into(),
+            _ => format!("{count} classes, 0 to {}", count - 1),
+        };
+        let ends = (counted().next(), counted().next_back());
+        let hint = match ends {
+            (Some((1, _)), Some((&last, _))) if last == count => {
+                format!("; these labels count from 1 to {last}, subtract 1")
+            }
+            _ => String::new(),
+        };
+        wrong(
+            self.op,
+            format!("label {label} of sample {sample}{at}; the network has {takes}{hint}"),
+        )
+    }
+
+    /// An error if target values are not of the network's outputs.
+    pub(super) fn check_shape(&self, shape: &[usize], weighing: &Weighing) -> Result<()> {
+        if shape != self.output {
+            return wrong(
+                self.op,
+                format!(
+                    "targets are of shape {shape:?}, the network puts out {:?}",
+                    self.output
+                ),
+            );
+        }
+        match weighing.ignored {
+            Some(class) => wrong(
+                self.op,
+                format!("ignore_class({class}) is for labels, and the targets are values"),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// An error if there is not one weight a sample, or one a position.
+    pub(super) fn check_sample_weights(&self, per_sample: usize) -> Result<()> {
+        let positions = self.classes(&Weighing::default()).positions as usize;
+        if per_sample == 1 || per_sample == positions {
+            return Ok(());
+        }
+        wrong(
+            self.op,
+            format!(
+                "there are {per_sample} sample weights a sample; the network puts out {:?}, that is {positions} of {}, which takes 1 or {positions}",
+                self.output,
+                self.classes(&Weighing::default()).outputs,
+            ),
+        )
+    }
+
+    /// The weight of each class on the GPU, if anything must be weighed.
+    pub(super) fn class_weights(&self, weighing: &Weighing) -> Result<Option<Region>> {
+        let count = self.classes(weighing).count() as usize;
+        let given = &weighing.class_weights;
+        if !given.is_empty() && given.len() != count {
+            return wrong(
+                self.op,
+                format!(
+                    "there are {} class weights, the network has {count} classes",
+                    given.len()
+                ),
+            );
+        }
+        if given.is_empty() && weighing.ignored.is_none() {
+            return Ok(None);
+        }
+        let equal = vec![1.0; count];
+        let weights = if given.is_empty() { &equal } else { given };
+        let memory = self.gpu.memory();
+        let region = memory.region(size_of_val(&weights[..]) as u64)?;
+        let bytes = bytemuck::cast_slice(weights);
+        transfer::write(memory, &region.buffer, 0, bytes, transfer::COPY_ALIGNMENT)?;
+        Ok(Some(region))
+    }
+}

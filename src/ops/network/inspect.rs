@@ -1,0 +1,117 @@
+//! Finds values in data on the GPU that can't be used, or are not what they seem.
+
+use super::gather::Part;
+use super::{lane_values, per_item};
+use crate::gpu::platform;
+use crate::gpu::transfer;
+use crate::shader::files;
+use crate::shader::module::{Form, Kernel, Module};
+use crate::shader::params::params;
+use crate::{Gpu, Result};
+
+pub(super) static MODULE: Module = Module::new("inspect", &files::INSPECT, InspectParams::LAYOUT)
+    .constants(&[
+        ("NOT_FINITE", 0),
+        ("BELOW_0", 1),
+        ("ABOVE_1", 2),
+        ("NOT_BINARY", 3),
+        ("NOT_0", 4),
+        ("NOT_DISTRIBUTED", 5),
+        ("FACTS", FACTS as u32),
+    ])
+    .entry_points(&["find_not_finite", "inspect_targets"]);
+
+const FIND: Kernel = MODULE.kernel("find_not_finite");
+const TARGETS: Kernel = MODULE.kernel("inspect_targets");
+
+const FACTS: usize = 6;
+
+params! {
+    struct InspectParams {
+        /// lanes, or rows
+        items: u32,
+        outputs: u32,
+        /// where the facts go
+        part: u32,
+    }
+}
+
+/// The index of the first value of each kind, counted over all parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Facts {
+    pub not_finite: Option<usize>,
+    pub below_0: Option<usize>,
+    pub above_1: Option<usize>,
+    /// Neither 0 nor 1.
+    pub not_binary: Option<usize>,
+    pub not_0: Option<usize>,
+    /// Begins a row that is not all 0, and whose sum is more than 10⁻³ off 1.
+    pub not_distributed: Option<usize>,
+}
+
+/// The first NaN or infinity of samples of `values` f32s.
+pub(crate) fn first_not_finite(gpu: &Gpu, parts: &[Part], values: usize) -> Result<Option<usize>> {
+    Ok(inspect(gpu, parts, values, None)?.not_finite)
+}
+
+/// What there is in targets, samples of `values` f32s in rows of `outputs`.
+pub(crate) fn targets(gpu: &Gpu, parts: &[Part], values: usize, outputs: usize) -> Result<Facts> {
+    inspect(gpu, parts, values, Some(outputs as u32))
+}
+
+fn inspect(gpu: &Gpu, parts: &[Part], values: usize, outputs: Option<u32>) -> Result<Facts> {
+    let mut found = vec![[u32::MAX; FACTS]; parts.len()];
+    if parts.is_empty() {
+        return Ok(Facts::default());
+    }
+    let region = gpu.memory().region(size_of_val(&found[..]) as u64)?;
+    let bytes = bytemuck::cast_slice(&found);
+    transfer::write(
+        gpu.memory(),
+        &region.buffer,
+        0,
+        bytes,
+        transfer::COPY_ALIGNMENT,
+    )?;
+    for (part, index) in parts.iter().zip(0..) {
+        let len = part.samples * values as u32;
+        let (kernel, lane, items) = match outputs {
+            None => (FIND, lane_values(len), len / lane_values(len)),
+            Some(outputs) => (TARGETS, 1, len / outputs),
+        };
+        let params = InspectParams {
+            items,
+            outputs: outputs.unwrap_or(1),
+            part: index,
+        };
+        let regions = [&part.region, &region];
+        let form = Form::default();
+        let dispatch = per_item(gpu, kernel, form, lane, &regions, &params, items)?;
+        gpu.link().defer(part.region.bytes, |recording| {
+            dispatch.record(recording.pass(), None);
+        })?;
+    }
+    pollster::block_on(transfer::read(
+        gpu.memory(),
+        transfer::Source::of(&region),
+        bytemuck::cast_slice_mut(&mut found),
+        platform::wait_for_answer,
+    ))?;
+    let first = |fact: usize| {
+        let all = parts
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found[fact] != u32::MAX);
+        let mut places =
+            all.map(|(part, found)| part.first as usize * values + found[fact] as usize);
+        places.next()
+    };
+    Ok(Facts {
+        not_finite: first(0),
+        below_0: first(1),
+        above_1: first(2),
+        not_binary: first(3),
+        not_0: first(4),
+        not_distributed: first(5),
+    })
+}
