@@ -221,8 +221,11 @@ fn a_stream_of_any_length_takes_the_memory_of_three_batches() {
     assert_eq!(after, before);
 }
 
-/// Says what it is told to as its second batch.
-struct Second(Samples, fn(&[f32]) -> Result<Batch<'_>>, usize, Vec<f32>);
+/// Makes a batch of values.
+type Make = fn(&[f32]) -> Result<Batch<'_>>;
+
+/// Makes its second batch as it is told to.
+struct Second(Samples, Make, usize, Vec<f32>);
 
 impl Batches for Second {
     fn samples(&self) -> Samples {
@@ -245,7 +248,7 @@ impl Batches for Second {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_batch_that_does_not_fit_is_named_with_what_is_wrong() {
     let classes = || Samples::floats([6]);
-    let cases: [(fn(&[f32]) -> Result<Batch<'_>>, &str); 14] = [
+    let cases: [(Make, &str); 14] = [
         (
             |x| Batch::floats(&x[1..]).classes(&[0, 1, 2, 1]),
             "23 values are no whole number of samples of shape [6], or none",
