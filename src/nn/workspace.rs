@@ -8,7 +8,7 @@ use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::ops::network::loss::{Extent, Loss, Regions, Totals, sum_losses};
+use crate::ops::network::loss::{Extent, Loss, Regions, Rows, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
@@ -421,10 +421,7 @@ pub(super) struct Losses {
     /// What the loss is computed from, and its gradient.
     pub scored: Value,
     pub gradient: Region,
-    /// Of each row.
-    pub weights: Region,
-    /// The sums of each row.
-    rows: Region,
+    pub rows: Rows,
     /// For each step.
     pub totals: Region,
     /// The totals are read through this; it exists so that no finished step fails for lack of it.
@@ -446,23 +443,22 @@ impl Losses {
         let gradient = plan.region(batch, len)?;
         let totals = plan.region(steps, size_of::<Totals>() / F32 as usize)?;
         let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
-        let rows = plan.region(batch * positions, 4)?;
-        let weights = plan.region(batch, positions)?;
+        let (values, _) = Rows::extent(gpu, batch * positions);
+        let rows = Rows::new(gpu, plan.region(1, values)?, batch * positions);
         let ones = vec![1f32; batch * positions];
         let alignment = transfer::COPY_ALIGNMENT;
         transfer::write(
             gpu.memory(),
-            &weights.buffer,
-            weights.offset,
+            &rows.weights.buffer,
+            rows.weights.offset,
             bytemuck::cast_slice(&ones),
             alignment,
         )?;
         let regions = Regions {
             y: forward.value(scored),
             targets: &targets,
-            weights: &weights,
             gradient: &gradient,
-            sums: &rows,
+            rows: &rows,
         };
         let extent = Extent {
             samples: batch as u32,
@@ -470,14 +466,13 @@ impl Losses {
             outputs: network.classes() as u32,
         };
         let dispatch = loss.dispatch(gpu, regions, extent)?;
-        let sum = sum_losses(gpu, &rows, &totals, (batch * positions) as u32)?;
+        let sum = sum_losses(gpu, &rows.sums, &totals, (batch * positions) as u32)?;
         let mean = mean::dispatch(gpu, &gradient, &totals, (batch * len) as u32)?;
         Ok(Self {
             targets,
             loss,
             scored,
             gradient,
-            weights,
             rows,
             totals,
             readback,
@@ -490,8 +485,7 @@ impl Losses {
         [
             &self.targets,
             &self.gradient,
-            &self.weights,
-            &self.rows,
+            &self.rows.all,
             &self.totals,
             &self.readback,
         ]
