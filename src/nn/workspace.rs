@@ -8,7 +8,7 @@ use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::ops::network::loss::{Extent, Loss, Regions, Rows, Totals, sum_losses};
+use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
@@ -421,7 +421,7 @@ pub(super) struct Losses {
     /// What the loss is computed from, and its gradient.
     pub scored: Value,
     pub gradient: Region,
-    pub rows: Rows,
+    pub rows: RowRegions,
     /// For each step.
     pub totals: Region,
     /// The totals are read through this; it exists so that no finished step fails for lack of it.
@@ -443,8 +443,8 @@ impl Losses {
         let gradient = plan.region(batch, len)?;
         let totals = plan.region(steps, size_of::<Totals>() / F32 as usize)?;
         let readback = gpu.memory().region_for(Purpose::Readback, totals.bytes)?;
-        let (values, _) = Rows::extent(gpu, batch * positions);
-        let rows = Rows::new(gpu, plan.region(1, values)?, batch * positions);
+        let (values, _) = RowRegions::extent(gpu, batch * positions);
+        let rows = RowRegions::new(gpu, plan.region(1, values)?, batch * positions);
         let ones = vec![1f32; batch * positions];
         let alignment = transfer::COPY_ALIGNMENT;
         transfer::write(

@@ -127,20 +127,20 @@ pub(crate) struct Regions<'a> {
     pub y: &'a Region,
     pub targets: &'a Region,
     pub gradient: &'a Region,
-    pub rows: &'a Rows,
+    pub rows: &'a RowRegions,
 }
 
 /// The weights [rows], below 0 for a void row, and the sums [rows, 4] of each row: weight · loss, the
 /// metric, 1 if it counts, 1 if its targets are not allowed. They are one region, since a kernel can
 /// bind no more than four on every device.
 #[derive(Clone, Debug)]
-pub(crate) struct Rows {
+pub(crate) struct RowRegions {
     pub all: Region,
     pub weights: Region,
     pub sums: Region,
 }
 
-impl Rows {
+impl RowRegions {
     /// The f32s that it takes, and where the sums begin.
     pub fn extent(gpu: &Gpu, rows: usize) -> (usize, usize) {
         let alignment = gpu.limits().offset_alignment as usize / size_of::<f32>();

@@ -60,7 +60,7 @@ static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().unwrap());
 struct Scored {
     gpu: Gpu,
     gradient: Region,
-    rows: Rows,
+    rows: RowRegions,
     totals: Region,
     steps: Steps,
     dispatches: [Dispatch; 2],
@@ -80,10 +80,10 @@ impl Scored {
         let nan = |values: usize| filled(&vec![f32::NAN; values]);
         let (y, targets) = (filled(y), filled(targets));
         let (gradient, totals) = (nan(y.bytes as usize / 4), nan(3 * 8));
-        let (values, sums) = Rows::extent(&gpu, weights.len());
+        let (values, sums) = RowRegions::extent(&gpu, weights.len());
         let mut all = vec![f32::NAN; values];
         all[..weights.len()].copy_from_slice(weights);
-        let rows = Rows::new(&gpu, filled(&all), weights.len());
+        let rows = RowRegions::new(&gpu, filled(&all), weights.len());
         assert_eq!(rows.sums.offset, sums as u64 * 4);
         let regions = Regions {
             y: &y,
