@@ -21,7 +21,7 @@ fn binary_crossentropy(
     }
     let first = row * q.outputs;
     let outputs = f32(q.outputs);
-    let weight = weights[row];
+    let weight = rows[row];
     let scale = weight / outputs;
     var is_valid = true;
     var loss = 0.0;
@@ -42,5 +42,5 @@ fn binary_crossentropy(
         leave_out(row, q, true);
         return;
     }
-    sums[row] = vec4f(weight * (loss / outputs), hits / outputs, 1.0, 0.0);
+    set_sums(row, q, vec4f(weight * (loss / outputs), hits / outputs, 1.0, 0.0));
 }

@@ -40,7 +40,7 @@ fn categorical_crossentropy(
         target_sum += smoothed(targets[i], q);
     }
     let ln_sum = ln(sum);
-    let weight = weights[row];
+    let weight = rows[row];
     var loss = 0.0;
     for (var i = first; i < end; i++) {
         let t = smoothed(targets[i], q);
@@ -48,5 +48,5 @@ fn categorical_crossentropy(
         loss += select(t * (ln_sum + (largest - y[i])), 0.0, t == 0.0);
         gradient[i] = (gradient[i] / sum * target_sum - t) * weight;
     }
-    sums[row] = vec4f(weight * loss, select(0.0, 1.0, guess == truth), 1.0, 0.0);
+    set_sums(row, q, vec4f(weight * loss, select(0.0, 1.0, guess == truth), 1.0, 0.0));
 }

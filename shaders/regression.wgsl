@@ -18,7 +18,7 @@ fn regression(
     }
     let first = row * q.outputs;
     let outputs = f32(q.outputs);
-    let weight = weights[row];
+    let weight = rows[row];
     let scale = weight / outputs;
     var is_valid = true;
     var loss = 0.0;
@@ -35,5 +35,5 @@ fn regression(
         leave_out(row, q, true);
         return;
     }
-    sums[row] = vec4f(weight * (loss / outputs), distance / outputs, 1.0, 0.0);
+    set_sums(row, q, vec4f(weight * (loss / outputs), distance / outputs, 1.0, 0.0));
 }

@@ -823,7 +823,7 @@ fn data_at_a_limit_is_split_or_lacks_targets() {
         .add(Dense::new(1))
         .build(&gpu, 1)
         .unwrap();
-    let error = model.fit(&data, &SMALL.fit().batch_size(5000)).unwrap_err();
+    let error = model.fit(&data, &SMALL.fit().batch_size(2400)).unwrap_err();
     assert!(error.to_string().contains("no targets"), "{error}");
 }
 

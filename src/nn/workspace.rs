@@ -4,7 +4,7 @@ use super::network::{Network, Parameters, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::network::guard::{Guard, accumulate};
-use crate::ops::network::loss::{Extent, Loss, Regions, Totals, sum_losses};
+use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
@@ -414,21 +414,16 @@ impl Backward {
 #[derive(Debug)]
 pub(super) struct Losses {
     pub targets: Region,
-    /// Of each row; below 0 where it is void.
-    pub weights: Region,
     /// Fills the weights of a batch that comes without.
     pub plain_weights: Dispatch,
     /// What the loss is computed from, and its gradient.
     pub scored: Value,
     pub gradient: Region,
-    /// The sums of each row.
-    rows: Region,
+    /// The weight of each row, below 0 where it is void, and its sums.
+    pub rows: RowRegions,
     pub dispatch: Dispatch,
     positions: usize,
 }
-
-/// The f32s of a row's sums.
-const ROW_SUMS: usize = 4;
 
 impl Losses {
     pub fn new(plan: Plan, forward: &Forward, loss: Loss) -> Result<Self> {
@@ -438,15 +433,14 @@ impl Losses {
         let positions = len / network.classes();
         let batch = forward.rows;
         let targets = plan.region(batch, len)?;
-        let weights = plan.region(batch, positions)?;
         let gradient = plan.region(batch, len)?;
-        let rows = plan.region(batch * positions, ROW_SUMS)?;
+        let (values, _) = RowRegions::extent(gpu, batch * positions);
+        let rows = RowRegions::new(gpu, plan.region(1, values)?, batch * positions);
         let regions = Regions {
             y: forward.value(scored),
             targets: &targets,
-            weights: &weights,
             gradient: &gradient,
-            sums: &rows,
+            rows: &rows,
         };
         let extent = Extent {
             samples: batch as u32,
@@ -460,9 +454,8 @@ impl Losses {
         };
         Ok(Self {
             dispatch: loss.dispatch(gpu, regions, extent)?,
-            plain_weights: row.fill_weights(gpu, &weights)?,
+            plain_weights: row.fill_weights(gpu, &rows.weights)?,
             targets,
-            weights,
             scored,
             gradient,
             rows,
@@ -474,12 +467,12 @@ impl Losses {
     pub fn totals(&self, plan: Plan, batch: usize) -> Result<TotalsRegion> {
         let region = plan.gpu.memory().region(size_of::<Totals>() as u64)?;
         let rows = (batch * self.positions) as u32;
-        let sum = sum_losses(plan.gpu, &self.rows, &region, rows)?;
+        let sum = sum_losses(plan.gpu, &self.rows.sums, &region, rows)?;
         Ok(TotalsRegion { region, sum })
     }
 
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.targets, &self.weights, &self.gradient, &self.rows].into_iter()
+        [&self.targets, &self.gradient, &self.rows.all].into_iter()
     }
 }
 

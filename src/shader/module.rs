@@ -10,7 +10,7 @@ pub(crate) const WORKGROUP_SIZE: u32 = 256;
 pub(crate) const LANES_PER_INVOCATION: u32 = 4;
 
 /// The most storage buffers of an entry point.
-pub(crate) const MAX_BINDINGS: u32 = 5;
+pub(crate) const MAX_BINDINGS: u32 = 4;
 /// The most bytes of workgroup memory: two tiles of a product.
 pub(crate) const WORKGROUP_BYTES: u32 = 8192;
 /// The most bytes of an op's parameters: as many as fit into Vulkan's immediates.

@@ -7,7 +7,7 @@ use crate::gpu::region::Region;
 use crate::ops::network::gather::{Affine, Part};
 use crate::ops::network::inspect::{self, Facts};
 use crate::tensor::count;
-use crate::{Gpu, Result};
+use crate::{Error, Gpu, Result};
 
 const OP: &str = "dataset";
 const F32: usize = size_of::<f32>();
@@ -362,9 +362,18 @@ impl Dataset {
         })
     }
 
-    /// The arrays for a network, and the weights of its classes, once everything fits.
-    pub(super) fn meet(&self, expected: Expected) -> Result<(Arrays<'_>, Option<Region>)> {
-        let Expected { op, input, .. } = expected;
+    /// An error if this is no data for a network.
+    pub(in crate::nn) fn check(&self, expected: Expected) -> Result<()> {
+        let Expected { op, gpu, input, .. } = expected;
+        if !self.gpu.is(gpu) {
+            return Err(Error::OtherGpu {
+                op,
+                operand: "the data set",
+            });
+        }
+        if self.is_empty() {
+            return wrong(op, "the data set has no samples");
+        }
         if self.shape != input {
             return wrong(
                 op,
@@ -374,37 +383,43 @@ impl Dataset {
                 ),
             );
         }
-        let (targets, are_labels) = match &self.targets {
+        match &self.targets {
             None => {
                 return wrong(op, "the data set has no targets; add classes or targets");
             }
-            Some(Targets::Labels(parts, positions, first)) => {
+            Some(Targets::Labels(_, positions, first)) => {
                 expected.check_labels(first, *positions, &self.weighing)?;
-                (parts, true)
             }
-            Some(Targets::Values(parts, shape, found)) => {
+            Some(Targets::Values(_, shape, found)) => {
                 expected.check_shape(shape, &self.weighing)?;
                 if let (true, Some((index, value))) = (expected.probabilities, found.improbable) {
                     return not_a_probability(op, index, value, shape);
                 }
-                (parts, false)
             }
-        };
+        }
         if let Some(affine) = self.affine {
             affine.check()?;
         }
-        if let Some((_, each)) = &self.weights {
-            expected.check_sample_weights(*each)?;
+        match &self.weights {
+            Some((_, each)) => expected.check_sample_weights(*each),
+            None => Ok(()),
         }
+    }
+
+    /// The arrays for a network that this is data for, and the weights of its classes.
+    pub(super) fn meet(&self, expected: Expected) -> Result<(Arrays<'_>, Option<Region>)> {
+        let (targets, are_labels) = match &self.targets {
+            None => (&[][..], false),
+            Some(Targets::Labels(parts, ..)) => (&parts[..], true),
+            Some(Targets::Values(parts, ..)) => (&parts[..], false),
+        };
+        let weights = self.weights.as_ref();
         let arrays = Arrays {
             inputs: &self.inputs,
             affine: self.affine,
             targets,
             are_labels,
-            weights: self
-                .weights
-                .as_ref()
-                .map(|(parts, each)| (&parts[..], *each)),
+            weights: weights.map(|(parts, each)| (&parts[..], *each)),
         };
         Ok((arrays, expected.class_weights(&self.weighing)?))
     }

@@ -1,5 +1,5 @@
 use super::targets::Weighing;
-use super::{Dataset, Expected, wrong};
+use super::{Dataset, Expected};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
@@ -92,16 +92,8 @@ pub(in crate::nn) struct Feed {
 impl Feed {
     /// Feeds batches to `places`.
     pub fn new(data: &Dataset, expected: Expected, places: Places) -> Result<Self> {
-        let Expected { op, gpu, .. } = expected;
-        if !data.gpu.is(gpu) {
-            return Err(Error::OtherGpu {
-                op,
-                operand: "the data set",
-            });
-        }
-        if data.is_empty() {
-            return wrong(op, "the data set has no samples");
-        }
+        let gpu = expected.gpu;
+        data.check(expected)?;
         let (arrays, class_weights) = data.meet(expected)?;
         let order = order(gpu, data.len())?;
         let class_weights = class_weights.as_ref();

@@ -18,9 +18,10 @@ impl Sequential {
         progress: &impl transfer::Progress,
     ) -> Result<Score> {
         const OP: &str = "evaluate";
+        data.check(self.expected(OP, None))?;
         let loss = self.loss_for(OP, None, data.target_kind())?;
-        let (evaluation, totals) = self.evaluation(data.len().max(1), loss)?;
-        let feed = Feed::new(data, self.expected(OP, loss), evaluation.places())?;
+        let (evaluation, totals) = self.evaluation(data.len(), loss)?;
+        let feed = Feed::new(data, self.expected(OP, Some(loss)), evaluation.places())?;
         feed.write(&self.gpu, &ordered(data.len()))?;
         let records = evaluation.records(0, data.len());
         let steps = Steps::new(&self.gpu, records.len())?;

@@ -257,14 +257,14 @@ impl Sequential {
         }
     }
 
-    /// What data must be like for this loss.
-    pub(super) fn expected(&self, op: &'static str, loss: Loss) -> Expected<'_> {
+    /// What data must be like, for a loss if it is known.
+    pub(super) fn expected(&self, op: &'static str, loss: Option<Loss>) -> Expected<'_> {
         Expected {
             op,
             gpu: &self.gpu,
             input: self.input_shape(),
             output: self.output_shape(),
-            probabilities: loss.link().is_some(),
+            probabilities: loss.is_some_and(|loss| loss.link().is_some()),
         }
     }
 }

@@ -254,6 +254,12 @@ impl Sequential {
             None => self.optimizer.clone(),
         };
         optimizer.check()?;
+        if let Data::Dataset(data) = data {
+            data.check(self.expected(OP, None))?;
+        }
+        if let Some(data) = fit.validation_data {
+            data.check(self.expected(VALIDATION, None))?;
+        }
         let loss = self.loss_for(OP, fit.loss, data.target_kind())?;
         let (validated, start) = match (fit.validation_data, &data) {
             (Some(validation), _) => (validation.len(), 0),
@@ -266,7 +272,7 @@ impl Sequential {
         };
         let training = self.prepare_training(batch_size, &optimizer, loss)?;
         let evaluation = &training.evaluation;
-        let (expected, places) = (self.expected(OP, loss), evaluation.places());
+        let (expected, places) = (self.expected(OP, Some(loss)), evaluation.places());
         let source = match data {
             Data::Dataset(data) => Source::Resident(Resident {
                 feed: Feed::new(data, expected, places)?,
@@ -283,7 +289,7 @@ impl Sequential {
         let feed = match fit.validation_data {
             None => None,
             Some(data) => {
-                let feed = Feed::new(data, self.expected(VALIDATION, loss), places)?;
+                let feed = Feed::new(data, self.expected(VALIDATION, Some(loss)), places)?;
                 feed.write(&self.gpu, &ordered(data.len()))?;
                 Some(feed)
             }

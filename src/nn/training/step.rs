@@ -31,7 +31,7 @@ impl Evaluation {
             rows: self.forward.rows,
             inputs: &self.forward.input,
             targets: &self.losses.targets,
-            weights: &self.losses.weights,
+            weights: &self.losses.rows.weights,
         }
     }
 

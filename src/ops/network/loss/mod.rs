@@ -29,6 +29,8 @@ params! {
         outputs: u32,
         /// rows per sample
         positions: u32,
+        /// where the sums begin, in f32s
+        sums: u32,
         /// what label smoothing leaves of a target, and what it adds
         kept: f32,
         added: f32,
@@ -118,16 +120,44 @@ pub(crate) struct Totals {
     pub bad: f32,
 }
 
-/// The regions of a loss: the outputs y and the targets [rows, outputs], the weights [rows], the
-/// gradient [as y] of the sum of weight · loss, and the sums [rows, 4] of each row: weight · loss, the
-/// metric, 1 if it counts, 1 if its targets are not allowed.
+/// The regions of a loss: the outputs y and the targets [rows, outputs], the gradient [as y] of the
+/// sum of weight · loss, and what there is of each row.
 #[derive(Clone, Copy)]
 pub(crate) struct Regions<'a> {
     pub y: &'a Region,
     pub targets: &'a Region,
-    pub weights: &'a Region,
     pub gradient: &'a Region,
-    pub sums: &'a Region,
+    pub rows: &'a RowRegions,
+}
+
+/// The weights [rows], below 0 for a void row, and the sums [rows, 4] of each row: weight · loss, the
+/// metric, 1 if it counts, 1 if its targets are not allowed. They are one region, since a kernel can
+/// bind no more than four on every device.
+#[derive(Clone, Debug)]
+pub(crate) struct RowRegions {
+    pub all: Region,
+    pub weights: Region,
+    pub sums: Region,
+}
+
+impl RowRegions {
+    /// The f32s that it takes, and where the sums begin.
+    pub fn extent(gpu: &Gpu, rows: usize) -> (usize, usize) {
+        let alignment = gpu.limits().offset_alignment as usize / size_of::<f32>();
+        let sums = rows.next_multiple_of(alignment.max(4));
+        (sums + 4 * rows, sums)
+    }
+
+    /// In a region of so many.
+    pub fn new(gpu: &Gpu, all: Region, rows: usize) -> Self {
+        let bytes = |values: usize| (values * size_of::<f32>()) as u64;
+        let (_, sums) = Self::extent(gpu, rows);
+        Self {
+            weights: all.part(0, bytes(rows)),
+            sums: all.part(bytes(sums), bytes(4 * rows)),
+            all,
+        }
+    }
 }
 
 /// The size of a batch: samples, rows of each, outputs of each row.
@@ -223,10 +253,17 @@ impl Loss {
             Self::BinaryCrossentropyWith { label_smoothing } => (label_smoothing, 2.0),
             _ => (0.0, 1.0),
         };
+        let Regions {
+            y,
+            targets,
+            gradient,
+            rows,
+        } = regions;
         let params = LossParams {
             rows: extent.samples * extent.positions,
             outputs: extent.outputs,
             positions: extent.positions,
+            sums: ((rows.sums.offset - rows.all.offset) / size_of::<f32>() as u64) as u32,
             kept: (1.0 - smoothing) as f32,
             added: (smoothing / choices) as f32,
             delta: match self {
@@ -234,14 +271,7 @@ impl Loss {
                 _ => 0.0,
             },
         };
-        let Regions {
-            y,
-            targets,
-            weights,
-            gradient,
-            sums,
-        } = regions;
-        let bound = [y, targets, weights, gradient, sums];
+        let bound = [y, targets, gradient, &rows.all];
         per_item(gpu, kernel, form, 1, &bound, &params, params.rows)
     }
 }

@@ -60,7 +60,7 @@ static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().unwrap());
 struct Scored {
     gpu: Gpu,
     gradient: Region,
-    sums: Region,
+    rows: RowRegions,
     totals: Region,
     steps: Steps,
     dispatches: [Dispatch; 2],
@@ -78,28 +78,28 @@ impl Scored {
         };
         // Nothing that a kernel does not write would pass for a result.
         let nan = |values: usize| filled(&vec![f32::NAN; values]);
-        let (y, targets, given) = (filled(y), filled(targets), filled(weights));
-        let (gradient, sums, totals) = (
-            nan(y.bytes as usize / 4),
-            nan(weights.len() * 4),
-            nan(3 * 8),
-        );
+        let (y, targets) = (filled(y), filled(targets));
+        let (gradient, totals) = (nan(y.bytes as usize / 4), nan(3 * 8));
+        let (values, sums) = RowRegions::extent(&gpu, weights.len());
+        let mut all = vec![f32::NAN; values];
+        all[..weights.len()].copy_from_slice(weights);
+        let rows = RowRegions::new(&gpu, filled(&all), weights.len());
+        assert_eq!(rows.sums.offset, sums as u64 * 4);
         let regions = Regions {
             y: &y,
             targets: &targets,
-            weights: &given,
             gradient: &gradient,
-            sums: &sums,
+            rows: &rows,
         };
         let dispatches = [
             loss.dispatch(&gpu, regions, extent).unwrap(),
-            sum_losses(&gpu, &sums, &totals, weights.len() as u32).unwrap(),
+            sum_losses(&gpu, &rows.sums, &totals, weights.len() as u32).unwrap(),
         ];
         let steps = Steps::new(&gpu, 1).unwrap();
         Self {
             gpu,
             gradient,
-            sums,
+            rows,
             totals,
             steps,
             dispatches,
@@ -137,7 +137,7 @@ impl Scored {
             result,
             ..Step::default()
         });
-        let sums = bytemuck::pod_collect_to_vec(&self.read(&self.sums));
+        let sums = bytemuck::pod_collect_to_vec(&self.read(&self.rows.sums));
         let totals = self.read(&self.totals);
         let others = [&totals[..8], &totals[12..]].concat();
         assert!(others.iter().all(|total| total.is_nan()), "{totals:?}");
