@@ -6,6 +6,7 @@ use super::step::{Evaluation, Training};
 use crate::gpu::region::Region;
 use crate::nn::Sequential;
 use crate::nn::data::{Expected, TargetKind};
+use crate::nn::losses::Ending;
 use crate::nn::workspace::{Backward, Forward, Losses, Slots, TotalsRegion};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
@@ -264,7 +265,10 @@ impl Sequential {
             gpu: &self.gpu,
             input: self.input_shape(),
             output: self.output_shape(),
-            probabilities: loss.is_some_and(|loss| loss.link().is_some()),
+            probabilities: match loss.or(self.loss) {
+                Some(loss) => loss.link().is_some(),
+                None => self.network.ending() == Ending::Softmax,
+            },
         }
     }
 }

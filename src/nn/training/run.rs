@@ -255,10 +255,10 @@ impl Sequential {
         };
         optimizer.check()?;
         if let Data::Dataset(data) = data {
-            data.check(self.expected(OP, None))?;
+            data.check(self.expected(OP, fit.loss))?;
         }
         if let Some(data) = fit.validation_data {
-            data.check(self.expected(VALIDATION, None))?;
+            data.check(self.expected(VALIDATION, fit.loss))?;
         }
         let loss = self.loss_for(OP, fit.loss, data.target_kind())?;
         let (validated, start) = match (fit.validation_data, &data) {

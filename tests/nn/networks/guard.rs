@@ -135,13 +135,14 @@ fn a_step_with_a_finite_loss_and_nan_in_one_layer_s_gradient_changes_nothing() {
     }
 }
 
-/// 48 samples, of which step `bad` of batches of 8, if any, has a value whose square is infinite.
+/// 48 samples, of which step `bad` of batches of 8, if any, has a weight whose square is infinite.
 fn samples(bad: Option<usize>) -> Dataset {
-    let (mut x, labels) = blobs(48, 4, 3);
+    let (x, labels) = blobs(48, 4, 3);
+    let mut weights = [1.0; 48];
     if let Some(bad) = bad {
-        x[(bad * 8 + 5) * 4 + 2] = f32::MAX;
+        weights[bad * 8 + 5] = f32::MAX;
     }
-    dataset(&x, &labels, [4])
+    dataset(&x, &labels, [4]).sample_weights(&weights).unwrap()
 }
 
 fn in_order(optimizer: &Optimizer) -> Fit<'static> {
