@@ -8,7 +8,7 @@ mod sgd;
 
 pub use adam::{Adam, AdamW};
 pub use learning_rate::{
-    CosineDecay, Custom, ExponentialDecay, LearningRate, PiecewiseConstantDecay,
+    CosineDecay, CustomLearningRate, ExponentialDecay, LearningRate, PiecewiseConstantDecay,
 };
 pub use sgd::Sgd;
 
