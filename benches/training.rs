@@ -160,13 +160,9 @@ impl<'a> Guard<'a> {
         // As the crate cuts gradients: pieces of 2¹⁴ values, parameters that begin at multiples of 64.
         const PIECE: u32 = 1 << 14;
         let (mut pieces, mut end) = (Vec::<[u32; 4]>::new(), 0);
-        for (variable, (kernel, bias)) in [
-            (TAPS, FILTERS),
-            (FEATURES * FILTERS, UNITS),
-            (UNITS, CLASSES),
-        ]
-        .into_iter()
-        .enumerate()
+        for (variable, (kernel, bias)) in [(TAPS, FILTERS), (FEATURES, UNITS), (UNITS, CLASSES)]
+            .into_iter()
+            .enumerate()
         {
             let layer = [(0, kernel * bias), (1, bias)];
             let mut first = u32::next_multiple_of(end, 64);
