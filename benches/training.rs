@@ -1,11 +1,12 @@
-//! `cargo bench --bench training`: a training step of the tutorial's network for MNIST, and its largest
-//! product beside the same product in a plain loop.
+//! `cargo bench --bench training`: a training step of the tutorial's network for MNIST, the guard's part in
+//! it, and its largest product beside the same product in a plain loop.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use selfnorm::nn::{Adam, Dense, Fit, Sequential};
-use selfnorm::{Gpu, Result, Tensor, wgpu};
+use selfnorm::wgpu::util::DeviceExt;
+use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
 
 use common::tutorial::{CLASSES, FILTERS, PIXELS, UNITS, tutorial};
 
@@ -113,10 +114,28 @@ fn step(gpu: &Gpu) -> Result<()> {
         "first {STEPS} steps, with what is compiled: {:.2?}",
         start.elapsed()
     );
-    let times = turns(|| {
-        model.fit(&data, &fit)?;
-        Ok(())
-    })?;
+    let guard = Guard::new(gpu);
+    let (mut times, mut guarded) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        times.extend(turns(1, || model.fit(&data, &fit).map(drop))?);
+        guarded.extend(turns(1, || {
+            guard.run();
+            Ok(())
+        })?);
+    }
+    times.sort();
+    guarded.sort();
+    let part = |i: usize| {
+        let step = times[i].as_secs_f64() / STEPS as f64;
+        100.0 * guarded[i].as_secs_f64() / GUARDS as f64 / step
+    };
+    println!(
+        "the guard: {:.3?}, {:.2} % of a step (best {:.3?}, {:.2} %)",
+        guarded[TURNS / 2] / GUARDS as u32,
+        part(TURNS / 2),
+        guarded[0] / GUARDS as u32,
+        part(0)
+    );
     print(
         "a step of the tutorial's network",
         times,
@@ -124,6 +143,135 @@ fn step(gpu: &Gpu) -> Result<()> {
         step_operations(),
     );
     Ok(())
+}
+
+/// How often the guard runs in a turn.
+const GUARDS: usize = 50;
+
+/// What a step does to find out whether it is finite: the norm of the tutorial's gradients, and the verdict.
+struct Guard<'a> {
+    gpu: &'a Gpu,
+    /// Each with its bind groups, and its workgroups.
+    kernels: Vec<(wgpu::ComputePipeline, Vec<wgpu::BindGroup>, u32)>,
+}
+
+impl<'a> Guard<'a> {
+    fn new(gpu: &'a Gpu) -> Self {
+        // As the crate cuts gradients: pieces of 2¹⁴ values, parameters that begin at multiples of 64.
+        const PIECE: u32 = 1 << 14;
+        let (mut pieces, mut end) = (Vec::<[u32; 4]>::new(), 0);
+        for (variable, (kernel, bias)) in [(TAPS, FILTERS), (FEATURES, UNITS), (UNITS, CLASSES)]
+            .into_iter()
+            .enumerate()
+        {
+            let layer = [(0, kernel * bias), (1, bias)];
+            let mut first = u32::next_multiple_of(end, 64);
+            for (is_bias, len) in layer {
+                end = first + len as u32;
+                while first < end {
+                    let next = (first / PIECE + 1) * PIECE;
+                    let variable = 2 * variable as u32 + is_bias;
+                    pieces.push([first, next.min(end), variable, 0]);
+                    first = next.min(end);
+                }
+            }
+        }
+        let device = gpu.device();
+        let buffer = |contents: &[u32], usage| {
+            device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+                label: None,
+                contents: bytemuck::cast_slice(contents),
+                usage,
+            })
+        };
+        let storage = |contents: &[u32]| buffer(contents, wgpu::BufferUsages::STORAGE);
+        let gradients: Vec<_> = (0..end.next_multiple_of(64))
+            .map(|i| (i as f32 * 1e-7).to_bits())
+            .collect();
+        let count = pieces.len() as u32;
+        let (gradients, norms) = (storage(&gradients), storage(&vec![0; pieces.len()]));
+        let (pieces, variables) = (storage(pieces.as_flattened()), storage(&[0; 4]));
+        let (totals, state) = (storage(&[1.0f32.to_bits(); 8]), storage(&[0; 8]));
+        let step = buffer(&[0; 16], wgpu::BufferUsages::UNIFORM);
+        let most = f32::MAX.to_bits();
+        let kernel = |name: &str, params: [u32; 4], tensors: &[&wgpu::Buffer], groups: u32| {
+            let params = buffer(&params, wgpu::BufferUsages::UNIFORM);
+            let shader = wgsl::shaders()
+                .into_iter()
+                .find(|shader| shader.name == format!("{name} f32x4 uniform"))
+                .expect("it is listed");
+            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: None,
+                source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+            });
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: None,
+                layout: None,
+                module: &module,
+                entry_point: None,
+                compilation_options: Default::default(),
+                cache: None,
+            });
+            let group = |(index, buffers): (u32, &[&wgpu::Buffer])| {
+                let entries: Vec<_> = (0..)
+                    .zip(buffers)
+                    .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                        binding,
+                        resource: buffer.as_entire_binding(),
+                    })
+                    .collect();
+                device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &pipeline.get_bind_group_layout(index),
+                    entries: &entries,
+                })
+            };
+            let mut bound: Vec<(u32, &[&wgpu::Buffer])> = vec![(0, tensors)];
+            let (params, step) = ([&params], [&step]);
+            bound.push((1, &params));
+            if name == "judge" {
+                bound.push((2, &step));
+            }
+            let groups_bound = bound.into_iter().map(group).collect();
+            (pipeline, groups_bound, groups)
+        };
+        let kernels = vec![
+            kernel(
+                "gradient_norm",
+                [count, 0, 0, 0],
+                &[&gradients, &pieces, &norms],
+                count,
+            ),
+            kernel(
+                "judge",
+                [count, 0, most, most],
+                &[&norms, &variables, &totals, &state],
+                1,
+            ),
+        ];
+        Self { gpu, kernels }
+    }
+
+    fn run(&self) {
+        let mut encoder = self
+            .gpu
+            .device()
+            .create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for _ in 0..GUARDS {
+            for (pipeline, groups, workgroups) in &self.kernels {
+                pass.set_pipeline(pipeline);
+                for (index, group) in (0..).zip(groups) {
+                    pass.set_bind_group(index, group, &[]);
+                }
+                pass.dispatch_workgroups(*workgroups, 1, 1);
+            }
+        }
+        drop(pass);
+        self.gpu.queue().submit([encoder.finish()]);
+        let waited = wgpu::PollType::wait_indefinitely();
+        self.gpu.device().poll(waited).ok();
+    }
 }
 
 /// The product of the tutorial's first dense layer.
@@ -173,7 +321,7 @@ fn product(gpu: &Gpu) -> Result<()> {
         assert!((ours - theirs).abs() < 1e-2, "{ours}, not {theirs}");
     }
     let name = format!("{BATCH}×{FEATURES}×{UNITS}");
-    let times = turns(|| dense.predict(&x)?.to_vec().map(drop))?;
+    let times = turns(TURNS, || dense.predict(&x)?.to_vec().map(drop))?;
     print(
         &format!("{name} as a dense layer, with what is copied"),
         times,
@@ -182,7 +330,7 @@ fn product(gpu: &Gpu) -> Result<()> {
     );
     print(
         &format!("{name} in a plain loop"),
-        turns(run_plain)?,
+        turns(TURNS, run_plain)?,
         1,
         operations,
     );
@@ -213,9 +361,9 @@ fn plain(gpu: &Gpu) -> wgpu::ComputePipeline {
 }
 
 /// The times of some turns, the shortest first.
-fn turns(mut turn: impl FnMut() -> Result<()>) -> Result<Vec<Duration>> {
+fn turns(count: usize, mut turn: impl FnMut() -> Result<()>) -> Result<Vec<Duration>> {
     let mut times = Vec::new();
-    for _ in 0..TURNS {
+    for _ in 0..count {
         let start = Instant::now();
         turn()?;
         times.push(start.elapsed());

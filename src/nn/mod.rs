@@ -50,7 +50,7 @@ mod workspace;
 pub use crate::ops::network::activation::Activation;
 pub use crate::ops::network::loss::Loss;
 pub use crate::ops::network::optimizer::{
-    Adam, AdamW, CosineDecay, Custom, ExponentialDecay, LearningRate, Optimizer,
+    Adam, AdamW, CosineDecay, CustomLearningRate, ExponentialDecay, LearningRate, Optimizer,
     PiecewiseConstantDecay, Sgd,
 };
 pub use crate::ops::network::product::Tiling;

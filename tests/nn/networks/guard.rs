@@ -89,7 +89,7 @@ fn a_step_with_nan_in_its_data_changes_nothing() {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_step_with_an_infinite_loss_changes_nothing() {
+fn a_step_with_targets_too_large_for_its_loss_changes_nothing() {
     for optimizer in optimizers() {
         let mut model = build(
             Sequential::new([4]).add(Dense::new(3)),
@@ -102,6 +102,37 @@ fn a_step_with_an_infinite_loss_changes_nothing() {
         wrong[7] = 1e20;
         let x = tensor(&x, 4);
         check_refused(&mut model, (&x, &tensor(&y, 3)), (&x, &tensor(&wrong, 3)));
+    }
+}
+
+/// A logit of −∞ for the class of a target: the loss is infinite, and the gradient finite.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_step_with_an_infinite_loss_and_a_finite_gradient_changes_nothing() {
+    for optimizer in optimizers() {
+        let network = Sequential::new([4]).add(Dense::new(3).activation(Softmax));
+        let mut model = build(network, &optimizer, Loss::CategoricalCrossentropy);
+        // Positive, so that no 0 meets an infinite weight.
+        let x: Vec<_> = normal(32, 1, 0).iter().map(|x| x.abs() + 0.1).collect();
+        let x = tensor(&x, 4);
+        let y = tensor(&[[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]].repeat(4).concat(), 3);
+        for _ in 0..3 {
+            model.train_on_batch(&x, &y).unwrap();
+        }
+        let mut kernel = normal(12, 3, 0);
+        kernel[5] = f32::NEG_INFINITY;
+        let kernel = gpu().tensor(&kernel, [4, 3]).unwrap();
+        model.set_weights(&[("dense/kernel", kernel)]).unwrap();
+        let before = state(&model);
+        let wrong = tensor(&[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]].repeat(4).concat(), 3);
+        assert!(matches!(
+            model.train_on_batch(&x, &wrong),
+            Err(Error::NotANumber { .. })
+        ));
+        assert_eq!(state(&model), before);
+        // With other targets the impossible class is no mistake.
+        model.train_on_batch(&x, &y).unwrap();
+        assert_ne!(state(&model), before);
     }
 }
 

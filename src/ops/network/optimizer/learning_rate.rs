@@ -30,7 +30,7 @@ pub enum LearningRate {
     /// A number for each run of steps.
     PiecewiseConstantDecay(PiecewiseConstantDecay),
     /// A function of the step.
-    Custom(Custom),
+    Custom(CustomLearningRate),
 }
 
 /// η = initial_learning_rate · decay_rate^(step / decay_steps).
@@ -77,15 +77,15 @@ pub struct PiecewiseConstantDecay {
 
 /// A function of the step. Two are equal if they are clones of one.
 #[derive(Clone)]
-pub struct Custom(Arc<dyn Fn(u64) -> f64 + Send + Sync>);
+pub struct CustomLearningRate(Arc<dyn Fn(u64) -> f64 + Send + Sync>);
 
-impl Debug for Custom {
+impl Debug for CustomLearningRate {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        f.write_str("Custom")
+        f.write_str("CustomLearningRate")
     }
 }
 
-impl PartialEq for Custom {
+impl PartialEq for CustomLearningRate {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -223,7 +223,7 @@ impl LearningRate {
     /// A function of the step, counted from 0. A checkpoint can't hold it: compile the network that
     /// reads one with the function.
     pub fn custom(rate: impl Fn(u64) -> f64 + Send + Sync + 'static) -> Self {
-        Self::Custom(Custom(Arc::new(rate)))
+        Self::Custom(CustomLearningRate(Arc::new(rate)))
     }
 
     /// η of a step of the optimizer, counted from 0.
@@ -233,7 +233,7 @@ impl LearningRate {
             Self::ExponentialDecay(decay) => decay.at(step),
             Self::CosineDecay(decay) => decay.at(step),
             Self::PiecewiseConstantDecay(decay) => decay.at(step),
-            Self::Custom(Custom(rate)) => rate(step),
+            Self::Custom(CustomLearningRate(rate)) => rate(step),
         }
     }
 

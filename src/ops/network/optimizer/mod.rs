@@ -8,7 +8,7 @@ mod sgd;
 
 pub use adam::{Adam, AdamW};
 pub use learning_rate::{
-    CosineDecay, Custom, ExponentialDecay, LearningRate, PiecewiseConstantDecay,
+    CosineDecay, CustomLearningRate, ExponentialDecay, LearningRate, PiecewiseConstantDecay,
 };
 pub use sgd::Sgd;
 
@@ -23,6 +23,10 @@ use crate::{Error, Gpu, Result};
 pub(super) static MODULES: &[&Module] = &[&adam::MODULE, &sgd::MODULE];
 
 /// How gradients change weights.
+///
+/// A step whose loss or gradient is NaN or infinite changes neither weights nor moments. Whether the
+/// gradient is finite is seen from its norm, a sum of squares in f32: a value beyond 1.8 · 10¹⁹ counts as
+/// infinite.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Optimizer {
