@@ -3,7 +3,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::data::Feed;
-use super::network::derived_seed;
 use super::sequential::{Sequential, Training};
 use super::workspace::Slots;
 use super::{Dataset, files};
@@ -283,7 +282,8 @@ impl Sequential {
         let mut history = History::default();
         for epoch in fit.initial_epoch..fit.epochs {
             if fit.shuffle {
-                shuffle(&mut order[..trained], fit.seed.unwrap_or(self.seed), epoch);
+                let seed = fit.seed.unwrap_or(self.seed);
+                random::shuffle(&mut order[..trained], seed, epoch as u64);
             }
             let steps = self.records(batch, trained, validated, fit.validation_data.is_some());
             let written = feed.write(&self.gpu, &order);
@@ -541,23 +541,4 @@ fn finite(totals: &[[f32; 2]], before: u64) -> Result<()> {
 
 fn ordered(len: usize) -> Vec<u32> {
     (0..len as u32).collect()
-}
-
-/// The position, for [`derived_seed`], of the order of the samples.
-const ORDER: u64 = u64::MAX;
-
-/// The Fisher–Yates shuffle of 0, 1, 2, …: a function of the seed and the epoch.
-fn shuffle(order: &mut [u32], seed: u64, epoch: usize) {
-    for (place, i) in order.iter_mut().zip(0..) {
-        *place = i;
-    }
-    let words = random::words(
-        derived_seed(seed, ORDER),
-        epoch as u64,
-        0..order.len() as u64,
-    );
-    for (i, word) in (1..order.len()).rev().zip(words) {
-        let j = (u64::from(word) * (i as u64 + 1)) >> 32;
-        order.swap(i, j as usize);
-    }
 }

@@ -124,13 +124,6 @@ enum Draw {
     Dropout,
 }
 
-/// The seed for `position`, derived from the network's.
-pub(super) fn derived_seed(seed: u64, position: u64) -> u64 {
-    let counter = [position as u32, (position >> 32) as u32, 0, 0];
-    let [low, high, ..] = random::philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
-    u64::from(low) | u64::from(high) << 32
-}
-
 impl Network {
     /// A layer's parameters begin at a multiple of `alignment` f32s. Unless `fused`, the output of
     /// every layer is stored.
@@ -228,7 +221,7 @@ impl Network {
     fn add(&mut self, layer: &Layer, seed: u64, fused: bool) -> Result<()> {
         let name = self.name(layer)?;
         let position = self.layers.len();
-        let draw = |draw| derived_seed(seed, position as u64 * 3 + draw as u64);
+        let draw = |draw| random::derived_seed(seed, position as u64 * 3 + draw as u64);
         let mut built = BuiltLayer {
             layer_type: layer.types().0,
             output_shape: self.output_shape().to_vec(),

@@ -2,11 +2,12 @@ use bytemuck::Zeroable;
 
 use super::{first_block, require, selu::Selu, words};
 use crate::pass::{Chunk, Pass, read, update, write};
+use crate::random::Stream;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u, vec4u};
 use crate::tensor::count;
-use crate::{Element, Error, Result, Tensor, random};
+use crate::{Element, Error, Result, Tensor};
 
 pub(super) static MODULE: Module = Module::new(
     "alpha_dropout",
@@ -141,7 +142,8 @@ impl AlphaDropout {
         self
     }
 
-    /// The number of the mask under this seed; each training step should use the next one.
+    /// The number of the mask under this seed, below 2⁶³ (checked when it is used); each training step
+    /// should use the next one. 0 by default.
     pub fn call(mut self, call: u64) -> Self {
         self.call = call;
         self
@@ -238,8 +240,10 @@ impl AlphaDropout {
         let shape = shape.as_ref();
         self.coefficients()?;
         first_block(FORWARD, self.offset)?;
+        let stream = Stream::mask(FORWARD, self.call)?;
         let mask = |len: u64| {
-            random::words(self.seed, self.call, self.offset..self.offset + len)
+            stream
+                .words(self.seed, self.offset..self.offset + len)
                 .map(|word| !self.training || word >= self.threshold())
                 .collect::<Vec<_>>()
         };
@@ -316,7 +320,7 @@ impl AlphaDropout {
             shift: dropout.shift,
             dropped: dropout.dropped,
             seed: words(dropout.seed),
-            call: words(self.call),
+            call: words(Stream::mask(op, self.call)?.call()),
             block: first_block(op, self.offset)?,
             ..AlphaDropoutParams::zeroed()
         };
@@ -448,8 +452,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     ///
-    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1) or the offset not a multiple
-    /// of 4, [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
+    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1), the call 2⁶³ or more, or the
+    /// offset not a multiple of 4, [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
     /// [`DeviceLost`](Error::DeviceLost), [`MissingFeature`](Error::MissingFeature) for f16.
     pub fn alpha_dropout(&self, p: &AlphaDropout) -> Result<Self> {
         Self::create(self.gpu(), self.shape(), |pass, y| {
