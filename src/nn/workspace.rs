@@ -12,7 +12,7 @@ use crate::ops::network::loss::{Loss, Regions, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
-use crate::ops::network::{epilogue, softmax};
+use crate::ops::network::{dropout, epilogue, softmax};
 use crate::{Error, Gpu, Result};
 
 pub(super) const F32: u64 = size_of::<f32>() as u64;
@@ -189,6 +189,12 @@ impl Forward {
                     } else {
                         work.push(dispatch.into());
                     }
+                }
+                StageKind::Dropout(dropout, broadcast) => {
+                    let len = (rows * stage.len) as u32;
+                    work.push(
+                        dropout::forward(gpu, &input, &sums, len, &dropout, &broadcast)?.into(),
+                    );
                 }
             }
             forward.sums.push(sums);
@@ -395,6 +401,13 @@ impl Backward {
                         )?
                         .into(),
                     );
+                }
+                StageKind::Dropout(dropout, broadcast) => {
+                    let len = (rows * stage.len) as u32;
+                    work.push(dropout::backward(gpu, &dz, &dx, len, &dropout, &broadcast)?.into());
+                    if let Some((z, epilogue)) = below {
+                        work.push(epilogue::backward(gpu, z, &dx, &dx, len, epilogue)?.into());
+                    }
                 }
             }
             dz = dx;
