@@ -18,14 +18,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     // Inputs of variance 1 and weights of variance 1 / INPUTS, with so few bits that f32 sums their
     // products exactly: only SELU differs from f64.
-    let x = multiples_of(1.0 / 32.0, LecunNormal::new(1).values(BATCH * INPUTS));
+    let x = multiples_of(1.0 / 32.0, LecunNormal::new(1).values(BATCH * INPUTS)?);
     let w = multiples_of(
         1.0 / 2048.0,
-        LecunNormal::new(INPUTS).seed(1).values(INPUTS * OUTPUTS),
+        LecunNormal::new(INPUTS).call(1).values(INPUTS * OUTPUTS)?,
     );
     let b = multiples_of(
         1.0 / 2048.0,
-        LecunNormal::new(INPUTS).seed(2).values(OUTPUTS),
+        LecunNormal::new(INPUTS).call(2).values(OUTPUTS)?,
     );
     let y: Tensor = gpu.zeros([BATCH, OUTPUTS])?;
     dense_selu(

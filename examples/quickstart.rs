@@ -51,7 +51,7 @@ fn operations(gpu: &Gpu, digits: &[f32], kernel: [usize; 2]) -> Result<bool> {
     let (a, b) = dropout.coefficients()?;
     let kept = dropout.mask(shape)?;
     let init = LecunNormal::for_kernel(kernel).seed(42);
-    let weights = init.values(kernel.iter().product());
+    let weights = init.values(kernel.iter().product())?;
 
     // The destinations of the timed repetitions.
     let y: Tensor = gpu.zeros(shape)?;

@@ -19,18 +19,7 @@ fn draw(i: u32, j: u32, q: AlphaDropoutParams) -> PhiloxPair {
 
 // The words of lane i under a mask of noise_shape.
 fn draw_broadcast(i: u32, q: AlphaDropoutParams) -> vec4u {
-    var rest = q.first + elements_of(i);
-    var element = vec4u(0u);
-    for (var d = 0u; d < q.rank; d++) {
-        let extent = select(q.more_extents, q.extents, d < 4u)[d % 4u];
-        element += rest % extent * select(q.more_strides, q.strides, d < 4u)[d % 4u];
-        rest /= vec4u(extent);
-    }
-    let block = element / 4u;
-    let word = element % 4u;
-    let low = philox_pair(philox_block(q.block, block.x), philox_block(q.block, block.y), q.call, q.seed);
-    let high = philox_pair(philox_block(q.block, block.z), philox_block(q.block, block.w), q.call, q.seed);
-    return vec4u(low.a[word.x], low.b[word.y], high.a[word.z], high.b[word.w]);
+    return broadcast_words(q.first + elements_of(i), q.broadcast, q.block, q.call, q.seed);
 }
 
 // y = alpha_dropout(x)

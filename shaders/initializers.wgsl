@@ -6,7 +6,7 @@
 fn draw(i: u32, j: u32, q: InitializerParams) -> PhiloxPair {
     let a = philox_block(q.block, q.first / 4u + block_of(i));
     let b = philox_block(q.block, q.first / 4u + block_of(j));
-    let pair = philox_pair(a, b, vec2u(0u), q.seed);
+    let pair = philox_pair(a, b, q.call, q.seed);
     return PhiloxPair(words_of(pair.a, i), words_of(pair.b, j));
 }
 

@@ -3,7 +3,8 @@
 
 // Which elements of the tensor's lane i the training step drops.
 fn is_dropped(i: u32, e: EpilogueParams) -> vec4<bool> {
-    let words = words_of(philox(vec4u(block_of(i), 0u, step.call), e.seed), i);
+    let block = philox_block(first_block(e.row), block_of(i));
+    let words = words_of(philox(vec4u(block, step.call), e.seed), i);
     return (words < vec4u(e.threshold)) & vec4<bool>(step.training != 0u);
 }
 

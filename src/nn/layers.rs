@@ -24,9 +24,12 @@ pub(super) enum Kind {
     MaxPool2d(Sliding),
     Flatten,
     Activation(Activation),
-    AlphaDropout(crate::AlphaDropout),
-    Dropout(f64),
+    AlphaDropout(crate::AlphaDropout, Option<NoiseShape>),
+    Dropout(f64, Option<NoiseShape>),
 }
+
+/// Of a mask, the batch first; `None` is the input's own extent.
+pub(super) type NoiseShape = Vec<Option<usize>>;
 
 /// The options of all layers with a kernel.
 #[derive(Clone, Debug)]
@@ -82,8 +85,8 @@ impl Layer {
             Kind::MaxPool2d(_) => ("MaxPooling2D", "max_pooling2d"),
             Kind::Flatten => ("Flatten", "flatten"),
             Kind::Activation(_) => ("Activation", "activation"),
-            Kind::AlphaDropout(_) => ("AlphaDropout", "alpha_dropout"),
-            Kind::Dropout(_) => ("Dropout", "dropout"),
+            Kind::AlphaDropout(..) => ("AlphaDropout", "alpha_dropout"),
+            Kind::Dropout(..) => ("Dropout", "dropout"),
         }
     }
 }
@@ -120,6 +123,23 @@ pub enum Padding {
     Valid,
     /// ⌈n / s⌉ positions, with as much padding before as after, or one more after.
     Same,
+}
+
+macro_rules! noise_shape {
+    () => {
+        /// The shape of the mask, the batch first, with as many dimensions as the layer's input: `None`
+        /// for the input's own extent, or 1, along which all elements are kept or dropped together. For
+        /// images, `[None, Some(1), Some(1), None]` drops whole channels, for each sample others, and with
+        /// `Some(1)` in the first place the same for the whole batch. An extent other than 1 must be the
+        /// input's (checked when the network is built); that of the batch is open.
+        ///
+        /// By default each element has a mask element of its own, and the dropout is computed with the
+        /// layer before it. Another mask takes a kernel of its own, and memory for the layer's output.
+        pub fn noise_shape(mut self, noise_shape: impl AsRef<[Option<usize>]>) -> Self {
+            self.noise_shape = Some(noise_shape.as_ref().into());
+            self
+        }
+    };
 }
 
 macro_rules! weighted {
@@ -361,6 +381,7 @@ impl From<Flatten> for Layer {
 #[must_use]
 pub struct AlphaDropout {
     dropout: crate::AlphaDropout,
+    noise_shape: Option<NoiseShape>,
     name: Option<String>,
 }
 
@@ -369,6 +390,7 @@ impl AlphaDropout {
     pub fn new(rate: f64) -> Self {
         Self {
             dropout: crate::AlphaDropout::new(rate),
+            noise_shape: None,
             name: None,
         }
     }
@@ -379,6 +401,8 @@ impl AlphaDropout {
         self.dropout = self.dropout.fixed_point(mean, variance);
         self
     }
+
+    noise_shape!();
 
     /// The layer's name, see [`Layer::name`].
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -391,7 +415,7 @@ impl From<AlphaDropout> for Layer {
     fn from(layer: AlphaDropout) -> Self {
         Self {
             name: layer.name,
-            ..Self::new(Kind::AlphaDropout(layer.dropout))
+            ..Self::new(Kind::AlphaDropout(layer.dropout, layer.noise_shape))
         }
     }
 }
@@ -402,14 +426,21 @@ impl From<AlphaDropout> for Layer {
 #[must_use]
 pub struct Dropout {
     rate: f64,
+    noise_shape: Option<NoiseShape>,
     name: Option<String>,
 }
 
 impl Dropout {
     /// Drops each element with probability `rate`, 0 ≤ `rate` < 1.
     pub fn new(rate: f64) -> Self {
-        Self { rate, name: None }
+        Self {
+            rate,
+            noise_shape: None,
+            name: None,
+        }
     }
+
+    noise_shape!();
 
     /// The layer's name, see [`Layer::name`].
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -422,7 +453,7 @@ impl From<Dropout> for Layer {
     fn from(layer: Dropout) -> Self {
         Self {
             name: layer.name,
-            ..Self::new(Kind::Dropout(layer.rate))
+            ..Self::new(Kind::Dropout(layer.rate, layer.noise_shape))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From layers to stages: shapes, parameters, and which kernel does what.
 
-use super::layers::{self, Initializer, Kind, Layer, Sliding, Weighted};
+use super::layers::{self, Initializer, Kind, Layer, NoiseShape, Sliding, Weighted};
 use super::losses;
-use crate::ops::alpha_dropout::Dropout;
+use crate::ops::alpha_dropout::{Broadcast, Dropout};
 use crate::ops::elementwise::Elementwise;
 use crate::ops::network::activation::Activation;
 use crate::ops::network::epilogue::Epilogue;
@@ -106,6 +106,8 @@ pub(super) enum StageKind {
         rows: usize,
         classes: usize,
     },
+    /// A dropout that is no epilogue, because its mask is broadcast.
+    Dropout(Dropout, Broadcast),
 }
 
 /// The kind of sums that the weights are used in.
@@ -133,13 +135,6 @@ enum Draw {
     Kernel,
     Bias,
     Dropout,
-}
-
-/// The seed for `position`, derived from the network's.
-pub(super) fn derived_seed(seed: u64, position: u64) -> u64 {
-    let counter = [position as u32, (position >> 32) as u32, 0, 0];
-    let [low, high, ..] = random::philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
-    u64::from(low) | u64::from(high) << 32
 }
 
 impl Network {
@@ -229,7 +224,7 @@ impl Network {
     fn add(&mut self, layer: &Layer, seed: u64, fused: bool) -> Result<()> {
         let name = self.name(layer)?;
         let position = self.layers.len();
-        let draw = |draw| derived_seed(seed, position as u64 * 3 + draw as u64);
+        let draw = |draw| random::derived_seed(seed, position as u64 * 3 + draw as u64);
         let mut built = BuiltLayer {
             layer_type: layer.types().0,
             output_shape: self.output_shape().to_vec(),
@@ -242,12 +237,12 @@ impl Network {
         match &layer.kind {
             Kind::Flatten => built.output_shape = vec![built.output_shape.iter().product()],
             Kind::Activation(activation) => self.activate(&mut built, *activation, fused)?,
-            Kind::AlphaDropout(dropout) => {
+            Kind::AlphaDropout(dropout, noise_shape) => {
                 let dropout = dropout.clone().seed(draw(Draw::Dropout));
                 let dropout = dropout.epilogue("alpha_dropout")?;
-                self.drop_out(&mut built, dropout, fused);
+                self.drop_out(&mut built, dropout, noise_shape.as_ref(), fused)?;
             }
-            Kind::Dropout(rate) => {
+            Kind::Dropout(rate, noise_shape) => {
                 let allowed = (0.0..1.0).contains(rate);
                 require("dropout", "rate", *rate, allowed, "at least 0 and below 1")?;
                 let dropout = Dropout {
@@ -256,8 +251,9 @@ impl Network {
                     shift: -0.0,
                     dropped: 0.0,
                     seed: draw(Draw::Dropout),
+                    row: 0,
                 };
-                self.drop_out(&mut built, dropout, fused);
+                self.drop_out(&mut built, dropout, noise_shape.as_ref(), fused)?;
             }
             Kind::MaxPool2d(sliding) => {
                 let ([height, width, channels], window) = self.slide(&built, sliding)?;
@@ -382,11 +378,42 @@ impl Network {
         Ok(())
     }
 
-    fn drop_out(&mut self, built: &mut BuiltLayer, dropout: Dropout, fused: bool) {
-        let free = |epilogue: &Epilogue| epilogue.dropout.is_none();
-        if dropout.threshold > 0 {
-            self.epilogue(built, fused, free).dropout = Some(dropout);
+    fn drop_out(
+        &mut self,
+        built: &mut BuiltLayer,
+        dropout: Dropout,
+        noise_shape: Option<&NoiseShape>,
+        fused: bool,
+    ) -> Result<()> {
+        let shape = &built.output_shape;
+        let each = vec![None; shape.len() + 1];
+        let noise_shape = noise_shape.unwrap_or(&each);
+        let (broadcast, row) = match Broadcast::of_batches(noise_shape, shape) {
+            Ok(mask) => mask,
+            Err(rule) => {
+                let detail = format!(
+                    "a noise_shape of {} does not fit its input {}, which {} gives: {rule}",
+                    extents(noise_shape),
+                    extents(&batch_of(shape)),
+                    self.previous(),
+                );
+                return layers::error(&built.name, detail);
+            }
+        };
+        if dropout.threshold == 0 {
+            return Ok(());
         }
+        let dropout = Dropout { row, ..dropout };
+        match broadcast {
+            Some(broadcast) => {
+                built.output = self.push(StageKind::Dropout(dropout, broadcast), built);
+            }
+            None => {
+                let free = |epilogue: &Epilogue| epilogue.dropout.is_none();
+                self.epilogue(built, fused, free).dropout = Some(dropout);
+            }
+        }
+        Ok(())
     }
 
     /// The output shape of a window that slides over an image, and the window.
@@ -508,6 +535,21 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// The shape of a batch of samples of `shape`.
+fn batch_of(shape: &[usize]) -> NoiseShape {
+    let sample = shape.iter().map(|&extent| Some(extent));
+    [None].into_iter().chain(sample).collect()
+}
+
+/// As Keras prints a shape: [None, 1, 1, 32].
+fn extents(shape: &[Option<usize>]) -> String {
+    let extent = |extent: &Option<usize>| extent.map_or("None".into(), |extent| extent.to_string());
+    format!(
+        "[{}]",
+        shape.iter().map(extent).collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn at_least_1(layer: &str, name: &str, value: usize) -> Result<usize> {

@@ -9,7 +9,7 @@ use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
 use crate::ops::network::weights::Rows;
-use crate::ops::network::{epilogue, softmax};
+use crate::ops::network::{dropout, epilogue, softmax};
 use crate::{Error, Gpu, Result, Tensor};
 
 pub(super) const F32: u64 = size_of::<f32>() as u64;
@@ -186,6 +186,12 @@ impl Forward {
                     } else {
                         work.push(dispatch.into());
                     }
+                }
+                StageKind::Dropout(dropout, broadcast) => {
+                    let len = (rows * stage.len) as u32;
+                    work.push(
+                        dropout::forward(gpu, &input, &sums, len, &dropout, &broadcast)?.into(),
+                    );
                 }
             }
             forward.sums.push(sums);
@@ -392,6 +398,13 @@ impl Backward {
                         )?
                         .into(),
                     );
+                }
+                StageKind::Dropout(dropout, broadcast) => {
+                    let len = (rows * stage.len) as u32;
+                    work.push(dropout::backward(gpu, &dz, &dx, len, &dropout, &broadcast)?.into());
+                    if let Some((z, epilogue)) = below {
+                        work.push(epilogue::backward(gpu, z, &dx, &dx, len, epilogue)?.into());
+                    }
                 }
             }
             dz = dx;

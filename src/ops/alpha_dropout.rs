@@ -2,11 +2,12 @@ use bytemuck::Zeroable;
 
 use super::{first_block, require, selu::Selu, words};
 use crate::pass::{Chunk, Pass, read, update, write};
+use crate::random::Stream;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u, vec4u};
 use crate::tensor::count;
-use crate::{Element, Error, Result, Tensor, random};
+use crate::{Element, Error, Result, Tensor};
 
 pub(super) static MODULE: Module = Module::new(
     "alpha_dropout",
@@ -46,8 +47,14 @@ params! {
         call: vec2u,
         /// the random block of the tensor's first element
         block: vec2u,
-        /// for a mask of noise_shape: each dimension's extent, and its stride in the mask, 0 if it
-        /// is broadcast; the last dimension first
+        broadcast: BroadcastParams,
+    }
+}
+
+params! {
+    /// For a mask of noise_shape: each dimension's extent, and its stride in the mask, 0 if it is
+    /// broadcast; the last dimension first.
+    pub(super) struct BroadcastParams {
         rank: u32,
         padding: u32,
         more_padding: vec2u,
@@ -68,6 +75,19 @@ pub(crate) struct Dropout {
     pub shift: f32,
     pub dropped: f32,
     pub seed: u64,
+    /// The mask's elements for a row of the batch.
+    pub row: u32,
+}
+
+impl Dropout {
+    /// What its gradient goes through.
+    pub fn gradient(self) -> Self {
+        Self {
+            shift: -0.0,
+            dropped: 0.0,
+            ..self
+        }
+    }
 }
 
 /// The dropout that keeps mean 0 and variance 1, or another [`fixed_point`](Self::fixed_point): dropped
@@ -108,14 +128,106 @@ pub struct AlphaDropout {
 
 /// Maps a tensor's element to its mask element: each dimension's extent and its stride in the
 /// mask, the last dimension first.
-struct Broadcast(Vec<(u32, u32)>);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Broadcast {
+    rank: usize,
+    extents: [u32; MAX_RANK],
+    strides: [u32; MAX_RANK],
+}
 
 impl Broadcast {
+    /// For dimensions of (extent in the mask, extent), the first dimension first; these are equal or the
+    /// mask's is 1. `None` if the two cases alternate more than [`MAX_RANK`] times.
+    fn new(dimensions: impl DoubleEndedIterator<Item = (usize, usize)>) -> Option<Self> {
+        let mut broadcast = Self::default();
+        let mut mask_len = 1u32;
+        for (noise, extent) in dimensions.rev().filter(|(_, extent)| *extent != 1) {
+            let stride = if noise == 1 { 0 } else { mask_len };
+            // Neighbours that are broadcast alike are one.
+            let last = broadcast.rank.checked_sub(1);
+            match last.filter(|&last| (broadcast.strides[last] == 0) == (stride == 0)) {
+                Some(last) => {
+                    let merged = &mut broadcast.extents[last];
+                    *merged = merged.saturating_mul(extent as u32);
+                }
+                None => {
+                    *broadcast.extents.get_mut(broadcast.rank)? = extent as u32;
+                    broadcast.strides[broadcast.rank] = stride;
+                    broadcast.rank += 1;
+                }
+            }
+            mask_len = mask_len.saturating_mul(noise as u32);
+        }
+        Some(broadcast)
+    }
+
+    /// For batches of any number of samples of `shape`; `None` in place of an extent is the tensor's
+    /// own, and the first is the batch's. Also the mask's elements for a row of the batch. No broadcast
+    /// if every element has a mask element of its own.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn of_batches(
+        noise_shape: &[Option<usize>],
+        shape: &[usize],
+    ) -> std::result::Result<(Option<Self>, u32), String> {
+        let all = || {
+            [None]
+                .into_iter()
+                .chain(shape.iter().map(|&extent| Some(extent)))
+        };
+        let fits = |(noise, extent): (&Option<usize>, Option<usize>)| {
+            matches!(noise, None | Some(1)) || *noise == extent
+        };
+        if noise_shape.len() != shape.len() + 1 || !noise_shape.iter().zip(all()).all(fits) {
+            return Err(
+                "it must have as many dimensions, each None, 1 or the input's, the first None or 1"
+                    .into(),
+            );
+        }
+        // Nothing comes after the batch, so it may have any extent but 1.
+        let open = |extent: Option<usize>| extent.unwrap_or(u32::MAX as usize);
+        let dimensions = noise_shape.iter().zip(all());
+        let dimensions: Vec<_> = dimensions
+            .map(|(noise, extent)| (noise.unwrap_or(open(extent)), open(extent)))
+            .collect();
+        let row = match noise_shape {
+            [Some(_), ..] => 0,
+            _ => dimensions[1..]
+                .iter()
+                .map(|(noise, _)| *noise as u32)
+                .product(),
+        };
+        if dimensions.iter().all(|(noise, extent)| noise == extent) {
+            return Ok((None, row));
+        }
+        let broadcast = Self::new(dimensions.into_iter());
+        let broadcast = broadcast.ok_or_else(|| {
+            format!("it must alternate between 1 and the input's extent at most {MAX_RANK} times")
+        })?;
+        Ok((Some(broadcast), row))
+    }
+
     fn mask_element(&self, element: u32) -> u32 {
-        let step = |(rest, sum): (u32, u32), &(extent, stride): &(u32, u32)| {
+        let dimensions = self.extents.iter().zip(&self.strides).take(self.rank);
+        let step = |(rest, sum): (u32, u32), (&extent, &stride): (&u32, &u32)| {
             (rest / extent, sum + rest % extent * stride)
         };
-        self.0.iter().fold((element, 0), step).1
+        dimensions.fold((element, 0), step).1
+    }
+
+    pub(super) fn params(&self) -> BroadcastParams {
+        let [extents, more_extents] = bytemuck::cast(self.extents);
+        let [strides, more_strides] = bytemuck::cast(self.strides);
+        BroadcastParams {
+            rank: self.rank as u32,
+            extents,
+            more_extents,
+            strides,
+            more_strides,
+            ..BroadcastParams::zeroed()
+        }
     }
 }
 
@@ -141,7 +253,8 @@ impl AlphaDropout {
         self
     }
 
-    /// The number of the mask under this seed; each training step should use the next one.
+    /// The number of the mask under this seed, below 2⁶³ (checked when it is used); each training step
+    /// should use the next one. 0 by default.
     pub fn call(mut self, call: u64) -> Self {
         self.call = call;
         self
@@ -209,7 +322,7 @@ impl AlphaDropout {
     }
 
     /// The parameters of the forward pass, rounded the same way for all kernels; the identity
-    /// outside training and at rate 0.
+    /// outside training and at rate 0. The caller knows the row.
     pub(crate) fn epilogue(&self, op: &'static str) -> Result<Dropout> {
         let (a, b, dropped) = self.coefficients_for(op)?;
         let identity = !self.training || self.rate == 0.0;
@@ -225,6 +338,7 @@ impl AlphaDropout {
             shift,
             dropped: dropped as f32,
             seed: self.seed,
+            row: 0,
         })
     }
 
@@ -238,8 +352,10 @@ impl AlphaDropout {
         let shape = shape.as_ref();
         self.coefficients()?;
         first_block(FORWARD, self.offset)?;
+        let stream = Stream::mask(FORWARD, self.call)?;
         let mask = |len: u64| {
-            random::words(self.seed, self.call, self.offset..self.offset + len)
+            stream
+                .words(self.seed, self.offset..self.offset + len)
                 .map(|word| !self.training || word >= self.threshold())
                 .collect::<Vec<_>>()
         };
@@ -277,27 +393,10 @@ impl AlphaDropout {
         if noise_shape == shape || shape.contains(&0) {
             return Ok(None);
         }
-        let mut merged: Vec<(u32, u32)> = Vec::new();
-        let mut mask_len = 1;
-        for (&noise, &extent) in noise_shape
-            .iter()
-            .zip(shape)
-            .rev()
-            .filter(|(_, extent)| **extent != 1)
-        {
-            let stride = if noise == 1 { 0 } else { mask_len };
-            match merged.last_mut() {
-                Some(last) if (last.1 == 0) == (stride == 0) => last.0 *= extent as u32,
-                _ => merged.push((extent as u32, stride)),
-            }
-            mask_len *= noise as u32;
-        }
-        if merged.len() > MAX_RANK {
-            return Err(error(format!(
-                "and alternate between the two at most {MAX_RANK} times"
-            )));
-        }
-        Ok(Some(Broadcast(merged)))
+        let dimensions = noise_shape.iter().copied().zip(shape.iter().copied());
+        let broadcast = Broadcast::new(dimensions);
+        let too_many = || format!("and alternate between the two at most {MAX_RANK} times");
+        broadcast.map(Some).ok_or_else(|| error(too_many()))
     }
 
     /// Records the dropout with the parameters in `dropout`.
@@ -310,24 +409,17 @@ impl AlphaDropout {
         destination: Option<(&'static str, &Tensor<T>)>,
     ) -> Result<()> {
         let broadcast = self.broadcast(source.1.shape())?;
-        let mut params = AlphaDropoutParams {
+        let params = AlphaDropoutParams {
             threshold: dropout.threshold,
             scale: dropout.scale,
             shift: dropout.shift,
             dropped: dropout.dropped,
             seed: words(dropout.seed),
-            call: words(self.call),
+            call: words(Stream::mask(op, self.call)?.call()),
             block: first_block(op, self.offset)?,
+            broadcast: broadcast.unwrap_or_default().params(),
             ..AlphaDropoutParams::zeroed()
         };
-        let dimensions = broadcast.iter().flat_map(|broadcast| &broadcast.0);
-        let (mut extents, mut strides) = ([0; MAX_RANK], [0; MAX_RANK]);
-        for (d, &(extent, stride)) in dimensions.enumerate() {
-            (extents[d], strides[d]) = (extent, stride);
-            params.rank = d as u32 + 1;
-        }
-        [params.extents, params.more_extents] = bytemuck::cast(extents);
-        [params.strides, params.more_strides] = bytemuck::cast(strides);
         let params = |chunk: Chunk| AlphaDropoutParams {
             lanes: chunk.lanes,
             first: chunk.first,
@@ -367,11 +459,7 @@ impl AlphaDropout {
         dy: &Tensor<T>,
         dx: Option<&Tensor<T>>,
     ) -> Result<()> {
-        let gradient = Dropout {
-            shift: -0.0,
-            dropped: 0.0,
-            ..self.epilogue(BACKWARD)?
-        };
+        let gradient = self.epilogue(BACKWARD)?.gradient();
         self.record(
             pass,
             BACKWARD,
@@ -448,8 +536,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     ///
-    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1) or the offset not a multiple
-    /// of 4, [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
+    /// [`Parameter`](Error::Parameter) if the rate is outside [0, 1), the call 2⁶³ or more, or the
+    /// offset not a multiple of 4, [`NoiseShape`](Error::NoiseShape), [`OutOfMemory`](Error::OutOfMemory),
     /// [`DeviceLost`](Error::DeviceLost), [`MissingFeature`](Error::MissingFeature) for f16.
     pub fn alpha_dropout(&self, p: &AlphaDropout) -> Result<Self> {
         Self::create(self.gpu(), self.shape(), |pass, y| {

@@ -2,6 +2,7 @@ use bytemuck::Zeroable;
 
 use super::{first_block, words};
 use crate::pass::{Chunk, Pass, write};
+use crate::random::Stream;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
@@ -26,6 +27,7 @@ params! {
         /// the element of the first lane, a multiple of four
         first: u32,
         seed: vec2u,
+        call: vec2u,
         /// the random block of the tensor's first element
         block: vec2u,
         /// the value of a constant, else the factor of the random value
@@ -58,51 +60,57 @@ pub fn fans(shape: impl AsRef<[usize]>) -> (usize, usize) {
 
 /// A distribution of weights: each random word becomes an integer, times a scale.
 struct Weights {
+    op: &'static str,
     kernel: Kernel,
     integer: fn(u32) -> i32,
     scale: f32,
-    stream: Stream,
+    place: Place,
 }
 
-/// The position of a tensor's random numbers.
+/// Where a tensor's random numbers are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stream {
+struct Place {
     seed: u64,
+    call: u64,
     offset: u64,
 }
 
 impl Weights {
-    fn truncated_normal(deviation: f64, stream: Stream) -> Self {
+    fn truncated_normal(op: &'static str, deviation: f64, place: Place) -> Self {
         let scale = deviation / TRUNCATED_DEVIATION * 2f64.powi(-22);
         Self {
+            op,
             kernel: TRUNCATED_NORMAL,
             integer: random::truncated_normal,
             scale: scale as f32,
-            stream,
+            place,
         }
     }
 
-    fn uniform(limit: f64, stream: Stream) -> Self {
+    fn uniform(op: &'static str, limit: f64, place: Place) -> Self {
         let scale = limit * 2f64.powi(-24);
         Self {
+            op,
             kernel: UNIFORM,
             integer: random::uniform,
             scale: scale as f32,
-            stream,
+            place,
         }
     }
 
-    fn values(&self, len: usize) -> Vec<f32> {
+    fn values(&self, len: usize) -> Result<Vec<f32>> {
         let value = |word| self.scale * (self.integer)(word) as f32;
-        let Stream { seed, offset } = self.stream;
-        random::words(seed, 0, offset..offset.saturating_add(len as u64))
-            .map(value)
-            .collect()
+        let Place { seed, call, offset } = self.place;
+        let stream = Stream::weights(self.op, call)?;
+        first_block(self.op, offset)?;
+        let words = stream.words(seed, offset..offset + len as u64);
+        Ok(words.map(value).collect())
     }
 
-    fn record<T: Element>(&self, op: &'static str, pass: &mut Pass, w: &Tensor<T>) -> Result<()> {
-        let (scale, seed) = (self.scale, words(self.stream.seed));
-        let block = first_block(op, self.stream.offset)?;
+    fn record<T: Element>(&self, pass: &mut Pass, w: &Tensor<T>) -> Result<()> {
+        let (op, scale, seed) = (self.op, self.scale, words(self.place.seed));
+        let call = words(Stream::weights(op, self.place.call)?.call());
+        let block = first_block(op, self.place.offset)?;
         pass.elementwise(
             op,
             self.kernel,
@@ -112,6 +120,7 @@ impl Weights {
                 lanes: chunk.lanes,
                 first: chunk.first,
                 seed,
+                call,
                 block,
                 scale,
                 padding: 0,
@@ -133,7 +142,7 @@ impl Weights {
 /// # fn main() -> selfnorm::Result<()> {
 /// let gpu = selfnorm::Gpu::new()?;
 /// let w = gpu.lecun_normal([784, 256], 42)?;
-/// let same = selfnorm::LecunNormal::new(784).seed(42).values(784 * 256);
+/// let same = selfnorm::LecunNormal::new(784).seed(42).values(784 * 256)?;
 /// assert_eq!(w.to_vec()?, same);
 /// # Ok(())
 /// # }
@@ -142,15 +151,15 @@ impl Weights {
 #[must_use]
 pub struct LecunNormal {
     fan_in: usize,
-    stream: Stream,
+    place: Place,
 }
 
 impl LecunNormal {
-    /// For a kernel with `fan_in` inputs to each output. The seed is 0.
+    /// For a kernel with `fan_in` inputs to each output. Seed and call are 0.
     pub fn new(fan_in: usize) -> Self {
         Self {
             fan_in,
-            stream: Stream::default(),
+            place: Place::default(),
         }
     }
 
@@ -161,7 +170,15 @@ impl LecunNormal {
 
     /// The seed of the random numbers.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.stream.seed = seed;
+        self.place.seed = seed;
+        self
+    }
+
+    /// The number of the weights under this seed, below 2⁶² (checked when it is used), so that one seed
+    /// serves all weights of a program. 0 by default. Masks never have the same random numbers, whatever
+    /// their call.
+    pub fn call(mut self, call: u64) -> Self {
+        self.place.call = call;
         self
     }
 
@@ -169,17 +186,22 @@ impl LecunNormal {
     /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
     /// are those of the whole. 0 by default.
     pub fn offset(mut self, offset: u64) -> Self {
-        self.stream.offset = offset;
+        self.place.offset = offset;
         self
     }
 
     /// The first `len` weights from the offset on, on the host.
-    pub fn values(&self, len: usize) -> Vec<f32> {
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](crate::Error::Parameter) for a call or an offset that is not allowed.
+    pub fn values(&self, len: usize) -> Result<Vec<f32>> {
         self.weights().values(len)
     }
 
     fn weights(&self) -> Weights {
-        Weights::truncated_normal((1.0 / self.fan_in.max(1) as f64).sqrt(), self.stream)
+        let deviation = (1.0 / self.fan_in.max(1) as f64).sqrt();
+        Weights::truncated_normal("lecun_normal", deviation, self.place)
     }
 }
 
@@ -188,15 +210,15 @@ impl LecunNormal {
 #[must_use]
 pub struct LecunUniform {
     fan_in: usize,
-    stream: Stream,
+    place: Place,
 }
 
 impl LecunUniform {
-    /// For a kernel with `fan_in` inputs to each output. The seed is 0.
+    /// For a kernel with `fan_in` inputs to each output. Seed and call are 0.
     pub fn new(fan_in: usize) -> Self {
         Self {
             fan_in,
-            stream: Stream::default(),
+            place: Place::default(),
         }
     }
 
@@ -207,7 +229,15 @@ impl LecunUniform {
 
     /// The seed of the random numbers.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.stream.seed = seed;
+        self.place.seed = seed;
+        self
+    }
+
+    /// The number of the weights under this seed, below 2⁶² (checked when it is used), so that one seed
+    /// serves all weights of a program. 0 by default. Masks never have the same random numbers, whatever
+    /// their call.
+    pub fn call(mut self, call: u64) -> Self {
+        self.place.call = call;
         self
     }
 
@@ -215,17 +245,22 @@ impl LecunUniform {
     /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
     /// are those of the whole. 0 by default.
     pub fn offset(mut self, offset: u64) -> Self {
-        self.stream.offset = offset;
+        self.place.offset = offset;
         self
     }
 
     /// The first `len` weights from the offset on, on the host.
-    pub fn values(&self, len: usize) -> Vec<f32> {
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](crate::Error::Parameter) for a call or an offset that is not allowed.
+    pub fn values(&self, len: usize) -> Result<Vec<f32>> {
         self.weights().values(len)
     }
 
     fn weights(&self) -> Weights {
-        Weights::uniform((3.0 / self.fan_in.max(1) as f64).sqrt(), self.stream)
+        let limit = (3.0 / self.fan_in.max(1) as f64).sqrt();
+        Weights::uniform("lecun_uniform", limit, self.place)
     }
 }
 
@@ -237,16 +272,16 @@ impl LecunUniform {
 #[must_use]
 pub struct GlorotUniform {
     fan_sum: usize,
-    stream: Stream,
+    place: Place,
 }
 
 impl GlorotUniform {
-    /// For a kernel with `fan_in` inputs to each output and `fan_out` outputs of each input. The
-    /// seed is 0.
+    /// For a kernel with `fan_in` inputs to each output and `fan_out` outputs of each input. Seed
+    /// and call are 0.
     pub fn new(fan_in: usize, fan_out: usize) -> Self {
         Self {
             fan_sum: fan_in.saturating_add(fan_out),
-            stream: Stream::default(),
+            place: Place::default(),
         }
     }
 
@@ -258,7 +293,15 @@ impl GlorotUniform {
 
     /// The seed of the random numbers.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.stream.seed = seed;
+        self.place.seed = seed;
+        self
+    }
+
+    /// The number of the weights under this seed, below 2⁶² (checked when it is used), so that one seed
+    /// serves all weights of a program. 0 by default. Masks never have the same random numbers, whatever
+    /// their call.
+    pub fn call(mut self, call: u64) -> Self {
+        self.place.call = call;
         self
     }
 
@@ -266,17 +309,22 @@ impl GlorotUniform {
     /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
     /// are those of the whole. 0 by default.
     pub fn offset(mut self, offset: u64) -> Self {
-        self.stream.offset = offset;
+        self.place.offset = offset;
         self
     }
 
     /// The first `len` weights from the offset on, on the host.
-    pub fn values(&self, len: usize) -> Vec<f32> {
+    ///
+    /// # Errors
+    ///
+    /// [`Parameter`](crate::Error::Parameter) for a call or an offset that is not allowed.
+    pub fn values(&self, len: usize) -> Result<Vec<f32>> {
         self.weights().values(len)
     }
 
     fn weights(&self) -> Weights {
-        Weights::uniform((6.0 / self.fan_sum.max(1) as f64).sqrt(), self.stream)
+        let limit = (6.0 / self.fan_sum.max(1) as f64).sqrt();
+        Weights::uniform("glorot_uniform", limit, self.place)
     }
 }
 
@@ -285,11 +333,11 @@ impl Pass<'_> {
     ///
     /// # Errors
     ///
-    /// [`Parameter`](crate::Error::Parameter) for an offset that is not a multiple of 4,
-    /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
+    /// [`Parameter`](crate::Error::Parameter) for a call of 2⁶² or more, or an offset that is not a
+    /// multiple of 4, [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
     /// f16.
     pub fn lecun_normal<T: Element>(&mut self, p: &LecunNormal, w: &Tensor<T>) -> Result<()> {
-        p.weights().record("lecun_normal", self, w)
+        p.weights().record(self, w)
     }
 
     /// w = Lecun-uniform weights.
@@ -298,7 +346,7 @@ impl Pass<'_> {
     ///
     /// As [`lecun_normal`](Self::lecun_normal).
     pub fn lecun_uniform<T: Element>(&mut self, p: &LecunUniform, w: &Tensor<T>) -> Result<()> {
-        p.weights().record("lecun_uniform", self, w)
+        p.weights().record(self, w)
     }
 
     /// w = Glorot-uniform weights.
@@ -307,7 +355,7 @@ impl Pass<'_> {
     ///
     /// As [`lecun_normal`](Self::lecun_normal).
     pub fn glorot_uniform<T: Element>(&mut self, p: &GlorotUniform, w: &Tensor<T>) -> Result<()> {
-        p.weights().record("glorot_uniform", self, w)
+        p.weights().record(self, w)
     }
 
     /// w = 0

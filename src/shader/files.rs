@@ -54,6 +54,7 @@ files! {
     LANE = "kernel/lane";
     LANE4 = "kernel/lane4";
     STEP = "kernel/step";
+    BROADCAST = "kernel/broadcast" calls PHILOX;
 }
 
 // Activations: each has the functions `activate` and `activate_backward`.
@@ -73,7 +74,7 @@ files! {
 
 // Ops.
 files! {
-    ALPHA_DROPOUT = "alpha_dropout" calls PHILOX CLASSIFY;
+    ALPHA_DROPOUT = "alpha_dropout" calls BROADCAST PHILOX CLASSIFY;
     INITIALIZERS = "initializers" calls PHILOX;
     ACTIVATION = "activation";
 }
@@ -83,7 +84,9 @@ files! {
 files! {
     EXP = "functions/exp" calls EXPM1 CLASSIFY;
     LN = "functions/ln" calls CLASSIFY;
-    APPLY = "kernel/epilogue" calls PHILOX CLASSIFY;
+    FIRST_BLOCK = "kernel/first_block" calls PHILOX;
+    APPLY = "kernel/epilogue" calls FIRST_BLOCK PHILOX CLASSIFY;
+    DROPOUT = "dropout" calls BROADCAST FIRST_BLOCK CLASSIFY;
     GATHER = "gather";
     WEIGHTS = "weights";
     INSPECT = "inspect" calls CLASSIFY;

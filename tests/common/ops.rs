@@ -51,6 +51,7 @@ pub enum Parameter {
     Weights {
         fan: usize,
         seed: u64,
+        call: u64,
     },
 }
 
@@ -343,7 +344,7 @@ impl<T: Element> Op<T> {
             to: |pass, t, p| pass.lecun_normal(&p.lecun_normal(), t[0]),
             in_place: None,
             call: None,
-            reference: Reference::Host(|p, len| p.lecun_normal().values(len)),
+            reference: Reference::Host(|p, len| p.lecun_normal().values(len).unwrap()),
         },
         Self {
             name: "lecun_uniform",
@@ -353,7 +354,7 @@ impl<T: Element> Op<T> {
             to: |pass, t, p| pass.lecun_uniform(&p.lecun_uniform(), t[0]),
             in_place: None,
             call: None,
-            reference: Reference::Host(|p, len| p.lecun_uniform().values(len)),
+            reference: Reference::Host(|p, len| p.lecun_uniform().values(len).unwrap()),
         },
         Self {
             name: "glorot_uniform",
@@ -363,7 +364,7 @@ impl<T: Element> Op<T> {
             to: |pass, t, p| pass.glorot_uniform(&p.glorot_uniform(), t[0]),
             in_place: None,
             call: None,
-            reference: Reference::Host(|p, len| p.glorot_uniform().values(len)),
+            reference: Reference::Host(|p, len| p.glorot_uniform().values(len).unwrap()),
         },
         Self {
             name: "zeros",
@@ -399,7 +400,9 @@ impl<T: Element> Op<T> {
             Parameter::Constant(name, value) => format!("{} with {name} = {value}", self.name),
             Parameter::Selu(p) => format!("{} with {p:?}", self.name),
             Parameter::Dropout(p) => format!("{} with {p:?}", self.name),
-            Parameter::Weights { fan, seed } => format!("{} of fan {fan}, seed {seed}", self.name),
+            Parameter::Weights { fan, seed, call } => {
+                format!("{} of fan {fan}, seed {seed}, call {call}", self.name)
+            }
         }
     }
 
@@ -650,6 +653,7 @@ pub const DROPOUTS: &[Parameter] = &[
 const WEIGHTS: &[Parameter] = &[Parameter::Weights {
     fan: 3,
     seed: 1 << 40 | 5,
+    call: 1 << 33 | 6,
 }];
 
 impl Parameter {
@@ -675,23 +679,23 @@ impl Parameter {
     }
 
     fn lecun_normal(&self) -> LecunNormal {
-        let (fan, seed) = self.weights();
-        LecunNormal::new(fan).seed(seed)
+        let (fan, seed, call) = self.weights();
+        LecunNormal::new(fan).seed(seed).call(call)
     }
 
     fn lecun_uniform(&self) -> LecunUniform {
-        let (fan, seed) = self.weights();
-        LecunUniform::new(fan).seed(seed)
+        let (fan, seed, call) = self.weights();
+        LecunUniform::new(fan).seed(seed).call(call)
     }
 
     fn glorot_uniform(&self) -> GlorotUniform {
-        let (fan, seed) = self.weights();
-        GlorotUniform::new(fan, 2 * fan).seed(seed)
+        let (fan, seed, call) = self.weights();
+        GlorotUniform::new(fan, 2 * fan).seed(seed).call(call)
     }
 
-    fn weights(&self) -> (usize, u64) {
+    fn weights(&self) -> (usize, u64, u64) {
         match self {
-            Self::Weights { fan, seed } => (*fan, *seed),
+            Self::Weights { fan, seed, call } => (*fan, *seed, *call),
             p => panic!("{p:?}"),
         }
     }

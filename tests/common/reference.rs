@@ -51,6 +51,8 @@ pub enum Spec {
     Activation(Activation),
     AlphaDropout(f64),
     Dropout(f64),
+    /// One of the two with a noise_shape.
+    Broadcast(Box<Spec>, Vec<Option<usize>>),
 }
 
 pub fn dense(units: usize, activation: Activation) -> Spec {
@@ -91,10 +93,10 @@ pub struct Case {
     pub seed: u64,
 }
 
-/// The seed of what is at `position` of a network: Philox of the position, by the network's seed. Of a
-/// layer's three positions the last is its dropout's.
+/// The seed of what is at `position` of a network: Philox of the position, by the network's seed, with
+/// the three top bits of the counter 110. Of a layer's three positions the last is its dropout's.
 pub fn derived_seed(seed: u64, position: u64) -> u64 {
-    let counter = [position as u32, (position >> 32) as u32, 0, 0];
+    let counter = [position as u32, (position >> 32) as u32, 0, 0b110 << 29];
     let words = random::philox4x32_10(counter, [seed as u32, (seed >> 32) as u32]);
     u64::from(words[0]) | u64::from(words[1]) << 32
 }
@@ -159,6 +161,11 @@ impl Spec {
             Self::Activation(activation) => activation.into(),
             Self::AlphaDropout(rate) => AlphaDropout::new(rate).into(),
             Self::Dropout(rate) => Dropout::new(rate).into(),
+            Self::Broadcast(ref dropout, ref noise_shape) => match **dropout {
+                Self::AlphaDropout(rate) => AlphaDropout::new(rate).noise_shape(noise_shape).into(),
+                Self::Dropout(rate) => Dropout::new(rate).noise_shape(noise_shape).into(),
+                _ => panic!("{dropout:?}"),
+            },
         }
     }
 
@@ -190,7 +197,10 @@ impl Spec {
                 input[2],
             ],
             Self::Flatten => vec![input.iter().product()],
-            Self::Activation(_) | Self::AlphaDropout(_) | Self::Dropout(_) => input.to_vec(),
+            Self::Activation(_)
+            | Self::AlphaDropout(_)
+            | Self::Dropout(_)
+            | Self::Broadcast(..) => input.to_vec(),
         }
     }
 
@@ -391,12 +401,43 @@ impl Run<'_> {
     }
 
     /// Kept values become a x + b, dropped ones a `limit` + b.
-    fn drop_out(&mut self, rate: f64, seed: u64, call: u64, a: f64, b: f64, limit: f64) {
+    fn drop_out(&mut self, dropout: &Spec, mask: &[bool]) {
+        let (a, b, limit) = match *dropout {
+            Spec::AlphaDropout(rate) => {
+                let limit = -SCALE * ALPHA;
+                let a = ((1.0 - rate) * (1.0 + rate * limit * limit)).powf(-0.5);
+                (a, -a * limit * rate, limit)
+            }
+            Spec::Dropout(rate) => (1.0 / (1.0 - rate), 0.0, 0.0),
+            _ => panic!("{dropout:?}"),
+        };
+        assert_eq!(mask.len(), self.values.len());
+        for (value, &kept) in self.values.iter_mut().zip(mask) {
+            *value = a * if kept { *value } else { limit } + b;
+        }
+    }
+
+    /// What the words of the seed and the call keep.
+    fn mask(&self, rate: f64, seed: u64, call: u64) -> Vec<bool> {
         let threshold = (rate * 2f64.powi(32)).round() as u32;
         let words = random::words(seed, call, 0..self.values.len() as u64);
-        for (value, word) in self.values.iter_mut().zip(words) {
-            *value = a * if word < threshold { limit } else { *value } + b;
-        }
+        words.map(|word| word >= threshold).collect()
+    }
+
+    /// The host's mask of a noise_shape for this batch.
+    fn broadcast(
+        &self,
+        rate: f64,
+        seed: u64,
+        call: u64,
+        noise_shape: &[Option<usize>],
+    ) -> Vec<bool> {
+        let extents = noise_shape.iter().zip(&self.shape);
+        let extents: Vec<_> = extents
+            .map(|(noise, &extent)| noise.unwrap_or(extent))
+            .collect();
+        let p = selfnorm::AlphaDropout::new(rate).seed(seed).call(call);
+        p.noise_shape(extents).mask(&self.shape).unwrap()
     }
 }
 
@@ -521,16 +562,17 @@ impl Case {
                 } => run.max_pool2d(pool, strides, padding),
                 Spec::Flatten => {}
                 Spec::Activation(activation) => after = activation,
-                Spec::AlphaDropout(rate) => {
+                Spec::AlphaDropout(rate) | Spec::Dropout(rate) => {
                     if let Some(call) = call {
-                        let limit = -SCALE * ALPHA;
-                        let a = ((1.0 - rate) * (1.0 + rate * limit * limit)).powf(-0.5);
-                        run.drop_out(rate, seed, call, a, -a * limit * rate, limit);
+                        run.drop_out(layer, &run.mask(rate, seed, call));
                     }
                 }
-                Spec::Dropout(rate) => {
+                Spec::Broadcast(ref dropout, ref noise_shape) => {
+                    let (Spec::AlphaDropout(rate) | Spec::Dropout(rate)) = **dropout else {
+                        panic!("{dropout:?}");
+                    };
                     if let Some(call) = call {
-                        run.drop_out(rate, seed, call, 1.0 / (1.0 - rate), 0.0, 0.0);
+                        run.drop_out(dropout, &run.broadcast(rate, seed, call, noise_shape));
                     }
                 }
             }

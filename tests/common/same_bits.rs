@@ -36,27 +36,27 @@ pub static STRETCHES: [Stretch; 6] = [
     },
     Stretch {
         name: "lecun_normal",
-        checksum: 0xd8b2_6085,
+        checksum: 0x298a_46e7,
         on_device: |pass, w| pass.lecun_normal(&normal(0), w),
-        on_host: || Ok(normal(0).values(LEN)),
+        on_host: || normal(0).values(LEN),
     },
     Stretch {
         name: "lecun_normal, past 2³² blocks",
-        checksum: 0xe256_6a06,
+        checksum: 0xd5da_1de6,
         on_device: |pass, w| pass.lecun_normal(&normal(FAR), w),
-        on_host: || Ok(normal(FAR).values(LEN)),
+        on_host: || normal(FAR).values(LEN),
     },
     Stretch {
-        name: "lecun_uniform",
-        checksum: 0x3b8f_4d47,
+        name: "lecun_uniform, a late call",
+        checksum: 0x551e_8ac3,
         on_device: |pass, w| pass.lecun_uniform(&uniform(), w),
-        on_host: || Ok(uniform().values(LEN)),
+        on_host: || uniform().values(LEN),
     },
     Stretch {
         name: "glorot_uniform, past 2³² blocks",
-        checksum: 0x937c_d2a7,
+        checksum: 0x3d4e_7dfa,
         on_device: |pass, w| pass.glorot_uniform(&glorot(), w),
-        on_host: || Ok(glorot().values(LEN)),
+        on_host: || glorot().values(LEN),
     },
 ];
 
@@ -69,7 +69,7 @@ fn normal(offset: u64) -> LecunNormal {
 }
 
 fn uniform() -> LecunUniform {
-    LecunUniform::new(1757).seed(SEED)
+    LecunUniform::new(1757).seed(SEED).call(CALL)
 }
 
 fn glorot() -> GlorotUniform {

@@ -404,7 +404,7 @@ fn recording_the_same_tensors_again_gives_what_is_in_them_then() {
             pass.lecun_normal(&weights, &x)?;
             pass.selu(&x, &y)
         });
-        let values = gpu.tensor(&weights.values(1757), [1757]).unwrap();
+        let values = gpu.tensor(&weights.values(1757).unwrap(), [1757]).unwrap();
         assert!(bits(&y) == bits(&values.selu().unwrap()));
     }
 }

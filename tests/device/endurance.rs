@@ -138,7 +138,7 @@ impl Work {
         let dx = x.selu_backward(&dropped).unwrap();
         Self {
             computed: [&y, &dropped, &dx].map(|y| bits(&y.to_vec().unwrap())),
-            weights: bits(&LecunNormal::new(3).seed(5).values(len)),
+            weights: bits(&LecunNormal::new(3).seed(5).values(len).unwrap()),
             data,
         }
     }

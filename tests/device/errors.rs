@@ -349,19 +349,19 @@ fn an_offset_that_no_block_begins_at_is_an_error() {
     let [x, y, _] = &given.0;
     for offset in [1, 4 + 2, (1 << 63) + 4, u64::MAX] {
         let p = AlphaDropout::new(0.5).offset(offset);
+        let normal = LecunNormal::new(3).offset(offset);
+        let uniform = LecunUniform::new(3).offset(offset);
+        let glorot = GlorotUniform::new(3, 4).offset(offset);
         for result in [
             x.alpha_dropout(&p).map(|_| ()),
             attempt(&gpu, |pass| pass.alpha_dropout_backward(x, &p, y)),
             p.mask([2, 3]).map(|_| ()),
-            attempt(&gpu, |pass| {
-                pass.lecun_normal(&LecunNormal::new(3).offset(offset), y)
-            }),
-            attempt(&gpu, |pass| {
-                pass.lecun_uniform(&LecunUniform::new(3).offset(offset), y)
-            }),
-            attempt(&gpu, |pass| {
-                pass.glorot_uniform(&GlorotUniform::new(3, 4).offset(offset), y)
-            }),
+            normal.values(9).map(|_| ()),
+            uniform.values(9).map(|_| ()),
+            glorot.values(9).map(|_| ()),
+            attempt(&gpu, |pass| pass.lecun_normal(&normal, y)),
+            attempt(&gpu, |pass| pass.lecun_uniform(&uniform, y)),
+            attempt(&gpu, |pass| pass.glorot_uniform(&glorot, y)),
         ] {
             let message = result.unwrap_err().to_string();
             let rule = if offset % 4 == 0 {
@@ -372,8 +372,66 @@ fn an_offset_that_no_block_begins_at_is_an_error() {
             assert!(message.ends_with(rule), "{message}");
         }
     }
-    // On the host, where there is no error to give, the stream has its end.
-    assert_eq!(LecunNormal::new(3).offset(u64::MAX - 4).values(9).len(), 4);
+    unchanged(&given);
+    works(&gpu);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_call_in_another_stream_is_an_error() {
+    let gpu = watched();
+    let given = arguments(&gpu);
+    let [x, y, _] = &given.0;
+    for call in [1 << 63, (1 << 63) + 1, u64::MAX] {
+        let p = AlphaDropout::new(0.5).call(call);
+        for result in [
+            x.alpha_dropout(&p).map(|_| ()),
+            x.alpha_dropout_backward(&p).map(|_| ()),
+            attempt(&gpu, |pass| pass.alpha_dropout(x, &p, y)),
+            attempt(&gpu, |pass| pass.alpha_dropout_in_place(y, &p)),
+            attempt(&gpu, |pass| pass.alpha_dropout_backward(x, &p, y)),
+            attempt(&gpu, |pass| pass.alpha_dropout_backward_in_place(y, &p)),
+            // the identity, too: what is wrong outside training is wrong in training
+            x.alpha_dropout(&p.clone().training(false)).map(|_| ()),
+            p.mask([2, 3]).map(|_| ()),
+        ] {
+            let message = result.unwrap_err().to_string();
+            let rule = "must be below 2^63, where the calls of weights begin";
+            assert!(message.starts_with("alpha_dropout"), "{message}");
+            assert!(
+                message.contains("call is ") && message.ends_with(rule),
+                "{message}"
+            );
+        }
+    }
+    for call in [1 << 62, 1 << 63, u64::MAX] {
+        let normal = LecunNormal::new(3).call(call);
+        let uniform = LecunUniform::new(3).call(call);
+        let glorot = GlorotUniform::new(3, 4).call(call);
+        for (op, result) in [
+            ("lecun_normal", normal.values(9).map(|_| ())),
+            ("lecun_uniform", uniform.values(9).map(|_| ())),
+            ("glorot_uniform", glorot.values(9).map(|_| ())),
+            (
+                "lecun_normal",
+                attempt(&gpu, |pass| pass.lecun_normal(&normal, y)),
+            ),
+            (
+                "lecun_uniform",
+                attempt(&gpu, |pass| pass.lecun_uniform(&uniform, y)),
+            ),
+            (
+                "glorot_uniform",
+                attempt(&gpu, |pass| pass.glorot_uniform(&glorot, y)),
+            ),
+        ] {
+            let message = result.unwrap_err().to_string();
+            assert_eq!(
+                message,
+                format!("{op}: call is {:?}, must be below 2^62", call as f64)
+            );
+        }
+    }
     unchanged(&given);
     works(&gpu);
 }

@@ -213,6 +213,61 @@ fn rates_and_alphas_are_in_range() {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_noise_shape_fits_the_input_and_leaves_the_batch_open() {
+    let rule = "it must have as many dimensions, each None, 1 or the input's, the first None or 1";
+    let cases: [(&[Option<usize>], &str); 6] = [
+        (&[], "[]"),
+        (&[Some(1), Some(1), Some(4)], "[1, 1, 4]"),
+        (
+            &[None, Some(1), Some(1), Some(4), Some(1)],
+            "[None, 1, 1, 4, 1]",
+        ),
+        (&[None, Some(1), Some(1), Some(3)], "[None, 1, 1, 3]"),
+        (&[None, Some(0), Some(1), None], "[None, 0, 1, None]"),
+        (&[Some(8), Some(1), Some(1), None], "[8, 1, 1, None]"),
+    ];
+    for (noise_shape, printed) in cases {
+        // a rate of 0 drops nothing, but is checked all the same
+        for rate in [0.5, 0.0] {
+            let convolution = || Layer::from(Conv2d::new(4, [2, 2]));
+            let wrong = format!(
+                "a noise_shape of {printed} does not fit its input [None, 5, 6, 4], which conv2d gives: {rule}"
+            );
+            let alpha = AlphaDropout::new(rate)
+                .noise_shape(noise_shape)
+                .name("channels");
+            refused(
+                &[6, 7, 3],
+                [convolution(), alpha.into()],
+                &format!("channels: {wrong}"),
+            );
+            let plain = Dropout::new(rate).noise_shape(noise_shape);
+            refused(
+                &[6, 7, 3],
+                [convolution(), plain.into()],
+                &format!("dropout: {wrong}"),
+            );
+        }
+    }
+    refused(
+        &[3],
+        [Dropout::new(0.5).noise_shape([Some(1)]).into()],
+        &format!(
+            "dropout: a noise_shape of [1] does not fit its input [None, 3], which the network's input gives: {rule}"
+        ),
+    );
+    let alternating = [None, Some(1)].repeat(5);
+    refused(
+        &[2; 9],
+        [Dropout::new(0.5).noise_shape(alternating).into()],
+        "dropout: a noise_shape of [None, 1, None, 1, None, 1, None, 1, None, 1] does not fit its input \
+         [None, 2, 2, 2, 2, 2, 2, 2, 2, 2], which the network's input gives: it must alternate between 1 and \
+         the input's extent at most 8 times",
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn names_are_each_layer_s_own() {
     let named = |name: &str| -> Layer { Dense::new(2).name(name).into() };
     refused(

@@ -430,6 +430,123 @@ fn layers_that_share_kernels_are_the_reference() {
     }
 }
 
+/// Masks that are broadcast, behind and before everything that shares a kernel with an ordinary dropout.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn dropout_with_a_noise_shape_is_the_reference() {
+    let alpha =
+        |noise: &[Option<usize>]| Spec::Broadcast(Box::new(Spec::AlphaDropout(0.4)), noise.into());
+    let plain =
+        |noise: &[Option<usize>]| Spec::Broadcast(Box::new(Spec::Dropout(0.3)), noise.into());
+    let one = Some(1);
+    let image = [
+        vec![None, one, one, None],
+        vec![None, one, one, Some(5)],
+        vec![None, None, one, one],
+        vec![None, one, None, one],
+        vec![None, one, one, one],
+        vec![one, None, None, None],
+        vec![one, one, one, None],
+        vec![one, one, one, one],
+        vec![None, None, None, None],
+    ];
+    let vector = [
+        vec![None, one],
+        vec![one, None],
+        vec![one, one],
+        vec![None, Some(8)],
+    ];
+    let act = Spec::Activation;
+    let image = image.iter().flat_map(|noise| {
+        [
+            vec![
+                conv2d(5, [3, 3], SELU),
+                alpha(noise),
+                conv2d(3, [2, 2], SELU),
+            ],
+            vec![
+                conv2d(5, [2, 2], Linear),
+                plain(noise),
+                max_pool2d([2, 2]),
+                dense(3, SELU),
+            ],
+            vec![
+                conv2d(5, [2, 2], SELU),
+                max_pool2d([2, 2]),
+                alpha(noise),
+                act(SELU),
+                dense(8, SELU),
+            ],
+        ]
+        .map(|layers| (vec![6, 7, 3], layers))
+    });
+    let vector = vector.iter().flat_map(|noise| {
+        [
+            vec![dense(8, SELU), alpha(noise), dense(16, SELU)],
+            vec![dense(8, Softmax), alpha(noise), act(Softmax)],
+            vec![
+                dense(8, SELU),
+                Spec::AlphaDropout(0.3),
+                plain(noise),
+                alpha(noise),
+            ],
+            vec![
+                plain(noise),
+                act(SELU),
+                Spec::Dropout(0.3),
+                dense(3, Linear),
+            ],
+            vec![dense(8, SELU), alpha(noise), act(Relu), dense(3, Softmax)],
+        ]
+        .map(|layers| (vec![8], layers))
+    });
+    // Each network meets each tiling.
+    for (seed, (input, layers)) in (1..).zip(image.chain(vector)) {
+        let case = Case {
+            input,
+            layers,
+            batch: 1 + seed as usize % 9,
+            tiling: TILINGS[(seed + seed / 3) as usize % TILINGS.len()],
+            seed,
+        };
+        let result = std::panic::catch_unwind(|| case.check(gpu(), true));
+        assert!(result.is_ok(), "{case:?}");
+    }
+}
+
+/// Of any rank, with any dimensions broadcast.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn dropout_with_any_noise_shape_is_the_reference() {
+    let shape = prop::collection::vec(1usize..7, 0..7);
+    let values = (
+        shape,
+        any::<u8>(),
+        any::<bool>(),
+        batch(),
+        any::<bool>(),
+        any::<u64>(),
+    );
+    for_all(60, values, |(input, ones, alpha, batch, training, seed)| {
+        let noise = (0..=input.len())
+            .map(|d| (ones >> d & 1 == 1).then_some(1))
+            .collect();
+        let dropout = if alpha {
+            Spec::AlphaDropout(0.4)
+        } else {
+            Spec::Dropout(0.6)
+        };
+        let case = Case {
+            input,
+            layers: vec![Spec::Broadcast(Box::new(dropout), noise)],
+            batch,
+            tiling: Tiling::Registers,
+            seed,
+        };
+        case.check(gpu(), training);
+    });
+}
+
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn any_three_layers_are_the_reference() {

@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::common::reference::derived_seed;
 use crate::common::{self, gpu};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
-    Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, Loss, MaxPool2d, Optimizer,
-    Sequential, SequentialBuilder, Sgd,
+    Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, Initializer, Loss, MaxPool2d,
+    Optimizer, Sequential, SequentialBuilder, Sgd,
 };
-use selfnorm::{Error, Tensor};
+use selfnorm::{Error, GlorotUniform, LecunNormal, LecunUniform, Tensor};
 
 type Bits = Vec<(String, Vec<usize>, Vec<u32>)>;
 
@@ -120,6 +121,47 @@ fn weights_have_keras_s_names_order_and_shapes() {
         &[3],
     ];
     assert_eq!(shapes, expected);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn weights_are_the_host_s_from_the_seeds_of_their_layers() {
+    let seed = 0x0123_4567_89ab_cdef;
+    let network = Sequential::new([6])
+        .add(AlphaDropout::new(0.2))
+        .add(Dense::new(5).bias_initializer(Initializer::LecunUniform))
+        .add(Dense::new(4).kernel_initializer(Initializer::LecunNormal))
+        .add(Dense::new(3).kernel_initializer(Initializer::LecunUniform));
+    let model = network.build(gpu(), seed).unwrap();
+    let found: Vec<_> = model
+        .weights()
+        .unwrap()
+        .into_iter()
+        .map(|(_, w)| w.to_vec().unwrap())
+        .collect();
+    // Layer 0 is the dropout; of each, 0 is the kernel's seed and 1 the biases'.
+    let seed = |layer: u64, of: u64| derived_seed(seed, 3 * layer + of);
+    let expected = [
+        GlorotUniform::for_kernel([6, 5])
+            .seed(seed(1, 0))
+            .values(30)
+            .unwrap(),
+        LecunUniform::for_kernel([5])
+            .seed(seed(1, 1))
+            .values(5)
+            .unwrap(),
+        LecunNormal::for_kernel([5, 4])
+            .seed(seed(2, 0))
+            .values(20)
+            .unwrap(),
+        vec![0.0; 4],
+        LecunUniform::for_kernel([4, 3])
+            .seed(seed(3, 0))
+            .values(12)
+            .unwrap(),
+        vec![0.0; 3],
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn mean_and_variance_stay_zero_and_one() {
     // Truncated normals of variance 1. 4 Mi of them: the standard error of the mean is 1/2048, of the
     // variance at most twice that for these distributions; five of each are allowed.
     let len = 1 << 22;
-    let x = LecunNormal::new(1).seed(2).values(len);
+    let x = LecunNormal::new(1).seed(2).values(len).unwrap();
     let tensor = gpu().tensor(&x, [len]).unwrap();
     for rate in [0.05, 0.1, 0.25, 0.5, 0.9] {
         let y = tensor

@@ -9,7 +9,7 @@
 use crate::common;
 use std::f64::consts::PI;
 
-use selfnorm::{AlphaDropout, LecunNormal, Tensor, random};
+use selfnorm::{AlphaDropout, GlorotUniform, LecunNormal, LecunUniform, Tensor, random};
 
 const FEW: usize = 1 << 22;
 const MANY: usize = 100_000_000;
@@ -143,8 +143,21 @@ fn words_are_independent(seeds: &[u64], samples: usize) {
             let what = format!("seed {seed}: elements {lag} apart");
             pairs_are_independent(&what, stream(seed, 0, 0), stream(seed, 0, lag));
         }
-        for (call, next) in [(0, 1), (1, 2), (0, 1 << 32)] {
-            let what = format!("seed {seed}: calls {call} and {next}");
+        // Masks, then weights beside masks and each other, the seeds of layers, and orders of samples.
+        let (weights, seeds, orders) = (0b10 << 62, 0b110 << 61, 0b111 << 61);
+        for (call, next) in [
+            (0, 1),
+            (1, 2),
+            (0, 1 << 32),
+            (0, weights),
+            (1, weights | 1),
+            (weights, weights | 1),
+            (0, seeds),
+            (weights, seeds),
+            (0, orders),
+            (orders, orders | 1),
+        ] {
+            let what = format!("seed {seed}: calls {call:#x} and {next:#x}");
             pairs_are_independent(&what, stream(seed, call, 0), stream(seed, next, 0));
         }
         for other in [seed.wrapping_add(1), seed ^ 1 << 32, !seed] {
@@ -153,12 +166,15 @@ fn words_are_independent(seeds: &[u64], samples: usize) {
         }
         // As a network gives each random thing a seed of its own: words of another Philox block.
         let layer = |position: u32| {
-            let words =
-                random::philox4x32_10([position, 0, 0, 0], [seed as u32, (seed >> 32) as u32]);
+            let key = [seed as u32, (seed >> 32) as u32];
+            let words = random::philox4x32_10([position, 0, 0, 0b110 << 29], key);
             u64::from(words[0]) | u64::from(words[1]) << 32
         };
-        let what = format!("layers of a network with seed {seed}");
-        pairs_are_independent(&what, stream(layer(0), 1, 0), stream(layer(1), 1, 0));
+        for (call, next) in [(1, 1), (weights, weights), (weights, 1)] {
+            let what =
+                format!("layers of a network with seed {seed}, calls {call:#x} and {next:#x}");
+            pairs_are_independent(&what, stream(layer(0), call, 0), stream(layer(1), next, 0));
+        }
     }
 }
 
@@ -173,7 +189,52 @@ fn neighbours_calls_and_layers_are_independent_in_100_million_samples() {
     words_are_independent(&SEEDS, MANY);
 }
 
-/// Of truncated normals of variance 1, on the device, in chunks.
+/// The correlation of a mask with the weights of the same seed, their signs and their sizes.
+#[test]
+fn masks_and_weights_of_one_seed_are_uncorrelated() {
+    let n = FEW / 4;
+    for seed in SEEDS {
+        let weights = [
+            LecunNormal::new(3).seed(seed).values(n),
+            LecunNormal::new(3).seed(seed).call(1).values(n),
+            LecunUniform::new(3).seed(seed).call(2).values(n),
+            GlorotUniform::new(3, 4).seed(seed).call(3).values(n),
+        ]
+        .map(Result::unwrap);
+        let p = AlphaDropout::new(0.5).seed(seed);
+        let masks = [0, 1, 2, 3].map(|call| p.clone().call(call).mask([n]).unwrap());
+        let masks = masks.map(|mask| mask.into_iter().map(f64::from).collect::<Vec<_>>());
+        let weights = weights.map(|w| w.into_iter().map(f64::from).collect::<Vec<_>>());
+        let uncorrelated = |what: String, a: &[f64], b: &[f64]| {
+            let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / n as f64;
+            let (a0, b0) = (mean(&mut a.iter().copied()), mean(&mut b.iter().copied()));
+            let pairs = || a.iter().zip(b).map(|(a, b)| (a - a0, b - b0));
+            let deviations =
+                mean(&mut pairs().map(|(a, _)| a * a)) * mean(&mut pairs().map(|(_, b)| b * b));
+            let r = mean(&mut pairs().map(|(a, b)| a * b)) / deviations.sqrt();
+            assert_typical(&format!("seed {seed}: {what}"), r * (n as f64).sqrt());
+        };
+        for (i, w) in weights.iter().enumerate() {
+            let sizes: Vec<_> = w.iter().map(|w| w.abs()).collect();
+            let signs: Vec<_> = w.iter().map(|w| w.signum()).collect();
+            for (call, mask) in masks.iter().enumerate() {
+                uncorrelated(format!("weights {i}, mask {call}"), w, mask);
+                uncorrelated(format!("sizes of weights {i}, mask {call}"), &sizes, mask);
+                uncorrelated(format!("signs of weights {i}, mask {call}"), &signs, mask);
+            }
+            for (j, other) in weights.iter().enumerate().take(i) {
+                uncorrelated(format!("weights {j} and {i}"), other, w);
+            }
+        }
+        for (call, mask) in masks.iter().enumerate() {
+            for (before, other) in masks.iter().enumerate().take(call) {
+                uncorrelated(format!("masks {before} and {call}"), other, mask);
+            }
+        }
+    }
+}
+
+/// Of truncated normals of variance 1, on the device, in chunks. One seed serves weights and mask.
 fn moments_stay(seeds: &[u64], samples: usize) {
     const CHUNK: usize = 1 << 22;
     let gpu = common::gpu();
@@ -184,7 +245,7 @@ fn moments_stay(seeds: &[u64], samples: usize) {
             for chunk in 0..chunks as u64 {
                 let x: Tensor = gpu.zeros([CHUNK]).unwrap();
                 let offset = chunk * CHUNK as u64;
-                let p = AlphaDropout::new(rate).seed(!seed).offset(offset);
+                let p = AlphaDropout::new(rate).seed(seed).offset(offset);
                 let weights = LecunNormal::new(1).seed(seed).offset(offset);
                 common::record(gpu, |pass| {
                     pass.lecun_normal(&weights, &x)?;

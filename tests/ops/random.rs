@@ -1,6 +1,7 @@
 //! Philox4x32-10 on the host against the published known answers, and the order of the words.
 
-use selfnorm::random::{philox4x32_10, words};
+use selfnorm::random::{philox4x32_10, truncated_normal, uniform, words};
+use selfnorm::{AlphaDropout, GlorotUniform, LecunNormal, LecunUniform};
 
 #[test]
 fn philox_gives_the_published_known_answers() {
@@ -43,4 +44,46 @@ fn element_i_is_word_i_mod_4_of_block_i_div_4() {
         }
     }
     assert_eq!(words(1, 2, 5..5).count(), 0);
+}
+
+#[test]
+fn masks_have_their_call_in_the_counter_and_weights_their_call_with_the_top_bit() {
+    const N: usize = 1757;
+    for (seed, offset) in [(0, 0), (7, 4), (u64::MAX, (1 << 34) - 400)] {
+        let elements = offset..offset + N as u64;
+        for call in [0, 1, 5, 1 << 33, (1 << 62) - 1] {
+            let word = |i: u32| {
+                words(seed, 1 << 63 | call, elements.clone())
+                    .nth(i as usize)
+                    .unwrap()
+            };
+            let normal = LecunNormal::new(1).seed(seed).call(call).offset(offset);
+            let limits = LecunUniform::new(3).seed(seed).call(call).offset(offset);
+            let glorot = GlorotUniform::new(2, 4)
+                .seed(seed)
+                .call(call)
+                .offset(offset);
+            let [normal, limits, glorot] =
+                [normal.values(N), limits.values(N), glorot.values(N)].map(Result::unwrap);
+            for i in [0, 1, 2, 3, 4, 399, 400, 401, 1756] {
+                // σ is 1, so the factor is that of the truncated normal; the limits are 1.
+                let z =
+                    f64::from(truncated_normal(word(i))) * 2f64.powi(-22) / 0.879_625_661_034_239_8;
+                let found = f64::from(normal[i as usize]);
+                assert!(
+                    (found - z).abs() <= z.abs() * 2f64.powi(-22),
+                    "{found}, not {z}"
+                );
+                let u = uniform(word(i)) as f32 * 2f32.powi(-24);
+                assert_eq!([limits[i as usize], glorot[i as usize]], [u, u]);
+            }
+        }
+        for call in [0, 1, 5, 1 << 33, (1 << 63) - 1] {
+            let p = AlphaDropout::new(0.25).seed(seed).call(call).offset(offset);
+            let kept: Vec<_> = words(seed, call, elements.clone())
+                .map(|word| word >= 1 << 30)
+                .collect();
+            assert_eq!(p.mask([N]).unwrap(), kept);
+        }
+    }
 }

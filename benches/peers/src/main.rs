@@ -190,7 +190,7 @@ fn in_python(python: &str, framework: &'static str, folder: &Path) -> Result<Pee
 
 /// The cells of a row.
 fn measure(row: Row, peers: &[Peer]) -> Result<Vec<String>> {
-    let inputs = row.inputs();
+    let inputs = row.inputs()?;
     let mut expected = row.expected(&inputs)?;
     let mut contestants: Vec<_> = peers
         .iter()

@@ -105,13 +105,13 @@ impl Row {
         (self == Self::Product).then_some((2 * M * K * N) as f64)
     }
 
-    pub fn inputs(self) -> Vec<Vec<f32>> {
+    pub fn inputs(self) -> Result<Vec<Vec<f32>>> {
         // Of deviation 1.
         let normal = |seed, len| LecunNormal::new(1).seed(seed).values(len);
-        match self {
+        Ok(match self {
             Self::LecunNormal => vec![],
-            Self::Chain | Self::Small => vec![normal(1, SMALL)],
-            Self::Product => vec![normal(1, M * K), normal(2, K * N)],
+            Self::Chain | Self::Small => vec![normal(1, SMALL)?],
+            Self::Product => vec![normal(1, M * K)?, normal(2, K * N)?],
             Self::Step => {
                 let words: Vec<u32> =
                     selfnorm::random::words(1, 0, 0..(BATCH * SIDE * SIDE) as u64).collect();
@@ -125,17 +125,17 @@ impl Row {
                 vec![
                     pixels.collect(),
                     one_hot.collect(),
-                    kernel(2, 3 * 3, FILTERS),
-                    kernel(3, POSITIONS * FILTERS, UNITS),
-                    kernel(4, UNITS, CLASSES),
+                    kernel(2, 3 * 3, FILTERS)?,
+                    kernel(3, POSITIONS * FILTERS, UNITS)?,
+                    kernel(4, UNITS, CLASSES)?,
                 ]
             }
             _ => {
-                let x = normal(1, LARGE);
+                let x = normal(1, LARGE)?;
                 let dy = x.iter().rev().copied().collect();
                 vec![x, dy]
             }
-        }
+        })
     }
 
     /// What must come out, computed in f64; nothing for the network, whose masks are each contestant's

@@ -31,6 +31,9 @@ params! {
         keep_shift: f32,
         dropped: f32,
         seed: vec2u,
+        /// the mask's elements for a row of the batch
+        row: u32,
+        padding: u32,
     }
 }
 
@@ -92,6 +95,7 @@ impl Epilogue {
             params.keep_shift = dropout.shift;
             params.dropped = dropout.dropped;
             params.seed = words(dropout.seed);
+            params.row = dropout.row;
         }
         params
     }

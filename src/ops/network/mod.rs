@@ -2,6 +2,7 @@
 //! recorded for each batch.
 
 pub(crate) mod activation;
+pub(crate) mod dropout;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
 pub(crate) mod guard;
@@ -27,6 +28,7 @@ static MODULES: &[&Module] = &[
     &gather::MODULE,
     &weights::MODULE,
     &inspect::MODULE,
+    &dropout::MODULE,
     &epilogue::MODULE,
     &max_pool2d::MODULE,
     &softmax::MODULE,
@@ -82,4 +84,202 @@ fn dispatch<P: Pod>(
     let buffers: Vec<_> = regions.iter().map(|region| region.binding()).collect();
     let tensors = pipelines.bind(&pipeline, &buffers)?;
     pipelines.dispatch(pipeline, tensors, params, groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::epilogue::Epilogue;
+    use super::product::{self, End, Product, Tiling};
+    use super::step::{Step, Steps};
+    use super::*;
+    use crate::gpu::recording::begin_pass;
+    use crate::gpu::{platform, transfer};
+    use crate::ops::alpha_dropout::{Broadcast, Dropout};
+    use crate::random::Stream;
+
+    const SEED: u64 = 0x0123_4567_89ab_cdef;
+    const CALL: u64 = 7 << 32 | 5;
+    /// Of two parts of a batch the first has 8 rows.
+    const BEFORE: usize = 8;
+    const ROWS: usize = 16;
+
+    /// Kept 1 become 3, dropped ones -1; of gradients kept 1 become 2.
+    fn dropout(row: u32) -> Dropout {
+        Dropout {
+            threshold: 1 << 31,
+            scale: 2.0,
+            shift: 1.0,
+            dropped: -1.0,
+            seed: SEED,
+            row,
+        }
+    }
+
+    fn kept(elements: std::ops::Range<u64>) -> Vec<bool> {
+        let words = Stream::mask("", CALL).unwrap().words(SEED, elements);
+        words.map(|word| word >= 1 << 31).collect()
+    }
+
+    fn region(gpu: &Gpu, values: &[f32]) -> Region {
+        let region = gpu.memory().region(size_of_val(values) as u64).unwrap();
+        let bytes = bytemuck::cast_slice(values);
+        let alignment = transfer::COPY_ALIGNMENT;
+        transfer::write(gpu.memory(), &region.buffer, 0, bytes, alignment).unwrap();
+        region
+    }
+
+    /// What a training step leaves in `region` after `row` rows of its batch.
+    fn run(gpu: &Gpu, dispatches: &[Dispatch], row: u32, region: &Region) -> Vec<f32> {
+        let steps = Steps::new(gpu, 1).unwrap();
+        let step = Step {
+            call: CALL,
+            training: true,
+            row,
+            ..Step::default()
+        };
+        steps.write(gpu, &[step]).unwrap();
+        let record = |encoder: &mut wgpu::CommandEncoder| {
+            let mut pass = begin_pass(encoder);
+            for dispatch in dispatches {
+                dispatch.record(&mut pass, Some(steps.bound(0)));
+            }
+            Ok(())
+        };
+        gpu.link().submit(record).unwrap();
+        let mut values = vec![0.0; region.bytes as usize / size_of::<f32>()];
+        let bytes = bytemuck::cast_slice_mut(&mut values);
+        let source = transfer::Source::of(region);
+        let read = transfer::read(gpu.memory(), source, bytes, platform::wait_for_answer);
+        pollster::block_on(read).unwrap();
+        values
+    }
+
+    fn assert_masked(what: &str, values: &[f32], kept: &[bool], [yes, no]: [f32; 2]) {
+        let expected: Vec<_> = kept
+            .iter()
+            .map(|&kept| if kept { yes } else { no })
+            .collect();
+        assert_eq!(values, expected, "{what}");
+    }
+
+    const FORWARD: [f32; 2] = [3.0, -1.0];
+    const BACKWARD: [f32; 2] = [2.0, 0.0];
+
+    fn epilogue(row: u32) -> Epilogue {
+        Epilogue {
+            dropout: Some(dropout(row)),
+            ..Epilogue::default()
+        }
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn a_part_of_a_batch_has_the_mask_of_its_rows_in_the_whole() {
+        let gpu = &Gpu::new().unwrap();
+        for len in [5, 16] {
+            let values = ROWS * len;
+            let mask = kept((BEFORE * len) as u64..((BEFORE + ROWS) * len) as u64);
+            let [x, y] = [1.0, 0.0].map(|value| region(gpu, &vec![value; values]));
+            let epilogue = epilogue(len as u32);
+            let forward = epilogue::forward(gpu, &x, &y, values as u32, &epilogue).unwrap();
+            let found = run(gpu, &[forward], BEFORE as u32, &y);
+            assert_masked("epilogue", &found, &mask, FORWARD);
+            let backward = epilogue::backward(gpu, &x, &x, &y, values as u32, &epilogue).unwrap();
+            let found = run(gpu, &[backward], BEFORE as u32, &y);
+            assert_masked("epilogue backward", &found, &mask, BACKWARD);
+
+            // A product with the unit matrix.
+            let unit: Vec<_> = (0..len * len)
+                .map(|i| f32::from(i % (len + 1) == 0))
+                .collect();
+            let unit = region(gpu, &unit);
+            let sums = region(gpu, &vec![0.0; values]);
+            let dense = product::Dense {
+                rows: ROWS,
+                inputs: len,
+                outputs: len,
+                bias: false,
+            };
+            for tiling in [Tiling::Workgroup, Tiling::Registers, Tiling::Subgroups] {
+                let run = |product: Product, result: &Region| {
+                    let dispatches = product.prepare(gpu, tiling, &sums).unwrap();
+                    run(gpu, &dispatches, BEFORE as u32, result)
+                };
+                let end = End::Forward(epilogue, y.clone());
+                let found = run(dense.forward(&x, &unit, &sums, end), &y);
+                assert_masked(&format!("{tiling:?}"), &found, &mask, FORWARD);
+                let end = End::Backward(epilogue, x.clone());
+                let found = run(dense.input_gradient(&x, &unit, &sums, end), &sums);
+                assert_masked(&format!("{tiling:?} backward"), &found, &mask, BACKWARD);
+            }
+        }
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn a_part_of_a_batch_has_the_broadcast_mask_of_its_rows_in_the_whole() {
+        let gpu = &Gpu::new().unwrap();
+        let shape = [3, 6];
+        let values = ROWS * 18;
+        let [x, y] = [1.0, 0.0].map(|value| region(gpu, &vec![value; values]));
+        // Of each noise_shape, the mask's elements for a row, and one by row, position and channel.
+        type Element = fn(usize, usize, usize) -> usize;
+        let cases: [([Option<usize>; 3], u32, Element); 4] = [
+            ([None, Some(1), None], 6, |row, _, channel| {
+                row * 6 + channel
+            }),
+            ([None, None, Some(1)], 3, |row, position, _| {
+                row * 3 + position
+            }),
+            ([None, Some(1), Some(1)], 1, |row, _, _| row),
+            ([Some(1), None, None], 0, |_, position, channel| {
+                position * 6 + channel
+            }),
+        ];
+        for (noise_shape, per_row, element) in cases {
+            let (broadcast, row) = Broadcast::of_batches(&noise_shape, &shape).unwrap();
+            assert_eq!(row, per_row, "{noise_shape:?}");
+            let (dropout, broadcast) = (dropout(row), broadcast.unwrap());
+            let whole = kept(0..((BEFORE + ROWS) * 18) as u64);
+            let of = |i: usize| whole[element(BEFORE + i / 18, i / 6 % 3, i % 6)];
+            let mask: Vec<_> = (0..values).map(of).collect();
+            let len = values as u32;
+            let forward = dropout::forward(gpu, &x, &y, len, &dropout, &broadcast).unwrap();
+            let found = run(gpu, &[forward], BEFORE as u32, &y);
+            assert_masked(&format!("{noise_shape:?}"), &found, &mask, FORWARD);
+            let backward = dropout::backward(gpu, &x, &y, len, &dropout, &broadcast).unwrap();
+            let found = run(gpu, &[backward], BEFORE as u32, &y);
+            assert_masked(
+                &format!("{noise_shape:?} backward"),
+                &found,
+                &mask,
+                BACKWARD,
+            );
+        }
+    }
+
+    /// The elements before are counted in 64 bits.
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn masks_of_any_number_of_rows_are_those_of_the_whole() {
+        let gpu = &Gpu::new().unwrap();
+        let [x, y] = [1.0, 0.0].map(|value| region(gpu, &[value; 100]));
+        let most = u32::MAX - 7;
+        for (before, row) in [
+            (8, 1 << 29),
+            (most, 4),
+            (1 << 20, 12_345_678),
+            (most, u32::MAX),
+        ] {
+            let first = u64::from(before) * u64::from(row);
+            let mask = kept(first..first + 100);
+            for len in [100, 97] {
+                let forward = epilogue::forward(gpu, &x, &y, len, &epilogue(row)).unwrap();
+                let found = run(gpu, &[forward], before, &y);
+                let len = len as usize;
+                let what = format!("{before} rows of {row}");
+                assert_masked(&what, &found[..len], &mask[..len], FORWARD);
+            }
+        }
+    }
 }

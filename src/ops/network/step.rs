@@ -2,6 +2,7 @@
 
 use crate::gpu::transfer;
 use crate::ops::words;
+use crate::random::Stream;
 use crate::shader::module::Module;
 use crate::shader::params::{params, vec2u};
 use crate::{Error, Gpu, Result};
@@ -122,7 +123,7 @@ impl Steps {
             let params = StepParams {
                 first: step.first,
                 count: step.count,
-                call: words(step.call),
+                call: words(Stream::mask("dropout", step.call)?.call()),
                 training: step.training.into(),
                 result: step.result,
                 rate: step.rate,

@@ -77,6 +77,7 @@ pub fn mistakes<T: Value>(gpu: &Gpu, op: &Drawn, arguments: &[Argument]) -> Vec<
         }
         Parameter::Constant(name, value) => parameter(name, *value, finite(*value)),
         Parameter::Dropout(p) => {
+            parameter("call", p.call as f64, p.call < 1 << 63);
             parameter("rate", p.rate, p.rate >= 0.0 && p.rate < 1.0);
             let (mean, variance) = p.fixed_point;
             // Of those in the list, no SELU has this mean.
@@ -93,8 +94,8 @@ pub fn mistakes<T: Value>(gpu: &Gpu, op: &Drawn, arguments: &[Argument]) -> Vec<
                 });
             }
         }
-        Parameter::None | Parameter::Exact | Parameter::Approximate | Parameter::Weights { .. } => {
-        }
+        Parameter::Weights { call, .. } => parameter("call", *call as f64, *call < 1 << 62),
+        Parameter::None | Parameter::Exact | Parameter::Approximate => {}
     }
     errors
 }

@@ -189,6 +189,15 @@ fn seed() -> impl Strategy<Value = u64> {
     ]
 }
 
+/// A number below `end`, and now and then one that is not.
+fn call(end: u64) -> impl Strategy<Value = u64> {
+    prop_oneof![
+        12 => prop::sample::select(vec![0, 1, 1 << 32, end - 1]),
+        12 => 0..end,
+        1 => end..=u64::MAX,
+    ]
+}
+
 fn data() -> impl Strategy<Value = Data> {
     prop_oneof![
         3 => (0..99u64).prop_map(Data::Activations),
@@ -272,7 +281,7 @@ fn dropout() -> impl Strategy<Value = Dropout> {
         1 => prop::sample::select(none.to_vec()),
     ];
     let training = prop::bool::weighted(0.9);
-    (rate, seed(), seed(), noise, training, fixed_point).prop_map(
+    (rate, seed(), call(1 << 63), noise, training, fixed_point).prop_map(
         |(rate, seed, call, noise, training, fixed_point)| Dropout {
             rate,
             seed,
@@ -297,8 +306,8 @@ fn parameter(like: &Parameter) -> BoxedStrategy<Parameter> {
         Parameter::Dropout(_) => dropout().prop_map(Parameter::Dropout).boxed(),
         Parameter::Weights { .. } => {
             let fan = prop::sample::select(&[0usize, 1, 3, 144, 1 << 20][..]);
-            (fan, seed())
-                .prop_map(|(fan, seed)| Parameter::Weights { fan, seed })
+            (fan, seed(), call(1 << 62))
+                .prop_map(|(fan, seed, call)| Parameter::Weights { fan, seed, call })
                 .boxed()
         }
     }

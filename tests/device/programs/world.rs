@@ -376,7 +376,10 @@ impl World {
                     }
                     Make::LecunNormal(seed) => {
                         let tensor = gpu.lecun_normal(&shape, seed).unwrap();
-                        let values = LecunNormal::for_kernel(&shape).seed(seed).values(len);
+                        let values = LecunNormal::for_kernel(&shape)
+                            .seed(seed)
+                            .values(len)
+                            .unwrap();
                         self.add(tensor, &values);
                     }
                 }

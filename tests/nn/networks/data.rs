@@ -64,6 +64,30 @@ fn each_epoch_takes_the_samples_in_an_order_of_its_own() {
     }
 }
 
+/// A Fisher–Yates shuffle by the words of the seed, with the three top bits of the counter 111.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_order_of_an_epoch_is_the_host_s() {
+    let numbers: Vec<_> = (0..40).map(|i| i as f32).collect();
+    let data = Dataset::from_floats(gpu(), &[1.0; 40], [1]).unwrap();
+    let data = data.targets(&numbers, [1]).unwrap();
+    let network = Sequential::new([1]).add(Dense::new(1).weights([0.0], [0.0]));
+    let mut model = network.build(gpu(), 1).unwrap();
+    let fit = Fit::new(still()).batch_size(1).epochs(3).seed(9);
+    let found = order(&model.fit(&data, &fit).unwrap());
+    for (epoch, found) in (0..).zip(found.chunks(40)) {
+        let mut expected: Vec<usize> = (0..40).collect();
+        let words = selfnorm::random::words(9, 0b111 << 61 | epoch, 0..39);
+        for (i, word) in (1..40).rev().zip(words) {
+            expected.swap(
+                i,
+                (f64::from(word) * 2f64.powi(-32) * (i + 1) as f64) as usize,
+            );
+        }
+        assert_eq!(found, expected, "epoch {epoch}");
+    }
+}
+
 /// Where a shuffle puts what: every sample should be everywhere equally often.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]

@@ -127,7 +127,7 @@ fn a_step_with_an_infinite_loss_and_a_finite_gradient_changes_nothing() {
         let wrong = tensor(&[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]].repeat(4).concat(), 3);
         assert!(matches!(
             model.train_on_batch(&x, &wrong),
-            Err(Error::NotANumber { .. })
+            Err(Error::NotFinite { .. })
         ));
         assert_eq!(state(&model), before);
         // With other targets the impossible class is no mistake.

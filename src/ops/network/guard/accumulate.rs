@@ -22,10 +22,6 @@ params! {
 }
 
 /// sum = part for the first part of a batch, and sum += part for the others: `len` values.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "batches do not come in parts yet")
-)]
 pub(crate) fn accumulate(gpu: &Gpu, part: &Region, sum: &Region, len: u32) -> Result<Dispatch> {
     let lane = lane_values(len);
     let lanes = len / lane;

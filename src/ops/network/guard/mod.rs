@@ -10,10 +10,6 @@ mod clip_gradients;
 mod gradient_norm;
 mod judge;
 
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "batches do not come in parts yet")
-)]
 pub(crate) use accumulate::accumulate;
 
 use std::ops::Range;
