@@ -82,7 +82,6 @@ fn run() -> Result<()> {
     let history = progress::fit(&mut model, &training, &fit)?;
 
     let score = model.evaluate(&test)?;
-    let accuracy = score.accuracy.unwrap_or_default();
     println!(
         "\nTest loss: {:.4} - test accuracy: {:.4}\n",
         score.loss,
@@ -321,14 +320,14 @@ fn by_epoch(
     title: &str,
     subtitle: &str,
     history: &History,
-    value: impl Fn(Score) -> Option<f64>,
+    value: impl Fn(Score) -> f64,
     corner: Corner,
 ) -> Result<()> {
     let epochs = &history.epochs;
     let points = |score: &dyn Fn(&EpochScores) -> Option<Score>| {
         let scores = epochs.iter().zip(1..);
         scores
-            .filter_map(|(epoch, number)| Some((f64::from(number), value(score(epoch)?)?)))
+            .filter_map(|(epoch, number)| Some((f64::from(number), value(score(epoch)?))))
             .collect::<Vec<_>>()
     };
     let training = points(&|epoch| Some(epoch.training));

@@ -50,23 +50,23 @@ impl Epoch {
     }
 
     fn batch(&mut self, end: &mut BatchEnd) -> Result<()> {
+        self.steps = end.batch;
+        // A data set knows.
+        let batches = end.batches.unwrap_or(end.batch);
         if end.batch == 1 {
             println!("Epoch {}/{}", end.epoch, end.epochs);
-            self.steps = end.batches;
             if std::io::stdout().is_terminal() {
-                self.bar = bar(end.batches);
+                self.bar = bar(batches);
             }
         }
         self.bar.set_position(end.batch as u64);
         // The last step's score stands while the validation runs.
-        let ask = self.asked.elapsed() >= INTERVAL || end.batch == end.batches;
+        let ask = self.asked.elapsed() >= INTERVAL || end.batch == batches;
         if ask && !self.bar.is_hidden() {
             let score = end.score()?;
             self.asked = Instant::now();
             let step = self.start.elapsed() / end.batch as u32;
-            let left = (step * (end.batches - end.batch) as u32)
-                .as_secs_f64()
-                .round() as u64;
+            let left = (step * (batches - end.batch) as u32).as_secs_f64().round() as u64;
             self.bar.set_message(format!(
                 "{}:{:02} {} - {}",
                 left / 60,

@@ -196,20 +196,27 @@ fn truncated_normals_grow_with_the_word_and_end_at_two() {
 
 #[test]
 fn lecun_normal_weights_follow_the_truncated_normal() {
-    let len = 1 << 20;
-    for seed in [1, 2, 4] {
-        let fan_in = 144;
-        let weights = LecunNormal::new(fan_in).seed(seed).values(len).unwrap();
-        let sigma = (1.0 / fan_in as f64).sqrt();
+    let fan_in = 144;
+    let sigma = (1.0 / fan_in as f64).sqrt();
+    let weights = |seed, len| LecunNormal::new(fan_in).seed(seed).values(len).unwrap();
+
+    // Of 100 seeds one is beyond the 1 % level, on average; more than 5 in 1 of 2,000 such tests.
+    let len = 1 << 16;
+    let is_beyond = |&seed: &u64| {
         // The deviation of a standard normal truncated at ±2.
-        let z: Vec<f64> = weights
+        let z: Vec<f64> = weights(seed, len)
             .iter()
             .map(|&w| f64::from(w) / sigma * 0.879_625_661_034_239_8)
             .collect();
-        let distance = kolmogorov_smirnov(z, truncated_cdf);
-        println!("seed {seed}: Kolmogorov-Smirnov distance {distance:.6}");
-        assert!(distance < critical_distance(len), "seed {seed}: {distance}");
+        kolmogorov_smirnov(z, truncated_cdf) > critical_distance(len)
+    };
+    let beyond: Vec<u64> = (1..=100).filter(is_beyond).collect();
+    println!("beyond the 1 % level: seeds {beyond:?} of 100");
+    assert!(beyond.len() <= 5, "{beyond:?}");
 
+    let len = 1 << 20;
+    for seed in [1, 2, 3] {
+        let weights = weights(seed, len);
         let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / len as f64;
         let variance =
             weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / len as f64 - mean * mean;
