@@ -1,14 +1,14 @@
 //! `cargo bench --bench training`: a training step of the tutorial's network for MNIST, the guard's part in
-//! it, and its largest product beside the same product in a plain loop.
+//! it, the same from the host's batches, and its largest product beside the same product in a plain loop.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use selfnorm::nn::{Adam, Dense, Fit, Sequential};
+use selfnorm::nn::{Adam, Batch, Batches, Dense, Fit, Samples, Sequential};
 use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
 
-use common::tutorial::{CLASSES, FILTERS, PIXELS, UNITS, tutorial};
+use common::tutorial::{CLASSES, FILTERS, PIXELS, UNITS, samples, tutorial};
 
 mod common {
     pub mod tutorial;
@@ -50,6 +50,7 @@ fn main() -> Result<()> {
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     step(&gpu)?;
+    stream(&gpu)?;
     product(&gpu)?;
     memory()
 }
@@ -141,6 +142,63 @@ fn step(gpu: &Gpu) -> Result<()> {
         times,
         STEPS,
         step_operations(),
+    );
+    Ok(())
+}
+
+/// The samples of [`tutorial`] as batches from the host.
+struct Host {
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+    next: usize,
+}
+
+impl Batches for Host {
+    fn samples(&self) -> Samples {
+        Samples::bytes([28, 28, 1])
+    }
+
+    fn start(&mut self, _: u64) -> Result<()> {
+        self.next = 0;
+        Ok(())
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch<'_>>> {
+        let first = self.next * BATCH;
+        self.next += 1;
+        let Some(labels) = self.labels.get(first..first + BATCH) else {
+            return Ok(None);
+        };
+        let pixels = &self.pixels[first * PIXELS..][..BATCH * PIXELS];
+        Batch::bytes(pixels).classes(labels).map(Some)
+    }
+}
+
+/// Steps from batches of the host, beside those from a data set on the GPU, in turns.
+fn stream(gpu: &Gpu) -> Result<()> {
+    let (mut resident, data) = tutorial(gpu, BATCH * STEPS)?;
+    let (mut streamed, _) = tutorial(gpu, BATCH)?;
+    let (pixels, labels) = samples(BATCH * STEPS);
+    let mut host = Host {
+        pixels,
+        labels,
+        next: 0,
+    };
+    let fit = Fit::new(Adam::default()).batch_size(BATCH).shuffle(false);
+    let (first, second) = (resident.fit(&data, &fit)?, streamed.fit(&mut host, &fit)?);
+    assert_eq!(first, second, "both are the same training");
+    let (mut times, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        times.extend(turns(1, || resident.fit(&data, &fit).map(drop))?);
+        others.extend(turns(1, || streamed.fit(&mut host, &fit).map(drop))?);
+    }
+    times.sort();
+    others.sort();
+    let ratio = |i: usize| others[i].as_secs_f64() / times[i].as_secs_f64();
+    println!(
+        "a step from the host's batches: {:.3} of one from the GPU's (best {:.3})",
+        ratio(TURNS / 2),
+        ratio(0)
     );
     Ok(())
 }

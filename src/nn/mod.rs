@@ -29,9 +29,17 @@
 //! ```
 //!
 //! A training step is one submission of dispatches that were bound before the first step: nothing
-//! is compiled, allocated or read back between steps. The data set is on the GPU, which gathers the
-//! batches; loss and accuracy are summed there, and read once per epoch, or when a callback asks.
-//! At most a few steps are recorded ahead of the GPU, so memory does not grow with their number.
+//! is compiled or allocated between steps, and nobody waits for one before the next is submitted. The
+//! data set is on the GPU, which gathers the batches; [`Batches`] come from the host while it trains.
+//! A step brings back eight numbers, its loss among them, so whatever goes wrong is known a few steps
+//! later, and has changed nothing. At most a few steps are recorded ahead of the GPU, so memory does
+//! not grow with their number. A batch whose activations are larger than the device binds comes in
+//! parts, each of them a submission, with the gradient of the whole.
+//!
+//! The network counts its own steps and epochs. In whatever pieces it is trained, by
+//! [`fit`](Sequential::fit), [`train`](Sequential::train) or
+//! [`train_on_batch`](Sequential::train_on_batch), compiled again or restarted from a checkpoint in
+//! between, it is the training of one call, bit for bit.
 //!
 //! The same seed gives the same run on the same device, bit for bit: the weights, the order of the
 //! samples and the dropout masks are functions of it, and no sum depends on the order in which

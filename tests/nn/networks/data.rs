@@ -4,13 +4,14 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use super::{blobs, classifier, dataset, one_hot, still, weight_bits};
+use super::{assert_near, blobs, classifier, dataset, identity, one_hot, still, weight_bits};
+use crate::common::reference::normal;
 use crate::common::{gpu, gpu_with, smallest_gpu};
-use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::Activation::{Selu, Sigmoid, Softmax};
 use selfnorm::nn::Initializer::LecunNormal;
 use selfnorm::nn::{
     Adam, AlphaDropout, Dataset, Dense, Fit, Flatten, History, MaxPool2d, Progress, Score,
-    Sequential,
+    Sequential, Sgd,
 };
 use selfnorm::{Error, Gpu, wgpu};
 
@@ -397,4 +398,108 @@ fn data_of_133_mib_are_the_same_samples_as_their_parts() {
     let split = 500 * BATCH;
     let parts = [losses(0..split), losses(split..n)].concat();
     assert_eq!(losses(0..n), parts);
+}
+
+/// Logits that are the inputs: the loss of a sample, and what its biases learn from it, in a line each.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn weights_multiply_a_sample_s_loss_and_gradient_and_void_samples_do_not_count() {
+    const CLASSES: usize = 3;
+    let n = 12;
+    let logits = normal(n * CLASSES, 5, 0);
+    let labels: Vec<i64> = (0..n as i64)
+        .map(|i| if i % 4 == 3 { 255 } else { i % 3 })
+        .collect();
+    let sample_weights: Vec<f32> = (0..n).map(|i| (i % 5) as f32 * 0.5).collect();
+    let class_weights = [1.0, 0.25, 3.0];
+    let one_hot: Vec<f32> = labels
+        .iter()
+        .flat_map(|&label| (0..3).map(move |class| f32::from(class == label)))
+        .collect();
+
+    // In f64.
+    let (mut loss, mut bias, mut hits, mut counted) = (0.0, [0.0; CLASSES], 0, 0);
+    for (i, z) in logits.chunks(CLASSES).enumerate() {
+        let Some(&class_weight) = class_weights.get(labels[i] as usize) else {
+            continue;
+        };
+        let weight = f64::from(sample_weights[i]) * class_weight;
+        let z: Vec<_> = z.iter().map(|&z| f64::from(z)).collect();
+        let sum: f64 = z.iter().map(|z| z.exp()).sum();
+        let label = labels[i] as usize;
+        loss += weight * (sum.ln() - z[label]);
+        for (class, bias) in bias.iter_mut().enumerate() {
+            let target = f64::from(u8::from(class == label));
+            *bias -= weight * (z[class].exp() / sum - target);
+        }
+        hits += usize::from(z.iter().all(|&other| other <= z[label]));
+        counted += 1;
+    }
+    let counted = f64::from(counted);
+
+    let base = || Dataset::from_floats(gpu(), &logits, [CLASSES]).unwrap();
+    let data = [
+        base().classes(&labels).unwrap().ignore_class(255),
+        // A row of zeros is void.
+        base().targets(&one_hot, [CLASSES]).unwrap(),
+    ];
+    for data in data {
+        let data = data.sample_weights(&sample_weights).unwrap();
+        let data = data
+            .class_weights(&class_weights.map(|w| w as f32))
+            .unwrap();
+        let mut model = identity(CLASSES, Softmax).build(gpu(), 1).unwrap();
+        let score = model.evaluate(&data).unwrap();
+        assert_near("the loss", score.loss, loss / counted);
+        assert_near(
+            "the accuracy",
+            score.accuracy.unwrap(),
+            hits as f64 / counted,
+        );
+        let fit = Fit::new(Sgd::new(1.0)).batch_size(n);
+        let history = model.fit(&data, &fit).unwrap();
+        assert_near("the loss of a step", history.losses[0], loss / counted);
+        assert_eq!(history.epochs[0].training, score);
+        let (_, learned) = &model.weights().unwrap()[1];
+        for (learned, bias) in learned.to_vec().unwrap().iter().zip(bias) {
+            assert_near("a bias", f64::from(*learned), bias / counted);
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_network_with_one_sigmoid_learns_labels_of_0_and_1() {
+    let (values, labels) = blobs(80, 6, 2);
+    let data = dataset(&values, &labels, [6]);
+    let network = Sequential::new([6])
+        .add(Dense::new(8).activation(Selu))
+        .add(Dense::new(1).activation(Sigmoid));
+    let mut model = network.build(gpu(), 1).unwrap();
+    let fit = Fit::new(Adam::new(0.01)).batch_size(16).epochs(12);
+    model.fit(&data, &fit).unwrap();
+    let score = model.evaluate(&data).unwrap();
+    // The same as values.
+    let targets: Vec<_> = labels.iter().map(|&label| label as f32).collect();
+    let floats = Dataset::from_floats(gpu(), &values, [6]).unwrap();
+    let floats = floats.targets(&targets, [1]).unwrap();
+    assert_eq!(model.evaluate(&floats).unwrap(), score);
+    assert!(score.accuracy > Some(0.97), "{score:?}");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_data_set_of_void_samples_has_no_score() {
+    let data = dataset(&[0.5; 8], &[7, 7], [4]).ignore_class(7);
+    let network = Sequential::new([4]).add(Dense::new(3).activation(Softmax));
+    let mut model = network.build(gpu(), 1).unwrap();
+    let error = model.evaluate(&data).unwrap_err();
+    let sentence = "evaluate: all targets are void, there is nothing to average";
+    assert_eq!(error.to_string(), sentence);
+    // Steps of them change nothing.
+    let before = weight_bits(&model);
+    let history = model.fit(&data, &Fit::new(Adam::default())).unwrap();
+    assert_eq!(history.losses, [0.0]);
+    assert_eq!(history.epochs[0].training.accuracy, None);
+    assert_eq!(weight_bits(&model), before);
 }

@@ -9,6 +9,7 @@ mod documented;
 mod guard;
 mod losses;
 mod optimizers;
+mod parts;
 mod runs;
 mod statistics;
 mod streams;
