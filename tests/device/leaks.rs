@@ -190,10 +190,6 @@ fn seen_of_a_network(gpu: &Gpu, network: &SequentialBuilder) -> Vec<(String, Vec
         for (name, w) in &gradient.weights {
             seen.push(see(format!("gradient {n} of {name}"), w));
         }
-        // Cross-entropy takes probabilities.
-        let targets = activations(n * 3).into_iter().map(|x| x.abs().fract());
-        let targets: Vec<_> = targets.collect();
-        let y = gpu.tensor(&targets, &y_shape).unwrap();
         let score = model.train_on_batch(&x, &y).unwrap();
         let data = Dataset::from_floats(gpu, &inputs, model.input_shape()).unwrap();
         let data = data.targets(&targets, [3]).unwrap();
