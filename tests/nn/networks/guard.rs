@@ -1,5 +1,7 @@
 //! A step that is not finite changes nothing.
 
+use std::ops::ControlFlow;
+
 use super::{blobs, dataset, weight_bits};
 use crate::common::gpu;
 use crate::common::reference::normal;
@@ -224,4 +226,73 @@ fn with_bad_steps_allowed_the_others_train_as_if_these_were_not_there() {
     let mut model = build(network(), &optimizer, loss);
     let fit = in_order(&optimizer).epochs(2).skip_non_finite(1);
     assert_eq!(model.fit(&data, &fit), Err(Error::NotFinite { step: 9 }));
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_error_in_the_middle_of_a_long_training_comes_within_a_few_steps_and_leaves_the_history() {
+    for bad in [0, 2, 5] {
+        let optimizer = Optimizer::from(Adam::default());
+        let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+        let mut submitted = 0;
+        let error = model.fit_with(&samples(Some(bad)), &in_order(&optimizer).epochs(1000), |_| {
+            submitted += 1;
+            Ok(ControlFlow::Continue(()))
+        });
+        let step = bad as u64 + 1;
+        assert_eq!(error, Err(Error::NotFinite { step }));
+        // No more than a few were under way. (The end of the epoch waits for all.)
+        assert!(submitted <= bad + 6, "{submitted} steps");
+        let mut good = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+        let expected = good.fit(&samples(None), &in_order(&optimizer)).unwrap();
+        assert_eq!(model.history().losses, expected.losses[..bad]);
+        assert_eq!(model.step(), bad as u64);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_a_dropped_run_has_not_seen_the_next_one_says() {
+    let optimizer = Optimizer::from(Adam::default());
+    let fit = in_order(&optimizer);
+    for events in 2..=4 {
+        let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+        let bad = samples(Some(1));
+        let mut run = model.train(&bad, &fit).unwrap();
+        for _ in 0..events {
+            pollster::block_on(run.next()).unwrap().unwrap();
+        }
+        drop(run);
+        // The steps from the second on have changed nothing.
+        assert_eq!(model.step(), events);
+        let mut stopped = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+        let good = samples(None);
+        let mut run = stopped.train(&good, &fit).unwrap();
+        pollster::block_on(run.next()).unwrap().unwrap();
+        drop(run);
+        assert_eq!(state(&model), state(&stopped));
+        let error = model.fit(&good, &fit).unwrap_err();
+        assert_eq!(error, Error::NotFinite { step: 2 });
+        assert_eq!(model.step(), 1);
+        assert_eq!(state(&model), state(&stopped));
+        // It has been said.
+        model.fit(&good, &fit).unwrap();
+        assert_eq!(model.step(), 7);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn skipped_steps_are_listed_and_do_not_count_in_the_mean() {
+    let optimizer = Optimizer::from(Adam::default());
+    let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+    let fit = in_order(&optimizer).skip_non_finite(2);
+    let history = model.fit(&samples(Some(3)), &fit).unwrap();
+    assert_eq!(history.skipped, [4]);
+    assert_eq!(history.losses.len(), 6);
+    let finite = history.losses.iter().enumerate().filter(|&(i, _)| i != 3);
+    let mean = finite.map(|(_, loss)| loss).sum::<f64>() / 5.0;
+    let seen = history.epochs[0].training.loss;
+    assert!((seen - mean).abs() < 1e-6, "{seen}, {mean}");
+    assert_eq!(model.step(), 6);
 }

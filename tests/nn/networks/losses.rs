@@ -525,7 +525,12 @@ fn the_loss_follows_where_there_is_one_answer() {
             format!("evaluate: which loss? {expected}")
         );
     };
-    for data in [values(&floats), values(&binary)] {
+    // One that is no probability is named.
+    let error = follows(&softmax, values(&floats)).unwrap_err();
+    let sentence = "evaluate: the target of sample 1 is -0.86134267 at [1]; cross-entropy takes probabilities, 0 to 1";
+    assert_eq!(error.to_string(), sentence);
+    let halves = [0.5; 18];
+    for data in [values(&halves), values(&binary)] {
         refused(
             &softmax,
             data,
