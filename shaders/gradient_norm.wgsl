@@ -9,6 +9,9 @@
 
 var<workgroup> shares: array<f32, WORKGROUP_SIZE>;
 
+// In two steps of 16, not in eight of 2: barriers are what a software GPU spends its time on here.
+const SUMS = 16u;
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn gradient_norm(
     @builtin(workgroup_id) group: vec3u,
@@ -28,13 +31,20 @@ fn gradient_norm(
         share += gradient * gradient;
     }
     shares[local] = (share.x + share.y) + (share.z + share.w);
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (local < half) {
-            shares[local] += shares[local + half];
+    workgroupBarrier();
+    if (local < SUMS) {
+        var sum = 0.0;
+        for (var i = local; i < WORKGROUP_SIZE; i += SUMS) {
+            sum += shares[i];
         }
+        shares[local] = sum;
     }
+    workgroupBarrier();
     if (local == 0u) {
-        norms[piece] = shares[0];
+        var sum = 0.0;
+        for (var i = 0u; i < SUMS; i++) {
+            sum += shares[i];
+        }
+        norms[piece] = sum;
     }
 }

@@ -44,7 +44,7 @@ params! {
     }
 }
 
-/// The values of a piece: enough work for a workgroup to be worth its barriers.
+/// The values of a piece: enough for a workgroup to be worth its barriers, see benches/NOTES.md.
 const PIECE: u32 = 1 << 14;
 
 /// How gradients are clipped, with Keras's names.
