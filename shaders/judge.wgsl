@@ -5,7 +5,7 @@
 @group(0) @binding(0) var<storage, read_write> norms: array<f32>;
 // [variables]: the pieces from x up to y are its gradient
 @group(0) @binding(1) var<storage, read_write> variables: array<vec2u>;
-// [results, 2]: (the sum of the loss, of hits, the rows that count, those with invalid targets), then
+// [2]: (the sum of the loss, of hits, the rows that count, those with invalid targets), then
 // (the norm of the mean gradient, whether all is finite, whether weights change, non-finite steps so far)
 @group(0) @binding(2) var<storage, read_write> totals: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> guard: GuardState;
@@ -31,7 +31,7 @@ fn judge(@builtin(local_invocation_index) local: u32) {
             shares[local] += shares[local + half];
         }
     }
-    let total = totals[2u * step.result];
+    let total = totals[0];
     // Without rows nothing changes, and nothing is divided by 0.
     let rows = max(total.z, 1.0);
     for (var i = local; i < q.clipped; i += WORKGROUP_SIZE) {
@@ -58,5 +58,5 @@ fn judge(@builtin(local_invocation_index) local: u32) {
     // A gradient that is clipped by variable is divided there.
     guard.scale = select(clipping(norm, q.global_clipnorm) / rows, 1.0, q.clipped > 0u);
     guard.update = select(0.0, 1.0, is_updated);
-    totals[2u * step.result + 1u] = vec4f(norm, select(0.0, 1.0, is_finite), guard.update, f32(guard.bad));
+    totals[1] = vec4f(norm, select(0.0, 1.0, is_finite), guard.update, f32(guard.bad));
 }

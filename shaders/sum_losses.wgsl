@@ -1,9 +1,9 @@
-// totals[2 * step.result] = the sum of the rows of a loss, by one workgroup, always in the same order. Of a
+// totals[0] = the sum of the rows of a loss, by one workgroup, always in the same order. Of a
 // batch in parts, the first part sets it and the others add to it.
 
 // [rows]
 @group(0) @binding(0) var<storage, read_write> sums: array<vec4f>;
-// [results, 2]; the odd ones are another kernel's
+// [2]; the second is another kernel's
 @group(0) @binding(1) var<storage, read_write> totals: array<vec4f>;
 
 var<workgroup> shares: array<vec4f, WORKGROUP_SIZE>;
@@ -23,7 +23,6 @@ fn sum_losses(@builtin(local_invocation_index) local: u32) {
         }
     }
     if (local == 0u) {
-        let i = 2u * step.result;
-        totals[i] = select(totals[i] + shares[0], shares[0], step.row == 0u);
+        totals[0] = select(totals[0] + shares[0], shares[0], step.row == 0u);
     }
 }

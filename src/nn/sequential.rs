@@ -118,7 +118,8 @@ fn alignment(gpu: &Gpu) -> usize {
 /// with weights), 4 bytes per element; pools also take an index. A layer without an activation has
 /// no activations of its own, and an activation or a dropout after a layer with weights belongs to
 /// that layer. Products whose inner axis is cut into chunks share scratch memory for the largest.
-/// All of it is allocated by the end of the first step. [`Sequential::memory`] is the sum.
+/// The targets and their gradient take 8 bytes per element, and each row of them 20 bytes. A batch
+/// that comes in parts takes what its largest part takes, and 4 T bytes more. All of it is allocated by the end of the first step. [`Sequential::memory`] is the sum.
 #[derive(Debug)]
 pub struct Sequential {
     pub(super) gpu: Gpu,

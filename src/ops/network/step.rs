@@ -15,22 +15,18 @@ params! {
         /// the number of the dropout masks
         call: vec2u,
         training: u32,
-        /// where the sums of the loss go
-        result: u32,
+        /// the rows of the batch that came in parts before this one
+        row: u32,
         /// the learning rate, with Adam's corrections
         rate: f32,
         /// the share of a weight that decays
         decay: f32,
-        /// the rows of the batch that came in parts before this one
-        row: u32,
-        padding: u32,
-        more_padding: vec2u,
     }
 }
 
 impl Module {
     /// The module, bound to the record of a step.
-    pub(crate) const fn step(mut self) -> Self {
+    pub(super) const fn step(mut self) -> Self {
         self.step = Some(StepParams::LAYOUT);
         self
     }
@@ -45,8 +41,6 @@ pub(crate) struct Step {
     /// The number of the dropout masks.
     pub call: u64,
     pub training: bool,
-    /// Where the sums of the loss go.
-    pub result: u32,
     /// The learning rate, with Adam's corrections.
     pub rate: f32,
     /// The share of a weight that decays.
@@ -125,12 +119,9 @@ impl Steps {
                 count: step.count,
                 call: words(Stream::mask("dropout", step.call)?.call()),
                 training: step.training.into(),
-                result: step.result,
                 rate: step.rate,
                 decay: step.decay,
                 row: step.row,
-                padding: 0,
-                more_padding: [0; 2],
             };
             bytes[..size_of::<StepParams>()].copy_from_slice(bytemuck::bytes_of(&params));
         }

@@ -235,10 +235,14 @@ fn an_error_in_the_middle_of_a_long_training_comes_within_a_few_steps_and_leaves
         let optimizer = Optimizer::from(Adam::default());
         let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
         let mut submitted = 0;
-        let error = model.fit_with(&samples(Some(bad)), &in_order(&optimizer).epochs(1000), |_| {
-            submitted += 1;
-            Ok(ControlFlow::Continue(()))
-        });
+        let error = model.fit_with(
+            &samples(Some(bad)),
+            &in_order(&optimizer).epochs(1000),
+            |_| {
+                submitted += 1;
+                Ok(ControlFlow::Continue(()))
+            },
+        );
         let step = bad as u64 + 1;
         assert_eq!(error, Err(Error::NotFinite { step }));
         // No more than a few were under way. (The end of the epoch waits for all.)

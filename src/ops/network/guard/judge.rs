@@ -27,7 +27,7 @@ params! {
     }
 }
 
-/// Judges the step of the result in `totals`.
+/// Judges the step of these totals.
 pub(super) fn dispatch(gpu: &Gpu, guard: &Guard, totals: &Region, clip: Clip) -> Result<Dispatch> {
     let mut params = JudgeParams {
         pieces: guard.piece_count,

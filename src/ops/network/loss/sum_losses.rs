@@ -21,8 +21,7 @@ params! {
     }
 }
 
-/// Entry 2 · result of the step in totals [2 · results, 4] = the sum of sums [rows, 4], added to the parts
-/// of the batch before this one.
+/// The first of totals [2, 4] = the sum of sums [rows, 4], added to the parts of the batch before this one.
 pub(crate) fn sum_losses(gpu: &Gpu, sums: &Region, totals: &Region, rows: u32) -> Result<Dispatch> {
     let params = SumLossesParams { rows };
     // One workgroup sums them all.

@@ -79,7 +79,7 @@ impl Scored {
         // Nothing that a kernel does not write would pass for a result.
         let nan = |values: usize| filled(&vec![f32::NAN; values]);
         let (y, targets) = (filled(y), filled(targets));
-        let (gradient, totals) = (nan(y.bytes as usize / 4), nan(3 * 8));
+        let (gradient, totals) = (nan(y.bytes as usize / 4), nan(8));
         let (values, sums) = RowRegions::extent(&gpu, weights.len());
         let mut all = vec![f32::NAN; values];
         all[..weights.len()].copy_from_slice(weights);
@@ -130,18 +130,15 @@ impl Scored {
 
     /// After a step of `count` samples: the gradient, the sums of each row, and their total.
     fn results(&self, count: u32) -> (Vec<f32>, Vec<[f32; 4]>, [f32; 4]) {
-        let (first, result) = (7, 1);
         self.run(Step {
-            first,
+            first: 7,
             count,
-            result,
             ..Step::default()
         });
         let sums = bytemuck::pod_collect_to_vec(&self.read(&self.rows.sums));
         let totals = self.read(&self.totals);
-        let others = [&totals[..8], &totals[12..]].concat();
-        assert!(others.iter().all(|total| total.is_nan()), "{totals:?}");
-        let total = [totals[8], totals[9], totals[10], totals[11]];
+        assert!(totals[4..].iter().all(|total| total.is_nan()), "{totals:?}");
+        let total = [totals[0], totals[1], totals[2], totals[3]];
         (self.read(&self.gradient), sums, total)
     }
 }
@@ -339,16 +336,14 @@ fn the_parts_of_a_batch_are_added() {
     let (z, t) = (file.f32("z"), file.f32("one_hot"));
     let scored = Scored::new(Loss::BinaryCrossentropy, &z, &t, &[1.0; ROWS], EXTENT);
     let total = |row: u32, count: u32| {
-        let result = 2;
         scored.run(Step {
             row,
             count,
-            result,
             ..Step::default()
         });
         let totals = scored.read(&scored.totals);
-        assert!(totals[20..].iter().all(|total| total.is_nan()));
-        totals[16..20].to_vec()
+        assert!(totals[4..].iter().all(|total| total.is_nan()));
+        totals[..4].to_vec()
     };
     let (six, two) = (total(0, 6), total(0, 2));
     let sum = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<_>>();
