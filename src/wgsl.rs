@@ -1,23 +1,30 @@
-//! The functions as plain WGSL, to put in front of a shader of one's own.
+//! The functions as plain WGSL, to append to a shader of one's own.
 //!
 //! ```
-//! let source = format!("{}{}", selfnorm::wgsl::SELU, "
-//!     @group(0) @binding(0) var<storage, read_write> pixels: array<vec4f>;
+//! let my_kernel = "
+//!     enable f16;
+//!
+//!     @group(0) @binding(0) var<storage, read_write> pixels: array<vec4<f16>>;
 //!
 //!     @compute @workgroup_size(64)
 //!     fn main(@builtin(global_invocation_id) id: vec3u) {
-//!         pixels[id.x] = selu4(pixels[id.x]);
+//!         pixels[id.x] = vec4<f16>(selu4(vec4f(pixels[id.x])));
 //!     }
-//! ");
+//! ";
+//! let source = format!("{my_kernel}{}", selfnorm::wgsl::SELU);
 //! # naga::front::wgsl::parse_str(&source).expect("valid WGSL");
 //! ```
+//!
+//! Append them: directives, such as `enable f16;`, must come before any declaration, a function may be called before it
+//! is declared, and line numbers in messages stay those of your file.
 //!
 //! Each constant is complete in itself: [`SELU`] contains [`ELU`], and that [`EXPM1`]. A shader may declare
 //! a name only once, so take the largest constant that you need; [`ACTIVATIONS`] has all of them.
 //! [`PHILOX`] goes with any. There are no bindings. What a constant declares begins with the name of one of
-//! its functions, or with `exp_`, `scaled_`, `philox_`, `mul_` or `is_`, in any case, or is `Wide` or
+//! its functions, or with `exp_`, `scaled_`, `subnormal_`, `philox_`, `mul_` or `is_`, in any case, or is `Wide` or
 //! `PhiloxPair`. A function whose name ends in 4 has the bits of the one without, for each of a `vec4f`. The
-//! error bounds are those of the tensor operations, whether or not the compiler fuses multiply and add.
+//! error bounds are those of the tensor operations, whether or not the compiler fuses multiply and add, or regroups
+//! sums and products.
 
 use crate::ops::modules;
 use crate::shader::files;

@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use selfnorm_fuzz::scratch;
 
 static FILES: LazyLock<[std::path::PathBuf; 2]> = LazyLock::new(|| {
-    ["labels-idx1", "images-idx3"].map(|name| scratch(&format!("{}-{name}-ubyte", idx::TRAINING)))
+    ["labels-idx1", "images-idx3"].map(|name| scratch(&format!("{}-{name}-ubyte", idx::TRAINING[0])))
 });
 
 fuzz_target!(|input: &[u8]| {
@@ -34,9 +34,13 @@ fuzz_target!(|input: &[u8]| {
         fs::write(path, written).expect("to write the input");
     }
     let folder = FILES[0].parent().expect("the folder of a file");
-    let Ok(read) = idx::read(folder, idx::TRAINING) else {
+    let Ok(mut read) = idx::read(folder, idx::TRAINING) else {
         return;
     };
+    let Ok(shifted) = idx::number_labels(&mut [&mut read], None) else {
+        return;
+    };
+    assert!(!shifted, "without a number of classes");
     let [height, width] = read.size;
     assert_eq!(read.pixels.len(), read.labels.len() * height * width);
     assert!(!read.pixels.is_empty());

@@ -14,16 +14,18 @@ fn scaled_elu_backward(x: vec4f, dy: vec4f, scale: f32, scale_alpha: f32, residu
     // From k = -251 down, x = -173.6, the first half of 2^k is 0.
     let t = max(x, vec4f(-175.0));
     let k = exp_binade(t);
-    let high = t - exp_exponent(k) * EXP_LN_2_HIGH;
+    let high = exp_reduced(t, k);
     let low = exp_exponent(k) * EXP_LN_2_LOW;
     let r = high - low;
     let r2 = r * r;
     // exp(r) - 1 = high + rest; summed last, so that it is rounded once.
     let rest = r2 * exp_tail(r, r2) + (residual - low);
-    // 2^k in two halves, so that nothing is subnormal or infinite unless dy or the result is.
-    let s = dy * (exp_first_half(k) * scale_alpha);
+    // 2^k in two halves, so that nothing is subnormal or infinite unless dy or the result is. No max here changes
+    // anything: they keep a compiler from multiplying dy by scale_alpha, and s by rounded sums.
+    let s = dy * max(exp_first_half(k) * scale_alpha, vec4f(-3e38));
+    let small = max(max(s * high, vec4f(-3e38)) + s * rest, vec4f(-3e38));
     // The terms of an infinite s would cancel.
-    let sum = select(s + (s * high + s * rest), s, is_infinite4(s));
+    let sum = select(s + small, s, is_infinite4(s));
     let negative = sum * exp_second_half(k);
     return select(select(negative, scale * dy, is_positive4(x)), x, is_nan4(x));
 }

@@ -3,12 +3,11 @@
 // nothing here looks for NaNs. With lift, the result is a normal number where exp(high + low) is none.
 fn exp_sum4(high: vec4f, low: vec4f, lift: i32) -> vec4f {
     let k = exp_binade(high + low);
-    // Neither max changes anything: they keep a compiler from adding the two parts of ln 2, and 1 to first
-    // alone.
-    let first = max(high - exp_exponent(k) * EXP_LN_2_HIGH, vec4f(-1.0));
+    let first = exp_reduced(high, k);
     let rest = low - exp_exponent(k) * EXP_LN_2_LOW;
     let r = first + rest;
     let r2 = r * r;
+    // This max changes nothing: it keeps a compiler from adding 1 to first alone.
     let expm1 = max(first + (r2 * exp_tail(r, r2) + rest), vec4f(-0.5));
     return exp_power_of_two(k + lift) * (1.0 + expm1);
 }

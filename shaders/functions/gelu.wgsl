@@ -4,7 +4,7 @@
 // computed times 2^24, because x t is a normal number for some x where t is none.
 //
 // Within 5.5 ulp, the derivative within 5, around its zero too, dy times it within 6.
-// This holds whether or not a compiler fuses multiply and add; below 2^-126 a result may be 0.
+// This holds whether or not a compiler fuses multiply and add, or regroups; below 2^-126 a result may be 0.
 
 // 2^24 exp(-size^2 / 2) for 0 <= size <= 14.456, where it is 0: size^2 / 2 is 104.49, see exp_sum4. The first 12 bits of size have an exact square.
 fn gelu_exp4(size: vec4f) -> vec4f {
@@ -39,7 +39,8 @@ fn gelu4(x: vec4f) -> vec4f {
     let ratio = r + y * ((s - 1.25 * r) - size * r);
     let t = gelu_exp4(size) * ratio;
     let result = select(x * (1.0 - t * 0x1p-24), exp_lower4(-size * t), x < vec4f(0.0));
-    return select(result, x, is_nan4(x));
+    // As silu4.
+    return select(result, x, is_nan4(x) | (x > vec4f(30.0)));
 }
 
 fn gelu(x: f32) -> f32 {
@@ -56,8 +57,7 @@ fn gelu_backward4(x: vec4f, dy: vec4f) -> vec4f {
     let size = min(abs(x), vec4f(14.456));
     let u = gelu_variable4(size);
     let g = 0.66507798433303833 + u * (-0.5299607515335083 + u * (0.34812837839126587 + u * (-0.046244554221630096 + u * (-0.0516083724796772 + u * (-0.0057573202066123486 + u * (0.024376505985856056 + u * (-0.001806450542062521 + u * -0.0032756982836872339)))))));
-    // The max changes nothing, since no factor is below -14: it keeps a compiler from adding the two parts.
-    let factor = max(GELU_ZERO_HIGH - size, vec4f(-15.0)) + GELU_ZERO_LOW;
+    let factor = exp_apart4(GELU_ZERO_HIGH - size, u) + GELU_ZERO_LOW;
     let v = exp_lower4(gelu_exp4(size) * (factor * g));
     return select(dy * select(1.0 - v, v, x < vec4f(0.0)), x, is_nan4(x));
 }

@@ -6,7 +6,7 @@
 // would be rounded.
 //
 // Within 2 ulp, the derivative within 3, dy times it within 4.5.
-// This holds whether or not a compiler fuses multiply and add; below 2^-126 a result may be 0.
+// This holds whether or not a compiler fuses multiply and add, or regroups; below 2^-126 a result may be 0.
 
 // 2^24 q, where e = exp(high + low); see exp_sum4 for what these may be. Without 2^24 the last step
 // would be one of subnormal numbers.
@@ -15,10 +15,10 @@ fn sigmoid_tail4(high: vec4f, low: vec4f) -> vec4f {
     let e = lifted * 0x1p-24;
     let start = 0.98989898989898994 + e * (-0.80808080808080807 + e * 0.32323232323232326);
     let y = start + start * ((1.0 - start) - e * start);
-    // The max changes nothing: it keeps a compiler from taking lifted out of the difference, which would
-    // not see the rounding of q.
+    // No max here changes anything. The first keeps a compiler from taking lifted out of the difference, which
+    // would not see the rounding of q, the second from taking q out of it, for 1 + e would be rounded.
     let q = max(lifted * y, vec4f(0.0));
-    return q + y * ((lifted - q) - e * q);
+    return q + y * (max(lifted - q, vec4f(0.0)) - e * q);
 }
 
 fn sigmoid4(x: vec4f) -> vec4f {
@@ -33,7 +33,8 @@ fn sigmoid(x: f32) -> f32 {
 // dy times the derivative at x, q (1 - q).
 fn sigmoid_backward4(x: vec4f, dy: vec4f) -> vec4f {
     let q = sigmoid_tail4(max(-abs(x), vec4f(-104.5)), vec4f(0.0)) * 0x1p-24;
-    return select(dy * (q - q * q), x, is_nan4(x));
+    // A max again, for dy times 2^24 may be infinite.
+    return select(dy * max(q - q * q, vec4f(0.0)), x, is_nan4(x));
 }
 
 fn sigmoid_derivative4(x: vec4f) -> vec4f {

@@ -490,6 +490,8 @@ impl Pass<'_> {
 
     /// x = alpha_dropout(x)
     ///
+    /// The input is gone, but [`alpha_dropout_backward`](Self::alpha_dropout_backward) needs none.
+    ///
     /// # Errors
     ///
     /// As [`alpha_dropout`](Self::alpha_dropout).

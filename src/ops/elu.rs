@@ -29,6 +29,9 @@ impl Pass<'_> {
 
     /// x = elu(x)
     ///
+    /// The input is gone, and no backward works from the output: [`elu_backward`](Self::elu_backward) wants the
+    /// input. For a gradient, use [`elu`](Self::elu).
+    ///
     /// # Errors
     ///
     /// As [`elu`](Self::elu).
@@ -98,6 +101,9 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through ELU: dx = dy for x > 0, dy · α eˣ else. `self` is the input of the
     /// forward call.
+    ///
+    /// At 0 the derivative is the left one, α, as in PyTorch. For α = 1, TensorFlow's own, it is the right one, too; for
+    /// [SELU](Self::selu_backward) TensorFlow's is another.
     ///
     /// Within 2 ulp of the true value where |α eˣ| is at least 2⁻¹²⁶, for every dy; below, the
     /// error is at most 2⁻¹²⁶ |dy|. With an |α| above 2¹²⁴ the gradient is 0 from x = −173 down,

@@ -31,6 +31,9 @@ impl Pass<'_> {
 
     /// x = gelu(x)
     ///
+    /// The input is gone, and no backward can work from the output, which two inputs may have in common. For a
+    /// gradient, use [`gelu`](Self::gelu).
+    ///
     /// # Errors
     ///
     /// As [`gelu`](Self::gelu).

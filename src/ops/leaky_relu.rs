@@ -49,6 +49,10 @@ impl Pass<'_> {
 
     /// x = leaky_relu(x)
     ///
+    /// The input is gone, but with a slope of at least 0 [`leaky_relu_backward`](Self::leaky_relu_backward) gives the
+    /// same bits from the output: it needs only to know which elements are above 0. (A subnormal one may have been
+    /// flushed.) With a negative slope it does not; then, for a gradient, use [`leaky_relu`](Self::leaky_relu).
+    ///
     /// # Errors
     ///
     /// As [`leaky_relu`](Self::leaky_relu).

@@ -20,6 +20,9 @@ impl Pass<'_> {
 
     /// x = relu(x)
     ///
+    /// The input is gone, but [`relu_backward`](Self::relu_backward) gives the same bits from the output: it needs
+    /// only to know which elements are above 0. (A subnormal one may have been flushed.)
+    ///
     /// # Errors
     ///
     /// As [`relu`](Self::relu).

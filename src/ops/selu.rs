@@ -218,6 +218,9 @@ impl Pass<'_> {
 
     /// x = selu(x)
     ///
+    /// The input is gone, and no backward works from the output: [`selu_backward`](Self::selu_backward) wants the
+    /// input. For a gradient, use [`selu`](Self::selu).
+    ///
     /// # Errors
     ///
     /// As [`selu`](Self::selu).
@@ -225,7 +228,7 @@ impl Pass<'_> {
         self.selu_with_in_place(x, &Selu::default())
     }
 
-    /// x = selu(x) with other constants.
+    /// x = selu(x) with other constants. The input is gone, as with [`selu_in_place`](Self::selu_in_place).
     ///
     /// # Errors
     ///
@@ -333,6 +336,9 @@ impl<T: Element> Tensor<T> {
 
     /// The gradient through SELU: dx = dy · λ for x > 0, dy · λα eˣ else. `self` is the input of
     /// the forward call.
+    ///
+    /// At 0 the derivative is the left one, λα, as in PyTorch; TensorFlow has the right one, λ, there. So where inputs
+    /// are exactly 0, such as black pixels, gradients differ from TensorFlow's by a factor of α.
     ///
     /// Within 2 ulp of the true value where |λα eˣ| is at least 2⁻¹²⁶, for every dy; below, the error
     /// is at most 2⁻¹²⁶ |dy|. Devices that flush subnormal numbers may add 2⁻¹²⁴ to the error, and

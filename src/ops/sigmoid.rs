@@ -20,6 +20,9 @@ impl Pass<'_> {
 
     /// x = sigmoid(x)
     ///
+    /// The input is gone, and no backward works from the output: [`sigmoid_backward`](Self::sigmoid_backward) wants
+    /// the input. For a gradient, use [`sigmoid`](Self::sigmoid).
+    ///
     /// # Errors
     ///
     /// As [`sigmoid`](Self::sigmoid).

@@ -20,6 +20,9 @@ impl Pass<'_> {
 
     /// x = silu(x)
     ///
+    /// The input is gone, and no backward can work from the output, which two inputs may have in common. For a
+    /// gradient, use [`silu`](Self::silu).
+    ///
     /// # Errors
     ///
     /// As [`silu`](Self::silu).

@@ -20,6 +20,9 @@ impl Pass<'_> {
 
     /// x = softplus(x)
     ///
+    /// The input is gone, and no backward works from the output: [`softplus_backward`](Self::softplus_backward)
+    /// wants the input. For a gradient, use [`softplus`](Self::softplus).
+    ///
     /// # Errors
     ///
     /// As [`softplus`](Self::softplus).

@@ -20,6 +20,9 @@ impl Pass<'_> {
 
     /// x = tanh(x)
     ///
+    /// The input is gone, and no backward works from the output: [`tanh_backward`](Self::tanh_backward) wants the
+    /// input. For a gradient, use [`tanh`](Self::tanh).
+    ///
     /// # Errors
     ///
     /// As [`tanh`](Self::tanh).

@@ -136,6 +136,12 @@ fn idx_files_that_announce_or_unpack_to_too_much_take_no_memory() {
             "it can't be read to its end, load it again",
         ),
         (packed(&[]), "0 bytes are too few"),
+        // What a server sends for an address that is a page's.
+        (
+            b"\r\n<!DOCTYPE html><html>".to_vec(),
+            "it is a web page, not an IDX file",
+        ),
+        (packed(&[b"<html>"]), "it is a web page, not an IDX file"),
     ];
     let wrong_labels: Vec<(Vec<u8>, &str)> = vec![
         (images(), "it has images, and should have labels"),
@@ -146,10 +152,6 @@ fn idx_files_that_announce_or_unpack_to_too_much_take_no_memory() {
         (
             [&idx_header(0x801, &[u32::MAX])[..], &[1; 2]].concat(),
             "its header announces [4294967295]",
-        ),
-        (
-            [&idx_header(0x801, &[2])[..], &[3, 10]].concat(),
-            "label 1 is 10",
         ),
     ];
     let refused = |path: &str, detail: &str, len: usize| {
@@ -170,6 +172,145 @@ fn idx_files_that_announce_or_unpack_to_too_much_take_no_memory() {
     write_part(folder.path(), &images(), &three);
     let error = idx::read(folder.path(), idx::TRAINING).err().unwrap();
     assert!(error.ends_with("they are not of one data set"), "{error}");
+}
+
+/// Images and labels of a part, two of each.
+fn write_files(folder: &Path, names: [&str; 2], labels: [u8; 2]) {
+    std::fs::write(folder.join(names[0]), images()).unwrap();
+    let labels = [&idx_header(0x801, &[2])[..], &labels].concat();
+    std::fs::write(folder.join(names[1]), labels).unwrap();
+}
+
+#[test]
+fn idx_files_are_found_by_every_name_they_go_by() {
+    let _alone = alone();
+    for dot in ["-", "."] {
+        for gz in ["", ".gz"] {
+            for prefix in ["", "emnist-letters-"] {
+                for [part, other] in [["train", "test"], ["test", "train"], ["t10k", "train"]] {
+                    let folder = tempfile::tempdir().unwrap();
+                    let names = |part: &str| {
+                        [
+                            format!("{prefix}{part}-images{dot}idx3-ubyte{gz}"),
+                            format!("{prefix}{part}-labels{dot}idx1-ubyte{gz}"),
+                        ]
+                    };
+                    let [images, labels] = names(part);
+                    write_files(folder.path(), [&images, &labels], [1, 2]);
+                    let [images, labels] = names(other);
+                    write_files(folder.path(), [&images, &labels], [3, 4]);
+                    let part = if part == "train" {
+                        idx::TRAINING
+                    } else {
+                        idx::TEST
+                    };
+                    let read = idx::read(folder.path(), part).unwrap();
+                    assert_eq!(read.labels, [1, 2], "{images}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn idx_files_of_several_sets_are_taken_only_if_one_has_no_prefix() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let read = || idx::read(folder.path(), idx::TRAINING);
+    for (set, label) in [("a-", 1), ("b-", 2)] {
+        let names = ["images-idx3", "labels-idx1"].map(|name| format!("{set}train-{name}-ubyte"));
+        write_files(folder.path(), [&names[0], &names[1]], [label; 2]);
+    }
+    let error = read().err().unwrap();
+    assert!(
+        error.contains(
+            "has 2 files of this kind: a-train-images-idx3-ubyte, b-train-images-idx3-ubyte;"
+        ),
+        "{error}"
+    );
+    let names = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
+    write_files(folder.path(), names, [3; 2]);
+    assert_eq!(read().unwrap().labels, [3, 3]);
+}
+
+#[test]
+fn a_folder_without_idx_files_says_which_it_looked_for() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("train-images-idx3-ubyte")).unwrap();
+    let error = idx::read(folder.path(), idx::TRAINING).err().unwrap();
+    let looked_for = "there is no train-images-idx3-ubyte or train-images-idx3-ubyte.gz or \
+                      train-images.idx3-ubyte or train-images.idx3-ubyte.gz in ";
+    assert!(error.starts_with(looked_for), "{error}");
+    let none = folder.path().join("none");
+    let error = idx::read(&none, idx::TRAINING).err().unwrap();
+    assert!(error.starts_with(looked_for), "{error}");
+    assert!(error.contains(&format!("{} (", none.display())), "{error}");
+}
+
+#[test]
+fn labels_from_1_and_more_than_10_need_the_number_of_classes() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train-labels-idx1-ubyte");
+    let numbered = |training: [u8; 2], test: [u8; 2], classes| {
+        let names = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"];
+        write_files(folder.path(), names, training);
+        let names = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+        write_files(folder.path(), names, test);
+        let mut training = idx::read(folder.path(), idx::TRAINING).unwrap();
+        let mut test = idx::read(folder.path(), idx::TEST).unwrap();
+        let shifted = idx::number_labels(&mut [&mut training, &mut test], classes)?;
+        Ok::<_, String>((shifted, training.labels, test.labels))
+    };
+    let good = [
+        ([0, 9], [1, 9], None, false),
+        // They could be 1 to 9 of 0 to 9.
+        ([1, 9], [2, 9], Some(10), false),
+        ([0, 61], [2, 3], Some(62), false),
+        ([1, 26], [2, 3], Some(26), true),
+    ];
+    for (training, test, classes, shifted) in good {
+        let less = |labels: [u8; 2]| labels.map(|label| label - u8::from(shifted)).to_vec();
+        let expected = (shifted, less(training), less(test));
+        assert_eq!(numbered(training, test, classes), Ok(expected));
+    }
+    for (training, classes, detail) in [
+        (
+            [3, 10],
+            None,
+            "label 1 is 10, labels are from 0 to 9; for EMNIST, whose images are transposed, there are \
+             --classes 10 and --transpose",
+        ),
+        (
+            [1, 26],
+            None,
+            "label 1 is 26, labels are from 0 to 9; for EMNIST, whose images are transposed, there are \
+             --classes 26 and --transpose",
+        ),
+        (
+            [0, 26],
+            Some(26),
+            "label 1 is 26, with --classes 26 labels are from 0 to 25, or from 1 to 26; these are from 0 to 26",
+        ),
+    ] {
+        let error = numbered(training, [1, 9], classes).unwrap_err();
+        assert_eq!(error, format!("{}: {detail}", path.display()));
+    }
+}
+
+#[test]
+fn transposed_images_have_rows_for_columns() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    write_part(folder.path(), &images(), &labels());
+    let read = idx::read(folder.path(), idx::TRAINING)
+        .unwrap()
+        .transposed();
+    assert_eq!(read.size, [3, 2]);
+    assert_eq!(read.pixels, [1, 4, 2, 5, 3, 6, 7, 10, 8, 11, 9, 12]);
+    assert_eq!(read.labels, [7, 9]);
+    assert_eq!(read.transposed().pixels, Vec::from_iter(1..=12));
 }
 
 #[test]

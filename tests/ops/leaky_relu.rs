@@ -32,6 +32,14 @@ fn leaky_relu_backward_is_within_half_an_ulp_of_the_real_value() {
 }
 
 #[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_from_the_output_is_the_one_from_the_input_unless_the_slope_is_negative() {
+    for slope in SLOPES.into_iter().filter(|&slope| slope >= 0.0) {
+        leaky_relu(slope).gradient_from_the_output_is_the_one_from_the_input();
+    }
+}
+
+#[test]
 #[ignore = "all 2^32 floats, forward and backward: minutes"]
 fn leaky_relu_is_within_its_bounds_at_every_float() {
     leaky_relu(0.2).is_within_its_bounds_at_every_float();

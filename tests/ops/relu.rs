@@ -11,6 +11,12 @@ const RELU: Unary = Unary {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_gradient_from_the_output_is_the_one_from_the_input() {
+    RELU.gradient_from_the_output_is_the_one_from_the_input();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn relu_and_its_gradient_are_exact() {
     let x = tested_floats();
     RELU.is_within_its_bound(&x);

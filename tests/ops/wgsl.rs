@@ -62,8 +62,7 @@ fn run(source: &str, inputs: &[&[f32]]) -> Vec<f32> {
 fn values(constant: &str, name: &str, arguments: &str, x: &[f32]) -> Vec<f32> {
     let kernel = |expression: String| {
         let source = format!(
-            "{constant}
-            @group(0) @binding(0) var<storage> x: array<vec4f>;
+            "@group(0) @binding(0) var<storage> x: array<vec4f>;
             @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
 
             @compute @workgroup_size(64)
@@ -72,7 +71,8 @@ fn values(constant: &str, name: &str, arguments: &str, x: &[f32]) -> Vec<f32> {
                     let v = x[id.x];
                     y[id.x] = {expression};
                 }}
-            }}"
+            }}
+            {constant}"
         );
         run(&source, &[x])
     };
@@ -251,12 +251,41 @@ fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() 
     }
 }
 
+/// As WGSL requires, directives come first, and then the functions can only be behind the kernel.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_functions_go_behind_a_kernel_that_begins_with_a_directive() {
+    let x = [-1.5f32, -0.0, 0.25, 3.0];
+    // All are f16, too.
+    let mut kernels = vec![("diagnostic(off, derivative_uniformity);", "x[id.x]")];
+    if gpu().supports_f16() {
+        kernels.push(("enable f16;", "vec4f(vec4<f16>(x[id.x]))"));
+    }
+    for (directive, argument) in kernels {
+        let kernel = format!(
+            "{directive}
+            @group(0) @binding(0) var<storage> x: array<vec4f>;
+            @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+
+            @compute @workgroup_size(64)
+            fn main(@builtin(global_invocation_id) id: vec3u) {{
+                if (id.x < arrayLength(&y)) {{
+                    y[id.x] = selu4({argument});
+                }}
+            }}"
+        );
+        for functions in [wgsl::SELU, wgsl::ACTIVATIONS] {
+            let y = run(&format!("{kernel}\n{functions}"), &[&x]);
+            check(&y, &x, functions::selu, &Parameter::None);
+        }
+    }
+}
+
 /// `philox` of a shader, of counters and keys.
 fn shader_philox(calls: &[([u32; 4], [u32; 2])]) -> Vec<[u32; 4]> {
     // Together with SELU, as the documentation says it goes.
     let source = format!(
-        "{}{}
-        @group(0) @binding(0) var<storage> counters: array<vec4u>;
+        "@group(0) @binding(0) var<storage> counters: array<vec4u>;
         @group(0) @binding(1) var<storage> keys: array<vec4u>;
         @group(0) @binding(2) var<storage, read_write> words: array<vec4u>;
 
@@ -265,7 +294,8 @@ fn shader_philox(calls: &[([u32; 4], [u32; 2])]) -> Vec<[u32; 4]> {
             if (id.x < arrayLength(&words)) {{
                 words[id.x] = philox(counters[id.x], keys[id.x].xy);
             }}
-        }}",
+        }}
+        {}{}",
         wgsl::SELU,
         wgsl::PHILOX
     );

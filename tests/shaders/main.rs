@@ -1,6 +1,10 @@
 //! Every shader of the crate, in every form that it is built in, through naga into every language
 //! that wgpu hands to a driver, and through Tint, which is what Chrome has. No GPU is needed.
 
+#[path = "../common/mod.rs"]
+mod common;
+mod reassociation;
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -57,11 +61,17 @@ fn main() -> ExitCode {
     }
     for (name, source) in public_sources() {
         trials.push(tint(name, source.clone()));
+        let kernel = format!("{KERNEL_WITH_DIRECTIVES}{source}");
+        trials.push(tint(&format!("{name}, behind directives"), kernel.clone()));
+        trials.push(trial(format!("{name}, behind directives"), move || {
+            validated(&kernel, Capabilities::SHADER_FLOAT16).map(drop)
+        }));
         trials.push(trial(
             format!("{name}: complete, and nothing but functions and constants"),
             move || only_declares_functions(&source),
         ));
     }
+    trials.extend(reassociation::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -94,6 +104,18 @@ fn public_sources() -> Vec<(&'static str, String)> {
     }
     sources
 }
+
+/// An application's shader, to which the functions are appended.
+const KERNEL_WITH_DIRECTIVES: &str = "enable f16;
+diagnostic(off, derivative_uniformity);
+
+@group(0) @binding(0) var<storage, read_write> x: array<vec4<f16>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    x[id.x] *= f16(2.0);
+}
+";
 
 /// What a shader may use beyond plain WGSL, as it says. Without it validation must fail, so a shader for
 /// devices without a feature that uses it all the same is found.
@@ -353,7 +375,7 @@ fn tint(name: &str, source: String) -> Trial {
     })
 }
 
-/// What is in this folder may be put in front of anybody's shader.
+/// What is in this folder may be appended to anybody's shader.
 fn functions_are_pure() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/functions");
     for entry in std::fs::read_dir(folder)? {
