@@ -74,8 +74,8 @@ const IMPATIENT: Duration = Duration::from_micros(200);
 /// After that it sleeps in between.
 const NAP: Duration = Duration::from_micros(100);
 
-/// Naps after which it looks whether the device is lost.
-const NAPS: u32 = 10;
+/// Naps after which it looks whether the device is lost: some tenths of a second.
+const NAPS: u32 = 1000;
 
 /// Blocks until `is_done`, which the GPU's progress makes true, or the device is lost.
 ///
@@ -84,9 +84,7 @@ const NAPS: u32 = 10;
 pub(super) fn wait_until(device: &wgpu::Device, is_done: impl Fn() -> bool) {
     let start = Instant::now();
     let mut naps = 0;
-    // wgpu panics if the device is lost while it polls.
-    let poll = || device.poll(wgpu::PollType::Poll);
-    while std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_ok() && !is_done() {
+    while poll(device) && !is_done() {
         if start.elapsed() < IMPATIENT {
             std::thread::yield_now();
             continue;
@@ -132,22 +130,34 @@ pub(super) fn is_lost(device: &wgpu::Device) -> bool {
     matches!(scoped(device, probe), (false, None))
 }
 
+/// Lets wgpu look at what the GPU has done. It panics if the device is lost meanwhile, and this is
+/// false.
+fn poll(device: &wgpu::Device) -> bool {
+    let poll = || device.poll(wgpu::PollType::Poll);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_ok()
+}
+
+fn is_there(answer: &Answer) -> bool {
+    answer
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_none()
+}
+
 /// Blocks until the answer is there, which a lost device never gives.
 pub(crate) fn wait_for_answer(device: &Arc<Device>, answer: Answer) {
-    let is_there = || {
-        answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
-    };
-    wait_until(&device.device, is_there);
-    if !is_there() && device.is_lost() {
+    wait_until(&device.device, || is_there(&answer));
+    if !is_there(&answer) && device.is_lost() {
         drop(transfer::take(&answer));
     }
 }
 
-/// Waits for the answer in a new thread, or in this one if none can be started.
+/// Waits for the answer in a new thread, or in this one if none can be started. It may be there
+/// already.
 pub(crate) fn wait_aside(device: &Arc<Device>, answer: Answer) {
+    if poll(&device.device) && is_there(&answer) {
+        return;
+    }
     let (waiter, sender) = (device.clone(), answer.clone());
     let spawned = std::thread::Builder::new().spawn(move || wait_for_answer(&waiter, sender));
     if spawned.is_err() {

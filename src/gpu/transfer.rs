@@ -54,7 +54,7 @@ async fn read_through(
 ) -> Result<()> {
     let copied = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
     let device = memory.device();
-    let readback = Readback::new(staging.clone(), copied);
+    let mut readback = Readback::new(staging.clone(), copied);
     if source.is_private {
         device.defer(copied, |recording| {
             readback.record(recording.encoder(), source);
@@ -103,15 +103,16 @@ impl Readback {
         });
     }
 
-    /// Waits for the bytes of the copy, which has been submitted.
+    /// Waits for the bytes of the copy, which has been submitted. A wait that is given up may begin
+    /// again.
     pub async fn finish(
-        self,
+        &mut self,
         device: &Arc<Device>,
         bytes: &mut [u8],
         progress: &impl Progress,
     ) -> Result<()> {
-        progress(device, self.answer);
-        self.mapped.await.map_err(|_| Error::DeviceLost)?;
+        progress(device, self.answer.clone());
+        (&mut self.mapped).await.map_err(|_| Error::DeviceLost)?;
         {
             let view = self
                 .staging

@@ -11,10 +11,12 @@ use safetensors::tensor::{Metadata, TensorView};
 
 use super::network::Weight;
 use super::sequential::{Sequential, read};
-use super::training::Buffers;
+use super::training::{Buffers, MAX_COUNT};
 use super::workspace::{F32, Slots};
+use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
+use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Result};
 
@@ -24,9 +26,8 @@ const EPOCH: &str = "epoch";
 const OPTIMIZED_FROM: &str = "optimized_from";
 const SEED: &str = "seed";
 const OPTIMIZER: &str = "optimizer";
-
-/// Counting continues from a checkpoint's step, and steps become an f64.
-const MAX_STEP: u64 = 1 << 53;
+/// Unless it follows from the data.
+const LOSS: &str = "loss";
 
 /// The format's limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -59,8 +60,8 @@ impl Sequential {
         load(self, path.as_ref(), false)
     }
 
-    /// Writes everything needed to continue training: the weights, the optimizer with its state,
-    /// the counts of steps and epochs, and the seed.
+    /// Writes everything needed to continue training: the weights, the optimizer with its state, the
+    /// loss if it was named, the counts of steps and epochs, and the seed.
     ///
     /// # Errors
     ///
@@ -69,8 +70,9 @@ impl Sequential {
         save(self, path.as_ref(), true)
     }
 
-    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written. Given the same data and
-    /// batches, training continues as if it had never stopped.
+    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written, into a network that is
+    /// compiled with the same kind of optimizer. Given the same data and batches, training with
+    /// [`Fit::default`](crate::nn::Fit::default) continues as if it had never stopped.
     ///
     /// # Errors
     ///
@@ -129,18 +131,33 @@ fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         view.map(|view| (name, view))
             .map_err(|problem| error(path, problem))
     });
-    let metadata = checkpoint.then(|| {
-        HashMap::from([
-            (STEP.into(), model.step.to_string()),
-            (EPOCH.into(), model.epoch.to_string()),
-            (OPTIMIZED_FROM.into(), model.optimized_from.to_string()),
-            (SEED.into(), model.seed.to_string()),
-            (OPTIMIZER.into(), model.optimizer.to_json()),
-        ])
-    });
+    let metadata = match checkpoint {
+        true => Some(metadata(model)?),
+        false => None,
+    };
     let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
         .map_err(|problem| error(path, problem))?;
     write_atomically(path, &bytes).map_err(|problem| error(path, problem))
+}
+
+fn metadata(model: &Sequential) -> Result<HashMap<String, String>> {
+    // Steps under way from one on that is not finite have changed nothing.
+    let step = pollster::block_on(model.halted(&platform::wait_for_answer))?;
+    let step = step.unwrap_or(model.step);
+    let mut entries = HashMap::from([
+        (STEP.into(), step.to_string()),
+        (EPOCH.into(), model.epoch.to_string()),
+        (
+            OPTIMIZED_FROM.into(),
+            model.optimized_from.min(step).to_string(),
+        ),
+        (SEED.into(), model.seed.to_string()),
+        (OPTIMIZER.into(), model.optimizer.to_json()),
+    ]);
+    if let Some(loss) = model.loss {
+        entries.insert(LOSS.into(), loss.to_text());
+    }
+    Ok(entries)
 }
 
 /// Writes a file of another name and renames it when complete.
@@ -198,6 +215,7 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     let (mut step, mut epoch, mut optimized_from) = (model.step, model.epoch, model.optimized_from);
     let mut seed = model.seed;
     let mut optimizer = model.optimizer.clone();
+    let mut loss = model.loss;
     if checkpoint {
         let metadata = header.metadata().as_ref();
         let entry = |name: &str| {
@@ -213,9 +231,15 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         };
         optimizer = Optimizer::from_json(entry(OPTIMIZER)?, &model.optimizer)
             .map_err(|problem| error(path, problem))?;
+        if let Some(text) = metadata.and_then(|entries| entries.get(LOSS)) {
+            let found = Loss::from_text(text)
+                .ok_or_else(|| error(path, format!("its loss is {text:?}, which is none")))?;
+            model.network.check_loss("load_checkpoint", found)?;
+            loss = Some(found);
+        }
         (step, epoch, seed) = (number(STEP)?, number(EPOCH)?, number(SEED)?);
         optimized_from = number(OPTIMIZED_FROM)?;
-        if step.max(epoch) > MAX_STEP {
+        if step.max(epoch) > MAX_COUNT {
             let detail = format!("{step} steps in {epoch} epochs are more than there can be");
             return Err(error(path, detail));
         }
@@ -281,7 +305,8 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         model.optimizer = optimizer;
         (model.step, model.epoch) = (step, epoch);
         model.optimized_from = optimized_from;
-        model.is_unseen = false;
+        model.unseen = None;
+        model.loss = loss;
         model.seed = seed;
         model.network = network;
         *model.buffers() = Buffers::default();

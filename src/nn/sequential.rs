@@ -77,7 +77,7 @@ impl SequentialBuilder {
             step: 0,
             epoch: 0,
             optimized_from: 0,
-            is_unseen: false,
+            unseen: None,
             history: History::default(),
             buffers: Mutex::default(),
             no_step,
@@ -136,8 +136,8 @@ pub struct Sequential {
     pub(super) epoch: u64,
     /// The step that the optimizer's state begins at.
     pub(super) optimized_from: u64,
-    /// Whether steps were submitted whose results nobody has looked at.
-    pub(super) is_unseen: bool,
+    /// Where the guard is that knows of steps whose results nobody has looked at.
+    pub(super) unseen: Option<Arc<Slots>>,
     pub(super) history: History,
     buffers: Mutex<Buffers>,
     /// The record of a batch that does not train.
@@ -259,9 +259,6 @@ impl Sequential {
         for evaluation in buffers.evaluations() {
             memory.backward += sum(&mut evaluation.losses.regions());
         }
-        for totals in buffers.totals() {
-            memory.backward += sum(&mut [&totals.region].into_iter());
-        }
         if let Some(training) = &buffers.training {
             memory.backward += sum(&mut training.regions());
             memory.backward += training.steps.bytes();
@@ -306,7 +303,7 @@ impl Sequential {
                 Ok(Mark::end_of(encoder))
             })?;
             under_way.push_back(end);
-            if under_way.len() > AHEAD
+            if under_way.len() >= AHEAD
                 && let Some(end) = under_way.pop_front()
             {
                 self.gpu.link().wait(&end);

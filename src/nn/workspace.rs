@@ -434,8 +434,10 @@ pub(super) struct Losses {
     pub gradient: Region,
     /// The weight of each row, below 0 where it is void, and its sums.
     pub rows: RowRegions,
-    pub dispatch: Dispatch,
-    positions: usize,
+    /// The totals of a batch.
+    pub totals: Region,
+    /// The loss of each row, and their totals.
+    pub dispatches: [Dispatch; 2],
 }
 
 impl Losses {
@@ -465,35 +467,22 @@ impl Losses {
             positions: extent.positions,
             outputs: extent.outputs,
         };
+        let totals = gpu.memory().region(size_of::<Totals>() as u64)?;
+        let sum = sum_losses(gpu, &rows.sums, &totals, (batch * positions) as u32)?;
         Ok(Self {
-            dispatch: loss.dispatch(gpu, regions, extent)?,
+            dispatches: [loss.dispatch(gpu, regions, extent)?, sum],
+            totals,
             plain_weights: row.fill_weights(gpu, &rows.weights)?,
             targets,
             scored,
             gradient,
             rows,
-            positions,
         })
     }
 
-    /// A place for the totals of a batch of up to `batch` samples.
-    pub fn totals(&self, plan: Plan, batch: usize) -> Result<TotalsRegion> {
-        let region = plan.gpu.memory().region(size_of::<Totals>() as u64)?;
-        let rows = (batch * self.positions) as u32;
-        let sum = sum_losses(plan.gpu, &self.rows.sums, &region, rows)?;
-        Ok(TotalsRegion { region, sum })
-    }
-
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.targets, &self.gradient, &self.rows.all].into_iter()
+        [&self.targets, &self.gradient, &self.rows.all, &self.totals].into_iter()
     }
-}
-
-/// The totals of a batch, and what sums them up.
-#[derive(Debug)]
-pub(super) struct TotalsRegion {
-    pub region: Region,
-    pub sum: Dispatch,
 }
 
 /// Copies `count` samples of x, from `first` on, to the beginning of `region`; the rest becomes 0.

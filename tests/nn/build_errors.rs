@@ -735,7 +735,7 @@ fn fit_needs_samples_in_batches() {
     assert!(empty.is_empty());
     assert_error(
         model.fit(&empty, &fit()),
-        "fit: of 0 samples, a validation_split of 0 leaves none to train on",
+        "fit: the data set has no samples",
     );
     assert_error(
         model.evaluate(&empty),

@@ -508,6 +508,8 @@ fn training_goes_on_from_a_checkpoint_as_if_it_had_never_stopped() {
                 .validation_split(0.1)
         };
         let mut whole = build(1);
+        let loss = Loss::CategoricalCrossentropy;
+        whole.compile(optimizer.clone(), loss).unwrap();
         let history = whole.fit(&data, &fit().epochs(5)).unwrap();
 
         for stopped_after in [0, 1, 3] {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::feed::Arrays;
-use super::targets::{Labels, Weighing, not_a_probability, not_finite, place};
+use super::targets::{Labels, Weighing, not_finite, place, refuse_target};
 use super::{Expected, check_weights, upload, wrong};
 use crate::gpu::region::Region;
 use crate::ops::network::gather::{Affine, Part};
@@ -268,12 +268,7 @@ impl Dataset {
         let outputs = shape.last().copied().unwrap_or(1).max(1);
         let facts = inspect::targets(&self.gpu, &parts, each, outputs)?;
         if let Some(index) = facts.not_finite {
-            let (sample, at) = place(index, shape);
-            let what = not_finite(values[index]);
-            return wrong(
-                OP,
-                format!("the target of sample {sample} has {what} at {at:?}"),
-            );
+            return refuse_target(OP, index, values[index], shape);
         }
         let improbable = [facts.below_0, facts.above_1].into_iter().flatten().min();
         let found = Values {
@@ -393,7 +388,7 @@ impl Dataset {
             Some(Targets::Values(_, shape, found)) => {
                 expected.check_shape(shape, &self.weighing)?;
                 if let (true, Some((index, value))) = (expected.probabilities, found.improbable) {
-                    return not_a_probability(op, index, value, shape);
+                    return refuse_target(op, index, value, shape);
                 }
             }
         }

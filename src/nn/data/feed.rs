@@ -113,6 +113,11 @@ impl Feed {
 
 /// A place for an order of `samples`.
 pub(super) fn order(gpu: &Gpu, samples: usize) -> Result<Region> {
+    gpu.memory().region(order_bytes(gpu, samples)?)
+}
+
+/// What an order of `samples` takes, or an error if the device can't bind so much.
+pub(in crate::nn) fn order_bytes(gpu: &Gpu, samples: usize) -> Result<u64> {
     let limits = gpu.limits();
     let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
     let bytes = (samples as u64).saturating_mul(size_of::<u32>() as u64);
@@ -124,5 +129,5 @@ pub(super) fn order(gpu: &Gpu, samples: usize) -> Result<Region> {
             ),
         });
     }
-    gpu.memory().region(bytes)
+    Ok(bytes)
 }

@@ -7,9 +7,10 @@ mod targets;
 
 pub use dataset::Dataset;
 pub(super) use dataset::TargetKind;
-pub(super) use feed::{Feed, Places};
+pub(super) use feed::{Feed, Places, order_bytes};
 pub use stream::{Batch, Batches, Samples};
 pub(super) use stream::{Staged, Stream};
+pub(super) use targets::refuse_target;
 
 use crate::gpu::transfer;
 use crate::ops::network::gather::{Affine, Part};
@@ -32,7 +33,7 @@ pub enum Data<'a> {
     /// Samples on the GPU.
     Dataset(&'a Dataset),
     /// Batches that come from the host.
-    Batches(&'a mut dyn Batches),
+    Batches(&'a mut (dyn Batches + Send)),
 }
 
 impl std::fmt::Debug for Data<'_> {
@@ -50,7 +51,7 @@ impl<'a> From<&'a Dataset> for Data<'a> {
     }
 }
 
-impl<'a, B: Batches> From<&'a mut B> for Data<'a> {
+impl<'a, B: Batches + Send> From<&'a mut B> for Data<'a> {
     fn from(batches: &'a mut B) -> Self {
         Self::Batches(batches)
     }

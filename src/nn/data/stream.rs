@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use super::dataset::TargetKind;
 use super::feed::{self, Arrays};
-use super::targets::{Labels, Weighing, not_a_probability, not_finite, place};
+use super::targets::{Labels, Weighing, not_finite, place, refuse_target};
 use super::{Expected, Places, allocate, check_weights, write, wrong};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::transfer;
@@ -275,7 +275,7 @@ const SLOTS: usize = 3;
 /// staged, there is memory for three.
 pub(in crate::nn) struct Stream<'a> {
     gpu: Gpu,
-    batches: &'a mut dyn Batches,
+    batches: &'a mut (dyn Batches + Send),
     samples: Samples,
     op: &'static str,
     output: Vec<usize>,
@@ -312,7 +312,7 @@ impl<'a> Stream<'a> {
 
     /// Streams batches of up to `size` samples to `places`.
     pub fn new(
-        batches: &'a mut dyn Batches,
+        batches: &'a mut (dyn Batches + Send),
         expected: Expected,
         size: usize,
         places: Places,
@@ -520,17 +520,10 @@ impl Batch<'_> {
                         ),
                     );
                 }
-                if let Some(index) = values.iter().position(|x| !x.is_finite()) {
-                    let (sample, at) = place(index, output);
-                    let what = not_finite(values[index]);
-                    return wrong(
-                        op,
-                        format!("the target of sample {sample} has {what} at {at:?}"),
-                    );
-                }
-                let improbable = values.iter().position(|x| !(0.0..=1.0).contains(x));
-                if let (true, Some(index)) = (expected.probabilities, improbable) {
-                    return not_a_probability(op, index, values[index], output);
+                let is_wrong =
+                    |t: &f32| !t.is_finite() || expected.probabilities && !(0.0..=1.0).contains(t);
+                if let Some(index) = values.iter().position(is_wrong) {
+                    return refuse_target(op, index, values[index], output);
                 }
                 bytemuck::cast_slice(values)
             }

@@ -54,20 +54,23 @@ pub(super) fn not_finite(value: f32) -> &'static str {
     }
 }
 
-/// An error for a target that is no probability.
-pub(super) fn not_a_probability<T>(
+/// An error for a target that is no finite number, or no probability.
+pub(in crate::nn) fn refuse_target<T>(
     op: &'static str,
     index: usize,
     value: f32,
     shape: &[usize],
 ) -> Result<T> {
     let (sample, at) = place(index, shape);
-    wrong(
-        op,
+    let detail = if value.is_finite() {
         format!(
             "the target of sample {sample} is {value:?} at {at:?}; cross-entropy takes probabilities, 0 to 1"
-        ),
-    )
+        )
+    } else {
+        let what = not_finite(value);
+        format!("the target of sample {sample} has {what} at {at:?}")
+    };
+    wrong(op, detail)
 }
 
 /// The class that doesn't count, and the weights of all classes unless they are equal.

@@ -1,7 +1,8 @@
+use crate::nn::data::order_bytes;
 use crate::nn::{Data, Dataset};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
-use crate::{Error, Result};
+use crate::{Error, Gpu, Result};
 
 /// How to train.
 ///
@@ -39,7 +40,8 @@ impl Default for Fit<'_> {
 
 impl<'a> Fit<'a> {
     /// Trains with this optimizer. If the network has been trained with one of the same kind, which
-    /// stores the same for each weight, it continues with that state.
+    /// stores the same for each weight, it continues with that state, and its schedule where that
+    /// stands: [`reset_optimizer`](crate::nn::Sequential::reset_optimizer) begins again.
     pub fn new(optimizer: impl Into<Optimizer>) -> Self {
         Self {
             optimizer: Some(optimizer.into()),
@@ -68,7 +70,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Whether each epoch takes the samples in another order.
+    /// Whether each epoch takes the samples in another order. [`Batches`](crate::nn::Batches) have
+    /// their own.
     pub fn shuffle(mut self, shuffle: bool) -> Self {
         self.shuffle = shuffle;
         self
@@ -94,15 +97,16 @@ impl<'a> Fit<'a> {
     }
 
     /// Goes on after up to `steps` steps whose loss or gradient is not finite: they change nothing,
-    /// and are listed in [`History::skipped`](super::History::skipped). By default the first one
-    /// ends the training with [`Error::NotFinite`].
+    /// and are listed in [`History::skipped`](super::History::skipped). To Adam's corrections and
+    /// to schedules there was no such step, except for the few that are under way when it is seen.
+    /// By default the first one ends the training with [`Error::NotFinite`].
     pub fn skip_non_finite(mut self, steps: u32) -> Self {
         self.skip_non_finite = steps;
         self
     }
 
     /// How many of the samples are trained on; none are counted of batches from the host.
-    pub(super) fn check(&self, data: &Data) -> Result<usize> {
+    pub(super) fn check(&self, gpu: &Gpu, data: &Data) -> Result<usize> {
         let wrong = |detail: String| Err(Error::Data { op: "fit", detail });
         if self.batch_size == 0 {
             return wrong("batch_size must be at least 1".into());
@@ -120,7 +124,8 @@ impl<'a> Fit<'a> {
                     "batches from the host can't be split; give validation_data instead".into(),
                 );
             }
-            Data::Batches(_) => return Ok(0),
+            // Before buffers are made for it.
+            Data::Batches(_) => return order_bytes(gpu, self.batch_size).map(|_| 0),
         };
         let split = match self.validation_data {
             Some(_) => 0.0,

@@ -10,6 +10,7 @@ mod score;
 mod step;
 
 pub use fit::Fit;
+pub(super) use model::MAX_COUNT;
 pub(super) use prepare::Buffers;
 pub use run::{BatchEnd, EpochEnd, Progress, Run};
 pub use score::{EpochScores, History, Score};

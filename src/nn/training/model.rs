@@ -5,9 +5,30 @@ use super::{Score, score::Sums};
 use crate::gpu::platform;
 use crate::gpu::transfer;
 use crate::nn::Sequential;
+use crate::nn::data::refuse_target;
 use crate::ops::network::loss::{Loss, Totals};
 use crate::ops::network::optimizer::{LearningRate, Optimizer};
+use crate::ops::require;
 use crate::{Error, Result, Tensor};
+
+/// Counts go on, and become f64s.
+pub(in crate::nn) const MAX_COUNT: u64 = 1 << 53;
+
+fn require_count(op: &'static str, name: &'static str, count: u64) -> Result<()> {
+    require(op, name, count as f64, count <= MAX_COUNT, "at most 2^53").map(drop)
+}
+
+/// An error that names the first of the targets that a loss does not take.
+fn check_targets(op: &'static str, loss: Loss, y: &Tensor) -> Result<()> {
+    let values = y.to_vec()?;
+    let shape = y.shape().get(1..).unwrap_or_default();
+    let are_probabilities = loss.link().is_some();
+    let is_wrong = |t: &f32| !t.is_finite() || are_probabilities && !(0.0..=1.0).contains(t);
+    match values.iter().position(is_wrong) {
+        Some(index) => refuse_target(op, index, values[index], shape),
+        None => Ok(()),
+    }
+}
 
 impl Sequential {
     /// Sets the optimizer and the loss. An optimizer of another kind starts with no state; one of
@@ -42,7 +63,8 @@ impl Sequential {
         Ok(())
     }
 
-    /// Forgets the optimizer's state, such as Adam's moments, and its count of steps.
+    /// Forgets the optimizer's state, such as Adam's moments, and its count of steps, by which
+    /// schedules go.
     pub fn reset_optimizer(&mut self) {
         self.slots = None;
         self.optimized_from = self.step;
@@ -63,15 +85,29 @@ impl Sequential {
         Ok(())
     }
 
-    /// Sets the number of steps done. The masks of the next step are those of this number.
-    pub fn set_step(&mut self, step: u64) {
+    /// Sets the number of steps done, at most 2⁵³. The masks of the next step are those of this
+    /// number, and a schedule's learning rate, unless the optimizer has begun later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parameter`].
+    pub fn set_step(&mut self, step: u64) -> Result<()> {
+        require_count("set_step", "step", step)?;
         self.optimized_from = self.optimized_from.min(step);
         self.step = step;
+        Ok(())
     }
 
-    /// Sets the number of epochs begun. The order of the next epoch is that of this number.
-    pub fn set_epoch(&mut self, epoch: u64) {
+    /// Sets the number of epochs begun, at most 2⁵³. The order of the next epoch is that of this
+    /// number.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parameter`].
+    pub fn set_epoch(&mut self, epoch: u64) -> Result<()> {
+        require_count("set_epoch", "epoch", epoch)?;
         self.epoch = epoch;
+        Ok(())
     }
 
     /// One training step on x, [n, input shape], and the targets y, [n, output shape]: one-hot for a
@@ -114,25 +150,37 @@ impl Sequential {
         let parts = training.plan(self.record(step)?, 0, n, &mut records);
         training.steps.write(&self.gpu, &records)?;
         let batch = Batch::Tensors(x, y, &training.evaluation.losses.plain_weights);
-        let flight = training.submit(&self.gpu, &batch, &parts)?;
+        let mut flight = training.submit(&self.gpu, &batch, &parts)?;
         self.step += 1;
+        self.unseen = self.slots.clone();
         let totals = pollster::block_on(flight.land(&self.gpu, progress))?;
-        self.see(OP, loss, step, &totals, 0)?;
+        let seen = self.see(OP, loss, step, &totals, 0);
+        self.unseen = None;
+        if totals.invalid > 0.0 {
+            // The error that says which.
+            check_targets(OP, loss, y)?;
+        }
+        seen?;
         let mut sums = Sums::default();
         sums.add(&totals);
         Ok(sums.score(loss))
     }
 
+    /// The step, counted from 0, from which on nothing has changed, if nobody has looked at it yet.
+    pub(in crate::nn) async fn halted(
+        &self,
+        progress: &impl transfer::Progress,
+    ) -> Result<Option<u64>> {
+        match &self.unseen {
+            Some(slots) => slots.guard.halted(&self.gpu, progress).await,
+            None => Ok(None),
+        }
+    }
+
     /// Looks at what the last training has left unseen.
     pub(super) async fn look(&mut self, progress: &impl transfer::Progress) -> Result<()> {
-        if !self.is_unseen {
-            return Ok(());
-        }
-        let halted = match &self.slots {
-            Some(slots) => slots.guard.halted(&self.gpu, progress).await?,
-            None => None,
-        };
-        self.is_unseen = false;
+        let halted = self.halted(progress).await?;
+        self.unseen = None;
         match halted {
             Some(step) => Err(self.halt(step, Error::NotFinite { step: step + 1 })),
             None => Ok(()),
@@ -150,6 +198,8 @@ impl Sequential {
     /// Goes back to before the step, from which on nothing has changed.
     fn halt(&mut self, step: u64, error: Error) -> Error {
         self.step = step;
+        self.optimized_from = self.optimized_from.min(step);
+        self.unseen = None;
         // If there is no memory for it, the next training is halted, too, and says so.
         self.allow(0).err().unwrap_or(error)
     }
@@ -174,6 +224,8 @@ impl Sequential {
         }
         if !is_finite {
             self.history.skipped.push(step + 1);
+            // To the optimizer there was no such step.
+            self.optimized_from += 1;
         }
         self.history.losses.push(sums.score(loss).loss);
         Ok(is_finite)

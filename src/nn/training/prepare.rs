@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::step::{Evaluation, Training};
 use crate::gpu::region::Region;
+use crate::nn::Data;
 use crate::nn::Sequential;
 use crate::nn::data::{Expected, TargetKind};
 use crate::nn::losses::Ending;
-use crate::nn::workspace::{Backward, Forward, Losses, Slots, TotalsRegion};
+use crate::nn::workspace::{Backward, Forward, Losses, Slots};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::{Step, Steps};
@@ -28,32 +29,24 @@ pub(in crate::nn) struct Buffers {
     pub training: Option<Arc<Training>>,
     /// Unless those of the training do.
     forward: Option<Arc<Forward>>,
-    evaluation: Option<(Arc<Evaluation>, Arc<TotalsRegion>)>,
+    evaluation: Option<Arc<Evaluation>>,
 }
 
 impl Buffers {
-    pub fn forwards(&self) -> impl Iterator<Item = &Arc<Forward>> {
-        let trained = self
-            .training
-            .iter()
-            .map(|training| &training.evaluation.forward);
-        trained.chain(&self.forward)
-    }
-
     pub fn evaluations(&self) -> impl Iterator<Item = &Arc<Evaluation>> {
         let trained = self.training.iter().map(|training| &training.evaluation);
-        trained.chain(self.evaluation.iter().map(|(evaluation, _)| evaluation))
+        trained.chain(&self.evaluation)
     }
 
-    pub fn totals(&self) -> impl Iterator<Item = &TotalsRegion> {
-        let trained = self.training.iter().map(|training| &training.totals);
-        trained.chain(self.evaluation.iter().map(|(_, totals)| &**totals))
+    pub fn forwards(&self) -> impl Iterator<Item = &Arc<Forward>> {
+        let evaluated = self.evaluations().map(|evaluation| &evaluation.forward);
+        evaluated.chain(&self.forward)
     }
 }
 
 impl Training {
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        self.backward.regions()
+        self.backward.regions().chain(&self.part)
     }
 }
 
@@ -75,47 +68,40 @@ impl Sequential {
             return Ok(forward.clone());
         }
         (buffers.forward, buffers.evaluation) = (None, None);
-        let forward = Arc::new(within(samples.min(EVALUATION_BATCH), |rows| {
-            Forward::new(self.plan(), rows)
-        })?);
+        let make = |rows| Forward::new(self.plan(), rows);
+        let forward = Arc::new(within(samples.min(EVALUATION_BATCH), make)?);
         buffers.forward = Some(forward.clone());
         Ok(forward)
     }
 
-    /// The buffers for the loss of so many samples.
-    pub(super) fn evaluation(
-        &self,
-        samples: usize,
-        loss: Loss,
-    ) -> Result<(Arc<Evaluation>, Arc<TotalsRegion>)> {
-        let forward = self.forward(samples)?;
-        let is_it = |evaluation: &Arc<Evaluation>| {
-            Arc::ptr_eq(&evaluation.forward, &forward) && evaluation.loss == loss
-        };
+    /// The buffers for the loss of so many samples: those of training, if they will do.
+    pub(super) fn evaluation(&self, samples: usize, loss: Loss) -> Result<Arc<Evaluation>> {
         let mut buffers = self.buffers();
-        if let Some(found) = buffers
-            .evaluation
-            .as_ref()
-            .filter(|(found, _)| is_it(found))
-        {
-            return Ok(found.clone());
+        let is_it = |evaluation: &&Arc<Evaluation>| {
+            evaluation.loss == loss && evaluation.forward.rows >= samples.min(ENOUGH)
+        };
+        if let Some(evaluation) = buffers.evaluations().find(is_it) {
+            return Ok(evaluation.clone());
         }
         buffers.evaluation = None;
-        let trained = buffers
-            .training
-            .as_ref()
-            .map(|training| &training.evaluation);
-        let evaluation = match trained.filter(|trained| is_it(trained)) {
-            Some(trained) => trained.clone(),
-            None => Arc::new(self.losses(forward, loss)?),
+        let found = buffers
+            .forwards()
+            .max_by_key(|forward| forward.rows)
+            .cloned();
+        let make = |rows| {
+            let forward = match &found {
+                Some(forward) if forward.rows == rows => forward.clone(),
+                _ => Arc::new(Forward::new(self.plan(), rows)?),
+            };
+            self.losses(forward, loss)
         };
-        let totals = Arc::new(
-            evaluation
-                .losses
-                .totals(self.plan(), evaluation.forward.rows)?,
-        );
-        buffers.evaluation = Some((evaluation.clone(), totals.clone()));
-        Ok((evaluation, totals))
+        let rows = found.as_ref().map_or(0, |forward| forward.rows);
+        let rows = rows.max(samples.min(EVALUATION_BATCH));
+        let evaluation = Arc::new(within(rows, make)?);
+        // It serves predictions, too.
+        buffers.forward = None;
+        buffers.evaluation = Some(evaluation.clone());
+        Ok(evaluation)
     }
 
     fn losses(&self, forward: Arc<Forward>, loss: Loss) -> Result<Evaluation> {
@@ -148,8 +134,10 @@ impl Sequential {
         let training = match found.filter(is_it) {
             Some(training) => training,
             None => {
+                // Those of the training before, or soon of this one.
+                buffers.evaluation = None;
                 if batch >= ENOUGH {
-                    (buffers.forward, buffers.evaluation) = (None, None);
+                    buffers.forward = None;
                 }
                 let make = |rows| self.training(batch, rows, optimizer, loss, &slots);
                 Arc::new(within(batch, make)?)
@@ -192,28 +180,27 @@ impl Sequential {
         let forward = Arc::new(Forward::new(plan, rows)?);
         let evaluation = Arc::new(self.losses(forward, loss)?);
         let (forward, losses) = (&evaluation.forward, &evaluation.losses);
-        let totals = losses.totals(plan, forward.rows)?;
         let parts = batch.div_ceil(forward.rows);
-        // Those of a part, if there are several.
-        let gradients = match parts {
-            1 => slots.gradients.clone(),
-            _ => self.gpu.memory().region(slots.gradients.bytes)?,
+        let (part, accumulate) = match parts {
+            1 => (None, None),
+            _ => {
+                let part = self.gpu.memory().region(slots.gradients.bytes)?;
+                let accumulate = slots.accumulate(plan, &part)?;
+                (Some(part), accumulate)
+            }
         };
-        let accumulate = match parts {
-            1 => None,
-            _ => slots.accumulate(plan, &gradients)?,
-        };
+        let gradients = part.as_ref().unwrap_or(&slots.gradients);
         let start = &losses.gradient;
-        let backward = Backward::new(plan, forward, losses.scored, start, &gradients, false)?;
+        let backward = Backward::new(plan, forward, losses.scored, start, gradients, false)?;
         Ok(Training {
             batch,
             backward,
             accumulate,
-            update: slots.update(plan, optimizer, &totals.region)?,
+            part,
+            update: slots.update(plan, optimizer, &losses.totals)?,
             steps: Steps::new(&self.gpu, parts.max(RECORDS))?,
             slots: slots.clone(),
             optimizer: optimizer.clone(),
-            totals,
             evaluation,
         })
     }
@@ -230,9 +217,7 @@ impl Sequential {
 
     /// The record of a step, counted from 0, but for its samples.
     pub(super) fn record(&self, step: u64) -> Result<Step> {
-        let iteration = step - self.optimized_from;
-        self.optimizer.check_rate(iteration)?;
-        let (rate, decay) = self.optimizer.rates(iteration);
+        let (rate, decay) = self.optimizer.rates(step - self.optimized_from)?;
         Ok(Step {
             call: step,
             training: true,
@@ -240,6 +225,23 @@ impl Sequential {
             decay,
             ..Step::default()
         })
+    }
+
+    /// The loss that is named, or else compiled, or else implied by this data.
+    pub(super) fn loss_on(
+        &self,
+        op: &'static str,
+        named: Option<Loss>,
+        data: &Data,
+    ) -> Result<Loss> {
+        let kind = data.target_kind();
+        let is_named = named.or(self.loss).is_some();
+        let is_open = matches!(self.network.ending(), Ending::Linear | Ending::Other);
+        if matches!(data, Data::Batches(_)) && kind.is_none() && !is_named && is_open {
+            let detail = "which loss? nobody has looked at the targets of batches from the host; name Loss::MeanSquaredError for numbers, or Loss::CategoricalCrossentropy (from logits) for classes".into();
+            return Err(Error::Data { op, detail });
+        }
+        self.loss_for(op, named, kind)
     }
 
     /// The loss that is named, or else compiled, or else implied.

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use super::fit::Fit;
 use super::prepare::Compiled;
 use super::score::{EpochScores, History, Score, Sums};
-use super::step::{AHEAD, Batch, Flight, Parts, Training};
+use super::step::{AHEAD, Batch, Flight, Parts, Records, Training};
 use crate::gpu::platform;
 use crate::gpu::transfer;
 use crate::nn::Sequential;
 use crate::nn::data::{Data, Feed, Staged, Stream};
-use crate::nn::workspace::TotalsRegion;
 use crate::ops::network::optimizer::LearningRate;
-use crate::ops::network::step::Steps;
 use crate::{Error, Result, random};
+
+const OP: &str = "fit";
+const VALIDATION: &str = "fit: validation data";
 
 /// The events of a training.
 #[derive(Debug)]
@@ -142,8 +143,36 @@ pub struct Run<'a> {
 #[derive(Debug)]
 enum Source<'a> {
     Resident(Resident),
-    /// And the batches that are on the GPU.
-    Streamed(Stream<'a>, VecDeque<Staged>),
+    Streamed(Streamed<'a>),
+}
+
+/// Batches from the host.
+#[derive(Debug)]
+struct Streamed<'a> {
+    stream: Stream<'a>,
+    /// Those on the GPU that are yet to be submitted.
+    staged: VecDeque<Staged>,
+    /// Whether the epoch has no more.
+    has_ended: bool,
+}
+
+impl Streamed<'_> {
+    fn start(&mut self, epoch: u64) -> Result<()> {
+        self.staged.clear();
+        self.has_ended = false;
+        self.stream.start(epoch)
+    }
+
+    /// Asks for batches until `ready` are there.
+    fn fill(&mut self, ready: usize) -> Result<()> {
+        while self.staged.len() < ready && !self.has_ended {
+            match self.stream.stage()? {
+                Some(batch) => self.staged.push_back(batch),
+                None => self.has_ended = true,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The batches of a data set.
@@ -169,7 +198,7 @@ impl Source<'_> {
     fn batches(&self) -> Option<usize> {
         match self {
             Self::Resident(data) => Some(data.batches()),
-            Self::Streamed(stream, _) => stream.batches(),
+            Self::Streamed(data) => data.stream.batches(),
         }
     }
 
@@ -177,8 +206,8 @@ impl Source<'_> {
     fn has_more(&self, batches: usize) -> bool {
         match self {
             Self::Resident(data) => batches < data.batches(),
-            // Before the first nothing is staged.
-            Self::Streamed(_, staged) => batches == 0 || !staged.is_empty(),
+            // The first is asked for by the first step.
+            Self::Streamed(data) => batches == 0 || !data.staged.is_empty() || !data.has_ended,
         }
     }
 }
@@ -194,6 +223,8 @@ pub(super) struct State {
     /// What is under way, in order.
     flights: VecDeque<(Flight, Landing)>,
     sums: Sums,
+    /// The batches of the validation that are submitted, and their sums.
+    validation: usize,
     validated: Sums,
     /// Steps that may be skipped.
     allowed: u32,
@@ -225,9 +256,7 @@ enum Landing {
 struct Validation {
     /// Unless they are the last of the data to train on.
     feed: Option<Feed>,
-    totals: TotalsRegion,
-    steps: Steps,
-    batches: usize,
+    records: Records,
 }
 
 /// What an event is about.
@@ -245,22 +274,20 @@ impl Sequential {
     /// that the loss can't have; [`Error::Parameter`]; [`Error::OtherGpu`], [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then unchanged.
     pub fn train<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit) -> Result<Run<'a>> {
-        const OP: &str = "fit";
-        const VALIDATION: &str = "fit: validation data";
         let data = data.into();
-        let trained = fit.check(&data)?;
-        let optimizer = match &fit.optimizer {
-            Some(optimizer) => optimizer.clone(),
-            None => self.optimizer.clone(),
-        };
-        optimizer.check()?;
         if let Data::Dataset(data) = data {
             data.check(self.expected(OP, fit.loss))?;
         }
         if let Some(data) = fit.validation_data {
             data.check(self.expected(VALIDATION, fit.loss))?;
         }
-        let loss = self.loss_for(OP, fit.loss, data.target_kind())?;
+        let trained = fit.check(&self.gpu, &data)?;
+        let optimizer = match &fit.optimizer {
+            Some(optimizer) => optimizer.clone(),
+            None => self.optimizer.clone(),
+        };
+        optimizer.check()?;
+        let loss = self.loss_on(OP, fit.loss, &data)?;
         let (validated, start) = match (fit.validation_data, &data) {
             (Some(validation), _) => (validation.len(), 0),
             (None, Data::Dataset(data)) => (data.len() - trained, trained),
@@ -283,7 +310,11 @@ impl Sequential {
             }),
             Data::Batches(batches) => {
                 let stream = Stream::new(batches, expected, batch_size, places)?;
-                Source::Streamed(stream, VecDeque::new())
+                Source::Streamed(Streamed {
+                    stream,
+                    staged: VecDeque::new(),
+                    has_ended: false,
+                })
             }
         };
         let feed = match fit.validation_data {
@@ -298,16 +329,8 @@ impl Sequential {
             None
         } else {
             let records = evaluation.records(start, validated);
-            let steps = Steps::new(&self.gpu, records.len())?;
-            steps.write(&self.gpu, &records)?;
-            Some(Validation {
-                feed,
-                totals: evaluation
-                    .losses
-                    .totals(self.plan(), evaluation.forward.rows)?,
-                steps,
-                batches: records.len(),
-            })
+            let records = Records::new(&self.gpu, records)?;
+            Some(Validation { feed, records })
         };
         self.history = History::default();
         let compiled = self.compiled(&training, optimizer, fit.loss);
@@ -323,6 +346,7 @@ impl Sequential {
                 flights: VecDeque::new(),
                 compiled: Some(compiled),
                 sums: Sums::default(),
+                validation: 0,
                 validated: Sums::default(),
                 allowed: fit.skip_non_finite,
                 failure: None,
@@ -336,13 +360,15 @@ impl Sequential {
 
 impl<'a> Run<'a> {
     /// Submits the next step and returns its event, or `None` when the training is over. Waits
-    /// only when a few steps are under way, and at the end of an epoch.
+    /// only when four steps are under way, with batches from the host when one is, and at the end of
+    /// an epoch. A wait that is given up, as by a timeout, goes on with the next call.
     ///
     /// # Errors
     ///
     /// [`Error::NotFinite`] if the loss or a gradient of a step became NaN or infinite: that step
-    /// and those after it have changed nothing; [`Error::Parameter`] for a learning rate that a
-    /// schedule gives; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The training is then over.
+    /// and those after it have changed nothing; [`Error::Data`] for a learning rate that a schedule
+    /// gives, targets that the loss does not take, and batches from the host that do not fit, and
+    /// their own errors; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The training is then over.
     pub async fn next(&mut self) -> Result<Option<Progress<'_>>> {
         self.next_by(&platform::wait_aside).await
     }
@@ -378,8 +404,10 @@ impl<'a> Run<'a> {
         if self.state.over {
             return Ok(None);
         }
-        if let Some(error) = &self.state.failure {
-            return Err(error.clone());
+        if let Some(error) = self.state.failure.clone() {
+            // What was submitted before counts.
+            self.state.land_beyond(0, self.model, progress).await?;
+            return Err(error);
         }
         if self.state.stopped {
             // What was trained of the epoch counts.
@@ -393,15 +421,30 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         if self.source.has_more(self.batch) {
+            if self.state.compiled.is_some() {
+                self.model.look(progress).await?;
+            }
+            self.state
+                .land_beyond(AHEAD - 1, self.model, progress)
+                .await?;
             match self.state.compiled.take() {
-                None => self.step(progress).await?,
+                None => self.step()?,
                 Some(compiled) => {
-                    self.model.look(progress).await?;
                     let before = self.model.adopt(compiled);
-                    if let Err(error) = self.step(progress).await {
+                    if let Err(error) = self.step() {
                         self.model.adopt(before);
                         return Err(error);
                     }
+                }
+            }
+            if let Source::Streamed(data) = &mut self.source {
+                // The next is uploaded while the GPU trains.
+                self.state
+                    .land_beyond(Stream::AHEAD, self.model, progress)
+                    .await?;
+                if let Err(error) = data.fill(Stream::READY) {
+                    // The step is submitted all the same.
+                    self.state.failure = Some(error);
                 }
             }
             return Ok(Some(Event::Batch));
@@ -413,7 +456,7 @@ impl<'a> Run<'a> {
     /// Stops the training: the next event is its end.
     pub fn stop(&mut self) {
         self.state.stopped = true;
-        self.model.history.stopped = true;
+        self.model.history.stopped = self.epoch < self.epochs;
     }
 
     /// The network, after the last step that was submitted.
@@ -450,47 +493,34 @@ impl<'a> Run<'a> {
         self.model.history.clone()
     }
 
-    async fn step(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+    fn step(&mut self) -> Result<()> {
         if self.batch == 0 {
             self.begin_epoch()?;
         }
-        self.state.land_beyond(AHEAD, self.model, progress).await?;
         if self.state.planned.is_empty() {
             self.plan()?;
         }
-        // None of an epoch without batches.
         let Some(planned) = self.state.planned.front() else {
-            return Ok(());
+            return Err(Error::Data {
+                op: OP,
+                detail: format!("epoch {} has no batches", self.epoch + 1),
+            });
         };
         let gather = match &self.source {
             Source::Resident(data) => &data.feed.dispatches[..],
-            Source::Streamed(stream, _) => stream.dispatches(planned.slot),
+            Source::Streamed(data) => data.stream.dispatches(planned.slot),
         };
         let (training, batch) = (&self.state.training, Batch::Gathered(gather));
         let flight = training.submit(&self.model.gpu, &batch, &planned.parts)?;
         let landing = Landing::Step(planned.step);
         self.state.planned.pop_front();
         self.state.flights.push_back((flight, landing));
+        self.model.unseen = self.model.slots.clone();
         if self.batch == 0 {
             self.model.epoch += 1;
         }
         self.batch += 1;
         self.model.step += 1;
-        if let Err(error) = self.refill(progress).await {
-            // The step is submitted all the same.
-            self.state.failure = Some(error);
-        }
-        Ok(())
-    }
-
-    /// Asks the host for another batch, while the GPU trains.
-    async fn refill(&mut self, progress: &impl transfer::Progress) -> Result<()> {
-        if let Source::Streamed(stream, staged) = &mut self.source {
-            self.state
-                .land_beyond(Stream::AHEAD, self.model, progress)
-                .await?;
-            staged.extend(stream.stage()?);
-        }
         Ok(())
     }
 
@@ -506,16 +536,13 @@ impl<'a> Run<'a> {
                 }
                 data.feed.write(&self.model.gpu, &data.order)?;
             }
-            Source::Streamed(stream, staged) => {
-                stream.start(epoch)?;
-                while staged.len() < Stream::READY
-                    && let Some(batch) = stream.stage()?
-                {
-                    staged.push_back(batch);
-                }
+            Source::Streamed(data) => {
+                data.start(epoch)?;
+                data.fill(Stream::READY)?;
             }
         }
         self.state.sums = Sums::default();
+        self.state.validation = 0;
         self.state.validated = Sums::default();
         Ok(())
     }
@@ -525,8 +552,10 @@ impl<'a> Run<'a> {
         let training = &self.state.training;
         let mut records = Vec::new();
         match &mut self.source {
-            Source::Streamed(_, staged) => {
-                if let Some(Staged { slot, count }) = staged.pop_front() {
+            Source::Streamed(data) => {
+                // There is none if a wait was given up.
+                data.fill(1)?;
+                if let Some(Staged { slot, count }) = data.staged.pop_front() {
                     let step = self.model.step;
                     let record = self.model.record(step)?;
                     let parts = training.plan(record, 0, count, &mut records);
@@ -542,7 +571,11 @@ impl<'a> Run<'a> {
                         break;
                     }
                     let step = self.model.step + (batch - self.batch) as u64;
-                    let record = self.model.record(step)?;
+                    let record = match self.model.record(step) {
+                        // The steps before it come first.
+                        Err(_) if !records.is_empty() => break,
+                        record => record?,
+                    };
                     let parts = training.plan(record, first, count, &mut records);
                     let slot = 0;
                     self.state.planned.push_back(Planned { parts, step, slot });
@@ -559,19 +592,27 @@ impl<'a> Run<'a> {
                 (Some(feed), _) | (None, Source::Resident(Resident { feed, .. })) => {
                     &feed.dispatches[..]
                 }
-                (None, Source::Streamed(..)) => &[],
+                (None, Source::Streamed(_)) => &[],
             };
-            for i in 0..validation.batches {
-                self.state.land_beyond(AHEAD, self.model, progress).await?;
-                let step = validation.steps.bound(i);
-                let flight =
-                    evaluation.submit(&self.model.gpu, &validation.totals, gather, step)?;
+            while self.state.validation < validation.records.len() {
+                self.state
+                    .land_beyond(AHEAD - 1, self.model, progress)
+                    .await?;
+                let records = &validation.records;
+                let step = records.bound(&self.model.gpu, self.state.validation)?;
+                let flight = evaluation.submit(&self.model.gpu, gather, step)?;
+                self.state.validation += 1;
                 self.state.flights.push_back((flight, Landing::Validation));
             }
         }
         self.state.land(self.model, progress).await?;
-        let score = self.state.validated.score(evaluation.loss);
-        Ok(self.validation.is_some().then_some(score))
+        if self.validation.is_none() {
+            return Ok(None);
+        }
+        let (sums, loss) = (&self.state.validated, evaluation.loss);
+        sums.check(VALIDATION, loss)?;
+        sums.check_any(VALIDATION)?;
+        Ok(Some(sums.score(loss)))
     }
 
     fn end_epoch(&mut self, validation: Option<Score>) -> EpochScores {
@@ -603,29 +644,37 @@ impl State {
         model: &mut Sequential,
         progress: &impl transfer::Progress,
     ) -> Result<()> {
+        // A flight stays until it has landed, since a wait may be given up.
         while self.flights.len() > ahead
-            && let Some((flight, landing)) = self.flights.pop_front()
+            && let Some((flight, landing)) = self.flights.front_mut()
         {
             let totals = flight.land(&model.gpu, progress).await?;
             let loss = self.training.evaluation.loss;
-            match landing {
-                Landing::Validation => self.validated.add(&totals),
-                Landing::Step(step) => match model.see("fit", loss, step, &totals, self.allowed) {
-                    Ok(true) => self.sums.add(&totals),
-                    Ok(false) => {}
-                    Err(error) => {
-                        // The steps after it have done nothing.
-                        self.flights.clear();
-                        self.failure = Some(error);
-                    }
-                },
+            let seen = match landing {
+                Landing::Step(step) => Some(model.see(OP, loss, *step, &totals, self.allowed)),
+                Landing::Validation => None,
+            };
+            self.flights.pop_front();
+            match seen {
+                None => self.validated.add(&totals),
+                Some(Ok(true)) => self.sums.add(&totals),
+                // The records of the next steps count it.
+                Some(Ok(false)) => self.planned.clear(),
+                Some(Err(error)) => {
+                    // The steps after it have done nothing.
+                    self.flights.clear();
+                    self.failure = Some(error);
+                }
             }
         }
-        // A callback may have seen and ignored it.
-        if let Some(error) = &self.failure {
-            return Err(error.clone());
+        if self.flights.is_empty() {
+            model.unseen = None;
         }
-        Ok(())
+        // A callback may have seen and ignored it.
+        match &self.failure {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
     }
 
     fn set_learning_rate(&mut self, model: &mut Sequential, rate: LearningRate) -> Result<()> {
@@ -636,14 +685,6 @@ impl State {
         // Their records have the rate of before.
         self.planned.clear();
         Ok(())
-    }
-}
-
-/// The next run looks at what this one has not seen.
-impl Drop for Run<'_> {
-    fn drop(&mut self) {
-        let is_step = |(_, landing): &(Flight, Landing)| matches!(landing, Landing::Step(_));
-        self.model.is_unseen |= self.state.flights.iter().any(is_step);
     }
 }
 

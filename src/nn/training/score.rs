@@ -47,9 +47,17 @@ impl Sums {
         })
     }
 
-    /// Whether all targets were void.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.counted == 0.0
+    }
+
+    /// An error if all targets were void.
+    pub fn check_any(&self, op: &'static str) -> Result<()> {
+        if !self.is_empty() {
+            return Ok(());
+        }
+        let detail = "all targets are void, there is nothing to average".into();
+        Err(Error::Data { op, detail })
     }
 
     /// The means.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Purpose;
 use crate::gpu::recording::begin_pass;
+use crate::gpu::region::Region;
 use crate::gpu::transfer::{self, Readback, Source};
 use crate::nn::data::Places;
-use crate::nn::workspace::{Backward, Forward, Losses, Slots, TotalsRegion, fill};
+use crate::nn::workspace::{Backward, Forward, Losses, Slots, fill};
 use crate::ops::network::loss::{Loss, Totals};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::{Step, Steps};
@@ -38,7 +39,7 @@ impl Evaluation {
     fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.forward
             .to_losses(&self.losses)
-            .chain([&self.losses.dispatch])
+            .chain(&self.losses.dispatches)
     }
 }
 
@@ -48,10 +49,9 @@ pub(in crate::nn) struct Training {
     /// The samples of a batch, which may come in parts.
     pub batch: usize,
     pub evaluation: Arc<Evaluation>,
-    /// Its own: other threads may evaluate between two parts of a batch.
-    pub totals: TotalsRegion,
     pub backward: Backward,
-    /// Adds up the gradients of a batch that comes in parts.
+    /// The gradients of a part, if a batch comes in several, and what adds them up.
+    pub part: Option<Region>,
     pub accumulate: Option<Dispatch>,
     pub update: Vec<Dispatch>,
     /// The records of the next steps.
@@ -147,7 +147,6 @@ impl Training {
                 .dispatches()
                 .iter()
                 .chain(self.evaluation.dispatches())
-                .chain([&self.totals.sum])
                 .chain(&self.backward.dispatches)
                 .chain(&self.accumulate)
                 .chain(update);
@@ -161,7 +160,7 @@ impl Training {
                 Ok(())
             })?;
         }
-        Flight::submit(gpu, &self.totals, |encoder| {
+        Flight::submit(gpu, &self.evaluation.losses.totals, |encoder| {
             record(encoder, parts.last, &self.update);
         })
     }
@@ -183,14 +182,12 @@ impl Evaluation {
     pub fn submit(
         &self,
         gpu: &Gpu,
-        totals: &TotalsRegion,
         gather: &[Dispatch],
         step: (&wgpu::BindGroup, u32),
     ) -> Result<Flight> {
-        Flight::submit(gpu, totals, |encoder| {
+        Flight::submit(gpu, &self.losses.totals, |encoder| {
             let mut pass = begin_pass(encoder);
-            let dispatches = gather.iter().chain(self.dispatches()).chain([&totals.sum]);
-            for dispatch in dispatches {
+            for dispatch in gather.iter().chain(self.dispatches()) {
                 dispatch.record(&mut pass, Some(step));
             }
         })
@@ -207,28 +204,59 @@ pub(in crate::nn) struct Flight {
 impl Flight {
     fn submit(
         gpu: &Gpu,
-        totals: &TotalsRegion,
+        totals: &Region,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<Self> {
-        let bytes = totals.region.bytes;
+        let bytes = totals.bytes;
         // Taken before the step, so that no finished step fails for lack of it.
         let staging = transfer::readback_staging(gpu.memory(), bytes)?;
         let readback = Readback::new(staging.clone(), bytes);
         gpu.link().enqueue(|encoder| {
             record(encoder);
-            readback.record(encoder, Source::of(&totals.region));
+            readback.record(encoder, Source::of(totals));
             Ok(())
         })?;
         Ok(Self { readback, staging })
     }
 
-    /// Waits for the totals.
-    pub async fn land(self, gpu: &Gpu, progress: &impl transfer::Progress) -> Result<Totals> {
+    /// Waits for the totals. A wait that is given up may begin again.
+    pub async fn land(&mut self, gpu: &Gpu, progress: &impl transfer::Progress) -> Result<Totals> {
         let mut totals = Totals::default();
         let bytes = bytemuck::bytes_of_mut(&mut totals);
         let device = gpu.memory().device();
         self.readback.finish(device, bytes, progress).await?;
-        gpu.memory().give(Purpose::Readback, self.staging);
+        gpu.memory().give(Purpose::Readback, self.staging.clone());
         Ok(totals)
+    }
+}
+
+/// The most records of steps that are written at once.
+const WINDOW: usize = 64;
+
+/// The records of the batches of an evaluation, of which there may be any number.
+#[derive(Debug)]
+pub(in crate::nn) struct Records {
+    steps: Steps,
+    all: Vec<Step>,
+}
+
+impl Records {
+    pub fn new(gpu: &Gpu, all: Vec<Step>) -> Result<Self> {
+        let steps = Steps::new(gpu, all.len().clamp(1, WINDOW))?;
+        Ok(Self { steps, all })
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The bind group and offset of record `index`; they are asked for in order.
+    pub fn bound(&self, gpu: &Gpu, index: usize) -> Result<(&wgpu::BindGroup, u32)> {
+        let place = index % WINDOW;
+        if place == 0 {
+            let end = self.all.len().min(index + WINDOW);
+            self.steps.write(gpu, &self.all[index..end])?;
+        }
+        Ok(self.steps.bound(place))
     }
 }

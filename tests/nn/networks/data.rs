@@ -50,7 +50,7 @@ fn each_epoch_takes_the_samples_in_an_order_of_its_own() {
     }
     // An epoch's order is a function of the seed and the epoch's number.
     let mut from = |epoch: u64, fit: &Fit| {
-        model.set_epoch(epoch);
+        model.set_epoch(epoch).unwrap();
         order(&model.fit(&data, fit).unwrap())
     };
     assert_eq!(from(2, &fit), all[40..80]);
@@ -495,6 +495,10 @@ fn a_data_set_of_void_samples_has_no_score() {
     let mut model = network.build(gpu(), 1).unwrap();
     let error = model.evaluate(&data).unwrap_err();
     let sentence = "evaluate: all targets are void, there is nothing to average";
+    assert_eq!(error.to_string(), sentence);
+    let fit = Fit::new(Adam::default()).validation_data(&data);
+    let error = model.fit(&data, &fit).unwrap_err();
+    let sentence = "fit: validation data: all targets are void, there is nothing to average";
     assert_eq!(error.to_string(), sentence);
     // Steps of them change nothing.
     let before = weight_bits(&model);

@@ -300,3 +300,58 @@ fn skipped_steps_are_listed_and_do_not_count_in_the_mean() {
     assert!((seen - mean).abs() < 1e-6, "{seen}, {mean}");
     assert_eq!(model.step(), 6);
 }
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_checkpoint_of_steps_that_nobody_has_seen_is_of_the_last_that_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let optimizer = Optimizer::from(Adam::default());
+    let fit = in_order(&optimizer);
+    let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+    let bad = samples(Some(1));
+    let mut run = model.train(&bad, &fit).unwrap();
+    for _ in 0..4 {
+        pollster::block_on(run.next()).unwrap().unwrap();
+    }
+    run.model().save_checkpoint(&path).unwrap();
+    drop(run);
+    let mut restarted = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+    restarted.load_checkpoint(&path).unwrap();
+    assert_eq!(restarted.step(), 1);
+    // Another optimizer does not make it forgotten.
+    let loss = Loss::CategoricalCrossentropy;
+    model.compile(Sgd::new(0.1), loss).unwrap();
+    let error = model.fit(&samples(None), &in_order(&Sgd::new(0.1).into()));
+    assert_eq!(error, Err(Error::NotFinite { step: 2 }));
+    assert_eq!(model.step(), 1);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_batch_s_target_that_the_loss_does_not_take_is_named() {
+    let optimizer = Optimizer::from(Adam::default());
+    let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+    let (x, y) = (tensor(&normal(32, 1, 0), 4), [1.0, 0.0, 0.0].repeat(8));
+    let before = state(&model);
+    for (value, sentence) in [
+        (
+            -1.0,
+            "-1.0 at [1]; cross-entropy takes probabilities, 0 to 1",
+        ),
+        (1.5, "1.5 at [1]; cross-entropy takes probabilities, 0 to 1"),
+        (f32::NAN, "a NaN"),
+    ] {
+        let mut wrong = y.clone();
+        wrong[5 * 3 + 1] = value;
+        let error = model.train_on_batch(&x, &tensor(&wrong, 3)).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.starts_with("train_on_batch: the target of sample 5 "),
+            "{error}"
+        );
+        assert!(error.contains(sentence), "{error}");
+        assert_eq!(state(&model), before);
+    }
+    model.train_on_batch(&x, &tensor(&y, 3)).unwrap();
+}

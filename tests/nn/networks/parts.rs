@@ -3,7 +3,7 @@
 
 use super::{blobs, one_hot};
 use crate::common::{gpu, gpu_with};
-use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::Activation::{Selu, Sigmoid, Softmax};
 use selfnorm::nn::{
     Adam, AlphaDropout, Batch, Batches, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, History,
     Samples, Sequential, SequentialBuilder,
@@ -188,4 +188,22 @@ fn a_batch_of_4096_images_trains() {
     let history = model.fit(&data, &fit).unwrap();
     assert_eq!((history.losses.len(), model.step()), (1, 1));
     assert!(history.losses[0].is_finite());
+}
+
+/// Of a single output a position: the sums of their losses are the largest buffer.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn any_number_of_samples_is_evaluated_whatever_is_largest() {
+    let values = super::blobs(64, 64, 2).0;
+    let targets: Vec<_> = values.iter().map(|&x| f32::from(x > 0.0)).collect();
+    let score = |gpu: &Gpu| {
+        let network = Sequential::new([64, 1]).add(Dense::new(1).activation(Sigmoid));
+        let model = network.build(gpu, 1).unwrap();
+        let data = Dataset::from_floats(gpu, &values, [64, 1]).unwrap();
+        let data = data.targets(&targets, [64, 1]).unwrap();
+        model.evaluate(&data).unwrap()
+    };
+    let (narrow, wide) = (score(&narrow_gpu()), score(gpu()));
+    assert_near("the loss", narrow.loss, wide.loss, 0.0);
+    assert_eq!(narrow.accuracy, wide.accuracy);
 }

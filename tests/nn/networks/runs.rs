@@ -1,7 +1,10 @@
 //! Trainings in pieces: event by event, call by call, dropped in the middle, looked at from inside
 //! and from other threads. Whatever the pieces, they are the training of one call, bit for bit.
 
+use std::future::Future;
 use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::{bits, blobs, classifier, dataset, one_hot, weight_bits};
@@ -111,7 +114,7 @@ fn a_run_that_is_dropped_leaves_a_network_that_goes_on() {
                 })
             })
             .unwrap();
-        assert!(history.stopped);
+        assert_eq!(history.stopped, events < 2 * (BATCHES + 1));
         assert_eq!(dropped.step(), stopped.step());
         assert_eq!(weight_bits(&dropped), weight_bits(&stopped));
         let histories = [&mut dropped, &mut stopped].map(|m| m.fit(&data, &fit()).unwrap());
@@ -164,8 +167,8 @@ fn the_counts_of_steps_and_epochs_go_on_over_every_call() {
             &|model| {
                 // Nothing of a step of 0.
                 let (step, epoch) = (model.step(), model.epoch());
-                model.set_step(step);
-                model.set_epoch(epoch);
+                model.set_step(step).unwrap();
+                model.set_epoch(epoch).unwrap();
             },
         ];
         for between in pieces {
@@ -213,8 +216,8 @@ fn another_optimizer_begins_without_state_and_goes_on_with_the_masks() {
     let weights = changed.weights().unwrap();
     let mut fresh = model();
     fresh.set_weights(&weights).unwrap();
-    fresh.set_step(changed.step());
-    fresh.set_epoch(changed.epoch());
+    fresh.set_step(changed.step()).unwrap();
+    fresh.set_epoch(changed.epoch()).unwrap();
     fresh.reset_optimizer();
     let adam = || fit(Adam::new(0.01).into());
     assert_eq!(train(&mut changed, adam()), train(&mut fresh, adam()));
@@ -224,8 +227,8 @@ fn another_optimizer_begins_without_state_and_goes_on_with_the_masks() {
     let mut again = model();
     let first = train(&mut again, fit(Sgd::new(0.0).into()));
     assert_ne!(train(&mut again, fit(Sgd::new(0.0).into())), first);
-    again.set_step(0);
-    again.set_epoch(0);
+    again.set_step(0).unwrap();
+    again.set_epoch(0).unwrap();
     assert_eq!(train(&mut again, fit(Sgd::new(0.0).into())), first);
 }
 
@@ -339,4 +342,84 @@ fn the_work_of_others_comes_between_the_batches_of_a_prediction() {
     let shares: Vec<_> = (0..3).map(|_| longest_wait()).collect();
     println!("{shares:?}");
     assert!(shares.iter().any(|&share| share < 0.6), "{shares:?}");
+}
+
+/// Asks for the next event and gives up at once, until it is there.
+fn next_of_many_tries(run: &mut Run) -> Option<(usize, Option<usize>)> {
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        let next = pin!(run.next());
+        match next.poll(&mut context) {
+            Poll::Ready(Ok(None)) => return None,
+            Poll::Ready(Ok(Some(Progress::Batch(end)))) => {
+                return Some((end.epoch, Some(end.batch)));
+            }
+            Poll::Ready(Ok(Some(Progress::Epoch(end)))) => return Some((end.epoch, None)),
+            Poll::Ready(result) => panic!("{result:?}"),
+            Poll::Pending => std::thread::sleep(Duration::from_micros(300)),
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn waits_that_are_given_up_change_nothing() {
+    let (expected, history) = whole(2);
+    let (data, mut model) = (data(), model());
+    let mut run = model.train(&data, &fit().epochs(2)).unwrap();
+    while next_of_many_tries(&mut run).is_some() {}
+    assert_eq!(run.finish(), history);
+    assert_eq!(weight_bits(&model), weight_bits(&expected));
+}
+
+#[test]
+fn a_run_may_go_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Run>();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn counts_that_are_too_large_are_refused() {
+    let mut model = model();
+    for count in [(1 << 53) + 1, u64::MAX] {
+        let errors = [model.set_step(count), model.set_epoch(count)];
+        for (error, name) in errors.into_iter().zip(["step", "epoch"]) {
+            let value = count as f64;
+            let sentence = format!("set_{name}: {name} is {value:?}, must be at most 2^53");
+            assert_eq!(error.unwrap_err().to_string(), sentence);
+        }
+    }
+    assert_eq!((model.step(), model.epoch()), (0, 0));
+    model.set_step(1 << 53).unwrap();
+    model.set_epoch(1 << 53).unwrap();
+    model.fit(&data(), &fit()).unwrap();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_checkpoint_brings_its_loss_and_its_optimizer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    for loss in [
+        Loss::Huber(0.3),
+        Loss::MeanAbsoluteError,
+        Loss::CategoricalCrossentropyWith {
+            label_smoothing: 0.1,
+        },
+    ] {
+        let mut whole = model();
+        whole.compile(Adam::new(0.02).clipnorm(0.5), loss).unwrap();
+        let fit = Fit::default().batch_size(BATCH);
+        let expected = whole.fit(&data(), &fit.clone().epochs(2)).unwrap();
+        let mut first = model();
+        first.compile(Adam::new(0.02).clipnorm(0.5), loss).unwrap();
+        first.fit(&data(), &fit).unwrap();
+        first.save_checkpoint(&path).unwrap();
+        let mut second = model();
+        second.load_checkpoint(&path).unwrap();
+        let rest = second.fit(&data(), &fit).unwrap();
+        assert_eq!(rest.epochs, expected.epochs[1..], "{loss:?}");
+        assert_eq!(weight_bits(&second), weight_bits(&whole), "{loss:?}");
+    }
 }

@@ -393,3 +393,65 @@ fn target_values_of_a_batch_are_looked_at_before_its_step() {
         assert_eq!(model.step(), 0);
     }
 }
+
+/// No batches in the second epoch.
+struct Once(bool);
+
+impl Batches for Once {
+    fn samples(&self) -> Samples {
+        Samples::floats([2, 5])
+    }
+
+    fn start(&mut self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch<'_>>> {
+        let is_first = std::mem::replace(&mut self.0, false);
+        let batch = || Batch::floats(vec![0.5; 10]).classes(&[1, 2]);
+        is_first.then(batch).transpose()
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_epoch_without_batches_is_an_error() {
+    let mut model = network().build(gpu(), 1).unwrap();
+    let error = model.fit(&mut Once(true), &fit(1)).unwrap_err();
+    assert_eq!(error.to_string(), "fit: epoch 2 has no batches");
+    assert_eq!(model.step(), 1);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn batches_that_are_too_large_and_targets_that_nobody_has_seen_are_errors() {
+    let mut model = network().build(gpu(), 1).unwrap();
+    let fit = fit(usize::MAX);
+    let error = model.fit(&mut Once(true), &fit).unwrap_err().to_string();
+    assert!(
+        error.contains("the order of so many samples takes"),
+        "{error}"
+    );
+
+    struct Values;
+    impl Batches for Values {
+        fn samples(&self) -> Samples {
+            Samples::floats([5]).targets()
+        }
+
+        fn start(&mut self, _: u64) -> Result<()> {
+            Ok(())
+        }
+
+        fn next_batch(&mut self) -> Result<Option<Batch<'_>>> {
+            Ok(None)
+        }
+    }
+    let linear = Sequential::new([5]).add(Dense::new(3));
+    let mut model = linear.build(gpu(), 1).unwrap();
+    let error = model
+        .fit(&mut Values, &Fit::new(Adam::default()))
+        .unwrap_err();
+    let sentence = "fit: which loss? nobody has looked at the targets of batches from the host; name Loss::MeanSquaredError for numbers, or Loss::CategoricalCrossentropy (from logits) for classes";
+    assert_eq!(error.to_string(), sentence);
+}

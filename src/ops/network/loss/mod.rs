@@ -201,6 +201,44 @@ impl Loss {
         }
     }
 
+    /// Its name, and its parameter, which reads back exactly.
+    pub(crate) fn to_text(self) -> String {
+        let name = self.name();
+        match self {
+            Self::CategoricalCrossentropyWith {
+                label_smoothing: number,
+            }
+            | Self::BinaryCrossentropyWith {
+                label_smoothing: number,
+            }
+            | Self::Huber(number) => format!("{name} {number}"),
+            _ => name.into(),
+        }
+    }
+
+    /// The loss of [`to_text`](Self::to_text), if it is one.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let (name, number) = match text.split_once(' ') {
+            Some((name, number)) => (name, Some(number.parse::<f64>().ok()?)),
+            None => (text, None),
+        };
+        let loss = match (name, number) {
+            ("categorical_crossentropy", None) => Self::CategoricalCrossentropy,
+            ("categorical_crossentropy", Some(label_smoothing)) => {
+                Self::CategoricalCrossentropyWith { label_smoothing }
+            }
+            ("binary_crossentropy", None) => Self::BinaryCrossentropy,
+            ("binary_crossentropy", Some(label_smoothing)) => {
+                Self::BinaryCrossentropyWith { label_smoothing }
+            }
+            ("mean_squared_error", None) => Self::MeanSquaredError,
+            ("mean_absolute_error", None) => Self::MeanAbsoluteError,
+            ("huber", Some(delta)) => Self::Huber(delta),
+            _ => return None,
+        };
+        loss.check().ok().map(|()| loss)
+    }
+
     /// The function that it computes the loss without, if it takes logits.
     pub(crate) fn link(self) -> Option<Link> {
         match self {

@@ -113,29 +113,21 @@ impl Optimizer {
 
     /// The learning rate of step `iteration`, counted from 0, with Adam's corrections, and the share of a
     /// weight that decays.
-    pub(crate) fn rates(&self, iteration: u64) -> (f32, f32) {
-        self.rates_of(self.learning_rate().at(iteration), iteration)
-    }
-
-    fn rates_of(&self, rate: f64, iteration: u64) -> (f32, f32) {
+    pub(crate) fn rates(&self, iteration: u64) -> Result<(f32, f32)> {
+        let schedule = self.learning_rate();
+        let rate = schedule.at(iteration);
         let correction = match self {
             Self::Adam(adam) => adam.correction(iteration),
             Self::Sgd(_) => 1.0,
         };
-        let decay = rate * self.settings().weight_decay;
-        ((rate * correction) as f32, decay as f32)
-    }
-
-    /// An error if the schedule gives step `iteration`, counted from 0, no learning rate.
-    pub(crate) fn check_rate(&self, iteration: u64) -> Result<()> {
-        let (op, schedule) = (self.name(), self.learning_rate());
-        let rate = schedule.at(iteration);
-        let (corrected, decay) = self.rates_of(rate, iteration);
+        let decay = (rate * self.settings().weight_decay) as f32;
+        let corrected = (rate * correction) as f32;
         if rate >= 0.0 && corrected.is_finite() && decay.is_finite() {
-            return Ok(());
+            return Ok((corrected, decay));
         }
+        let op = self.name();
         let detail = format!(
-            "the learning rate ({}) of step {} is {rate:?}, must be at least 0, and a finite f32",
+            "the learning rate ({}) of the optimizer's step {} is {rate:?}, must be at least 0, and a finite f32",
             schedule.name(),
             iteration + 1
         );
