@@ -38,8 +38,8 @@ fn exp_second_half(k: vec4i) -> vec4f {
     return bitcast<vec4f>((((k - (EXP_ROUND_BITS - 1)) >> vec4u(1u)) + 128) << vec4u(23u));
 }
 
-// x itself, for a positive number: because no compiler knows that its sign bit is 0, none can take x and what
-// is added to it for one sum.
+// x itself. Because no compiler can know that the sign bit of `positive` is 0, none can take x and what is added to it
+// for one sum.
 fn exp_apart4(x: vec4f, positive: vec4f) -> vec4f {
     return bitcast<vec4f>(bitcast<vec4i>(x) ^ (bitcast<vec4i>(positive) >> vec4u(31u)));
 }
@@ -64,8 +64,9 @@ fn scaled_expm1(x: vec4f, scale: f32) -> vec4f {
     // |k| <= 26: one constant for ln 2 is exact enough.
     let r = t - exp_exponent(k) * EXP_LN_2;
     let r2 = r * r;
-    let s = exp_power_of_two(k) * scale;
-    return s * (r + r2 * exp_tail(r, r2)) + (s - scale);
+    let power = exp_power_of_two(k);
+    let s = power * scale;
+    return s * (r + r2 * exp_tail(r, r2)) + exp_apart4(s - scale, power);
 }
 
 fn expm1_4(x: vec4f) -> vec4f {
