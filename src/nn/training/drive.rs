@@ -22,6 +22,30 @@ impl Sequential {
     /// Trains on `data`; `callback` is called after each batch and epoch, and may stop the training
     /// with [`ControlFlow::Break`] or an error.
     ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use std::ops::ControlFlow;
+    /// use selfnorm::nn::{Activation::Softmax, Adam, Dataset, Dense, Fit, Progress, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// # let data = Dataset::from_floats(&gpu, &[0.0, 1.0, 1.0, 0.0], [2])?.classes(&[0, 1])?;
+    /// let mut model = Sequential::new([2]).add(Dense::new(2).activation(Softmax)).build(&gpu, 42)?;
+    /// let history = model.fit_with(&data, &Fit::new(Adam::default()).epochs(50), |progress| {
+    ///     if let Progress::Epoch(mut end) = progress {
+    ///         if end.scores.training.loss < 0.5 {
+    ///             return Ok(ControlFlow::Break(()));
+    ///         }
+    ///         if end.epoch == 25 {
+    ///             end.set_learning_rate(1e-2)?;
+    ///         }
+    ///     }
+    ///     Ok(ControlFlow::Continue(()))
+    /// })?;
+    /// # assert!(history.epochs.len() <= 50);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`fit`](Self::fit), and those of the callback.

@@ -7,6 +7,19 @@ use crate::{Error, Gpu, Result};
 /// How to train.
 ///
 /// By default as in Keras: batches of 32, one epoch, shuffled.
+///
+/// ```
+/// use selfnorm::nn::{AdamW, CosineDecay, Fit, Loss};
+///
+/// let rate = CosineDecay::new(1e-3, 10_000);
+/// let fit = Fit::new(AdamW::new(rate).global_clipnorm(1.0))
+///     .loss(Loss::CategoricalCrossentropyWith { label_smoothing: 0.1 })
+///     .batch_size(128)
+///     .epochs(20)
+///     .validation_split(0.1)
+///     .skip_non_finite(3);
+/// # let _ = fit;
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Fit<'a> {

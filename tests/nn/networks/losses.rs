@@ -8,7 +8,7 @@ use selfnorm::nn::Activation::{self, Linear, Relu, Selu, Sigmoid, Softmax, Tanh}
 use selfnorm::nn::{
     Adam, AlphaDropout, Dataset, Dense, Dropout, Fit, Flatten, Layer, Loss, Sequential, Sgd, Tiling,
 };
-use selfnorm::{Error, Result, random};
+use selfnorm::{Result, random};
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
