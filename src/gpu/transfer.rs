@@ -126,6 +126,7 @@ impl Readback {
 }
 
 /// An unmapped buffer for a [`Readback`] of up to `bytes` bytes.
+#[cfg(not(target_family = "wasm"))]
 pub(crate) fn readback_staging(memory: &Memory, bytes: u64) -> Result<wgpu::Buffer> {
     staging(memory, Purpose::Readback, bytes)
 }

@@ -39,7 +39,7 @@ pub(crate) struct Module {
     /// The record of a step that it takes, if any.
     pub step: Option<Struct>,
     /// Structs of its tensors that the host writes, too.
-    shared: &'static [Struct],
+    pub shared: &'static [Struct],
 }
 
 /// The files and constants that a module is built with, beyond its own file.
@@ -123,11 +123,6 @@ impl Module {
 
     pub const fn constants(mut self, constants: &'static [(&'static str, u32)]) -> Self {
         self.constants = constants;
-        self
-    }
-
-    pub const fn shared(mut self, structs: &'static [Struct]) -> Self {
-        self.shared = structs;
         self
     }
 

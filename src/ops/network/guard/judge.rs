@@ -1,6 +1,6 @@
 //! Whether a step changes anything, and by how much its gradients are scaled.
 
-use super::{Clip, Guard, GuardState};
+use super::{Clip, Guard};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::network::per_item;
@@ -11,7 +11,7 @@ use crate::{Gpu, Result};
 
 pub(super) static MODULE: Module = Module::new("judge", &files::JUDGE, JudgeParams::LAYOUT)
     .entry_points(&["judge"])
-    .shared(&[GuardState::LAYOUT])
+    .guarded()
     .step();
 
 const KERNEL: Kernel = MODULE.kernel("judge");

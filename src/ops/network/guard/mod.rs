@@ -44,6 +44,14 @@ params! {
     }
 }
 
+impl Module {
+    /// The module, with tensors that hold the guard's state.
+    const fn guarded(mut self) -> Self {
+        self.shared = &[GuardState::LAYOUT];
+        self
+    }
+}
+
 /// The values of a piece: enough for a workgroup to be worth its barriers, see benches/NOTES.md.
 const PIECE: u32 = 1 << 14;
 
