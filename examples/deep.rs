@@ -156,7 +156,7 @@ fn run() -> Result<()> {
             &dropped,
             variance,
             |at| at.1,
-            Corner::BottomRight,
+            Corner::TopRight,
         )
     })?;
     println!("\n{}", path.display());
