@@ -176,6 +176,10 @@ pub enum Error {
     /// The device was lost or destroyed; make a new [`Gpu`](crate::Gpu).
     #[error("the GPU device is lost or was destroyed; create a new Gpu")]
     DeviceLost,
+    /// An error of the application's, from a callback of training or from its batches:
+    /// `std::fs::read(path).map_err(|error| Error::Application(error.to_string()))?`.
+    #[error("{0}")]
+    Application(String),
     /// wgpu reported an error that this crate should have prevented.
     #[error("unexpected GPU error, please report it: {0}")]
     Unexpected(String),

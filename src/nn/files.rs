@@ -71,8 +71,10 @@ impl Sequential {
     }
 
     /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written, into a network that is
-    /// compiled with the same kind of optimizer. Given the same data and batches, training with
-    /// [`Fit::default`](crate::nn::Fit::default) continues as if it had never stopped.
+    /// compiled with the same kind of optimizer (a new network is, with Adam). Given the same data and
+    /// batches, training with [`Fit::default`](crate::nn::Fit::default) continues from the end of an
+    /// epoch as if it had never stopped. An epoch that was saved midway is not finished: the next
+    /// begins.
     ///
     /// # Errors
     ///
@@ -149,7 +151,9 @@ fn metadata(model: &Sequential) -> Result<HashMap<String, String>> {
         (EPOCH.into(), model.epoch.to_string()),
         (
             OPTIMIZED_FROM.into(),
-            model.optimized_from.min(step).to_string(),
+            (model.optimized_from + model.skips.len() as u64)
+                .min(step)
+                .to_string(),
         ),
         (SEED.into(), model.seed.to_string()),
         (OPTIMIZER.into(), model.optimizer.to_json()),
@@ -269,7 +273,14 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     }
     let known = |name: &str| tensors.iter().any(|(known, ..)| known == name);
     if let Some(name) = header.offset_keys().into_iter().find(|name| !known(name)) {
-        let detail = format!("it has {name}, which the network has not");
+        let is_checkpoint = header
+            .metadata()
+            .as_ref()
+            .is_some_and(|m| m.contains_key(STEP));
+        let detail = match is_checkpoint && !checkpoint {
+            true => "it is a checkpoint; use load_checkpoint".into(),
+            false => format!("it has {name}, which the network has not"),
+        };
         return Err(error(path, detail));
     }
     // The tensors are contiguous and all the network's, so `len` is at most their total length.
@@ -306,6 +317,7 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         (model.step, model.epoch) = (step, epoch);
         model.optimized_from = optimized_from;
         model.unseen = None;
+        model.skips.clear();
         model.loss = loss;
         model.seed = seed;
         model.network = network;

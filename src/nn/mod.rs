@@ -36,8 +36,8 @@
 //! not grow with their number. A batch whose activations are larger than the device binds comes in
 //! parts, each of them a submission, with the gradient of the whole.
 //!
-//! The network counts its own steps and epochs. In whatever pieces it is trained, by
-//! [`fit`](Sequential::fit), [`train`](Sequential::train) or
+//! The network counts its own steps and epochs. In whatever pieces it is trained, cut between epochs,
+//! by [`fit`](Sequential::fit), [`train`](Sequential::train) or
 //! [`train_on_batch`](Sequential::train_on_batch), compiled again or restarted from a checkpoint in
 //! between, it is the training of one call, bit for bit.
 //!

@@ -77,6 +77,7 @@ impl SequentialBuilder {
             step: 0,
             epoch: 0,
             optimized_from: 0,
+            skips: Vec::new(),
             unseen: None,
             history: History::default(),
             buffers: Mutex::default(),
@@ -136,6 +137,8 @@ pub struct Sequential {
     pub(super) epoch: u64,
     /// The step that the optimizer's state begins at.
     pub(super) optimized_from: u64,
+    /// Steps that were skipped, and that the optimizer has counted so far.
+    pub(super) skips: Vec<u64>,
     /// Where the guard is that knows of steps whose results nobody has looked at.
     pub(super) unseen: Option<Arc<Slots>>,
     pub(super) history: History,

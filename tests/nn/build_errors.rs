@@ -610,7 +610,7 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
         ),
         (
             floats(&[6]).classes(&[0, -100, 1, 2]).unwrap(),
-            "label -100 of sample 1; the network has 3 classes, 0 to 2",
+            "label -100 of sample 1; the network has 3 classes, 0 to 2; if it means that there is none: ignore_class(-100)",
         ),
         (
             floats(&[6]).classes(&[2, 1, 3, 1u64 << 40]).unwrap(),
@@ -632,7 +632,7 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
                 .ignore_class(3)
                 .classes(&[255, 1, 3, 3])
                 .unwrap(),
-            "label 255 of sample 0; the network has 3 classes, 0 to 2",
+            "label 255 of sample 0; the network has 3 classes, 0 to 2; if it means that there is none: ignore_class(255)",
         ),
         (
             floats(&[6])

@@ -309,7 +309,8 @@ impl Dataset {
         Ok(self)
     }
 
-    /// A weight for each class: that of a sample's class, or a position's, multiplies its sample weight.
+    /// A weight for each class: that of a sample's class, or a position's, multiplies its sample weight,
+    /// in training and in scores of this data set alike.
     /// The class of target values is the first of the largest, or, for a network with a single
     /// output, the value rounded: it has two classes.
     ///

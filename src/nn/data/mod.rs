@@ -28,7 +28,7 @@ pub(super) struct Expected<'a> {
     pub probabilities: bool,
 }
 
-/// What to train on or to evaluate: a [`Dataset`], or [`Batches`].
+/// What to train on: a [`Dataset`], or [`Batches`]. (A score is that of a `Dataset`.)
 pub enum Data<'a> {
     /// Samples on the GPU.
     Dataset(&'a Dataset),

@@ -72,12 +72,13 @@ pub trait Batches {
     /// What the samples of all batches are.
     fn samples(&self) -> Samples;
 
-    /// How many batches an epoch has, if that is known.
+    /// How many batches an epoch has, if that is known: what progress is shown by. The epoch ends
+    /// where [`next_batch`](Self::next_batch) returns `None`.
     fn batches(&self) -> Option<usize> {
         None
     }
 
-    /// Begins an epoch, counted from 0: the next batch is its first. Batches may be in an order of the
+    /// Begins an epoch, by the network's count from 0: the next batch is its first. Batches may be in an order of the
     /// epoch's own, drawn from its number.
     ///
     /// # Errors

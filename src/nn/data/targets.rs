@@ -149,6 +149,9 @@ impl Expected<'_> {
             (Some((1, _)), Some((&last, _))) if last == count => {
                 format!("; these labels count from 1 to {last}, subtract 1")
             }
+            _ if *label < 0 || *label == 255 => {
+                format!("; if it means that there is none: ignore_class({label})")
+            }
             _ => String::new(),
         };
         wrong(

@@ -110,9 +110,10 @@ impl<'a> Fit<'a> {
     }
 
     /// Goes on after up to `steps` steps whose loss or gradient is not finite: they change nothing,
-    /// and are listed in [`History::skipped`](super::History::skipped). To Adam's corrections and
-    /// to schedules there was no such step, except for the few that are under way when it is seen.
-    /// By default the first one ends the training with [`Error::NotFinite`].
+    /// and are listed in [`History::skipped`](super::History::skipped). Adam's corrections and
+    /// schedules count such a step for the three steps after it, which are then under way, and no
+    /// more from the fourth on. By default the first one ends the training with
+    /// [`Error::NotFinite`].
     pub fn skip_non_finite(mut self, steps: u32) -> Self {
         self.skip_non_finite = steps;
         self

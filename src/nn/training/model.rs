@@ -67,6 +67,7 @@ impl Sequential {
     /// schedules go.
     pub fn reset_optimizer(&mut self) {
         self.slots = None;
+        self.skips.clear();
         self.optimized_from = self.step;
     }
 
@@ -94,6 +95,7 @@ impl Sequential {
     pub fn set_step(&mut self, step: u64) -> Result<()> {
         require_count("set_step", "step", step)?;
         self.optimized_from = self.optimized_from.min(step);
+        self.skips.clear();
         self.step = step;
         Ok(())
     }
@@ -199,6 +201,7 @@ impl Sequential {
     fn halt(&mut self, step: u64, error: Error) -> Error {
         self.step = step;
         self.optimized_from = self.optimized_from.min(step);
+        self.skips.retain(|&skipped| skipped < step);
         self.unseen = None;
         // If there is no memory for it, the next training is halted, too, and says so.
         self.allow(0).err().unwrap_or(error)
@@ -224,8 +227,7 @@ impl Sequential {
         }
         if !is_finite {
             self.history.skipped.push(step + 1);
-            // To the optimizer there was no such step.
-            self.optimized_from += 1;
+            self.skips.push(step);
         }
         self.history.losses.push(sums.score(loss).loss);
         Ok(is_finite)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::step::{Evaluation, Training};
+use super::step::{AHEAD, Evaluation, Training};
 use crate::gpu::region::Region;
 use crate::nn::Data;
 use crate::nn::Sequential;
@@ -207,6 +207,9 @@ impl Sequential {
 
     /// Trains with these from now on; returns what it has trained with before.
     pub(super) fn adopt(&mut self, compiled: Compiled) -> Compiled {
+        if compiled.optimized_from != self.optimized_from {
+            self.skips.clear();
+        }
         Compiled {
             optimizer: std::mem::replace(&mut self.optimizer, compiled.optimizer),
             loss: std::mem::replace(&mut self.loss, compiled.loss),
@@ -217,7 +220,10 @@ impl Sequential {
 
     /// The record of a step, counted from 0, but for its samples.
     pub(super) fn record(&self, step: u64) -> Result<Step> {
-        let (rate, decay) = self.optimizer.rates(step - self.optimized_from)?;
+        // The host knows by then, and no sooner, however early it looks.
+        let is_known = |skipped: &&u64| **skipped + AHEAD as u64 <= step;
+        let skipped = self.skips.iter().filter(is_known).count() as u64;
+        let (rate, decay) = self.optimizer.rates(step - self.optimized_from - skipped)?;
         Ok(Step {
             call: step,
             training: true,

@@ -126,7 +126,9 @@ impl EpochEnd<'_> {
 /// # }
 /// ```
 ///
-/// A run that is dropped leaves a network that goes on from the last step that was submitted.
+/// A run that is dropped leaves a network that goes on from the last step that was submitted. If one of
+/// its last steps was not finite, the next training returns the error, once. The epoch that it was
+/// in is not finished: the next training begins another.
 #[derive(Debug)]
 pub struct Run<'a> {
     model: &'a mut Sequential,
@@ -450,6 +452,9 @@ impl<'a> Run<'a> {
             return Ok(Some(Event::Batch));
         }
         let validation = self.validate(progress).await?;
+        if self.model.history.skipped.is_empty() {
+            self.state.sums.check_any(OP)?;
+        }
         Ok(Some(Event::Epoch(self.end_epoch(validation))))
     }
 

@@ -85,7 +85,8 @@ pub struct History {
     /// The steps that were not finite and changed nothing, by the network's count, see
     /// [`Fit::skip_non_finite`](super::Fit::skip_non_finite).
     pub skipped: Vec<u64>,
-    /// Whether the training was stopped before its last epoch was over.
+    /// Whether a callback, or [`Run::stop`](super::Run::stop), has ended the training before its last
+    /// epoch was over.
     pub stopped: bool,
 }
 

@@ -7,7 +7,8 @@ use crate::common::gpu;
 use crate::common::reference::normal;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
-    Adam, AdamW, Dataset, Dense, Fit, Loss, Optimizer, Sequential, SequentialBuilder, Sgd,
+    Adam, AdamW, BatchEnd, Dataset, Dense, Fit, Loss, Optimizer, Progress, Sequential,
+    SequentialBuilder, Sgd,
 };
 use selfnorm::{Error, Tensor};
 
@@ -354,4 +355,25 @@ fn a_batch_s_target_that_the_loss_does_not_take_is_named() {
         assert_eq!(state(&model), before);
     }
     model.train_on_batch(&x, &tensor(&y, 3)).unwrap();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_skipped_step_has_the_same_effect_however_early_the_host_looks() {
+    let optimizer = Optimizer::from(Adam::new(0.01));
+    let fit = || in_order(&optimizer).epochs(3).skip_non_finite(5);
+    let trained = |look: fn(&mut BatchEnd) -> selfnorm::Result<()>| {
+        let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+        let history = model
+            .fit_with(&samples(Some(1)), &fit(), |progress| {
+                if let Progress::Batch(mut end) = progress {
+                    look(&mut end)?;
+                }
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
+        assert_eq!(history.skipped, [2, 8, 14]);
+        state(&model)
+    };
+    assert_eq!(trained(|_| Ok(())), trained(|end| end.score().map(drop)));
 }
