@@ -235,6 +235,8 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         };
         optimizer = Optimizer::from_json(entry(OPTIMIZER)?, &model.optimizer)
             .map_err(|problem| error(path, problem))?;
+        // One that was not named follows from the data again.
+        loss = None;
         if let Some(text) = metadata.and_then(|entries| entries.get(LOSS)) {
             let found = Loss::from_text(text)
                 .ok_or_else(|| error(path, format!("its loss is {text:?}, which is none")))?;
