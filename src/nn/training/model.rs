@@ -226,10 +226,8 @@ impl Sequential {
             return Err(self.halt(step, Error::NotFinite { step: step + 1 }));
         }
         if !is_finite {
-            self.history.skipped.push(step + 1);
             self.skips.push(step);
         }
-        self.history.losses.push(sums.score(loss).loss);
         Ok(is_finite)
     }
 }

@@ -655,9 +655,19 @@ impl State {
         {
             let totals = flight.land(&model.gpu, progress).await?;
             let loss = self.training.evaluation.loss;
-            let seen = match landing {
-                Landing::Step(step) => Some(model.see(OP, loss, *step, &totals, self.allowed)),
+            let seen = match *landing {
                 Landing::Validation => None,
+                Landing::Step(step) => {
+                    let seen = model.see(OP, loss, step, &totals, self.allowed);
+                    if let Ok(is_finite) = seen {
+                        let mut sums = Sums::default();
+                        sums.add(&totals);
+                        model.history.losses.push(sums.score(loss).loss);
+                        let skipped = (!is_finite).then_some(step + 1);
+                        model.history.skipped.extend(skipped);
+                    }
+                    Some(seen)
+                }
             };
             self.flights.pop_front();
             match seen {
