@@ -5,8 +5,8 @@ use bytemuck::Pod;
 use crate::element::{Element, ElementType};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::gpu::dispatch::Dispatch;
-use crate::gpu::recording::begin_pass;
+use crate::gpu::dispatch::{Dispatch, Record};
+use crate::gpu::recording::{Commands, begin_pass};
 use crate::shader::module::{Form, Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
 use crate::tensor::Tensor;
 
@@ -21,12 +21,21 @@ use crate::tensor::Tensor;
 /// The encoder must belong to the same device, and the buffers must be unmapped when it is
 /// submitted. Recording does not query the device; reading results reports [`Error::DeviceLost`].
 #[derive(Debug)]
-pub struct Pass<'encoder> {
+pub struct Pass<'a> {
     gpu: Gpu,
-    /// None: the work is deferred to the next submission.
-    pass: Option<wgpu::ComputePass<'encoder>>,
+    target: Target<'a>,
     /// The caller submits; the crate does not know when.
     foreign: bool,
+}
+
+/// Where a pass records.
+#[derive(Debug)]
+enum Target<'a> {
+    /// The next submission, unless an application can access one of the tensors.
+    Deferred,
+    Encoder(Commands<&'a mut wgpu::CommandEncoder>),
+    /// An application's open compute pass.
+    Open(&'a mut dyn Record),
 }
 
 /// A tensor as an argument of an operation.
@@ -77,8 +86,37 @@ pub(crate) struct Chunk {
 
 impl Gpu {
     /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
-    pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
-        Pass::foreign(self, encoder)
+    pub fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> Pass<'a> {
+        Pass {
+            foreign: true,
+            ..Pass::new(self, encoder)
+        }
+    }
+
+    /// A pass that records into the caller's open compute pass: operations and
+    /// [`predict`](Pass::predict), among the caller's own dispatches. It sets the pipeline and bind
+    /// groups 0 to 2, and the immediates if the device has them; the caller sets its own again.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// let gpu = selfnorm::Gpu::new()?;
+    /// let x = gpu.tensor(&[-1.0, 0.0, 2.0], [3])?;
+    /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// let mut compute_pass = encoder.begin_compute_pass(&Default::default());
+    /// gpu.record_in(&mut compute_pass).selu_in_place(&x)?;
+    /// // compute_pass.set_pipeline(...), dispatch_workgroups(...)
+    /// drop(compute_pass);
+    /// gpu.queue().submit([encoder.finish()]);
+    /// assert_eq!(x.to_vec()?, [-1.1113307, 0.0, 2.101402]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn record_in<'a>(&self, compute_pass: &'a mut wgpu::ComputePass<'_>) -> Pass<'a> {
+        Pass {
+            gpu: self.clone(),
+            target: Target::Open(compute_pass),
+            foreign: true,
+        }
     }
 }
 
@@ -91,36 +129,60 @@ impl<T: Element> Tensor<T> {
     ) -> Result<Self> {
         let tensor = Self::uninitialized(gpu, shape)?;
         tensor.defer_clear_rest()?;
-        record(&mut Pass::waiting(gpu), &tensor)?;
+        record(&mut Pass::deferred(gpu), &tensor)?;
         Ok(tensor)
     }
 }
 
-impl<'encoder> Pass<'encoder> {
-    /// Records into an application's encoder.
-    fn foreign(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
-        Self {
-            foreign: true,
-            ..Self::new(gpu, encoder)
-        }
-    }
-
+impl<'a> Pass<'a> {
     /// Records into an encoder of the crate's own.
-    pub(crate) fn new(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
+    pub(crate) fn new(gpu: &Gpu, encoder: &'a mut wgpu::CommandEncoder) -> Self {
         Self {
             gpu: gpu.clone(),
-            pass: Some(begin_pass(encoder)),
+            target: Target::Encoder(Commands::new(encoder)),
             foreign: false,
         }
     }
 
-    /// Defers the work to the next submission, unless an application can access one of the tensors.
-    fn waiting(gpu: &Gpu) -> Self {
+    fn deferred(gpu: &Gpu) -> Self {
         Self {
             gpu: gpu.clone(),
-            pass: None,
+            target: Target::Deferred,
             foreign: false,
         }
+    }
+
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The open compute pass, for what has been checked; None if work is to be deferred.
+    fn recorder(&mut self) -> Result<Option<&mut dyn Record>> {
+        match &mut self.target {
+            Target::Deferred => Ok(None),
+            Target::Open(pass) => Ok(Some(*pass)),
+            Target::Encoder(commands) => {
+                if !commands.is_open() {
+                    let open = || commands.open();
+                    self.gpu.link().checked(0, open)?;
+                }
+                Ok(Some(commands.pass()))
+            }
+        }
+    }
+
+    /// Records dispatches that were prepared for tensors that have been checked.
+    pub(crate) fn record_all(
+        &mut self,
+        dispatches: &[Dispatch],
+        step: Option<(&wgpu::BindGroup, u32)>,
+    ) -> Result<()> {
+        if let Some(pass) = self.recorder()? {
+            for dispatch in dispatches {
+                pass.record(dispatch, step);
+            }
+        }
+        Ok(())
     }
 
     /// Dispatches an element-wise kernel over tensors of one shape. `op` names it in errors.
@@ -179,26 +241,30 @@ impl<'encoder> Pass<'encoder> {
         };
         if len <= chunk_len {
             let one = prepare(0)?;
-            self.record(&operands, |pass| one.record(pass, None))
+            self.record(&operands, std::slice::from_ref(&one))
         } else {
             let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
             let dispatches = dispatches.collect::<Result<Vec<Dispatch>>>()?;
-            self.record(&operands, |pass| {
-                dispatches.iter().for_each(|one| one.record(pass, None));
-            })
+            self.record(&operands, &dispatches)
         }
     }
 
     fn record<T: Element>(
         &mut self,
         operands: &[Operand<T>],
-        record: impl FnOnce(&mut wgpu::ComputePass),
+        dispatches: &[Dispatch],
     ) -> Result<()> {
+        if !matches!(self.target, Target::Deferred) {
+            return self.record_all(dispatches, None);
+        }
         let gpu = &self.gpu;
+        let record = |pass: &mut wgpu::ComputePass| {
+            dispatches
+                .iter()
+                .for_each(|dispatch| dispatch.record(pass, None));
+        };
         let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
-        if let Some(pass) = &mut self.pass {
-            record(pass);
-        } else if are_private() {
+        if are_private() {
             let range = operands[0].tensor.range();
             gpu.link().defer(range.end - range.start, |recording| {
                 record(recording.pass())
