@@ -26,6 +26,8 @@ pub struct Pass<'a> {
     target: Target<'a>,
     /// The caller submits; the crate does not know when.
     foreign: bool,
+    /// Whether it is known that the caller has left no pass open in the encoder.
+    is_usable: bool,
 }
 
 /// Where a pass records.
@@ -89,6 +91,7 @@ impl Gpu {
     pub fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> Pass<'a> {
         Pass {
             foreign: true,
+            is_usable: false,
             ..Pass::new(self, encoder)
         }
     }
@@ -116,6 +119,7 @@ impl Gpu {
             gpu: self.clone(),
             target: Target::Open(compute_pass),
             foreign: true,
+            is_usable: true,
         }
     }
 }
@@ -141,6 +145,7 @@ impl<'a> Pass<'a> {
             gpu: gpu.clone(),
             target: Target::Encoder(Commands::new(encoder)),
             foreign: false,
+            is_usable: true,
         }
     }
 
@@ -149,26 +154,12 @@ impl<'a> Pass<'a> {
             gpu: gpu.clone(),
             target: Target::Deferred,
             foreign: false,
+            is_usable: true,
         }
     }
 
     pub(crate) fn gpu(&self) -> &Gpu {
         &self.gpu
-    }
-
-    /// The open compute pass, for what has been checked; None if work is to be deferred.
-    fn recorder(&mut self) -> Result<Option<&mut dyn Record>> {
-        match &mut self.target {
-            Target::Deferred => Ok(None),
-            Target::Open(pass) => Ok(Some(*pass)),
-            Target::Encoder(commands) => {
-                if !commands.is_open() {
-                    let open = || commands.open();
-                    self.gpu.link().checked(0, open)?;
-                }
-                Ok(Some(commands.pass()))
-            }
-        }
     }
 
     /// Records dispatches that were prepared for tensors that have been checked.
@@ -177,9 +168,24 @@ impl<'a> Pass<'a> {
         dispatches: &[Dispatch],
         step: Option<(&wgpu::BindGroup, u32)>,
     ) -> Result<()> {
-        if let Some(pass) = self.recorder()? {
+        let record = |pass: &mut dyn Record| {
             for dispatch in dispatches {
                 pass.record(dispatch, step);
+            }
+        };
+        match &mut self.target {
+            Target::Deferred => self.gpu.link().submit(|encoder| {
+                record(&mut begin_pass(encoder));
+                Ok(())
+            })?,
+            Target::Open(pass) => record(*pass),
+            Target::Encoder(commands) if self.is_usable => record(commands.pass()),
+            Target::Encoder(commands) => {
+                // Only the end of a pass tells that another is still open in the encoder.
+                self.gpu
+                    .link()
+                    .checked(0, || record(&mut begin_pass(commands.encoder())))?;
+                self.is_usable = true;
             }
         }
         Ok(())
@@ -194,7 +200,7 @@ impl<'a> Pass<'a> {
         operands: [Operand<T>; N],
         params: impl Fn(Chunk) -> P,
     ) -> Result<()> {
-        self.check(op, &operands)?;
+        self.check_alike(op, &operands)?;
         let gpu = &self.gpu;
         let len = operands[0].tensor.len() as u64;
         if len == 0 {
@@ -254,44 +260,31 @@ impl<'a> Pass<'a> {
         operands: &[Operand<T>],
         dispatches: &[Dispatch],
     ) -> Result<()> {
-        if !matches!(self.target, Target::Deferred) {
+        let gpu = &self.gpu;
+        let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
+        // An application may write to its buffers next, or destroy them.
+        if !matches!(self.target, Target::Deferred) || !are_private() {
             return self.record_all(dispatches, None);
         }
-        let gpu = &self.gpu;
-        let record = |pass: &mut wgpu::ComputePass| {
+        let range = operands[0].tensor.range();
+        gpu.link().defer(range.end - range.start, |recording| {
+            let pass = recording.pass();
             dispatches
                 .iter()
                 .for_each(|dispatch| dispatch.record(pass, None));
-        };
-        let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
-        if are_private() {
-            let range = operands[0].tensor.range();
-            gpu.link().defer(range.end - range.start, |recording| {
-                record(recording.pass())
-            })?;
-            // Another thread may just have exposed a buffer to the application.
-            if !are_private() {
-                gpu.link().flush()?;
-            }
-        } else {
-            // The application may write to its buffers next, or destroy them.
-            gpu.link().submit(|encoder| {
-                record(&mut begin_pass(encoder));
-                Ok(())
-            })?;
+        })?;
+        // Another thread may just have exposed a buffer to the application.
+        if !are_private() {
+            gpu.link().flush()?;
         }
         Ok(())
     }
 
-    fn check<T: Element>(&self, op: &'static str, operands: &[Operand<T>]) -> Result<()> {
+    /// Checks tensors that must have one shape.
+    fn check_alike<T: Element>(&self, op: &'static str, operands: &[Operand<T>]) -> Result<()> {
         let expected = operands[0].tensor.shape();
         for operand in operands {
-            if !operand.tensor.gpu().is(&self.gpu) {
-                return Err(Error::OtherGpu {
-                    op,
-                    operand: operand.name,
-                });
-            }
+            self.check_gpu(op, operand)?;
             if operand.tensor.shape() != expected {
                 return Err(Error::Shape {
                     op,
@@ -301,6 +294,29 @@ impl<'a> Pass<'a> {
                 });
             }
         }
+        self.check(op, operands, "or call the in-place variant")
+    }
+
+    fn check_gpu<T: Element>(&self, op: &'static str, operand: &Operand<T>) -> Result<()> {
+        if !operand.tensor.gpu().is(&self.gpu) {
+            return Err(Error::OtherGpu {
+                op,
+                operand: operand.name,
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks all but shapes. `hint` says what to do to overwrite the last argument that is read.
+    pub(crate) fn check<T: Element>(
+        &self,
+        op: &'static str,
+        operands: &[Operand<T>],
+        hint: &str,
+    ) -> Result<()> {
+        for operand in operands {
+            self.check_gpu(op, operand)?;
+        }
         for (i, written) in operands
             .iter()
             .enumerate()
@@ -309,12 +325,11 @@ impl<'a> Pass<'a> {
             for (j, other) in operands.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (a, b) = (written.tensor, other.tensor);
                 if a.buffer() == b.buffer() && overlap(a.range(), b.range()) {
-                    // An in-place variant overwrites the last argument that is read.
                     let detail = if written.access == Access::Write
                         && a.range() == b.range()
                         && j + 1 == i
                     {
-                        "or call the in-place variant".into()
+                        hint.into()
                     } else {
                         String::new()
                     };

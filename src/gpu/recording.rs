@@ -72,14 +72,6 @@ impl<E: BorrowMut<wgpu::CommandEncoder>> Commands<E> {
         self.pass
             .get_or_insert_with(|| begin_pass(self.encoder.borrow_mut()).forget_lifetime())
     }
-
-    pub fn is_open(&self) -> bool {
-        self.pass.is_some()
-    }
-
-    pub fn open(&mut self) {
-        self.pass();
-    }
 }
 
 pub(crate) fn begin_pass(encoder: &mut wgpu::CommandEncoder) -> wgpu::ComputePass<'_> {
