@@ -5,6 +5,7 @@ use bytemuck::Pod;
 use crate::element::{Element, ElementType};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::recording::begin_pass;
 use crate::shader::module::{Form, Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
@@ -209,7 +210,7 @@ impl<'encoder> Pass<'encoder> {
             }
         } else {
             // The application may write to its buffers next, or destroy them.
-            gpu.link().submit(|encoder| {
+            gpu.link().submit(Owner::Application, |encoder| {
                 record(&mut begin_pass(encoder));
                 Ok(())
             })?;
