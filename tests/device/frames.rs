@@ -2,8 +2,8 @@
 
 use crate::common;
 use crate::common::calls::{Calls, Counted};
-use selfnorm::nn::{Activation, Activation::Selu, Conv2d, Dense, MaxPool2d, Predict, Sequential};
-use selfnorm::{Error, Gpu, Tensor, wgpu};
+use selfnorm::nn::{Activation, Activation::Selu, Adam, Conv2d, Dense, Loss, MaxPool2d, Predict, Sequential};
+use selfnorm::{Error, Gpu, Pass, Tensor, wgpu};
 
 /// The network of a live image fit: 32 features of a position become a colour.
 fn image(gpu: &Gpu) -> Sequential {
@@ -69,6 +69,94 @@ fn predictions_in_a_frame_ask_for_nothing_from_the_second_on() {
                     assert_eq!(calls.passes, 1, "{rows} rows");
                 }
             }
+        }
+    }
+}
+
+/// A small network with a dropout.
+fn small(gpu: &Gpu) -> Sequential {
+    let mut model = Sequential::new([6])
+        .add(Dense::new(16).activation(Selu))
+        .add(selfnorm::nn::AlphaDropout::new(0.2))
+        .add(Dense::new(3))
+        .build(gpu, 1)
+        .unwrap();
+    model
+        .compile(Adam::new(0.01).clipnorm(0.1), Loss::MeanSquaredError)
+        .unwrap();
+    model
+}
+
+fn weights(model: &Sequential) -> Vec<u32> {
+    let weights = model.weights().unwrap();
+    weights.iter().flat_map(|(_, tensor)| bits(tensor)).collect()
+}
+
+fn frame(gpu: &Gpu, record: impl FnOnce(&mut Pass)) {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    record(&mut gpu.pass(&mut encoder));
+    gpu.queue().submit([encoder.finish()]);
+}
+
+/// The expected weights and scores are those of the blocking call.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn steps_in_a_frame_are_those_of_train_on_batch_bit_for_bit() {
+    let gpu = common::gpu();
+    for rows in [1, 13, 64] {
+        let (mut blocking, mut framed) = (small(gpu), small(gpu));
+        let (x, y) = (samples(gpu, rows, &[6]), samples(gpu, rows, &[3]));
+        let on_gpu = empty(gpu, &[2]);
+        for steps in [1, 3, 2] {
+            let mut expected = None;
+            for _ in 0..steps {
+                expected = Some(blocking.train_on_batch(&x, &y).unwrap());
+            }
+            frame(gpu, |pass| {
+                for _ in 0..steps {
+                    pass.train_on_batch(&mut framed, &x, &y).unwrap();
+                }
+                framed.score_into(pass, &on_gpu).unwrap();
+            });
+            assert_eq!(weights(&framed), weights(&blocking), "{rows} rows");
+            // Reading the weights has waited for the steps.
+            assert_eq!(framed.try_score().unwrap(), expected);
+            assert_eq!(framed.unfinished_steps(), 0);
+            let score = on_gpu.to_vec().unwrap();
+            let expected = expected.unwrap();
+            assert!((f64::from(score[0]) - expected.loss).abs() < 1e-6 * expected.loss);
+            let error = expected.mean_absolute_error.unwrap();
+            assert!((f64::from(score[1]) - error).abs() < 1e-6 * error);
+        }
+        assert_eq!(framed.step(), 6);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn steps_in_a_frame_ask_for_nothing_once_their_staging_buffers_have_come_back() {
+    for gpu in [Counted::new(), Counted::smallest()] {
+        let mut model = small(&gpu);
+        let (x, y) = (samples(&gpu, 64, &[6]), samples(&gpu, 64, &[3]));
+        for time in 0..6 {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            let step = || gpu.pass(&mut encoder).train_on_batch(&mut model, &x, &y);
+            let (calls, result) = gpu.calls(step);
+            result.unwrap();
+            println!("{time}: {calls:?}");
+            if time > 1 {
+                let expected = Calls {
+                    passes: calls.passes,
+                    dispatches: calls.dispatches,
+                    copies: calls.copies,
+                    error_scopes: 3,
+                    ..Calls::default()
+                };
+                assert_eq!(calls, expected, "step {time}");
+            }
+            gpu.queue().submit([encoder.finish()]);
+            gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+            assert!(model.try_score().unwrap().is_some());
         }
     }
 }
