@@ -78,6 +78,10 @@ pub(crate) struct Chunk {
 
 impl Gpu {
     /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
+    ///
+    /// The encoder must be one of this device. wgpu does not say whose an encoder is: one of another
+    /// device makes its `finish` fail, one of another [`wgpu::Instance`] may be taken for another
+    /// encoder.
     pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
         Pass::foreign(self, encoder)
     }
