@@ -24,6 +24,10 @@ use crate::tensor::Tensor;
 #[derive(Debug)]
 pub struct Pass<'encoder> {
     gpu: Gpu,
+    /// The encoder of an application, until it is known not to be locked.
+    encoder: Option<&'encoder mut wgpu::CommandEncoder>,
+    locked: bool,
+    checked: bool,
     /// None: the work is deferred to the next submission.
     pass: Option<wgpu::ComputePass<'encoder>>,
     /// The caller submits; the crate does not know when.
@@ -105,8 +109,12 @@ impl<'encoder> Pass<'encoder> {
     /// Records into an application's encoder.
     fn foreign(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
         Self {
+            gpu: gpu.clone(),
+            encoder: Some(encoder),
+            locked: false,
+            checked: false,
+            pass: None,
             foreign: true,
-            ..Self::new(gpu, encoder)
         }
     }
 
@@ -114,6 +122,9 @@ impl<'encoder> Pass<'encoder> {
     pub(crate) fn new(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
         Self {
             gpu: gpu.clone(),
+            encoder: None,
+            locked: false,
+            checked: true,
             pass: Some(begin_pass(encoder)),
             foreign: false,
         }
@@ -123,6 +134,9 @@ impl<'encoder> Pass<'encoder> {
     fn waiting(gpu: &Gpu) -> Self {
         Self {
             gpu: gpu.clone(),
+            encoder: None,
+            locked: false,
+            checked: true,
             pass: None,
             foreign: false,
         }
@@ -201,7 +215,22 @@ impl<'encoder> Pass<'encoder> {
     ) -> Result<()> {
         let gpu = &self.gpu;
         let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
-        if let Some(pass) = &mut self.pass {
+        if let Some(encoder) = &mut self.encoder {
+            if self.locked {
+                return Err(Error::EncoderLocked);
+            }
+            if !self.checked {
+                // Its end tells whether the encoder is locked.
+                let first = gpu.link().checked(0, || record(&mut begin_pass(encoder)));
+                self.locked = first == Err(Error::EncoderLocked);
+                self.checked = first.is_ok();
+                return first;
+            }
+            record(
+                self.pass
+                    .get_or_insert_with(|| begin_pass(encoder).forget_lifetime()),
+            );
+        } else if let Some(pass) = &mut self.pass {
             record(pass);
         } else if are_private() {
             let range = operands[0].tensor.range();
