@@ -9,7 +9,7 @@ use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::training::{Buffers, History, Recorded};
-use super::workspace::{Backward, F32, Forward, Plan, Slots, fill};
+use super::workspace::{Backward, F32, Forward, Plan, Slots, Ticks, fill};
 use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
@@ -529,7 +529,12 @@ impl Sequential {
     }
 
     pub(super) fn plan(&self) -> Plan<'_> {
+        self.plan_with(Ticks(&|| {}))
+    }
+
+    pub(super) fn plan_with<'a>(&'a self, ticks: Ticks<'a>) -> Plan<'a> {
         Plan {
+            ticks,
             gpu: &self.gpu,
             tiling: self.tiling,
             network: &self.network,

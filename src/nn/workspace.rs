@@ -26,6 +26,17 @@ pub(super) struct Plan<'a> {
     pub tiling: Tiling,
     pub network: &'a Network,
     pub weights: &'a Region,
+    pub ticks: Ticks<'a>,
+}
+
+/// Called for each piece of work that is prepared.
+#[derive(Clone, Copy)]
+pub(super) struct Ticks<'a>(pub &'a dyn Fn());
+
+impl std::fmt::Debug for Ticks<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("Ticks")
+    }
 }
 
 impl Plan<'_> {
@@ -131,6 +142,7 @@ impl Plan<'_> {
     pub fn dispatches(&self, steps: Vec<Work>, scratch: Option<&Region>) -> Result<Vec<Dispatch>> {
         let mut dispatches = Vec::new();
         for work in steps {
+            self.ticks.0();
             match work {
                 Work::Dispatch(dispatch) => dispatches.push(dispatch),
                 Work::Product(product) => {

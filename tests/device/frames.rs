@@ -2,8 +2,10 @@
 
 use crate::common;
 use crate::common::calls::{Calls, Counted};
+use selfnorm::nn::Activation::{Relu, Selu, Softmax};
 use selfnorm::nn::{
-    Activation, Activation::Selu, Adam, Conv2d, Dense, Loss, MaxPool2d, Predict, Sequential,
+    Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, Loss, MaxPool2d, Predict, Progress,
+    Sequential, SequentialBuilder, Tiling,
 };
 use selfnorm::{Error, Gpu, Pass, Tensor, wgpu};
 
@@ -79,7 +81,7 @@ fn predictions_in_a_frame_ask_for_nothing_from_the_second_on() {
 fn small(gpu: &Gpu) -> Sequential {
     let mut model = Sequential::new([6])
         .add(Dense::new(16).activation(Selu))
-        .add(selfnorm::nn::AlphaDropout::new(0.2))
+        .add(AlphaDropout::new(0.2))
         .add(Dense::new(3))
         .build(gpu, 1)
         .unwrap();
@@ -166,4 +168,431 @@ fn steps_in_a_frame_ask_for_nothing_once_their_staging_buffers_have_come_back() 
             assert!(model.try_score().unwrap().is_some());
         }
     }
+}
+
+/// Networks of every kind of stage, with input and output widths that are multiples of nothing, too.
+fn networks() -> Vec<(&'static str, Vec<usize>, SequentialBuilder)> {
+    let image = Sequential::new([6, 5, 2])
+        .add(Conv2d::new(4, [3, 3]).activation(Selu))
+        .add(MaxPool2d::new([2, 2]))
+        .add(AlphaDropout::new(0.3).noise_shape([None, Some(1), Some(1), None]))
+        .add(Flatten::new())
+        .add(Dense::new(7).activation(Relu))
+        .add(Dense::new(3).activation(Softmax));
+    let dense = |widths: &[usize]| {
+        let [input, hidden @ .., outputs] = widths else {
+            unreachable!()
+        };
+        let layers = Sequential::new([*input]);
+        let layers = hidden.iter().fold(layers, |layers, &units| {
+            layers.add(Dense::new(units).activation(Selu))
+        });
+        layers.add(Dense::new(*outputs))
+    };
+    // The small device can't bind 64 rows of it, whose beginnings it could bind.
+    let large = Sequential::new([33, 31, 3])
+        .add(Conv2d::new(2, [5, 5]).strides([4, 4]))
+        .add(Flatten::new())
+        .add(Dense::new(3));
+    vec![
+        ("an image", vec![6, 5, 2], image),
+        ("a large image", vec![33, 31, 3], large),
+        ("a small chain", vec![5], dense(&[5, 16, 17, 3])),
+        ("a wide one", vec![300], dense(&[300, 200, 129])),
+        ("one layer", vec![8], dense(&[8, 8])),
+        (
+            "nothing",
+            vec![2, 3],
+            Sequential::new([2, 3]).add(Flatten::new()),
+        ),
+    ]
+}
+
+/// The expected values are those of `gradient`, whose forward pass is tested against f64.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn predictions_in_a_frame_are_the_network_s_output() {
+    let small = wgpu::Limits {
+        max_storage_buffer_binding_size: 1 << 16,
+        ..wgpu::Limits::default()
+    };
+    let small = common::gpu_with(wgpu::Features::empty(), small);
+    for gpu in [common::gpu(), &small] {
+        for tiling in [Tiling::Registers, Tiling::Subgroups, Tiling::Workgroup] {
+            for (name, input, layers) in networks() {
+                let model = match layers.tiling(tiling).build(gpu, 3) {
+                    // The smaller device can't bind so many parameters.
+                    Err(Error::TooLarge { .. }) if std::ptr::eq(gpu, &small) => continue,
+                    model => model.unwrap(),
+                };
+                for (rows, batch) in [(1, None), (7, None), (150, None), (150, Some(9))] {
+                    let what = format!("{name}, {tiling:?}, {rows} rows by {batch:?}");
+                    let x = samples(gpu, rows, &input);
+                    let y_shape = [&[rows], model.output_shape()].concat();
+                    let y = empty(gpu, &y_shape);
+                    if let Some(batch) = batch {
+                        let predict = Predict::rows(rows).batch(batch);
+                        model.prepare_predict(predict, |_| ()).unwrap();
+                    }
+                    frame(gpu, |pass| pass.predict(&model, &x, &y).unwrap());
+                    let dy = empty(gpu, &y_shape);
+                    let expected = model.gradient(&x, &dy, false).unwrap().y;
+                    let (found, expected) = (y.to_vec().unwrap(), expected.to_vec().unwrap());
+                    // Each is within the layers' bound of the real value, 1e-5.
+                    let size = expected.iter().map(|y| y * y).sum::<f32>() / expected.len() as f32;
+                    for (found, expected) in found.iter().zip(&expected) {
+                        let bound = 2e-5 * expected.abs().max(size.sqrt());
+                        assert!(
+                            (found - expected).abs() <= bound,
+                            "{what}: {found} {expected}"
+                        );
+                    }
+                    let whole = model.predict(&x).unwrap();
+                    assert_eq!(bits(&whole), bits(&y), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_prediction_is_of_the_weights_at_its_place_in_the_order() {
+    let gpu = common::gpu();
+    let mut model = small(gpu);
+    let (x, y) = (samples(gpu, 24, &[6]), samples(gpu, 24, &[3]));
+    let before = bits(&model.predict(&x).unwrap());
+    let [first, second] = [empty(gpu, &[24, 3]), empty(gpu, &[24, 3])];
+    frame(gpu, |pass| {
+        pass.predict(&model, &x, &first).unwrap();
+        pass.train_on_batch(&mut model, &x, &y).unwrap();
+        pass.predict(&model, &x, &second).unwrap();
+    });
+    assert_eq!(bits(&first), before);
+    assert_eq!(bits(&second), bits(&model.predict(&x).unwrap()));
+    assert_ne!(bits(&second), before);
+
+    // Recorded before they are set, and submitted after.
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    gpu.pass(&mut encoder).predict(&model, &x, &first).unwrap();
+    let weights = model.weights().unwrap();
+    let zeros: Vec<_> = weights
+        .iter()
+        .map(|(name, weight)| (name.clone(), gpu.zeros(weight.shape()).unwrap()))
+        .collect();
+    model.set_weights(&zeros).unwrap();
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(first.to_vec().unwrap(), [0.0; 72]);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_frame_finds_what_it_reads_as_the_encoder_has_written_it() {
+    let gpu = common::gpu();
+    let model = small(gpu);
+    let (x, y) = (samples(gpu, 8, &[6]), empty(gpu, &[8, 3]));
+    let later = samples(gpu, 9, &[6]);
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let (from, to) = (later.slice(), x.slice());
+    // All but the first row.
+    encoder.copy_buffer_to_buffer(from.buffer(), 24, to.buffer(), 0, 8 * 24);
+    gpu.pass(&mut encoder).predict(&model, &x, &y).unwrap();
+    gpu.queue().submit([encoder.finish()]);
+    let copied = wrapped(gpu, &later.to_vec().unwrap()[6..], &[8, 6]);
+    assert_eq!(bits(&y), bits(&model.predict(&copied).unwrap()));
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn operations_and_predictions_are_recorded_into_an_open_compute_pass_and_training_is_not() {
+    let gpu = common::gpu();
+    let mut model = small(gpu);
+    let (x, y) = (samples(gpu, 8, &[6]), empty(gpu, &[8, 3]));
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut compute_pass = encoder.begin_compute_pass(&Default::default());
+    let mut pass = gpu.record_in(&mut compute_pass);
+    pass.predict(&model, &x, &y).unwrap();
+    pass.selu_in_place(&y).unwrap();
+    let trained = pass.train_on_batch(&mut model, &x, &y);
+    let op = "train_on_batch";
+    assert_eq!(trained, Err(Error::NeedsEncoder { op }));
+    assert_eq!(model.step(), 0);
+    drop(compute_pass);
+    gpu.queue().submit([encoder.finish()]);
+    let expected = model.predict(&x).unwrap().selu().unwrap();
+    assert_eq!(bits(&y), bits(&expected));
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_locked_encoder_is_an_error_of_networks_too() {
+    let gpu = common::gpu();
+    let mut model = small(gpu);
+    let (x, y) = (samples(gpu, 8, &[6]), empty(gpu, &[8, 3]));
+    for train in [false, true] {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let open = encoder.begin_compute_pass(&Default::default());
+        let open = open.forget_lifetime();
+        let mut pass = gpu.pass(&mut encoder);
+        for _ in 0..2 {
+            let result = match train {
+                false => pass.predict(&model, &x, &y),
+                true => pass.train_on_batch(&mut model, &x, &y),
+            };
+            assert_eq!(result, Err(Error::EncoderLocked));
+        }
+        drop(pass);
+        drop(open);
+        // The encoder is of no use any more; finishing it is an error of the application's.
+        drop(encoder);
+    }
+    assert_eq!(model.step(), 0);
+    model.train_on_batch(&x, &samples(gpu, 8, &[3])).unwrap();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn mistakes_in_a_frame_are_errors_that_record_nothing() {
+    let (gpu, other) = (common::gpu(), common::new_gpu());
+    let mut model = small(gpu);
+    let (x, y) = (samples(gpu, 8, &[6]), samples(gpu, 8, &[3]));
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut pass = gpu.pass(&mut encoder);
+    let says = |result: Result<(), Error>, expected: &str| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let few = samples(gpu, 7, &[3]);
+    says(
+        pass.predict(&model, &x, &few),
+        "predict: expected shape [8, 3] for y",
+    );
+    says(
+        pass.predict(&model, &y, &y),
+        "predict: expected shape [8, 6] for x",
+    );
+    let foreign = samples(&other, 8, &[6]);
+    says(
+        pass.predict(&model, &foreign, &y),
+        "predict: x belongs to another Gpu",
+    );
+    let elsewhere = small(&other);
+    says(
+        pass.predict(&elsewhere, &x, &y),
+        "predict: the network belongs to another Gpu",
+    );
+    let both = samples(gpu, 8, &[9]);
+    let x_of = gpu.wrap::<f32>(both.slice(), [8, 6]).unwrap();
+    let y_of = gpu.wrap::<f32>(both.slice(), [8, 3]).unwrap();
+    says(
+        pass.predict(&model, &x_of, &y_of),
+        "predict: x and y overlap in memory",
+    );
+    says(
+        pass.train_on_batch(&mut model, &x, &few),
+        "train_on_batch: expected shape [8, 3] for y",
+    );
+    says(
+        pass.train_on_batch(&mut model, &foreign, &y),
+        "train_on_batch: x belongs",
+    );
+    let (no_x, no_y) = (samples(gpu, 0, &[6]), samples(gpu, 0, &[3]));
+    says(
+        pass.train_on_batch(&mut model, &no_x, &no_y),
+        "the batch has no samples",
+    );
+    pass.predict(&model, &no_x, &no_y).unwrap();
+    says(
+        model.score_into(&mut pass, &few),
+        "score_into: expected shape [2] for score",
+    );
+    let score = empty(gpu, &[2]);
+    says(
+        model.score_into(&mut pass, &score),
+        "has not been trained yet",
+    );
+    let batch = Predict::rows(0);
+    model.prepare_predict(batch, |_| ()).unwrap();
+    says(
+        model.prepare_train_on_batch(0, |_| ()),
+        "at least one sample",
+    );
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(model.step(), 0);
+}
+
+/// A loss that is not finite, from weights whose products are not.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_step_in_a_frame_that_is_not_finite_changes_nothing_and_is_said_once() {
+    let gpu = common::gpu();
+    let mut model = small(gpu);
+    let (x, y) = (samples(gpu, 8, &[6]), samples(gpu, 8, &[3]));
+    let wrong = wrapped(gpu, &[f32::MAX; 48], &[8, 6]);
+    frame(gpu, |pass| pass.train_on_batch(&mut model, &x, &y).unwrap());
+    let before = weights(&model);
+    assert!(model.try_score().unwrap().is_some());
+    frame(gpu, |pass| {
+        pass.train_on_batch(&mut model, &wrong, &y).unwrap();
+        pass.train_on_batch(&mut model, &x, &y).unwrap();
+    });
+    assert_eq!(weights(&model), before);
+    assert_eq!(model.step(), 3);
+    assert_eq!(model.try_score(), Err(Error::NotFinite { step: 2 }));
+    assert_eq!(model.step(), 1);
+    assert_eq!(model.try_score(), Ok(None));
+    // It goes on as if that had not been.
+    let mut other = small(gpu);
+    for _ in 0..2 {
+        other.train_on_batch(&x, &y).unwrap();
+    }
+    frame(gpu, |pass| pass.train_on_batch(&mut model, &x, &y).unwrap());
+    assert_eq!(weights(&model), weights(&other));
+
+    // The next training on the host's own says it, too.
+    frame(gpu, |pass| {
+        pass.train_on_batch(&mut model, &wrong, &y).unwrap()
+    });
+    let result = model.train_on_batch(&x, &y);
+    assert_eq!(result.unwrap_err(), Error::NotFinite { step: 3 });
+    assert_eq!(model.try_score(), Ok(None));
+    // Targets that a loss does not take.
+    model
+        .compile(Adam::new(0.01), Loss::MeanSquaredError)
+        .unwrap();
+    let nan = wrapped(gpu, &[f32::NAN; 24], &[8, 3]);
+    frame(gpu, |pass| {
+        pass.train_on_batch(&mut model, &x, &nan).unwrap()
+    });
+    weights(&model);
+    let error = model.try_score().unwrap_err().to_string();
+    assert!(error.contains("8 rows have targets that"), "{error}");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn encoders_may_be_dropped_or_submitted_in_another_order() {
+    let gpu = common::gpu();
+    let mut model = small(gpu);
+    let (x, y) = (samples(gpu, 8, &[6]), samples(gpu, 8, &[3]));
+    let before = weights(&model);
+    let mut encoders: Vec<_> = (0..3)
+        .map(|_| gpu.device().create_command_encoder(&Default::default()))
+        .collect();
+    for encoder in &mut encoders {
+        gpu.pass(encoder)
+            .train_on_batch(&mut model, &x, &y)
+            .unwrap();
+    }
+    assert_eq!(model.unfinished_steps(), 3);
+    drop(encoders.pop());
+    assert_eq!(weights(&model), before);
+    let later = encoders.pop().unwrap();
+    let earlier = encoders.pop().unwrap();
+    gpu.queue().submit([later.finish(), earlier.finish()]);
+    let after = weights(&model);
+    assert_ne!(after, before);
+    assert!(model.try_score().unwrap().is_some());
+    assert_eq!(model.unfinished_steps(), 0);
+    assert_eq!(model.step(), 3);
+}
+
+/// The expected history and weights are those of `fit`.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_run_in_frames_is_fit_bit_for_bit() {
+    let gpu = common::gpu();
+    let (x, y) = (common::activations(50 * 6), common::activations(50 * 3));
+    let data = Dataset::from_floats(gpu, &x, [6]).unwrap();
+    let data = data.targets(&y, [3]).unwrap();
+    let fit = Fit::default().batch_size(8).epochs(3).validation_split(0.3);
+    let (mut expected, mut framed) = (small(gpu), small(gpu));
+    let history = expected.fit(&data, &fit).unwrap();
+    let mut run = framed.train(&data, &fit).unwrap();
+    let mut epochs = Vec::new();
+    let mut has_more = true;
+    while has_more || run.unfinished() > 0 {
+        // Several pieces a frame, of more than an epoch.
+        frame(gpu, |pass| {
+            for _ in 0..9 {
+                has_more = run.record(pass).unwrap();
+            }
+        });
+        gpu.device()
+            .poll(wgpu::PollType::wait_indefinitely())
+            .unwrap();
+        while let Some(progress) = run.try_next().unwrap() {
+            if let Progress::Epoch(end) = progress {
+                epochs.push((end.epoch, end.scores));
+            }
+        }
+    }
+    let error = pollster::block_on(run.next()).unwrap_err().to_string();
+    assert!(error.contains("begun with record"), "{error}");
+    assert_eq!(run.finish(), history);
+    assert_eq!(epochs.len(), 3);
+    assert_eq!(epochs[2], (3, history.epochs[2]));
+    assert_eq!(weights(&framed), weights(&expected));
+
+    let mut run = framed.train(&data, &fit).unwrap();
+    assert!(pollster::block_on(run.next()).unwrap().is_some());
+    frame(gpu, |pass| {
+        let error = run.record(pass).unwrap_err().to_string();
+        assert!(error.contains("begun with next"), "{error}");
+    });
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_is_prepared_is_not_compiled_in_a_frame() {
+    for gpu in [Counted::new(), Counted::smallest()] {
+        let mut model = small(&gpu);
+        let mut shares = Vec::new();
+        model
+            .prepare_predict(Predict::rows(40), |share| shares.push(share))
+            .unwrap();
+        model
+            .prepare_train_on_batch(40, |share| shares.push(share))
+            .unwrap();
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+        assert_eq!(shares.iter().filter(|&&share| share == 1.0).count(), 2);
+        assert!(shares.len() > 5, "{shares:?}");
+        let (x, y) = (samples(&gpu, 40, &[6]), samples(&gpu, 40, &[3]));
+        let out = empty(&gpu, &[40, 3]);
+        let score = empty(&gpu, &[2]);
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let (calls, ()) = gpu.calls(|| {
+            let mut pass = gpu.pass(&mut encoder);
+            pass.predict(&model, &x, &out).unwrap();
+            pass.train_on_batch(&mut model, &x, &y).unwrap();
+            model.score_into(&mut pass, &score).unwrap();
+        });
+        assert_eq!(
+            (calls.pipelines, calls.submissions, calls.polls),
+            (0, 0, 0),
+            "{calls:?}"
+        );
+    }
+}
+
+/// What is bound for an application's tensors goes with them, and with the network.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_thousand_frames_with_new_tensors_take_no_more_memory() {
+    let gpu = common::new_gpu();
+    let model = small(&gpu);
+    let round = |frames| {
+        for _ in 0..frames {
+            let (x, y) = (samples(&gpu, 16, &[6]), empty(&gpu, &[16, 3]));
+            frame(&gpu, |pass| pass.predict(&model, &x, &y).unwrap());
+            drop((x, y));
+            gpu.device()
+                .poll(wgpu::PollType::wait_indefinitely())
+                .unwrap();
+        }
+        common::allocated(&gpu)
+    };
+    let before = round(50);
+    assert_eq!(round(1000), before);
 }

@@ -270,6 +270,27 @@ impl Prediction {
             .map(move |first| first..rows.min(first + batch))
     }
 
+    /// Has everything compiled.
+    fn compile(&self, plan: Plan, progress: &mut impl FnMut(f32)) -> Result<()> {
+        let rows = self.predict.rows;
+        let rest = rows % self.batch.min(rows);
+        for batch in [self.batch.min(rows), rest] {
+            if batch == 0 {
+                continue;
+            }
+            // Any region stands for x and y here.
+            let work = self
+                .workspace
+                .work(plan, batch, plan.weights, plan.weights)?;
+            let total = work.len() as f32;
+            for (done, work) in work.into_iter().enumerate() {
+                progress(done as f32 / total);
+                plan.dispatches(vec![work], self.workspace.scratch.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The dispatches of a batch.
     fn bind(
         &self,
@@ -360,6 +381,33 @@ impl Sequential {
         Ok(y)
     }
 
+    /// Makes everything that predictions of so many rows need, in a frame or not: buffers and pipelines,
+    /// on any thread. `progress` is called with the share that is done, and at the end with 1. The first
+    /// prediction then compiles nothing.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Dense, Predict, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let model = Sequential::new([2]).add(Dense::new(3)).build(&gpu, 42)?;
+    /// model.prepare_predict(Predict::rows(65_536).batch(4096), |done| println!("{:.0} %", 100.0 * done))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn prepare_predict(&self, predict: Predict, mut progress: impl FnMut(f32)) -> Result<()> {
+        if predict.rows > 0 {
+            let prediction = self.prediction(predict)?;
+            prediction.compile(self.plan(), &mut progress)?;
+        }
+        progress(1.0);
+        Ok(())
+    }
+
     fn prediction(&self, predict: Predict) -> Result<Arc<Prediction>> {
         let mut predictions = self.predictions();
         let kept = &mut predictions.0;
@@ -394,7 +442,7 @@ impl Pass<'_> {
     /// many rows makes what lies between the layers, and the first with these tensors binds them;
     /// after that a call allocates, submits, compiles and waits for nothing. What it has made for the
     /// eight numbers of rows used last is kept, and what is bound for as long as the tensors are. To
-    /// make all of it before the first frame, see [`Sequential::prepare`].
+    /// make all of it before the first frame, see [`Sequential::prepare_predict`].
     ///
     /// The prediction is of the weights as they are when the GPU comes to it: after a training step
     /// that was recorded or submitted before, it is that of the trained network.

@@ -50,6 +50,22 @@ impl Training {
         Ok(())
     }
 
+    /// Has what steps in frames need compiled.
+    pub(super) fn prepare_frame(&self) -> Result<()> {
+        let (input, targets) = (
+            &self.evaluation.forward.input,
+            &self.evaluation.losses.targets,
+        );
+        let count = self.rows().min(self.batch) as u64;
+        for region in [input, targets] {
+            let row = region.bytes / self.rows() as u64;
+            copy(&self.gpu, &region.part(0, count * row), region)?;
+        }
+        let totals = &self.evaluation.losses.totals;
+        score_batch(&self.gpu, totals, totals)?;
+        Ok(())
+    }
+
     /// The dispatches that fetch the parts of x and y, as many for each.
     fn fetch(&self, x: &Tensor, y: &Tensor) -> Result<Vec<Dispatch>> {
         let (forward, losses) = (&self.evaluation.forward, &self.evaluation.losses);

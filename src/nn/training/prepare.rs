@@ -1,5 +1,6 @@
 //! The buffers of trainings and evaluations: made when they are first needed.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::step::{AHEAD, Evaluation, Training};
@@ -9,7 +10,7 @@ use crate::nn::Data;
 use crate::nn::Sequential;
 use crate::nn::data::{Expected, TargetKind};
 use crate::nn::losses::Ending;
-use crate::nn::workspace::{Backward, Forward, Losses, Slots};
+use crate::nn::workspace::{Backward, Forward, Losses, Plan, Slots, Ticks};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::{Step, Steps};
@@ -78,7 +79,7 @@ impl Sequential {
                 Some(forward) if forward.rows == rows => forward.clone(),
                 _ => Arc::new(Forward::new(self.plan(), rows)?),
             };
-            self.losses(forward, loss)
+            self.losses(self.plan(), forward, loss)
         };
         let rows = found.as_ref().map_or(0, |forward| forward.rows);
         let rows = rows.max(samples.min(EVALUATION_BATCH));
@@ -87,9 +88,9 @@ impl Sequential {
         Ok(evaluation)
     }
 
-    fn losses(&self, forward: Arc<Forward>, loss: Loss) -> Result<Evaluation> {
+    fn losses(&self, plan: Plan, forward: Arc<Forward>, loss: Loss) -> Result<Evaluation> {
         Ok(Evaluation {
-            losses: Losses::new(self.plan(), &forward, loss)?,
+            losses: Losses::new(plan, &forward, loss)?,
             forward,
             loss,
         })
@@ -102,9 +103,19 @@ impl Sequential {
         optimizer: &Optimizer,
         loss: Loss,
     ) -> Result<Arc<Training>> {
+        self.prepare_training_with(self.plan(), batch, optimizer, loss)
+    }
+
+    fn prepare_training_with(
+        &self,
+        plan: Plan,
+        batch: usize,
+        optimizer: &Optimizer,
+        loss: Loss,
+    ) -> Result<Arc<Training>> {
         let slots = match &self.slots {
             Some(slots) if self.optimizer.is_same_kind(optimizer) => slots.clone(),
-            _ => Arc::new(Slots::new(self.plan(), optimizer)?),
+            _ => Arc::new(Slots::new(plan, optimizer)?),
         };
         let mut buffers = self.buffers();
         let found = buffers.training.take();
@@ -119,7 +130,7 @@ impl Sequential {
             None => {
                 // Those of the training before, or soon of this one.
                 buffers.evaluation = None;
-                let make = |rows| self.training(batch, rows, optimizer, loss, &slots);
+                let make = |rows| self.training(plan, batch, rows, optimizer, loss, &slots);
                 let training = Arc::new(within(batch, make)?);
                 // An application may submit the first step.
                 self.gpu.link().flush()?;
@@ -128,6 +139,42 @@ impl Sequential {
         };
         buffers.training = Some(training.clone());
         Ok(training)
+    }
+
+    /// Makes everything that steps on batches of `rows` need, in a frame or not: buffers and pipelines, on
+    /// any thread. `progress` is called with the share that is done, and at the end with 1. The first step
+    /// then compiles nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`train_on_batch`](Self::train_on_batch).
+    pub fn prepare_train_on_batch(
+        &mut self,
+        rows: usize,
+        mut progress: impl FnMut(f32),
+    ) -> Result<()> {
+        const OP: &str = "prepare_train_on_batch";
+        if rows == 0 {
+            let detail = "a batch has at least one sample".into();
+            return Err(Error::Data { op: OP, detail });
+        }
+        let loss = self.loss_for(OP, None, None)?;
+        let optimizer = self.optimizer.clone();
+        // A layer with weights has three products.
+        let total = 3 * self.network.stages.len();
+        let training = {
+            let (done, progress) = (Cell::new(0), RefCell::new(&mut progress));
+            let tick = || {
+                (progress.borrow_mut())((done.get() as f32 / total as f32).min(1.0));
+                done.set(done.get() + 1);
+            };
+            let plan = self.plan_with(Ticks(&tick));
+            self.prepare_training_with(plan, rows, &optimizer, loss)?
+        };
+        training.prepare_frame()?;
+        self.adopt(self.compiled(&training, optimizer, None));
+        progress(1.0);
+        Ok(())
     }
 
     /// What the network trains with if this is its optimizer, and its loss unless that follows from
@@ -153,15 +200,15 @@ impl Sequential {
 
     fn training(
         &self,
+        plan: Plan,
         batch: usize,
         rows: usize,
         optimizer: &Optimizer,
         loss: Loss,
         slots: &Arc<Slots>,
     ) -> Result<Training> {
-        let plan = self.plan();
         let forward = Arc::new(Forward::new(plan, rows)?);
-        let evaluation = Arc::new(self.losses(forward, loss)?);
+        let evaluation = Arc::new(self.losses(plan, forward, loss)?);
         let (forward, losses) = (&evaluation.forward, &evaluation.losses);
         let parts = batch.div_ceil(forward.rows);
         let (part, accumulate) = match parts {
