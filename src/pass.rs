@@ -189,6 +189,41 @@ impl<'encoder> Pass<'encoder> {
         }
     }
 
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn is_on(&self, gpu: &Gpu) -> bool {
+        self.gpu.is(gpu)
+    }
+
+    /// Records one dispatch of `items` invocations over whole tensors of any shapes, which the caller
+    /// has checked.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn over_whole<P: Pod, const N: usize>(
+        &mut self,
+        kernel: Kernel,
+        operands: [Operand<f32>; N],
+        params: &P,
+        items: u32,
+    ) -> Result<()> {
+        let gpu = &self.gpu;
+        let pipelines = gpu.pipelines();
+        let variant = pipelines.variant(kernel.module, ElementType::F32, false, Form::default());
+        let pipeline = pipelines.get(kernel, variant, N)?;
+        operands.iter().for_each(|operand| operand.tensor.expose());
+        let bind = || {
+            let buffers = operands.each_ref().map(|operand| wgpu::BufferBinding {
+                buffer: operand.tensor.buffer(),
+                offset: operand.tensor.range().start,
+                size: wgpu::BufferSize::new(operand.tensor.len() as u64 * size_of::<f32>() as u64),
+            });
+            pipelines.bind(&pipeline, &buffers)
+        };
+        let ids = operands.each_ref().map(|operand| operand.tensor.id());
+        let tensors = gpu.bind_groups().get(&ids, 0, bind)?;
+        let groups = items.div_ceil(WORKGROUP_SIZE).into();
+        let one = pipelines.dispatch(pipeline.clone(), tensors, params, groups)?;
+        self.record(&operands, |pass| one.record(pass, None))
+    }
+
     fn record<T: Element>(
         &mut self,
         operands: &[Operand<T>],

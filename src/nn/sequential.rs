@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hashbrown::HashSet;
 
 use super::Tiling;
+use super::inference::Packing;
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
@@ -44,6 +45,11 @@ impl SequentialBuilder {
         self
     }
 
+    /// The layers with their shapes; for no device in particular.
+    pub(super) fn network(&self) -> Result<Network> {
+        Network::new(&self.input_shape, &self.layers, 0, 1, true)
+    }
+
     /// Infers all shapes, and makes the weights on the GPU from `seed`.
     ///
     /// # Errors
@@ -81,6 +87,7 @@ impl SequentialBuilder {
             unseen: None,
             history: History::default(),
             buffers: Mutex::default(),
+            packing: OnceLock::new(),
             no_step,
         };
         model.initialize()?;
@@ -143,6 +150,8 @@ pub struct Sequential {
     pub(super) unseen: Option<Arc<Slots>>,
     pub(super) history: History,
     buffers: Mutex<Buffers>,
+    /// How the weights are packed, once they are.
+    pub(super) packing: OnceLock<Packing>,
     /// The record of a batch that does not train.
     no_step: Steps,
 }
