@@ -62,10 +62,8 @@ impl Chain {
                 // A dropout is the identity here.
                 _ => StepKind::Activation,
             };
-            let ends_here = |layer: &&BuiltLayer| layer.output.stages() == i + 1;
-            let layer = network.layers.iter().find(ends_here);
             steps.push(Step {
-                name: layer.map_or_else(String::new, |layer| layer.name.clone()),
+                name: layer_of(network, i),
                 len: stage.len,
                 kind,
                 activation: stage.epilogue.activation,
@@ -113,6 +111,13 @@ pub(super) fn blocks(len: usize) -> usize {
     len.div_ceil(LANES)
 }
 
+/// The name of the layer that has a stage.
+fn layer_of(network: &Network, stage: usize) -> String {
+    let has = |layer: &&BuiltLayer| layer.output.stages() > stage;
+    let layer = network.layers.iter().find(has);
+    layer.map_or_else(String::new, |layer| layer.name.clone())
+}
+
 /// The error that names the first layer that is no step, and lists all of them.
 fn refuse(network: &Network) -> Result<()> {
     let mut refused = Vec::new();
@@ -128,10 +133,7 @@ fn refuse(network: &Network) -> Result<()> {
                 format!("it takes {rows} vectors a sample, without a Flatten before it")
             }
         };
-        let ends_here = |layer: &&BuiltLayer| layer.output.stages() == i + 1;
-        if let Some(layer) = network.layers.iter().find(ends_here) {
-            refused.push((layer.name.clone(), why));
-        }
+        refused.push((layer_of(network, i), why));
     }
     let Some((first, _)) = refused.first() else {
         return Ok(());

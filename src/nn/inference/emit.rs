@@ -289,6 +289,7 @@ fn emit(
         constants,
         more: needs_weights(&chain) && !unrolled,
         body: String::new(),
+        depth: 1,
     };
     let function = writer.function(&chain);
     let functions = prefixed(&functions(&chain), &format!("{name}_"));
@@ -343,7 +344,9 @@ fn functions(chain: &Chain) -> String {
         .then_some(&files::EXP);
     let mut activations: Vec<Elementwise> = Vec::new();
     for Step { activation, .. } in steps {
-        let is_new = activations.iter().all(|other| other.file != activation.file);
+        let is_new = activations
+            .iter()
+            .all(|other| other.file != activation.file);
         if is_new && *activation != Elementwise::default() {
             activations.push(*activation);
         }
@@ -355,7 +358,9 @@ fn functions(chain: &Chain) -> String {
     for activation in &activations {
         text += &activation.functions();
     }
-    let called = activations.iter().flat_map(|activation| activation.file.calls);
+    let called = activations
+        .iter()
+        .flat_map(|activation| activation.file.calls);
     for file in with_calls(softmax.into_iter().chain(called.copied())) {
         text += file.text;
     }
@@ -373,6 +378,7 @@ struct Writer<'a> {
     /// Whether loops have a count that compilers can't know.
     more: bool,
     body: String,
+    depth: usize,
 }
 
 impl Writer<'_> {
@@ -440,7 +446,9 @@ impl Writer<'_> {
     }
 
     fn line(&mut self, line: &str) {
-        self.body += &format!("    {line}\n");
+        self.body += &"    ".repeat(self.depth);
+        self.body += line;
+        self.body += "\n";
     }
 
     /// What the names of a point's arrays end in.
@@ -488,9 +496,7 @@ impl Writer<'_> {
 
     fn take(&mut self) {
         for point in self.points() {
-            let values: Vec<_> = (0..self.inputs)
-                .map(|i| self.argument(&point, i))
-                .collect();
+            let values: Vec<_> = (0..self.inputs).map(|i| self.argument(&point, i)).collect();
             self.fill(&point, values.len(), |i| values[i].clone());
         }
     }
@@ -531,74 +537,81 @@ impl Writer<'_> {
     fn repeat(&mut self, index: &str, count: usize, lines: impl Fn(&mut Self, &str)) {
         if self.unrolled {
             for i in 0..count {
-                self.line("{");
-                lines(self, &i.to_string());
-                self.line("}");
+                self.block("{", &|this| lines(this, &i.to_string()));
             }
         } else {
             let more = if self.more { " + more" } else { "" };
-            self.line(&format!(
-                "for (var {index} = 0u; {index} < {count}u{more}; {index}++) {{"
-            ));
-            lines(self, index);
-            self.line("}");
+            let head = format!("for (var {index} = 0u; {index} < {count}u{more}; {index}++) {{");
+            self.block(&head, &|this| lines(this, index));
         }
     }
 
-    /// A packed vector: `first`, and `stride` for each `index`.
-    fn weight(&self, at: &str) -> String {
-        match at.parse::<usize>() {
-            Ok(at) if !self.constants.is_empty() => {
-                vector(self.constants[at * LANES..][..LANES].iter().copied())
-            }
-            _ => format!("{}_weights[{at}]", self.wgsl.name),
-        }
+    fn block(&mut self, head: &str, lines: &dyn Fn(&mut Self)) {
+        self.line(head);
+        self.depth += 1;
+        lines(self);
+        self.depth -= 1;
+        self.line("}");
     }
 
     /// to = activation(from w + b)
     fn dense(&mut self, step: &Step, first: usize, inputs: usize, from: &str, to: &str) {
-        let columns = blocks(inputs);
+        let (rows, columns) = (blocks(step.len), blocks(inputs));
         let stride = 1 + LANES * columns;
-        self.repeat("o", blocks(step.len), |this, o| {
-            let at = this.index(first, stride, o, "block");
-            let bias = this.weight(&at);
-            for point in this.points() {
-                this.line(&format!("    var sum{point} = {bias};"));
-            }
-            this.repeat("i", columns, |this, i| {
-                let weights: Vec<_> = match at.parse::<usize>().and_then(|at| Ok((at, i.parse::<usize>()?))) {
-                    Ok((at, i)) => (1..=LANES)
-                        .map(|lane| this.weight(&(at + LANES * i + lane).to_string()))
-                        .collect(),
-                    Err(_) => {
-                        this.line(&format!("        let at = {at} + {LANES}u * {i};"));
-                        (1..=LANES)
-                            .map(|lane| this.weight(&format!("at + {lane}u")))
-                            .collect()
+        let lanes = [1, 2, 3, 4];
+        if self.unrolled {
+            for o in 0..rows {
+                let block = first + stride * o;
+                self.block("{", &|this| {
+                    this.begin_sums(&this.weight(block));
+                    for i in 0..columns {
+                        let weights = lanes.map(|lane| this.weight(block + LANES * i + lane));
+                        this.add_products(weights, from, &i.to_string());
                     }
-                };
-                this.line(&format!("        let w = mat4x4f({});", weights.join(", ")));
-                for point in this.points() {
-                    this.line(&format!("        sum{point} += w * {from}{point}[{i}];"));
-                }
-            });
-            for point in this.points() {
-                let y = call(&step.activation, &format!("sum{point}"), &this.wgsl.name);
-                this.line(&format!("    {to}{point}[{o}] = {y};"));
+                    this.end_sums(step, to, &o.to_string());
+                });
             }
+            return;
+        }
+        let weights = format!("{}_weights", self.wgsl.name);
+        self.repeat("o", rows, |this, o| {
+            this.line(&format!("let block = {first}u + {stride}u * {o};"));
+            this.begin_sums(&format!("{weights}[block]"));
+            this.repeat("i", columns, |this, i| {
+                this.line(&format!("let at = block + {LANES}u * {i};"));
+                let weights = lanes.map(|lane| format!("{weights}[at + {lane}u]"));
+                this.add_products(weights, from, i);
+            });
+            this.end_sums(step, to, o);
         });
     }
 
-    /// `first + stride * index`, under `name` if it is no number.
-    fn index(&mut self, first: usize, stride: usize, index: &str, name: &str) -> String {
-        match index.parse::<usize>() {
-            Ok(index) => (first + stride * index).to_string(),
-            Err(_) => {
-                self.line(&format!(
-                    "    let {name} = {first}u + {stride}u * {index};"
-                ));
-                name.into()
-            }
+    fn begin_sums(&mut self, bias: &str) {
+        for point in self.points() {
+            self.line(&format!("var sum{point} = {bias};"));
+        }
+    }
+
+    /// The weights of four inputs to four units.
+    fn add_products(&mut self, weights: [String; LANES], from: &str, i: &str) {
+        self.line(&format!("let w_{i} = mat4x4f({});", weights.join(", ")));
+        for point in self.points() {
+            self.line(&format!("sum{point} += w_{i} * {from}{point}[{i}];"));
+        }
+    }
+
+    fn end_sums(&mut self, step: &Step, to: &str, o: &str) {
+        for point in self.points() {
+            let y = call(&step.activation, &format!("sum{point}"), &self.wgsl.name);
+            self.line(&format!("{to}{point}[{o}] = {y};"));
+        }
+    }
+
+    /// A packed vector, as a number or in the buffer.
+    fn weight(&self, at: usize) -> String {
+        match self.constants.get(at * LANES..(at + 1) * LANES) {
+            Some(values) => vector(values.iter().copied()),
+            None => format!("{}_weights[{at}]", self.wgsl.name),
         }
     }
 
@@ -610,7 +623,7 @@ impl Writer<'_> {
             for point in this.points() {
                 let at = format!("{array}{point}[{o}]");
                 let y = call(&step.activation, &at, &this.wgsl.name);
-                this.line(&format!("    {at} = {y};"));
+                this.line(&format!("{at} = {y};"));
             }
         });
     }
@@ -645,7 +658,7 @@ impl Writer<'_> {
         self.repeat("o", count, |this, o| {
             for point in this.points() {
                 this.line(&format!(
-                    "    top{point} = max(top{point}, {array}{point}[{o}]);"
+                    "top{point} = max(top{point}, {array}{point}[{o}]);"
                 ));
             }
         });
@@ -658,7 +671,7 @@ impl Writer<'_> {
         self.repeat("o", count, |this, o| {
             for point in this.points() {
                 let at = format!("{array}{point}[{o}]");
-                this.line(&format!("    {at} = {name}_exp4({at} - largest{point});"));
+                this.line(&format!("{at} = {name}_exp4({at} - largest{point});"));
             }
         });
         self.clear_rest(len, array, "0.0");
@@ -667,13 +680,13 @@ impl Writer<'_> {
         }
         self.repeat("o", count, |this, o| {
             for point in this.points() {
-                this.line(&format!("    total{point} += {array}{point}[{o}];"));
+                this.line(&format!("total{point} += {array}{point}[{o}];"));
             }
         });
         self.repeat("o", count, |this, o| {
             for point in this.points() {
                 let total = format!("dot(total{point}, vec4f(1.0))");
-                this.line(&format!("    {array}{point}[{o}] /= {total};"));
+                this.line(&format!("{array}{point}[{o}] /= {total};"));
             }
         });
     }
@@ -687,7 +700,10 @@ fn lane(array: &str, i: usize) -> String {
 
 /// A vector of numbers, each of which reads as itself.
 fn vector(values: impl IntoIterator<Item = f32>) -> String {
-    let values: Vec<_> = values.into_iter().map(|value| format!("{value:?}")).collect();
+    let values: Vec<_> = values
+        .into_iter()
+        .map(|value| format!("{value:?}"))
+        .collect();
     format!("vec4f({})", values.join(", "))
 }
 
