@@ -249,7 +249,7 @@ fn activation() -> impl Strategy<Value = Activation> {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn any_chain_in_any_form_is_the_reference() {
     let layer = prop_oneof![
-        4 => (2usize..20, any::<bool>(), activation()).prop_map(|(units, bias, activation)| {
+        4 => (2usize..12, any::<bool>(), activation()).prop_map(|(units, bias, activation)| {
             Spec::Dense { units, bias, activation }
         }),
         1 => activation().prop_map(Spec::Activation),
@@ -265,7 +265,7 @@ fn any_chain_in_any_form_is_the_reference() {
     let layers = prop::collection::vec(layer, 1..5);
     let values = (2usize..10, layers, form, 1usize..9, any::<u64>());
     for_all(
-        30,
+        24,
         values,
         |(inputs, mut layers, (points, vectors, unrolled, weights), batch, seed)| {
             layers.insert(0, Spec::Flatten);

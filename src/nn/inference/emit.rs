@@ -411,7 +411,7 @@ impl Writer<'_> {
                     (from, to) = (to, from);
                     self.clear_rest(step.len, from, "0.0");
                 }
-                StepKind::Softmax => self.softmax(step.len, from),
+                StepKind::Softmax => self.block("{", &|this| this.softmax(step.len, from)),
                 StepKind::Activation => {
                     self.activate(step, from);
                     self.clear_rest(step.len, from, "0.0");
