@@ -199,8 +199,8 @@ impl Sequential {
     /// values; from `predict` itself, within twice that. NaN gives NaN.
     ///
     /// It is made for networks up to about 128 wide, whose activations fit where an invocation has its
-    /// own. Those are arrays that it indexes in loops; no loop's count is a constant, since compilers that
-    /// unroll such loops may never end.
+    /// own. Those are arrays that it indexes in loops. With weights in a storage buffer no loop's count is a
+    /// constant, because some compilers unroll such loops and take several times as long.
     ///
     /// # Errors
     ///
@@ -282,12 +282,14 @@ fn emit(
         Weights::Constants => constants(&chain, &parameters()?)?,
         _ => Vec::new(),
     };
+    // Not of a uniform buffer: lavapipe would take the count for a constant, and compile in every frame.
+    let is_in_storage = matches!(wgsl.weights, Weights::Storage { .. });
     let writer = Writer {
         wgsl,
         inputs,
         unrolled,
         constants,
-        more: needs_weights(&chain) && !unrolled,
+        more: needs_weights(&chain) && is_in_storage && !unrolled,
         body: String::new(),
         depth: 1,
     };

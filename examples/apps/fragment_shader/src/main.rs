@@ -9,7 +9,7 @@ mod picture;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use selfnorm::nn::Wgsl;
 use selfnorm::{Gpu, Tensor, wgpu};
@@ -187,7 +187,10 @@ impl Graphics {
             format: Some(self.config.format.remove_srgb_suffix()),
             ..Default::default()
         });
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let mut encoder = self
+            .gpu
+            .device()
+            .create_command_encoder(&Default::default());
         self.gpu
             .pass(&mut encoder)
             .pack(&self.picture.model, &self.weights)?;
@@ -234,13 +237,16 @@ impl App {
         let Some(graphics) = &mut self.graphics else {
             return Ok(());
         };
+        // wgpu tells of a lost device when it is polled, and of its surface only that it is not valid.
+        let _ = graphics.gpu.device().poll(wgpu::PollType::Poll);
         if graphics.is_lost.load(Ordering::Acquire) {
             println!("the device was lost; starting again");
             return self.start(events);
         }
         let began = Instant::now();
         match graphics.draw() {
-            Ok(None) => {}
+            // Hidden or minimized: not at full speed.
+            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
             Ok(Some(loss)) => {
                 self.frames += 1;
                 let (step, time) = (graphics.picture.model.step(), began.elapsed());

@@ -21,7 +21,11 @@ pub struct Picture {
 impl Picture {
     pub fn new(gpu: &Gpu) -> Result<Self> {
         let encoding = FourierFeatures::new(normal(2 * WAVES), 2);
-        let hidden = || Dense::new(32).kernel_initializer(LecunNormal).activation(Selu);
+        let hidden = || {
+            Dense::new(32)
+                .kernel_initializer(LecunNormal)
+                .activation(Selu)
+        };
         let mut model = Sequential::new([2 * WAVES])
             .add(hidden())
             .add(hidden())
@@ -36,7 +40,10 @@ impl Picture {
             let places: Vec<_> = pixels.flat_map(|i| [i % SIDE, i / SIDE]).collect();
             let places = places.iter().map(|&at| (at as f32 + 0.5) / SIDE as f32);
             let places: Vec<f32> = places.collect();
-            let colors: Vec<f32> = places.chunks(2).flat_map(|at| color(at[0], at[1])).collect();
+            let colors: Vec<f32> = places
+                .chunks(2)
+                .flat_map(|at| color(at[0], at[1]))
+                .collect();
             let x = gpu.tensor(&encoding.encode(&places)?, [BATCH, 2 * WAVES])?;
             Ok((x, gpu.tensor(&colors, [BATCH, 3])?))
         };
