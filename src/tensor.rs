@@ -9,6 +9,8 @@ use crate::gpu::kept::Id;
 use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::recording::Recording;
+#[cfg(not(target_family = "wasm"))]
+use crate::gpu::region::Region;
 use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
@@ -279,6 +281,17 @@ impl<T: Element> Tensor<T> {
 
     pub(crate) fn buffer(&self) -> &wgpu::Buffer {
         &self.buffer
+    }
+
+    /// The elements' range, to bind.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn region(&self) -> Region {
+        let range = self.range();
+        Region {
+            buffer: self.buffer.clone(),
+            offset: range.start,
+            bytes: range.end - range.start,
+        }
     }
 
     /// The range of the elements in the buffer, in bytes.

@@ -45,7 +45,6 @@
 //! samples and the dropout masks are functions of it, and no sum depends on the order in which
 //! invocations happen to run.
 
-mod chain;
 mod data;
 mod files;
 mod inference;
@@ -65,7 +64,7 @@ pub use crate::ops::network::optimizer::{
 };
 pub use crate::ops::network::product::Tiling;
 pub use data::{Batch, Batches, Data, Dataset, Samples};
-pub use inference::Predict;
+pub use inference::{FourierFeatures, Predict, Wgsl};
 pub use layers::{
     AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d, Padding,
 };

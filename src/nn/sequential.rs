@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hashbrown::HashSet;
 
 use super::Tiling;
+use super::inference::Packing;
 use super::inference::Predictions;
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
@@ -45,6 +46,11 @@ impl SequentialBuilder {
         self
     }
 
+    /// The layers with their shapes; for no device in particular.
+    pub(super) fn network(&self) -> Result<Network> {
+        Network::new(&self.input_shape, &self.layers, 0, 1, true)
+    }
+
     /// Infers all shapes, and makes the weights on the GPU from `seed`.
     ///
     /// # Errors
@@ -84,6 +90,7 @@ impl SequentialBuilder {
             history: History::default(),
             buffers: Mutex::default(),
             predictions: Mutex::default(),
+            packing: OnceLock::new(),
             no_step,
         };
         model.initialize()?;
@@ -151,6 +158,8 @@ pub struct Sequential {
     pub(super) history: History,
     buffers: Mutex<Buffers>,
     pub(super) predictions: Mutex<Predictions>,
+    /// How the weights are packed, once they are.
+    pub(super) packing: OnceLock<Packing>,
     /// The record of a batch that does not train.
     pub(super) no_step: Steps,
 }

@@ -50,6 +50,32 @@ impl Elementwise {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
+impl Elementwise {
+    /// The struct of the constants that [`call`](Self::call) passes.
+    pub const WGSL_STRUCT: &'static str = ActivationParams::LAYOUT.wgsl;
+
+    /// The functions of its file, by names that no other file has.
+    pub fn functions(&self) -> String {
+        let name = format!("activate_{}", self.file.name());
+        self.file.text.replace("activate", &name)
+    }
+
+    /// A call of the first of them, in WGSL.
+    pub fn call(&self, x: &str) -> String {
+        let ActivationParams {
+            positive,
+            negative,
+            residual,
+            padding,
+        } = self.params;
+        let file = self.file.name();
+        format!(
+            "activate_{file}({x}, ActivationParams({positive:?}, {negative:?}, {residual:?}, {padding}u))"
+        )
+    }
+}
+
 /// x itself.
 impl Default for Elementwise {
     fn default() -> Self {

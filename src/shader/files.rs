@@ -90,6 +90,7 @@ files! {
     COPY = "copy";
     GATHER = "gather";
     WEIGHTS = "weights";
+    PACK = "pack";
     INSPECT = "inspect" calls CLASSIFY;
     EPILOGUE = "epilogue" calls APPLY;
     MAX_POOL2D = "max_pool2d" calls APPLY;
@@ -180,7 +181,7 @@ impl std::hash::Hash for File {
 }
 
 /// The files, and what they call, each once.
-pub(super) fn with_calls(files: impl IntoIterator<Item = &'static File>) -> Vec<&'static File> {
+pub(crate) fn with_calls(files: impl IntoIterator<Item = &'static File>) -> Vec<&'static File> {
     let mut all: Vec<_> = files.into_iter().collect();
     let mut next = 0;
     while let Some(file) = all.get(next).copied() {

@@ -4,6 +4,7 @@
 mod common;
 
 mod build_errors;
+mod emit;
 mod golden_networks;
 mod layers;
 mod networks;

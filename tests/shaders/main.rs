@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod emitted;
 mod reassociation;
 
 use std::io::ErrorKind;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
             move || only_declares_functions(&source),
         ));
     }
+    trials.extend(emitted::trials());
     trials.extend(reassociation::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -160,16 +162,15 @@ impl Target {
         }
     }
 
-    /// Writes the one entry point of `module`, for the lowest version that has what the module
+    /// Writes an entry point of `module`, for the lowest version that has what the module
     /// needs, as wgpu's back end does.
     fn write(
         self,
         module: &Module,
         info: &ModuleInfo,
-        entry_point: &str,
+        (shader_stage, entry_point): (ShaderStage, &str),
         needs: Capabilities,
     ) -> Result<()> {
-        let shader_stage = ShaderStage::Compute;
         let entry_point = entry_point.to_owned();
         match self {
             Self::SPIRV => {
@@ -265,14 +266,15 @@ fn entry_points_can_be_written(shader: &Shader, target: Target) -> Result<()> {
         return Err(format!("listed: {listed:?}, in the WGSL: {declared:?}").into());
     }
     for name in listed {
+        let entry_point = (ShaderStage::Compute, name);
         let (module, info) = naga::back::pipeline_constants::process_overrides(
             &module,
             &info,
-            Some((ShaderStage::Compute, name)),
+            Some(entry_point),
             &Default::default(),
         )?;
         target
-            .write(&module, &info, name, needs(shader))
+            .write(&module, &info, entry_point, needs(shader))
             .map_err(|error| format!("{name}: {error}"))?;
     }
     Ok(())

@@ -301,11 +301,8 @@ impl Prediction {
     ) -> Result<Vec<Dispatch>> {
         let [x, y] = [x, y].map(|tensor| {
             let row = (tensor.len() / self.predict.rows) as u64 * F32;
-            Region {
-                buffer: tensor.buffer().clone(),
-                offset: tensor.range().start + rows.start as u64 * row,
-                bytes: rows.len() as u64 * row,
-            }
+            let bytes = rows.len() as u64 * row;
+            tensor.region().part(rows.start as u64 * row, bytes)
         });
         let work = self.workspace.work(plan, rows.len(), &x, &y)?;
         plan.dispatches(work, self.workspace.scratch.as_ref())

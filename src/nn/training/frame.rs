@@ -5,7 +5,6 @@ use super::score::Sums;
 use super::step::{Flight, Outcome, Parts, Training};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
-use crate::gpu::region::Region;
 use crate::gpu::transfer::Arrival;
 use crate::nn::Sequential;
 use crate::nn::workspace::F32;
@@ -75,11 +74,7 @@ impl Training {
             let count = self.rows().min(n - first);
             let part = |tensor: &Tensor| {
                 let row = (tensor.len() / n) as u64 * F32;
-                Region {
-                    buffer: tensor.buffer().clone(),
-                    offset: tensor.range().start + first as u64 * row,
-                    bytes: count as u64 * row,
-                }
+                tensor.region().part(first as u64 * row, count as u64 * row)
             };
             fetch.push(copy(&self.gpu, &part(x), &forward.input)?);
             fetch.push(copy(&self.gpu, &part(y), &losses.targets)?);
@@ -262,12 +257,7 @@ impl Sequential {
         };
         let make = || {
             let totals = &training.evaluation.losses.totals;
-            let region = Region {
-                buffer: score.buffer().clone(),
-                offset: score.range().start,
-                bytes: score.range().end - score.range().start,
-            };
-            Ok([score_batch(&self.gpu, totals, &region)?].into())
+            Ok([score_batch(&self.gpu, totals, &score.region())?].into())
         };
         let owners = [score.id(), training.id];
         let dispatches = self.gpu.dispatches().get(&owners, 0, make)?;

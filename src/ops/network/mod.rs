@@ -13,6 +13,7 @@ pub(crate) mod loss;
 pub(crate) mod max_pool2d;
 pub(crate) mod moments;
 pub(crate) mod optimizer;
+pub(crate) mod pack;
 pub(crate) mod product;
 pub(crate) mod softmax;
 pub(crate) mod step;
@@ -37,6 +38,7 @@ static MODULES: &[&Module] = &[
     &max_pool2d::MODULE,
     &softmax::MODULE,
     &moments::MODULE,
+    &pack::MODULE,
 ];
 
 pub(super) fn modules() -> impl Iterator<Item = &'static Module> {

@@ -1,6 +1,6 @@
 //! Networks that one dispatch computes.
 
-use super::network::{Network, StageKind, Sums};
+use crate::nn::network::{Network, StageKind, Sums};
 use crate::ops::elementwise::Elementwise;
 use crate::ops::network::fused::{Chain, Layer};
 
