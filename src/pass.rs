@@ -1,4 +1,6 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 
@@ -44,6 +46,14 @@ pub(crate) enum Access {
     Update,
 }
 
+/// What to advise when a destination is also an argument.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Hint {
+    None,
+    /// There is a variant that works in place.
+    InPlace,
+}
+
 pub(crate) fn read<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) -> Operand<'a, T> {
     Operand {
         name,
@@ -66,6 +76,13 @@ pub(crate) fn update<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) 
         tensor,
         access: Access::Update,
     }
+}
+
+/// What tells apart work on the same tensors.
+pub(crate) fn number(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The part of the tensors that one dispatch works on.
@@ -115,7 +132,7 @@ impl<'encoder> Pass<'encoder> {
     }
 
     /// Defers the work to the next submission, unless an application can access one of the tensors.
-    fn waiting(gpu: &Gpu) -> Self {
+    pub(crate) fn waiting(gpu: &Gpu) -> Self {
         Self {
             gpu: gpu.clone(),
             pass: None,
@@ -132,7 +149,8 @@ impl<'encoder> Pass<'encoder> {
         operands: [Operand<T>; N],
         params: impl Fn(Chunk) -> P,
     ) -> Result<()> {
-        self.check(op, &operands)?;
+        let shape = operands[0].tensor.shape();
+        self.check(op, &operands, &[shape; N], Hint::InPlace)?;
         let gpu = &self.gpu;
         let len = operands[0].tensor.len() as u64;
         if len == 0 {
@@ -177,32 +195,51 @@ impl<'encoder> Pass<'encoder> {
             let groups = lanes.div_ceil(group_lanes);
             pipelines.dispatch(pipeline.clone(), tensors, &params, groups)
         };
+        let bytes = len * size_of::<T>() as u64;
         if len <= chunk_len {
-            let one = prepare(0)?;
-            self.record(&operands, |pass| one.record(pass, None))
+            self.record(&operands, bytes, &[prepare(0)?])
         } else {
             let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
             let dispatches = dispatches.collect::<Result<Vec<Dispatch>>>()?;
-            self.record(&operands, |pass| {
-                dispatches.iter().for_each(|one| one.record(pass, None));
-            })
+            self.record(&operands, bytes, &dispatches)
         }
     }
 
-    fn record<T: Element>(
+    /// What `prepare` prepares for these tensors. An application's recordings keep it, for each
+    /// number `which`.
+    pub(crate) fn bound(
+        &self,
+        tensors: &[u64],
+        which: u64,
+        prepare: impl FnOnce(&Gpu) -> Result<Vec<Dispatch>>,
+    ) -> Result<Arc<[Dispatch]>> {
+        let prepare = || Ok(prepare(&self.gpu)?.into());
+        if self.foreign {
+            self.gpu.bound().get(tensors, which, prepare)
+        } else {
+            prepare()
+        }
+    }
+
+    /// Records work on `bytes` bytes of these operands.
+    pub(crate) fn record<'a, T: Element>(
         &mut self,
         operands: &[Operand<T>],
-        record: impl FnOnce(&mut wgpu::ComputePass),
+        bytes: u64,
+        dispatches: impl IntoIterator<Item = &'a Dispatch>,
     ) -> Result<()> {
         let gpu = &self.gpu;
         let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
+        let record = |pass: &mut wgpu::ComputePass| {
+            for dispatch in dispatches {
+                dispatch.record(pass, None);
+            }
+        };
         if let Some(pass) = &mut self.pass {
             record(pass);
         } else if are_private() {
-            let range = operands[0].tensor.range();
-            gpu.link().defer(range.end - range.start, |recording| {
-                record(recording.pass())
-            })?;
+            gpu.link()
+                .defer(bytes, |recording| record(recording.pass()))?;
             // Another thread may just have exposed a buffer to the application.
             if !are_private() {
                 gpu.link().flush()?;
@@ -217,9 +254,15 @@ impl<'encoder> Pass<'encoder> {
         Ok(())
     }
 
-    fn check<T: Element>(&self, op: &'static str, operands: &[Operand<T>]) -> Result<()> {
-        let expected = operands[0].tensor.shape();
-        for operand in operands {
+    /// An error if the operands are not of the shapes `expected`, or can't be used together.
+    pub(crate) fn check<T: Element>(
+        &self,
+        op: &'static str,
+        operands: &[Operand<T>],
+        expected: &[&[usize]],
+        hint: Hint,
+    ) -> Result<()> {
+        for (operand, &expected) in operands.iter().zip(expected) {
             if !operand.tensor.gpu().is(&self.gpu) {
                 return Err(Error::OtherGpu {
                     op,
@@ -244,7 +287,8 @@ impl<'encoder> Pass<'encoder> {
                 let (a, b) = (written.tensor, other.tensor);
                 if a.buffer() == b.buffer() && overlap(a.range(), b.range()) {
                     // An in-place variant overwrites the last argument that is read.
-                    let detail = if written.access == Access::Write
+                    let detail = if hint == Hint::InPlace
+                        && written.access == Access::Write
                         && a.range() == b.range()
                         && j + 1 == i
                     {

@@ -8,6 +8,8 @@ use crate::gpu::Gpu;
 use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::recording::Recording;
+#[cfg(not(target_family = "wasm"))]
+use crate::gpu::region::Region;
 use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
 
 /// A shape over a range of a [`wgpu::Buffer`], row-major.
@@ -53,7 +55,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 impl<T: Element> Drop for Tensor<T> {
     fn drop(&mut self) {
         if *self.exposed.get_mut() {
-            self.gpu.bind_groups().forget(self.id);
+            self.gpu.forget(self.id);
         } else if self.owned {
             self.gpu.memory().give(Purpose::Tensor, self.buffer.clone());
         }
@@ -281,6 +283,17 @@ impl<T: Element> Tensor<T> {
     /// The range of the elements in the buffer, in bytes.
     pub(crate) fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.len * size_of::<T>() as u64
+    }
+
+    /// The elements' range, for kernels.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn region(&self) -> Region {
+        let range = self.range();
+        Region {
+            buffer: self.buffer.clone(),
+            offset: range.start,
+            bytes: range.end - range.start,
+        }
     }
 
     /// Whether the whole last lane of four values is the tensor's own.

@@ -77,7 +77,7 @@ impl Pipelines {
 
 impl Dispatch {
     /// Records the dispatch. `step` is the bind group and offset of a step's record, which is bound
-    /// if the kernel takes one.
+    /// if the kernel takes one; without one, it is no step of training.
     pub fn record(&self, pass: &mut wgpu::ComputePass, step: Option<(&wgpu::BindGroup, u32)>) {
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(TENSORS_GROUP, &self.tensors, &[]);
@@ -85,7 +85,8 @@ impl Dispatch {
             Params::Immediates(bytes, len) => pass.set_immediates(0, &bytes[..*len]),
             Params::Uniform(group) => pass.set_bind_group(PARAMS_GROUP, group, &[]),
         }
-        if let Some((group, offset)) = step.filter(|_| self.pipeline.step) {
+        if let Some(no_step) = &self.pipeline.no_step {
+            let (group, offset) = step.unwrap_or((no_step, 0));
             pass.set_bind_group(STEP_GROUP, group, &[offset]);
         }
         pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);

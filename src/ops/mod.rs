@@ -1,10 +1,16 @@
 //! One file per op: its parameters, its checks, its dispatch.
 
 pub(crate) mod alpha_dropout;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod conv2d;
+#[cfg(not(target_family = "wasm"))]
+mod dense;
 pub(crate) mod elementwise;
 mod elu;
 mod gelu;
 pub(crate) mod initializers;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod layer;
 mod leaky_relu;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod network;
@@ -12,6 +18,8 @@ mod relu;
 pub(crate) mod selu;
 mod sigmoid;
 mod silu;
+#[cfg(not(target_family = "wasm"))]
+mod softmax;
 mod softplus;
 mod tanh;
 

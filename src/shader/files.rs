@@ -138,6 +138,9 @@ files! {
     END_SUMS = "product/end_sums";
     END_FORWARD = "product/end_forward" calls APPLY;
     END_BACKWARD = "product/end_backward" calls APPLY;
+    END_OUTPUT = "product/end_output";
+    OWN_BIASES = "product/own_biases";
+    NO_BIASES = "product/no_biases";
 }
 
 impl File {

@@ -4,10 +4,13 @@
 mod common;
 
 mod alpha_dropout;
+mod conv2d;
+mod dense;
 mod distributions;
 mod elu;
 mod gelu;
 mod initializers;
+mod layer;
 mod leaky_relu;
 mod random;
 mod relu;
@@ -15,6 +18,7 @@ mod same_bits;
 mod selu;
 mod sigmoid;
 mod silu;
+mod softmax;
 mod softplus;
 mod tanh;
 mod unary;
