@@ -26,6 +26,7 @@ pub use ops::conv2d::Conv2dOptions;
 pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
 #[cfg(not(target_family = "wasm"))]
 pub use ops::layer::Gradients;
+pub use ops::rows::Rows;
 pub use ops::selu::Selu;
 pub use pass::Pass;
 pub use tensor::Tensor;

@@ -52,6 +52,11 @@ const LANE_VALUES: u64 = 4;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// An id that nothing else has.
+pub(crate) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 impl<T: Element> Drop for Tensor<T> {
     fn drop(&mut self) {
         if *self.exposed.get_mut() {
@@ -161,7 +166,7 @@ impl<T: Element> Tensor<T> {
     ) -> Self {
         Self {
             gpu: gpu.clone(),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: next_id(),
             buffer,
             offset,
             shape: shape.into(),

@@ -15,6 +15,7 @@ mod leaky_relu;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod network;
 mod relu;
+pub(crate) mod rows;
 pub(crate) mod selu;
 mod sigmoid;
 mod silu;
@@ -30,6 +31,7 @@ static MODULES: &[&Module] = &[
     &elementwise::MODULE,
     &alpha_dropout::MODULE,
     &initializers::MODULE,
+    &rows::MODULE,
 ];
 
 /// Every module of the crate.

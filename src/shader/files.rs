@@ -77,6 +77,7 @@ files! {
     ALPHA_DROPOUT = "alpha_dropout" calls BROADCAST PHILOX CLASSIFY;
     INITIALIZERS = "initializers" calls PHILOX;
     ACTIVATION = "activation";
+    ROWS = "rows";
 }
 
 // Networks.

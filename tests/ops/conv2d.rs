@@ -5,7 +5,7 @@ use crate::common::reference::{Spec, for_all};
 use crate::layer::{self, Layer};
 use proptest::prelude::*;
 use selfnorm::Conv2dOptions;
-use selfnorm::nn::Activation::{Linear, Selu, Softmax};
+use selfnorm::nn::Activation::{Elu, Linear, Selu, Softmax};
 use selfnorm::nn::Padding;
 
 #[test]
@@ -41,7 +41,10 @@ fn conv2d_and_its_gradients_are_the_reference() {
 fn conv2d_and_its_gradients_are_keras_s() {
     let valid = Conv2dOptions::new();
     let same = valid.padding(Padding::Same).strides([2, 2]);
-    for (name, options) in [("conv2d_valid", valid), ("conv2d_same_stride2", same)] {
-        layer::check_golden(&golden(name), Layer::Conv2d(options));
+    for (name, options, activation) in [
+        ("conv2d_valid", valid, Selu),
+        ("conv2d_same_stride2", same, Elu(1.0)),
+    ] {
+        layer::check_golden(&golden(name), Layer::Conv2d(options), activation);
     }
 }

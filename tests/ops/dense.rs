@@ -53,7 +53,7 @@ fn check(
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn dense_and_its_gradients_are_keras_s() {
-    for name in ["dense", "dense_rank4"] {
-        layer::check_golden(&golden(name), Layer::Dense);
+    for (name, activation) in [("dense", Linear), ("dense_rank4", Selu)] {
+        layer::check_golden(&golden(name), Layer::Dense, activation);
     }
 }

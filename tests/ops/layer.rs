@@ -91,6 +91,7 @@ fn through(activation: Activation, z: &Tensor, dy: Tensor) -> Tensor {
     match activation {
         Activation::Linear => dy,
         Activation::Selu => z.selu_backward(&dy).unwrap(),
+        Activation::Elu(alpha) => z.elu_backward(alpha, &dy).unwrap(),
         Activation::Tanh => z.tanh_backward(&dy).unwrap(),
         Activation::Softmax => z.softmax().unwrap().softmax_backward(&dy).unwrap(),
         other => panic!("{other:?}"),
@@ -157,14 +158,14 @@ pub fn check(input: Vec<usize>, spec: Spec, batch: usize, seed: u64) {
     }
 }
 
-/// Values of Keras 3 in float64, for a layer with SELU.
-pub fn check_golden(golden: &Golden, layer: Layer) {
+/// Values of Keras 3 in float64.
+pub fn check_golden(golden: &Golden, layer: Layer, activation: Activation) {
     let gpu = gpu();
     let tensor = |name: &str| gpu.tensor(&golden.f32(name), golden.shape(name)).unwrap();
     let [x, w, b, dy] = ["x", "kernel", "bias", "dy"].map(tensor);
-    let y = layer.call([&x, &w], Some(&b), Activation::Selu).unwrap();
+    let y = layer.call([&x, &w], Some(&b), activation).unwrap();
     let z = layer.call([&x, &w], Some(&b), Activation::Linear).unwrap();
-    let dz = z.selu_backward(&dy).unwrap();
+    let dz = through(activation, &z, dy);
     let gradients = layer.call_backward([&x, &w, &dz]).unwrap();
     let found = std::iter::once(&y).chain(&gradients);
     for (found, name) in found.zip(["y", "dx", "dkernel", "dbias"]) {
