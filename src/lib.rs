@@ -23,6 +23,7 @@ pub use gpu::{Gpu, GpuOptions};
 pub use ops::alpha_dropout::AlphaDropout;
 #[cfg(not(target_family = "wasm"))]
 pub use ops::conv2d::Conv2dOptions;
+pub use ops::image::Image;
 pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
 #[cfg(not(target_family = "wasm"))]
 pub use ops::layer::Gradients;

@@ -29,22 +29,9 @@ impl Pipelines {
         pipeline: &Pipeline,
         buffers: &[wgpu::BufferBinding],
     ) -> Result<wgpu::BindGroup> {
-        let entries: Vec<_> = buffers
-            .iter()
-            .zip(0..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(buffer.clone()),
-            })
-            .collect();
+        let buffers = buffers.iter().cloned().map(wgpu::BindingResource::Buffer);
         let device = self.device();
-        device.checked(0, || {
-            device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(pipeline.name),
-                layout: &pipeline.tensors,
-                entries: &entries,
-            })
-        })
+        device.checked(0, || bind_group(&device.device, pipeline, buffers))
     }
 
     /// A dispatch of `groups` workgroups. Beyond the device's limit in x they continue in y: the
@@ -73,6 +60,21 @@ impl Pipelines {
             groups: [across as u32, groups.div_ceil(across) as u32],
         })
     }
+}
+
+/// The bind group of a pipeline's tensors.
+pub(super) fn bind_group<'a>(
+    device: &wgpu::Device,
+    pipeline: &Pipeline,
+    resources: impl IntoIterator<Item = wgpu::BindingResource<'a>>,
+) -> wgpu::BindGroup {
+    let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
+    let entries: Vec<_> = (0..).zip(resources).map(entry).collect();
+    device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(pipeline.name),
+        layout: &pipeline.tensors,
+        entries: &entries,
+    })
 }
 
 impl Dispatch {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::check_size;
 use super::network::activation::Activation;
 use super::network::product::{Conv2d, Dense, End, Product, Tiling};
 use super::network::softmax;
@@ -83,23 +84,6 @@ impl Layer {
     fn rows(&self) -> usize {
         self.y.iter().product::<usize>() / self.outputs
     }
-}
-
-/// An error unless a kernel can work on the tensor.
-pub(super) fn check_size(gpu: &Gpu, tensor: &Tensor) -> Result<()> {
-    let range = tensor.range();
-    let bytes = range.end - range.start;
-    let max = gpu.limits().max_binding_bytes;
-    // Shaders count in i32.
-    if bytes > max || bytes / F32 > i32::MAX as u64 {
-        return Err(Error::TooLarge {
-            shape: tensor.shape().into(),
-            limit: format!(
-                "it takes {bytes} bytes, the device binds {max} at most, and elements are counted in 31 bits; work on parts of it"
-            ),
-        });
-    }
-    Ok(())
 }
 
 /// The dispatches of a product.
@@ -240,7 +224,7 @@ impl Pass<'_> {
     ) -> Result<()> {
         self.check(op, operands, shapes, Hint::None)?;
         let mut tensors = operands.iter().map(|operand| operand.tensor);
-        tensors.try_for_each(|tensor| check_size(tensor.gpu(), tensor))
+        tensors.try_for_each(check_size)
     }
 }
 

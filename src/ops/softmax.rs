@@ -1,6 +1,6 @@
 //! Softmax of tensors.
 
-use super::layer::check_size;
+use super::check_size;
 use super::network::softmax;
 use crate::gpu::dispatch::Dispatch;
 use crate::pass::{Hint, Operand, number, read, update, write};
@@ -77,7 +77,7 @@ impl Pass<'_> {
     ) -> Result<()> {
         let first = operands[0].tensor;
         self.check(op, &operands, &[first.shape(); N], Hint::InPlace)?;
-        check_size(first.gpu(), first)?;
+        check_size(first)?;
         if first.is_empty() {
             return Ok(());
         }

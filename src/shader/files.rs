@@ -78,6 +78,12 @@ files! {
     INITIALIZERS = "initializers" calls PHILOX;
     ACTIVATION = "activation";
     ROWS = "rows";
+    READ_TEXTURE = "read_texture";
+    WRITE_TEXTURE = "write_texture";
+    RGBA8UNORM = "texels/rgba8unorm" calls CLASSIFY;
+    RGBA16FLOAT = "texels/rgba16float";
+    RGBA32FLOAT = "texels/rgba32float";
+    R32FLOAT = "texels/r32float";
 }
 
 // Networks.

@@ -49,6 +49,16 @@ pub(crate) struct Form {
     /// The activation that it calls, if it does. By itself, so that such a form allocates nothing.
     pub activation: Option<&'static File>,
     pub constants: Vec<(&'static str, u32)>,
+    /// The texture that it binds behind the storage buffers, if it does.
+    pub texels: Option<Texels>,
+}
+
+/// How a texture is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Texels {
+    Read,
+    /// In this format, which the WGSL names, too.
+    Write(wgpu::TextureFormat),
 }
 
 impl Form {

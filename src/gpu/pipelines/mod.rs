@@ -12,7 +12,7 @@ use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
 use super::platform::PipelineCache;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::shader::module::{Form, Kernel, MAX_PARAMS_BYTES, Module, Variant};
+use crate::shader::module::{Form, Kernel, MAX_PARAMS_BYTES, Module, Texels, Variant};
 
 /// A pipeline and the layouts of its bind groups.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Pipelines {
                 0
             },
             int64: features.contains(wgpu::Features::SHADER_INT64),
-            step: layout(device, 1, wgpu::BufferBindingType::Uniform, true),
+            step: layout(device, 1, wgpu::BufferBindingType::Uniform, true, None),
             no_step: Mutex::default(),
             memory,
         }
@@ -206,9 +206,9 @@ impl Pipelines {
         let module = kernel.module;
         let entry_point = kernel.entry_point;
         let storage = wgpu::BufferBindingType::Storage { read_only: false };
-        let tensors = layout(device, bindings, storage, false);
+        let tensors = layout(device, bindings, storage, false, variant.form.texels);
         let params = (!variant.immediates)
-            .then(|| layout(device, 1, wgpu::BufferBindingType::Uniform, false));
+            .then(|| layout(device, 1, wgpu::BufferBindingType::Uniform, false, None));
         let step = module.step.is_some().then_some(&self.step);
         let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(module.name),
@@ -252,6 +252,7 @@ fn layout(
     count: usize,
     ty: wgpu::BufferBindingType,
     has_dynamic_offset: bool,
+    texels: Option<Texels>,
 ) -> wgpu::BindGroupLayout {
     let entries: Vec<_> = (0..count as u32)
         .map(|binding| wgpu::BindGroupLayoutEntry {
@@ -264,6 +265,7 @@ fn layout(
             },
             count: None,
         })
+        .chain(texels.map(|texels| texels.layout(count as u32)))
         .collect();
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: None,
