@@ -81,7 +81,7 @@ fn bound(gpu: &Gpu, sample_bytes: usize, unit: usize) -> Result<usize> {
     let most = max as usize / sample_bytes / unit * unit;
     if most == 0 {
         return Err(Error::TooLarge {
-            shape: vec![unit, sample_bytes],
+            shape: vec![unit * sample_bytes],
             limit: format!(
                 "a sample takes so many bytes; the device binds {max} at most, and they are counted in 32 bits"
             ),
