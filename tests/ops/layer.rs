@@ -273,6 +273,40 @@ fn a_wrong_call_names_the_argument_and_records_nothing() {
     );
 }
 
+/// What is kept for tensors is not what another operation on them wants.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_same_tensors_with_other_options_are_another_operation() {
+    let gpu = gpu();
+    let x = gpu.tensor(&[1.0, -2.0, 3.0, -4.0], [1, 2, 2, 1]).unwrap();
+    let w = gpu.tensor(&[1.0], [1, 1, 1, 1]).unwrap();
+    let y = gpu.zeros([1, 2, 2, 1]).unwrap();
+    let options = Conv2dOptions::new();
+    for (activation, expected) in [
+        (Activation::Linear, [1.0, -2.0, 3.0, -4.0]),
+        (Activation::Relu, [1.0, 0.0, 3.0, 0.0]),
+        (Activation::LeakyRelu(0.5), [1.0, -1.0, 3.0, -2.0]),
+        (Activation::LeakyRelu(0.25), [1.0, -0.5, 3.0, -1.0]),
+        (Activation::Softmax, [1.0; 4]),
+        (Activation::Linear, [1.0, -2.0, 3.0, -4.0]),
+    ] {
+        record(gpu, |pass| {
+            pass.conv2d(&x, &w, None, &options, activation, &y)
+        });
+        assert_eq!(y.to_vec().unwrap(), expected, "{activation:?}");
+    }
+    // Two positions in five columns, with strides of 3 and of 2.
+    let x = gpu.tensor(&[1.0, 2.0, 4.0, 8.0, 16.0], [1, 1, 5, 1]);
+    let (x, w) = (x.unwrap(), gpu.tensor(&[1.0; 2], [1, 2, 1, 1]).unwrap());
+    let y = gpu.zeros([1, 1, 2, 1]).unwrap();
+    for (stride, expected) in [(3, [3.0, 24.0]), (2, [3.0, 12.0])] {
+        let options = options.strides([1, stride]);
+        let linear = Activation::Linear;
+        record(gpu, |pass| pass.conv2d(&x, &w, None, &options, linear, &y));
+        assert_eq!(y.to_vec().unwrap(), expected, "{options:?}");
+    }
+}
+
 /// Of no rows there is no output, and a sum over none of them is 0.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
