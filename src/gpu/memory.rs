@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 pub(crate) struct Memory {
     device: Arc<Device>,
     idle: Mutex<Idle>,
-    scratch: Mutex<Option<wgpu::Buffer>>,
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) scratch: Mutex<Option<wgpu::Buffer>>,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +59,7 @@ impl Memory {
         Self {
             device: Arc::new(device),
             idle: Mutex::default(),
+            #[cfg(not(target_family = "wasm"))]
             scratch: Mutex::default(),
         }
     }
@@ -90,16 +92,6 @@ impl Memory {
                 create(&self.device, purpose, bytes)
             }
             result => result,
-        }
-    }
-
-    /// A buffer of at least as many bytes for what is written and read within one call. The GPU does one
-    /// call's work after the other, so all of them share the largest.
-    pub fn scratch(&self, bytes: u64) -> Result<wgpu::Buffer> {
-        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*scratch {
-            Some(buffer) if buffer.size() >= bytes => Ok(buffer.clone()),
-            _ => Ok(scratch.insert(self.create(Purpose::Tensor, bytes)?).clone()),
         }
     }
 

@@ -100,11 +100,7 @@ fn prepare(gpu: &Gpu, product: Product) -> Result<Vec<Dispatch>> {
             limit: format!("a product's sums take {bytes} bytes there, the device binds {max}"),
         });
     }
-    let scratch = Region {
-        buffer: gpu.memory().scratch(bytes)?,
-        offset: 0,
-        bytes,
-    };
+    let scratch = gpu.memory().scratch(bytes)?;
     product.prepare(gpu, tiling, &scratch)
 }
 
