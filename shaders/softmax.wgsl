@@ -32,6 +32,37 @@ fn softmax_forward(
     }
 }
 
+// x = exp(x) / (sum of exp(x))
+@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn softmax_in_place(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let q = p;
+    let row = item_index(group, groups, local);
+    if (row >= q.rows) {
+        return;
+    }
+    let first = row * q.classes;
+    let end = first + q.classes;
+    var largest = x[first];
+    for (var i = first; i < end; i++) {
+        largest = max(largest, x[i]);
+    }
+    var sum = 0.0;
+    for (var i = first; i < end; i++) {
+        let y = exp1(x[i] - largest);
+        x[i] = y;
+        sum += y;
+    }
+    for (var i = first; i < end; i++) {
+        x[i] /= sum;
+    }
+}
+
 // dz = y (dy - (sum of dy y))
 @group(0) @binding(0) var<storage, read_write> y: array<f32>;
 @group(0) @binding(1) var<storage, read_write> dy: array<f32>;
@@ -61,6 +92,26 @@ fn softmax_backward(
     let sum = weighted_sum(first, end);
     for (var i = first; i < end; i++) {
         dz[i] = y[i] * (dy[i] - sum);
+    }
+}
+
+// dy = y (dy - (sum of dy y))
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn softmax_backward_in_place(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let q = p;
+    let row = item_index(group, groups, local);
+    if (row >= q.rows) {
+        return;
+    }
+    let first = row * q.classes;
+    let end = first + q.classes;
+    let sum = weighted_sum(first, end);
+    for (var i = first; i < end; i++) {
+        dy[i] = y[i] * (dy[i] - sum);
     }
 }
 

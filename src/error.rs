@@ -171,6 +171,14 @@ pub enum Error {
         /// The feature.
         feature: &'static str,
     },
+    /// A texture can't be used as the operation does.
+    #[error("{op}: {detail}")]
+    Texture {
+        /// The operation.
+        op: &'static str,
+        /// What it needs, and what the texture is.
+        detail: String,
+    },
     /// Layers do not fit together, or a layer is not valid.
     #[error("{layer}: {detail}")]
     Layer {

@@ -21,7 +21,13 @@ pub use element::Element;
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions};
 pub use ops::alpha_dropout::AlphaDropout;
+#[cfg(not(target_family = "wasm"))]
+pub use ops::conv2d::Conv2dOptions;
+pub use ops::image::Image;
 pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
+#[cfg(not(target_family = "wasm"))]
+pub use ops::layer::Gradients;
+pub use ops::rows::Rows;
 pub use ops::selu::Selu;
 pub use pass::Pass;
 pub use tensor::Tensor;

@@ -1,4 +1,6 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 
@@ -7,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::device::Owner;
 use crate::gpu::dispatch::{Dispatch, Record};
+use crate::gpu::kept::Id;
 use crate::gpu::recording::{Commands, begin_pass};
 use crate::shader::module::{Form, Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
 use crate::tensor::Tensor;
@@ -64,6 +67,14 @@ pub(crate) enum Access {
     Update,
 }
 
+/// What to advise when a destination is also an argument.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Hint {
+    None,
+    /// There is a variant that works in place.
+    InPlace,
+}
+
 pub(crate) fn read<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) -> Operand<'a, T> {
     Operand {
         name,
@@ -86,6 +97,13 @@ pub(crate) fn update<'a, T: Element>(name: &'static str, tensor: &'a Tensor<T>) 
         tensor,
         access: Access::Update,
     }
+}
+
+/// What tells apart work on the same tensors.
+pub(crate) fn number(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The part of the tensors that one dispatch works on.
@@ -162,7 +180,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn deferred(gpu: &Gpu) -> Self {
+    pub(crate) fn deferred(gpu: &Gpu) -> Self {
         Self {
             gpu: gpu.clone(),
             target: Target::Deferred,
@@ -229,7 +247,8 @@ impl<'a> Pass<'a> {
         operands: [Operand<T>; N],
         params: impl Fn(Chunk) -> P,
     ) -> Result<()> {
-        self.check_alike(op, &operands)?;
+        let shape = operands[0].tensor.shape();
+        self.check_shapes(op, &operands, &[shape; N], Hint::InPlace)?;
         let gpu = &self.gpu;
         let len = operands[0].tensor.len() as u64;
         if len == 0 {
@@ -274,20 +293,38 @@ impl<'a> Pass<'a> {
             let groups = lanes.div_ceil(group_lanes);
             pipelines.dispatch(pipeline.clone(), tensors, &params, groups)
         };
+        let bytes = len * size_of::<T>() as u64;
         if len <= chunk_len {
-            let one = prepare(0)?;
-            self.record(&operands, std::slice::from_ref(&one))
+            self.record(&operands, bytes, &[prepare(0)?])
         } else {
             let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
             let dispatches = dispatches.collect::<Result<Vec<Dispatch>>>()?;
-            self.record(&operands, &dispatches)
+            self.record(&operands, bytes, &dispatches)
         }
     }
 
-    fn record<T: Element>(
+    /// What `prepare` prepares for these tensors. An application's recordings keep it, for each
+    /// number `which`.
+    pub(crate) fn bound(
+        &self,
+        tensors: &[Id],
+        which: u64,
+        prepare: impl FnOnce(&Gpu) -> Result<Vec<Dispatch>>,
+    ) -> Result<Arc<[Dispatch]>> {
+        let prepare = || Ok(prepare(&self.gpu)?.into());
+        if self.foreign {
+            self.gpu.dispatches().get(tensors, which, prepare)
+        } else {
+            prepare()
+        }
+    }
+
+    /// Records work on `bytes` bytes of these operands.
+    pub(crate) fn record<'d, T: Element>(
         &mut self,
         operands: &[Operand<T>],
-        dispatches: &[Dispatch],
+        bytes: u64,
+        dispatches: impl IntoIterator<Item = &'d Dispatch>,
     ) -> Result<()> {
         let gpu = &self.gpu;
         let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
@@ -295,12 +332,11 @@ impl<'a> Pass<'a> {
         if !matches!(self.target, Target::Deferred) || !are_private() {
             return self.record_all(dispatches, None);
         }
-        let range = operands[0].tensor.range();
-        gpu.link().defer(range.end - range.start, |recording| {
+        gpu.link().defer(bytes, |recording| {
             let pass = recording.pass();
-            dispatches
-                .iter()
-                .for_each(|dispatch| dispatch.record(pass, None));
+            for dispatch in dispatches {
+                dispatch.record(pass, None);
+            }
         })?;
         // Another thread may just have exposed a buffer to the application.
         if !are_private() {
@@ -309,10 +345,15 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Checks tensors that must have one shape.
-    fn check_alike<T: Element>(&self, op: &'static str, operands: &[Operand<T>]) -> Result<()> {
-        let expected = operands[0].tensor.shape();
-        for operand in operands {
+    /// An error if the operands are not of the shapes `expected`, or can't be used together.
+    pub(crate) fn check_shapes<T: Element>(
+        &self,
+        op: &'static str,
+        operands: &[Operand<T>],
+        expected: &[&[usize]],
+        hint: Hint,
+    ) -> Result<()> {
+        for (operand, &expected) in operands.iter().zip(expected) {
             self.check_gpu(op, operand)?;
             if operand.tensor.shape() != expected {
                 return Err(Error::Shape {
@@ -323,7 +364,7 @@ impl<'a> Pass<'a> {
                 });
             }
         }
-        self.check(op, operands, "or call the in-place variant")
+        self.check(op, operands, hint)
     }
 
     fn check_gpu<T: Element>(&self, op: &'static str, operand: &Operand<T>) -> Result<()> {
@@ -336,12 +377,12 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Checks all but shapes. `hint` says what to do to overwrite the last argument that is read.
+    /// An error if the operands can't be used together.
     pub(crate) fn check<T: Element>(
         &self,
         op: &'static str,
         operands: &[Operand<T>],
-        hint: &str,
+        hint: Hint,
     ) -> Result<()> {
         for operand in operands {
             self.check_gpu(op, operand)?;
@@ -354,11 +395,13 @@ impl<'a> Pass<'a> {
             for (j, other) in operands.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (a, b) = (written.tensor, other.tensor);
                 if a.buffer() == b.buffer() && overlap(a.range(), b.range()) {
-                    let detail = if written.access == Access::Write
+                    // An in-place variant overwrites the last argument that is read.
+                    let detail = if hint == Hint::InPlace
+                        && written.access == Access::Write
                         && a.range() == b.range()
                         && j + 1 == i
                     {
-                        hint.into()
+                        "or call the in-place variant".into()
                     } else {
                         String::new()
                     };

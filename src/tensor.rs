@@ -283,7 +283,12 @@ impl<T: Element> Tensor<T> {
         &self.buffer
     }
 
-    /// The elements' range, to bind.
+    /// The range of the elements in the buffer, in bytes.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.len * size_of::<T>() as u64
+    }
+
+    /// The elements' range, for kernels.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn region(&self) -> Region {
         let range = self.range();
@@ -292,11 +297,6 @@ impl<T: Element> Tensor<T> {
             offset: range.start,
             bytes: range.end - range.start,
         }
-    }
-
-    /// The range of the elements in the buffer, in bytes.
-    pub(crate) fn range(&self) -> Range<u64> {
-        self.offset..self.offset + self.len * size_of::<T>() as u64
     }
 
     /// Whether the whole last lane of four values is the tensor's own.

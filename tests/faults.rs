@@ -23,7 +23,7 @@ use selfnorm::nn::{
     Adam, AlphaDropout as Dropout, Dataset, Dense, Fit, Loss, Progress, Sequential,
     SequentialBuilder, Sgd,
 };
-use selfnorm::{AlphaDropout, Error, Gpu, Result, Tensor, wgpu};
+use selfnorm::{AlphaDropout, Conv2dOptions, Error, Gpu, Result, Tensor, wgpu};
 
 /// Features of a sample, units of the hidden layer, samples, and samples in a batch.
 #[derive(Clone, Copy)]
@@ -75,6 +75,7 @@ struct World {
     x: Tensor,
     dy: Tensor,
     targets: Tensor,
+    texture: wgpu::Texture,
     data: Dataset,
     model: Sequential,
     files: Files,
@@ -133,11 +134,30 @@ impl World {
             x: gpu.tensor(batch, shape)?,
             dy: gpu.tensor(batch, shape)?,
             targets: gpu.tensor(&targets, [size.batch, CLASSES])?,
+            texture: texture(gpu),
             data: size.data(gpu)?,
             model,
             files: files.clone(),
         })
     }
+}
+
+/// An application's, to be read and written.
+fn texture(gpu: &Gpu) -> wgpu::Texture {
+    gpu.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d {
+            width: 8,
+            height: 8,
+            depth_or_array_layers: 1,
+        },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba8Unorm,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::STORAGE_BINDING,
+        view_formats: &[],
+    })
 }
 
 /// Weights, moments and step.
@@ -188,7 +208,7 @@ fn calls() -> Vec<(String, Call)> {
 
 type OtherCall = fn(&mut World) -> Result<()>;
 
-const OTHER_CALLS: [(&str, OtherCall); 27] = [
+const OTHER_CALLS: [(&str, OtherCall); 33] = [
     ("tensor", |w| {
         w.gpu
             .tensor(w.size.values(), [w.size.samples, w.size.features])
@@ -215,6 +235,44 @@ const OTHER_CALLS: [(&str, OtherCall); 27] = [
         drop(pass);
         w.gpu.queue().submit([encoder.finish()]);
         y.to_vec().map(drop)
+    }),
+    ("softmax", |w| {
+        w.x.softmax()?.softmax_backward(&w.dy).map(drop)
+    }),
+    ("dense", |w| {
+        let kernel = w.gpu.zeros([w.size.features, w.size.units])?;
+        w.x.dense(&kernel, None, Softmax).map(drop)
+    }),
+    ("dense_backward", |w| {
+        let kernel = w.gpu.zeros([w.size.features, CLASSES])?;
+        w.x.dense_backward(&kernel, &w.targets).map(drop)
+    }),
+    ("conv2d", |w| {
+        let [x, kernel] = [w.gpu.zeros([3, 9, 9, 8])?, w.gpu.zeros([3, 3, 8, 8])?];
+        let y = x.conv2d(&kernel, None, &Conv2dOptions::new(), Selu)?;
+        x.conv2d_backward(&kernel, &y, &Conv2dOptions::new())
+            .map(drop)
+    }),
+    (
+        "rows and a texture, and what a pass has read of them",
+        |w| {
+            let features = w.size.features;
+            let stride = 4 * features as u64;
+            let rows = w.gpu.wrap_rows(w.dy.slice(), [2, features - 1], stride)?;
+            let image = w.gpu.wrap_texture(&w.texture)?;
+            let [x, y] = [w.gpu.zeros([2, features - 1])?, w.gpu.zeros([8, 8, 4])?];
+            let mut encoder = w.gpu.device().create_command_encoder(&Default::default());
+            let mut pass = w.gpu.pass(&mut encoder);
+            pass.read_rows(&rows, &x)?;
+            pass.read_texture(&image, &y)?;
+            pass.write_texture(&y, &image)?;
+            drop(pass);
+            w.gpu.queue().submit([encoder.finish()]);
+            y.to_vec().map(drop)
+        },
+    ),
+    ("from_tensors", |w| {
+        Dataset::from_tensors(&w.x, &w.targets).map(drop)
     }),
     ("from_floats", |w| {
         Dataset::from_floats(&w.gpu, w.size.values(), [w.size.features]).map(drop)

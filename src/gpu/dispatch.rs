@@ -29,22 +29,9 @@ impl Pipelines {
         pipeline: &Pipeline,
         buffers: &[wgpu::BufferBinding],
     ) -> Result<wgpu::BindGroup> {
-        let entries: Vec<_> = buffers
-            .iter()
-            .zip(0..)
-            .map(|(buffer, binding)| wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(buffer.clone()),
-            })
-            .collect();
+        let buffers = buffers.iter().cloned().map(wgpu::BindingResource::Buffer);
         let device = self.device();
-        device.checked(0, || {
-            device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(pipeline.name),
-                layout: &pipeline.tensors,
-                entries: &entries,
-            })
-        })
+        device.checked(0, || bind_group(&device.device, pipeline, buffers))
     }
 
     /// A dispatch of `groups` workgroups. Beyond the device's limit in x they continue in y: the
@@ -87,9 +74,24 @@ impl Record for wgpu::ComputePass<'_> {
     }
 }
 
+/// The bind group of a pipeline's tensors.
+pub(super) fn bind_group<'a>(
+    device: &wgpu::Device,
+    pipeline: &Pipeline,
+    resources: impl IntoIterator<Item = wgpu::BindingResource<'a>>,
+) -> wgpu::BindGroup {
+    let entry = |(binding, resource)| wgpu::BindGroupEntry { binding, resource };
+    let entries: Vec<_> = (0..).zip(resources).map(entry).collect();
+    device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(pipeline.name),
+        layout: &pipeline.tensors,
+        entries: &entries,
+    })
+}
+
 impl Dispatch {
     /// Records the dispatch. `step` is the bind group and offset of a step's record, which is bound
-    /// if the kernel takes one.
+    /// if the kernel takes one; without one, it is no step of training.
     pub fn record(&self, pass: &mut wgpu::ComputePass, step: Option<(&wgpu::BindGroup, u32)>) {
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(TENSORS_GROUP, &self.tensors, &[]);
@@ -97,7 +99,8 @@ impl Dispatch {
             Params::Immediates(bytes, len) => pass.set_immediates(0, &bytes[..*len]),
             Params::Uniform(group) => pass.set_bind_group(PARAMS_GROUP, group, &[]),
         }
-        if let Some((group, offset)) = step.filter(|_| self.pipeline.step) {
+        if let Some(no_step) = &self.pipeline.no_step {
+            let (group, offset) = step.unwrap_or((no_step, 0));
             pass.set_bind_group(STEP_GROUP, group, &[offset]);
         }
         pass.dispatch_workgroups(self.groups[0], self.groups[1], 1);

@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 pub(crate) struct Memory {
     device: Arc<Device>,
     idle: Mutex<Idle>,
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) scratch: Mutex<Option<wgpu::Buffer>>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ impl Memory {
         Self {
             device: Arc::new(device),
             idle: Mutex::default(),
+            #[cfg(not(target_family = "wasm"))]
+            scratch: Mutex::default(),
         }
     }
 

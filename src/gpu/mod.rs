@@ -14,6 +14,7 @@ pub(crate) mod platform;
 pub(crate) mod recording;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod region;
+mod textures;
 pub(crate) mod transfer;
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+use std::sync::PoisonError;
+
 use super::memory::{Memory, Purpose};
 use super::transfer::Source;
 use crate::error::Result;
@@ -33,6 +35,21 @@ impl Memory {
     /// A new buffer of zeros, never recycled.
     pub fn region(&self, bytes: u64) -> Result<Region> {
         self.region_for(Purpose::Tensor, bytes)
+    }
+
+    /// A place of `bytes` bytes for what is written and read within one call. The GPU does one call's work
+    /// after the other, so all of them share the largest.
+    pub fn scratch(&self, bytes: u64) -> Result<Region> {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffer = match &*scratch {
+            Some(buffer) if buffer.size() >= bytes => buffer.clone(),
+            _ => scratch.insert(self.create(Purpose::Tensor, bytes)?).clone(),
+        };
+        Ok(Region {
+            buffer,
+            offset: 0,
+            bytes,
+        })
     }
 
     /// A new buffer for `purpose`, never recycled.

@@ -1,4 +1,5 @@
 use crate::ops::network::activation::Activation;
+use crate::ops::network::product::Padding;
 use crate::{Error, Result};
 
 /// A layer of a [`Sequential`](super::Sequential) network, made from one of [`Dense`], [`Conv2d`],
@@ -113,16 +114,6 @@ pub enum Initializer {
     LecunUniform,
     /// 0
     Zeros,
-}
-
-/// How a window treats the border of an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Padding {
-    /// The window stays inside: ⌊(n − k) / s⌋ + 1 positions.
-    #[default]
-    Valid,
-    /// ⌈n / s⌉ positions, with as much padding before as after, or one more after.
-    Same,
 }
 
 macro_rules! noise_shape {
@@ -462,17 +453,7 @@ impl Sliding {
     /// The positions along an axis, and the padding in front.
     pub(super) fn along(&self, axis: usize, extent: usize) -> Option<(usize, usize)> {
         let (size, stride) = (self.size[axis], self.strides[axis]);
-        if size == 0 || stride == 0 || extent == 0 {
-            return None;
-        }
-        match self.padding {
-            Padding::Valid => Some((extent.checked_sub(size)? / stride + 1, 0)),
-            Padding::Same => {
-                let positions = extent.div_ceil(stride);
-                let needed = (positions - 1) * stride + size;
-                Some((positions, needed.saturating_sub(extent) / 2))
-            }
-        }
+        self.padding.along(extent, size, stride)
     }
 }
 

@@ -62,11 +62,9 @@ pub use crate::ops::network::optimizer::{
     Adam, AdamW, CosineDecay, CustomLearningRate, ExponentialDecay, LearningRate, Optimizer,
     PiecewiseConstantDecay, Sgd,
 };
-pub use crate::ops::network::product::Tiling;
+pub use crate::ops::network::product::{Padding, Tiling};
 pub use data::{Batch, Batches, Data, Dataset, Samples};
 pub use inference::{FourierFeatures, Predict, Wgsl};
-pub use layers::{
-    AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d, Padding,
-};
+pub use layers::{AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d};
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};
 pub use training::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Run, Score};

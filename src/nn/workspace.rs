@@ -3,7 +3,6 @@
 use super::network::{Network, Parameters, Stage, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::ops::network::epilogue::Epilogue;
 use crate::ops::network::fused::{self, Chain};
 use crate::ops::network::guard::{Guard, accumulate};
 use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_losses};
@@ -85,8 +84,7 @@ impl Plan<'_> {
             StageKind::Epilogue => {
                 let (epilogue, y) = match &end {
                     End::Forward(epilogue, activations) => (*epilogue, activations),
-                    End::Activated(epilogue) | End::Backward(epilogue, _) => (*epilogue, y),
-                    End::Nothing => (Epilogue::default(), y),
+                    _ => (stage.epilogue.without_dropout(), y),
                 };
                 epilogue::forward(gpu, x, y, len, &epilogue)?.into()
             }

@@ -1,6 +1,8 @@
 //! Functions of single values: the kernels that apply those of a file of shaders/activations/, and what
 //! kernels take of one.
 
+use std::hash::{Hash, Hasher};
+
 use crate::pass::{Chunk, read, update, write};
 use crate::shader::files::{self, File};
 use crate::shader::module::{Form, Kernel, Module};
@@ -33,6 +35,13 @@ params! {
 pub(crate) struct Elementwise {
     pub file: &'static File,
     pub(super) params: ActivationParams,
+}
+
+impl Hash for Elementwise {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.file.hash(state);
+        bytemuck::bytes_of(&self.params).hash(state);
+    }
 }
 
 impl Elementwise {

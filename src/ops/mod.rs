@@ -1,27 +1,40 @@
 //! One file per op: its parameters, its checks, its dispatch.
 
 pub(crate) mod alpha_dropout;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod conv2d;
+#[cfg(not(target_family = "wasm"))]
+mod dense;
 pub(crate) mod elementwise;
 mod elu;
 mod gelu;
+pub(crate) mod image;
 pub(crate) mod initializers;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod layer;
 mod leaky_relu;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod network;
 mod relu;
+pub(crate) mod rows;
 pub(crate) mod selu;
 mod sigmoid;
 mod silu;
+#[cfg(not(target_family = "wasm"))]
+mod softmax;
 mod softplus;
 mod tanh;
 
 use crate::shader::module::Module;
-use crate::{Error, Result};
+use crate::{Error, Result, Tensor};
 
 static MODULES: &[&Module] = &[
     &elementwise::MODULE,
     &alpha_dropout::MODULE,
     &initializers::MODULE,
+    &rows::MODULE,
+    &image::READ_MODULE,
+    &image::WRITE_MODULE,
 ];
 
 /// Every module of the crate.
@@ -50,6 +63,23 @@ pub(crate) fn require(
             rule,
         })
     }
+}
+
+/// An error unless a kernel can bind the tensor and number its elements.
+fn check_size(tensor: &Tensor) -> Result<()> {
+    let range = tensor.range();
+    let bytes = range.end - range.start;
+    let max = tensor.gpu().limits().max_binding_bytes;
+    // Shaders count in i32.
+    if bytes > max || tensor.len() > i32::MAX as usize {
+        return Err(Error::TooLarge {
+            shape: tensor.shape().into(),
+            limit: format!(
+                "it takes {bytes} bytes, the device binds {max} at most, and elements are counted in 31 bits; work on parts of it"
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// The low and the high word, as the shaders take them.

@@ -77,6 +77,13 @@ files! {
     ALPHA_DROPOUT = "alpha_dropout" calls BROADCAST PHILOX CLASSIFY;
     INITIALIZERS = "initializers" calls PHILOX;
     ACTIVATION = "activation";
+    ROWS = "rows";
+    READ_TEXTURE = "read_texture";
+    WRITE_TEXTURE = "write_texture";
+    RGBA8UNORM = "texels/rgba8unorm" calls CLASSIFY;
+    RGBA16FLOAT = "texels/rgba16float";
+    RGBA32FLOAT = "texels/rgba32float";
+    R32FLOAT = "texels/r32float";
 }
 
 // Networks.
@@ -140,8 +147,10 @@ files! {
     SHARED_OCTETS = "product/shared_octets" needs SUBGROUP;
     END_SUMS = "product/end_sums";
     END_FORWARD = "product/end_forward" calls APPLY;
-    END_ACTIVATED = "product/end_activated" calls APPLY;
     END_BACKWARD = "product/end_backward" calls APPLY;
+    END_OUTPUT = "product/end_output";
+    OWN_BIASES = "product/own_biases";
+    NO_BIASES = "product/no_biases";
 }
 
 // Fused networks: the kernels, and how they load weights.

@@ -51,6 +51,16 @@ pub(crate) struct Form {
     /// Another one, as `activate_last` and `activate_last_backward`.
     pub last_activation: Option<&'static File>,
     pub constants: Vec<(&'static str, u32)>,
+    /// The texture that it binds behind the storage buffers, if it does.
+    pub texels: Option<Texels>,
+}
+
+/// How a texture is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Texels {
+    Read,
+    /// In this format, which the WGSL names, too.
+    Write(wgpu::TextureFormat),
 }
 
 impl Form {

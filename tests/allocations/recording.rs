@@ -6,7 +6,8 @@ use std::sync::mpsc;
 use crate::bare_selu::BareSelu;
 use crate::common::{self, activations, foreign_buffer, gpu, without_hanging};
 use crate::{ALLOCATOR, alone};
-use selfnorm::{Result, Tensor, wgpu};
+use selfnorm::nn::Activation::Selu;
+use selfnorm::{Gradients, Pass, Result, Tensor, wgpu};
 
 /// More than are one submission.
 const OPS: usize = 100;
@@ -60,6 +61,67 @@ fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
         selu.dispatch(&mut pass);
     });
     assert_eq!(ours(), theirs);
+}
+
+/// A few shapes and lists of arguments, where preparing the dispatches again would take tens of kilobytes.
+const LISTS: usize = 1 << 10;
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn layers_rows_and_textures_are_prepared_once_for_their_tensors() {
+    let _alone = alone();
+    if std::env::var_os(APART).is_none() {
+        let name = "recording::layers_rows_and_textures_are_prepared_once_for_their_tensors";
+        common::passes_apart(name, &[(APART, "1")]);
+        return;
+    }
+    let gpu = gpu();
+    let zeros = |shape: &[usize]| gpu.zeros(shape).unwrap();
+    let [x, w, b, y] = [&[8, 8, 4][..], &[4, 3], &[3], &[8, 8, 3]].map(zeros);
+    let [dx, dw, db] = [&x, &w, &b].map(|of| zeros(of.shape()));
+    let usage = wgpu::BufferUsages::STORAGE;
+    let rows = foreign_buffer(gpu, 8 << 10, usage);
+    let rows = gpu.wrap_rows(rows.slice(..), [8, 8, 3], 128).unwrap();
+    let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
+        label: None,
+        size: wgpu::Extent3d {
+            width: 8,
+            height: 8,
+            depth_or_array_layers: 1,
+        },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba8Unorm,
+        usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::STORAGE_BINDING,
+        view_formats: &[],
+    });
+    let image = gpu.wrap_texture(&texture).unwrap();
+    let to = Gradients {
+        dx: Some(&dx),
+        dw: Some(&dw),
+        db: Some(&db),
+    };
+    type Record<'a> = &'a dyn Fn(&mut Pass) -> Result<()>;
+    let calls: [(&str, Record); 6] = [
+        ("dense", &|pass| pass.dense(&x, &w, &b, Selu, &y)),
+        ("dense_backward", &|pass| {
+            pass.dense_backward(&x, &w, &y, to)
+        }),
+        ("softmax", &|pass| pass.softmax_in_place(&y)),
+        ("read_rows", &|pass| pass.read_rows(&rows, &y)),
+        ("read_texture", &|pass| pass.read_texture(&image, &x)),
+        ("write_texture", &|pass| pass.write_texture(&y, &image)),
+    ];
+    for (name, call) in calls {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = gpu.pass(&mut encoder);
+        call(&mut pass).unwrap();
+        // wgpu's own lists of commands grow now and then.
+        let taken = bytes_taken(|| call(&mut pass).unwrap());
+        let usual = taken.iter().filter(|&&bytes| bytes < LISTS).count();
+        assert!(usual >= 950, "{name}: {taken:?}");
+    }
 }
 
 /// So often applied that it takes several submissions.

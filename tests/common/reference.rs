@@ -603,7 +603,7 @@ impl Case {
         let x_tensor = on_gpu(&x, &self.input);
         let dy_tensor = on_gpu(&dy, &self.output());
         let real = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-        let (x, dy) = (real(&x), real(&dy));
+        let x = real(&x);
         let weights: Vec<_> = self.weights().iter().map(|w| real(w)).collect();
 
         let (y, _) = self.forward(&weights, &x, None);
@@ -621,23 +621,38 @@ impl Case {
         let (y, sides) = self.forward(&weights, &x, call);
         assert_close("y", &actual.to_vec().unwrap(), &y);
 
+        let names: Vec<_> = model.weights().unwrap();
+        let gradients = gradients.into_iter().map(|(name, gradient)| {
+            let which = names.iter().position(|(known, _)| *known == name).unwrap();
+            assert_eq!(gradient.shape(), names[which].1.shape(), "{name}");
+            (name, which, real(&gradient.to_vec().unwrap()))
+        });
         let dx = real(&dx.to_vec().unwrap());
+        self.check_gradients(call, sides, &dx, gradients);
+    }
+
+    /// Compares the gradients of Σ y · dy, those of weights with their numbers, with central differences.
+    /// `sides` is what [`forward`](Self::forward) gives.
+    pub fn check_gradients(
+        &self,
+        call: Option<u64>,
+        sides: u64,
+        dx: &[f64],
+        gradients: impl IntoIterator<Item = (String, usize, Vec<f64>)>,
+    ) {
+        let real = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
         let mut differences = Differences {
             case: self,
-            weights,
-            x,
-            dy: &dy,
+            weights: self.weights().iter().map(|w| real(w)).collect(),
+            x: real(&self.x()),
+            dy: &real(&self.dy()),
             call,
             sides,
             compared: 0,
             crossed: 0,
         };
-        differences.check("dx", &dx, None);
-        let names: Vec<_> = model.weights().unwrap();
-        for (name, gradient) in gradients {
-            let which = names.iter().position(|(known, _)| *known == name).unwrap();
-            assert_eq!(gradient.shape(), names[which].1.shape(), "{name}");
-            let gradient = real(&gradient.to_vec().unwrap());
+        differences.check("dx", dx, None);
+        for (name, which, gradient) in gradients {
             differences.check(&name, &gradient, Some(which));
         }
         let Differences {

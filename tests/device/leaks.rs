@@ -126,10 +126,26 @@ fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
 fn no_way_to_a_tensor_of_f32_shows_what_was_in_its_buffer() {
     assert_eq!(leaks(activations), NONE);
     let gpu = &common::new_gpu();
+    let kernel = gpu.tensor(&[1.5], [1, 1]).unwrap();
+    // What is made once, and kept.
+    let longest = gpu.zeros([1757, 1]).unwrap();
+    let [dx, dw, db] = longest.dense_backward(&kernel, &longest).unwrap();
+    for gradient in [dx, dw, db] {
+        gradient.to_vec().unwrap();
+    }
     for len in LENGTHS {
         let found = Vec::new();
         let mut leaks = Leaks { gpu, len, found };
         leaks.look("lecun_normal", || gpu.lecun_normal([len], 3));
+        let data = activations(len);
+        let x = || gpu.tensor(&data, [len, 1]);
+        leaks.look("softmax", || x()?.softmax());
+        leaks.look("dense", || x()?.dense(&kernel, None, Selu));
+        let zeros = gpu.zeros([len, 1]).unwrap();
+        leaks.look("dense_backward", || {
+            let [dx, ..] = x()?.dense_backward(&kernel, &zeros)?;
+            Ok(dx)
+        });
         assert_eq!(leaks.found, NONE);
     }
 }

@@ -4,17 +4,23 @@
 mod common;
 
 mod alpha_dropout;
+mod conv2d;
+mod dense;
 mod distributions;
 mod elu;
 mod gelu;
+mod image;
 mod initializers;
+mod layer;
 mod leaky_relu;
 mod random;
 mod relu;
+mod rows;
 mod same_bits;
 mod selu;
 mod sigmoid;
 mod silu;
+mod softmax;
 mod softplus;
 mod tanh;
 mod unary;

@@ -2,7 +2,7 @@ mod once_map;
 #[cfg(not(target_family = "wasm"))]
 pub(super) mod pipeline_cache;
 
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 use once_map::OnceMap;
@@ -12,7 +12,7 @@ use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
 use super::platform::PipelineCache;
 use crate::element::ElementType;
 use crate::error::{Error, Result};
-use crate::shader::module::{Form, Kernel, Module, Variant};
+use crate::shader::module::{Form, Kernel, MAX_PARAMS_BYTES, Module, Texels, Variant};
 
 /// A pipeline and the layouts of its bind groups.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(crate) struct Pipeline {
     pub tensors: wgpu::BindGroupLayout,
     /// For the parameters' uniform buffer, if they are not immediates.
     pub params: Option<wgpu::BindGroupLayout>,
-    /// Whether it is bound to the record of a step.
-    pub step: bool,
+    /// For a pipeline that takes the record of a step, one of zeros: that of no step.
+    pub no_step: Option<wgpu::BindGroup>,
 }
 
 /// The pipelines of a device, each created when it is first needed.
@@ -38,6 +38,7 @@ pub(crate) struct Pipelines {
     int64: bool,
     /// The layout of the bind group of a step's record.
     pub step: wgpu::BindGroupLayout,
+    no_step: Mutex<Option<wgpu::BindGroup>>,
 }
 
 /// How many uniform buffers of parameters are kept; repeated calls use the same few.
@@ -58,7 +59,8 @@ impl Pipelines {
                 0
             },
             int64: features.contains(wgpu::Features::SHADER_INT64),
-            step: layout(device, 1, wgpu::BufferBindingType::Uniform, true),
+            step: layout(device, 1, wgpu::BufferBindingType::Uniform, true, None),
+            no_step: Mutex::default(),
             memory,
         }
     }
@@ -89,8 +91,12 @@ impl Pipelines {
     pub fn get(&self, kernel: Kernel, variant: Variant, bindings: usize) -> Result<Arc<Pipeline>> {
         self.created
             .get_or_create((kernel, variant), |(_, variant)| {
+                let no_step = match kernel.module.step {
+                    Some(_) => Some(self.no_step()?),
+                    None => None,
+                };
                 let create = |cache: Option<&wgpu::PipelineCache>| {
-                    let create = || self.create(kernel, variant, bindings, cache);
+                    let create = || self.create(kernel, variant, bindings, no_step, cache);
                     self.device().checked(0, create)
                 };
                 self.with_cache(create).map(Arc::new)
@@ -161,20 +167,48 @@ impl Pipelines {
         Ok(group)
     }
 
+    /// A record of zeros, as long as any step's: dropout does nothing.
+    fn no_step(&self) -> Result<wgpu::BindGroup> {
+        let mut no_step = self.no_step.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = &*no_step {
+            return Ok(group.clone());
+        }
+        let bytes = MAX_PARAMS_BYTES.into();
+        let group = self.device().checked(bytes, || {
+            let device = &self.device().device;
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("selfnorm no step"),
+                size: bytes,
+                usage: wgpu::BufferUsages::UNIFORM,
+                mapped_at_creation: false,
+            });
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("selfnorm no step"),
+                layout: &self.step,
+                entries: &[wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: buffer.as_entire_binding(),
+                }],
+            })
+        })?;
+        Ok(no_step.insert(group).clone())
+    }
+
     fn create(
         &self,
         kernel: Kernel,
         variant: &Variant,
         bindings: usize,
+        no_step: Option<wgpu::BindGroup>,
         cache: Option<&wgpu::PipelineCache>,
     ) -> Pipeline {
         let device = &self.device().device;
         let module = kernel.module;
         let entry_point = kernel.entry_point;
         let storage = wgpu::BufferBindingType::Storage { read_only: false };
-        let tensors = layout(device, bindings, storage, false);
+        let tensors = layout(device, bindings, storage, false, variant.form.texels);
         let params = (!variant.immediates)
-            .then(|| layout(device, 1, wgpu::BufferBindingType::Uniform, false));
+            .then(|| layout(device, 1, wgpu::BufferBindingType::Uniform, false, None));
         let step = module.step.is_some().then_some(&self.step);
         let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(module.name),
@@ -208,7 +242,7 @@ impl Pipelines {
             pipeline,
             tensors,
             params,
-            step: module.step.is_some(),
+            no_step,
         }
     }
 }
@@ -218,6 +252,7 @@ fn layout(
     count: usize,
     ty: wgpu::BufferBindingType,
     has_dynamic_offset: bool,
+    texels: Option<Texels>,
 ) -> wgpu::BindGroupLayout {
     let entries: Vec<_> = (0..count as u32)
         .map(|binding| wgpu::BindGroupLayoutEntry {
@@ -230,6 +265,7 @@ fn layout(
             },
             count: None,
         })
+        .chain(texels.map(|texels| texels.layout(count as u32)))
         .collect();
     device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: None,

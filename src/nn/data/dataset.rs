@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use super::feed::Arrays;
 use super::targets::{Labels, Weighing, not_finite, place, refuse_target};
-use super::{Expected, check_weights, upload, wrong};
+use super::{Expected, check_weights, share, upload, wrong};
 use crate::gpu::region::Region;
 use crate::ops::network::gather::{Affine, Part};
 use crate::ops::network::inspect::{self, Facts};
 use crate::tensor::count;
-use crate::{Error, Gpu, Result};
+use crate::{Error, Gpu, Result, Tensor};
 
 const OP: &str = "dataset";
 const F32: usize = size_of::<f32>();
@@ -118,11 +118,66 @@ impl Dataset {
         let sample = sample_len(values.len(), shape)?;
         let inputs = upload(gpu, bytemuck::cast_slice(values), sample * F32)?;
         if let Some(index) = inspect::first_not_finite(gpu, &inputs, sample)? {
-            let (sample, at) = place(index, shape);
-            let what = not_finite(values[index]);
-            return wrong(OP, format!("sample {sample} has {what} at {at:?}"));
+            return refuse_sample(index, values[index], shape);
         }
         Ok(Self::new(gpu, values.len() / sample, shape, inputs, None))
+    }
+
+    /// A data set of the samples of a tensor, [n, sample shape], where they are: nothing is copied.
+    ///
+    /// The data set keeps the buffer alive, also after the tensor is dropped. What it finds in the values
+    /// now, for which it waits, is not looked for again: whoever writes to the buffer afterwards trains on
+    /// the values that are there when a step runs, in the order of submissions. A NaN or an infinity
+    /// then is an [`Error::NotFinite`](crate::Error::NotFinite) of the step, which changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`](crate::Error::Data) if there is no axis of samples, samples have no elements, or
+    /// one has a NaN or an infinity: the message names the first.
+    /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::OutOfMemory`](crate::Error::OutOfMemory),
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::{Gpu, nn::Dataset};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let x = gpu.tensor(&[0.5, 1.0, 2.0, -1.0], [2, 2])?; // or gpu.wrap(my_buffer.slice(..), [2, 2])?
+    /// let data = Dataset::from_tensor(&x)?.classes(&[1, 0])?;
+    /// assert_eq!((data.len(), data.shape()), (2, &[2][..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_tensor(x: &Tensor) -> Result<Self> {
+        let (len, shape, inputs) = samples_of(x)?;
+        let sample = count(shape)? as usize;
+        if let Some(index) = inspect::first_not_finite(x.gpu(), &inputs, sample)? {
+            return refuse_sample(index, inspect::value(x, index)?, shape);
+        }
+        Ok(Self::new(x.gpu(), len, shape, inputs, None))
+    }
+
+    /// A data set of the samples of x, [n, sample shape], with the targets y, [n, target shape]: as
+    /// [`from_tensor`](Self::from_tensor) and [`target_tensor`](Self::target_tensor).
+    ///
+    /// # Errors
+    ///
+    /// As these two.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::{Gpu, nn::Dataset};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let x = gpu.tensor(&[0.0, 1.0, 2.0], [3, 1])?;
+    /// let y = x.tanh()?; // computed where it is needed
+    /// let data = Dataset::from_tensors(&x, &y)?;
+    /// assert_eq!(data.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_tensors(x: &Tensor, y: &Tensor) -> Result<Self> {
+        Self::from_tensor(x)?.target_tensor(y)
     }
 
     /// A data set of bytes, such as images; the network sees byte / 255, unless
@@ -250,7 +305,7 @@ impl Dataset {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn targets(mut self, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Self> {
+    pub fn targets(self, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Self> {
         let shape = shape.as_ref();
         let each = count(shape)?;
         if values.len() as u64 != (self.len as u64).saturating_mul(each) {
@@ -267,12 +322,52 @@ impl Dataset {
         let parts = upload(&self.gpu, bytemuck::cast_slice(values), each * F32)?;
         let outputs = shape.last().copied().unwrap_or(1).max(1);
         let facts = inspect::targets(&self.gpu, &parts, each, outputs)?;
-        if let Some(index) = facts.not_finite {
-            return refuse_target(OP, index, values[index], shape);
+        self.set_targets(parts, shape, facts, |index| Ok(values[index]))
+    }
+
+    /// The network's target outputs, of a tensor [n, target shape], where they are: see
+    /// [`from_tensor`](Self::from_tensor). Which loss follows from the values is decided now.
+    ///
+    /// # Errors
+    ///
+    /// As [`targets`](Self::targets) and [`from_tensor`](Self::from_tensor);
+    /// [`Error::OtherGpu`](crate::Error::OtherGpu).
+    pub fn target_tensor(self, y: &Tensor) -> Result<Self> {
+        if !y.gpu().is(&self.gpu) {
+            return Err(Error::OtherGpu {
+                op: OP,
+                operand: "the targets",
+            });
         }
+        let (len, shape, parts) = samples_of(y)?;
+        if len != self.len {
+            let detail = format!("there are targets for {len} samples, not for {}", self.len);
+            return wrong(OP, detail);
+        }
+        let outputs = shape.last().copied().unwrap_or(1);
+        let each = count(shape)? as usize;
+        let facts = inspect::targets(&self.gpu, &parts, each, outputs)?;
+        self.set_targets(parts, shape, facts, |index| inspect::value(y, index))
+    }
+
+    /// Targets of `shape`, with the first values that are special. `value` gives one.
+    fn set_targets(
+        mut self,
+        parts: Vec<Part>,
+        shape: &[usize],
+        facts: Facts,
+        value: impl Fn(usize) -> Result<f32>,
+    ) -> Result<Self> {
+        if let Some(index) = facts.not_finite {
+            return refuse_target(OP, index, value(index)?, shape);
+        }
+        let outputs = shape.last().copied().unwrap_or(1).max(1);
         let improbable = [facts.below_0, facts.above_1].into_iter().flatten().min();
         let found = Values {
-            improbable: improbable.map(|index| (index, values[index])),
+            improbable: match improbable {
+                Some(index) => Some((index, value(index)?)),
+                None => None,
+            },
             kind: TargetKind::of(&facts, outputs),
         };
         self.targets = Some(Targets::Values(parts, shape.into(), found));
@@ -435,6 +530,25 @@ impl Dataset {
         }
         Ok(values / self.len)
     }
+}
+
+/// How many samples a tensor has, their shape, and where they are.
+fn samples_of(x: &Tensor) -> Result<(usize, &[usize], Vec<Part>)> {
+    match x.shape() {
+        [len, shape @ ..] if !shape.contains(&0) => Ok((*len, shape, share(x)?)),
+        shape => {
+            let detail =
+                format!("a tensor of shape {shape:?} has no samples; it is [n, sample shape]");
+            wrong(OP, detail)
+        }
+    }
+}
+
+/// An error for a value of a sample of `shape`.
+fn refuse_sample<T>(index: usize, value: f32, shape: &[usize]) -> Result<T> {
+    let (sample, at) = place(index, shape);
+    let what = not_finite(value);
+    wrong(OP, format!("sample {sample} has {what} at {at:?}"))
 }
 
 /// The values of a sample.

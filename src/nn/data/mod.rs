@@ -15,7 +15,7 @@ pub(super) use targets::refuse_target;
 use crate::gpu::transfer;
 use crate::ops::network::gather::{Affine, Part};
 use crate::ops::require;
-use crate::{Error, Gpu, Result};
+use crate::{Error, Gpu, Result, Tensor};
 
 /// The device and shapes that data must have for a network, and the values that its loss takes.
 #[derive(Clone, Copy)]
@@ -72,21 +72,59 @@ fn wrong<T>(op: &'static str, detail: impl Into<String>) -> Result<T> {
     Err(Error::Data { op, detail })
 }
 
-/// Buffers for samples of `sample_bytes`, as many in each as the device binds.
-fn allocate(gpu: &Gpu, samples: usize, sample_bytes: usize) -> Result<Vec<Part>> {
+/// How many samples of `sample_bytes` the device binds at a time: a multiple of `unit`.
+fn bound(gpu: &Gpu, sample_bytes: usize, unit: usize) -> Result<usize> {
     let limits = gpu.limits();
     // Shaders count bytes in 32 bits.
     let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
     let max = max.min(u32::MAX.into()) / transfer::COPY_ALIGNMENT * transfer::COPY_ALIGNMENT;
-    let most = max as usize / sample_bytes;
+    let most = max as usize / sample_bytes / unit * unit;
     if most == 0 {
         return Err(Error::TooLarge {
-            shape: vec![sample_bytes],
+            shape: vec![unit * sample_bytes],
             limit: format!(
                 "a sample takes so many bytes; the device binds {max} at most, and they are counted in 32 bits"
             ),
         });
     }
+    Ok(most)
+}
+
+/// The samples of a tensor, without a copy: those of the buffer that it is in, which is kept alive.
+fn share(x: &Tensor) -> Result<Vec<Part>> {
+    let samples = x.shape()[0];
+    if x.is_empty() {
+        return Ok(Vec::new());
+    }
+    // From here on its buffer is not taken for another tensor when it is dropped.
+    x.expose();
+    let gpu = x.gpu();
+    let sample_bytes = x.len() / samples * size_of::<f32>();
+    // Each part but the first begins where the device can bind it.
+    let alignment = gpu.limits().offset_alignment as usize;
+    let is_aligned = |samples: &usize| (samples * sample_bytes).is_multiple_of(alignment);
+    let unit = (1..=alignment).find(is_aligned).unwrap_or(alignment);
+    let bytes = samples * sample_bytes;
+    let most = if bytes as u64 <= gpu.limits().max_binding_bytes {
+        samples
+    } else {
+        bound(gpu, sample_bytes, unit)?
+    };
+    let part = |first: usize| {
+        let held = most.min(samples - first);
+        let [offset, bytes] = [first, held].map(|samples| (samples * sample_bytes) as u64);
+        Part {
+            region: x.region().part(offset, bytes),
+            first: first as u32,
+            samples: held as u32,
+        }
+    };
+    Ok((0..samples).step_by(most).map(part).collect())
+}
+
+/// Buffers for samples of `sample_bytes`, as many in each as the device binds.
+fn allocate(gpu: &Gpu, samples: usize, sample_bytes: usize) -> Result<Vec<Part>> {
+    let most = bound(gpu, sample_bytes, 1)?;
     let firsts = (0..samples).step_by(most);
     let part = |first: usize| {
         let held = most.min(samples - first);

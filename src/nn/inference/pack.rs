@@ -3,7 +3,7 @@
 use super::function::{Function, LANES};
 use crate::nn::Sequential;
 use crate::ops::network::pack::{NO_PLACE, pack};
-use crate::pass::{read, write};
+use crate::pass::{Hint, read, write};
 use crate::{Error, Pass, Result, Tensor};
 
 /// Where each packed value is in the weights: u32s, by their bits.
@@ -63,7 +63,7 @@ impl Pass<'_> {
         self.check(
             OP,
             &[read("the places", places), write(operand, packed)],
-            "",
+            Hint::None,
         )?;
         if packed.len() != places.len() {
             return Err(Error::Shape {

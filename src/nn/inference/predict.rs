@@ -16,7 +16,7 @@ use crate::nn::workspace::{At, F32, Plan, Work};
 use crate::ops::network::copy::copy;
 use crate::ops::network::fused::Chain;
 use crate::ops::network::product::End;
-use crate::pass::{read, write};
+use crate::pass::{Hint, read, write};
 use crate::{Error, Gpu, Pass, Result, Tensor};
 
 /// How many rows are predicted, and how many at once.
@@ -172,10 +172,9 @@ impl Workspace {
                         y: output,
                         places: self.places.as_ref(),
                     };
-                    let epilogue = stage.epilogue.without_dropout();
-                    let end = match epilogue.is_identity() {
-                        true => End::Nothing,
-                        false => End::Activated(epilogue),
+                    let end = match stage.epilogue.without_dropout() {
+                        epilogue if epilogue.is_identity() => End::Nothing,
+                        epilogue => End::Output(epilogue.activation, None),
                     };
                     plan.stage(stage, rows, at, end)?
                 }
@@ -464,7 +463,7 @@ impl Pass<'_> {
         if n == 0 {
             return Ok(());
         }
-        self.check(OP, &[read("x", x), write("y", y)], "")?;
+        self.check(OP, &[read("x", x), write("y", y)], Hint::None)?;
         let prediction = model.prediction(Predict::rows(n))?;
         let plan = model.plan();
         let bind = || {

@@ -11,7 +11,7 @@ use crate::nn::workspace::F32;
 use crate::ops::network::copy::copy;
 use crate::ops::network::guard::Guard;
 use crate::ops::network::loss::{Loss, SCORES, score_batch};
-use crate::pass::{read, write};
+use crate::pass::{Hint, read, write};
 use crate::{Error, Pass, Result, Tensor};
 
 const OP: &str = "train_on_batch";
@@ -133,7 +133,7 @@ impl Pass<'_> {
     pub fn train_on_batch(&mut self, model: &mut Sequential, x: &Tensor, y: &Tensor) -> Result<()> {
         model.check_pass(OP, self)?;
         let n = model.batch_of(OP, x, y)?;
-        self.check(OP, &[read("x", x), read("y", y)], "")?;
+        self.check(OP, &[read("x", x), read("y", y)], Hint::None)?;
         self.encoder(OP)?;
         let loss = model.loss_for(OP, None, None)?;
         let optimizer = model.optimizer.clone();
@@ -242,7 +242,7 @@ impl Sequential {
     pub fn score_into(&self, pass: &mut Pass, score: &Tensor) -> Result<()> {
         const OP: &str = "score_into";
         self.check_pass(OP, pass)?;
-        pass.check(OP, &[write("score", score)], "")?;
+        pass.check(OP, &[write("score", score)], Hint::None)?;
         if score.shape() != [SCORES] {
             return Err(Error::Shape {
                 op: OP,

@@ -150,6 +150,7 @@ impl Tile {
             activation: Some(activation),
             last_activation: Some(last),
             constants,
+            ..Form::default()
         }
     }
 }

@@ -4,10 +4,11 @@ use super::gather::Part;
 use super::{lane_values, per_item};
 use crate::gpu::platform;
 use crate::gpu::transfer;
+use crate::ops::rows::{self, Place};
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
-use crate::{Gpu, Result};
+use crate::{Gpu, Result, Tensor};
 
 pub(super) static MODULE: Module = Module::new("inspect", &files::INSPECT, InspectParams::LAYOUT)
     .constants(&[
@@ -57,6 +58,23 @@ pub(crate) fn first_not_finite(gpu: &Gpu, parts: &[Part], values: usize) -> Resu
 /// What there is in targets, samples of `values` f32s in rows of `outputs`.
 pub(crate) fn targets(gpu: &Gpu, parts: &[Part], values: usize, outputs: usize) -> Result<Facts> {
     inspect(gpu, parts, values, Some(outputs as u32))
+}
+
+/// An element of a tensor, which an application need not have made with `COPY_SRC`.
+pub(crate) fn value(of: &Tensor, index: usize) -> Result<f32> {
+    let gpu = of.gpu();
+    let copied = Tensor::create(gpu, &[1], |_, copied| {
+        let word = size_of::<f32>() as u64;
+        let [from, to] = [(of, index), (copied, 0)].map(|(t, i)| Place::of(t, i, 1, word));
+        let dispatches = rows::copy(gpu, &from, &to)?;
+        gpu.link().defer(word, |recording| {
+            for dispatch in &dispatches {
+                dispatch.record(recording.pass(), None);
+            }
+        })?;
+        Ok(())
+    })?;
+    Ok(copied.to_vec()?[0])
 }
 
 fn inspect(gpu: &Gpu, parts: &[Part], values: usize, outputs: Option<u32>) -> Result<Facts> {

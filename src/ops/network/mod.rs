@@ -102,6 +102,7 @@ mod tests {
     use crate::gpu::recording::begin_pass;
     use crate::gpu::{platform, transfer};
     use crate::ops::alpha_dropout::{Broadcast, Dropout};
+    use crate::ops::selu::Selu;
     use crate::random::Stream;
 
     const SEED: u64 = 0x0123_4567_89ab_cdef;
@@ -176,6 +177,58 @@ mod tests {
         Epilogue {
             dropout: Some(dropout(row)),
             ..Epilogue::default()
+        }
+    }
+
+    /// In every tiling, which a device otherwise chooses; with and without chunks, in runs and not.
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn biases_of_their_own_give_the_bits_of_those_behind_the_kernel() {
+        let gpu = &Gpu::new().unwrap();
+        let extents = [(130, 9, 132), (2, 2001, 5), (8, 2048, 8)];
+        for (rows, inputs, outputs) in extents {
+            let values = |len: usize, seed| -> Vec<f32> {
+                let words = crate::random::words(seed, 1, 0..len as u64);
+                words
+                    .map(|word| word as f32 * 2f32.powi(-31) - 1.0)
+                    .collect()
+            };
+            let x = region(gpu, &values(rows * inputs, 1));
+            let [w, b] = [values(inputs * outputs, 2), values(outputs, 3)];
+            let both = region(gpu, &[&w[..], &b].concat());
+            let [w, b] = [w, b].map(|values| region(gpu, &values));
+            let [sums, expected, y] =
+                [7.0; 3].map(|value| region(gpu, &vec![value; rows * outputs]));
+            let selu = Selu::default().elementwise("").unwrap();
+            for tiling in [Tiling::Workgroup, Tiling::Registers, Tiling::Subgroups] {
+                let run = |product: Product, result: &Region| {
+                    let bytes = product.scratch_bytes(tiling).max(4);
+                    let scratch = gpu.memory().region(bytes).unwrap();
+                    let dispatches = product.prepare(gpu, tiling, &scratch).unwrap();
+                    run(gpu, &dispatches, 0, result)
+                };
+                for bias in [false, true] {
+                    let dense = product::Dense {
+                        rows,
+                        inputs,
+                        outputs,
+                        bias,
+                    };
+                    let epilogue = Epilogue {
+                        activation: selu,
+                        dropout: None,
+                    };
+                    let end = End::Forward(epilogue, expected.clone());
+                    let expected = run(dense.forward(&x, &both, &sums, end), &expected);
+                    let end = End::Output(selu, bias.then(|| b.clone()));
+                    let dense = product::Dense {
+                        bias: false,
+                        ..dense
+                    };
+                    let found = run(dense.forward(&x, &w, &y, end), &y);
+                    assert_eq!(found, expected, "{dense:?}, {tiling:?}");
+                }
+            }
         }
     }
 

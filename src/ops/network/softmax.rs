@@ -12,14 +12,18 @@ use crate::{Gpu, Result};
 pub(super) static MODULE: Module = Module::new("softmax", &files::SOFTMAX, SoftmaxParams::LAYOUT)
     .entry_points(&[
         "softmax_forward",
+        "softmax_in_place",
         "softmax_backward",
+        "softmax_backward_in_place",
         "softmax_backward_through",
     ])
     .forms(epilogue::forms)
     .step();
 
 const FORWARD: Kernel = MODULE.kernel("softmax_forward");
+const IN_PLACE: Kernel = MODULE.kernel("softmax_in_place");
 const BACKWARD: Kernel = MODULE.kernel("softmax_backward");
+const BACKWARD_IN_PLACE: Kernel = MODULE.kernel("softmax_backward_in_place");
 const BACKWARD_THROUGH: Kernel = MODULE.kernel("softmax_backward_through");
 
 params! {
@@ -41,6 +45,29 @@ pub(crate) fn forward(
 ) -> Result<Dispatch> {
     let shape = [rows, classes];
     dispatch(gpu, FORWARD, &[z, y], shape, &Epilogue::default())
+}
+
+/// x = softmax(x), of [rows, classes].
+pub(crate) fn in_place(gpu: &Gpu, x: &Region, rows: u32, classes: u32) -> Result<Dispatch> {
+    dispatch(gpu, IN_PLACE, &[x], [rows, classes], &Epilogue::default())
+}
+
+/// dy = y (dy − Σ dy y)
+pub(crate) fn backward_in_place(
+    gpu: &Gpu,
+    y: &Region,
+    dy: &Region,
+    rows: u32,
+    classes: u32,
+) -> Result<Dispatch> {
+    let shape = [rows, classes];
+    dispatch(
+        gpu,
+        BACKWARD_IN_PLACE,
+        &[y, dy],
+        shape,
+        &Epilogue::default(),
+    )
 }
 
 /// dz = y (dy − Σ dy y), and `through` the epilogue of z if the logits came from it.

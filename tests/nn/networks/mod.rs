@@ -13,6 +13,7 @@ mod parts;
 mod runs;
 mod statistics;
 mod streams;
+mod tensors;
 mod training;
 
 use crate::common::gpu;

@@ -13,7 +13,7 @@ const KERNEL: Kernel = MODULE.kernel(PRODUCT);
 
 /// A convolution of `batch` images. x is [batch, input, channels], w [kernel, channels, filters]
 /// followed by the biases, y [batch, output, filters].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Conv2d {
     pub batch: usize,
     pub channels: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Conv2d {
 }
 
 /// How a window slides over an image; each pair is (height, width).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
     pub input: [usize; 2],
     pub output: [usize; 2],
@@ -31,6 +31,33 @@ pub(crate) struct Window {
     pub strides: [usize; 2],
     /// The padding in front.
     pub padding: [usize; 2],
+}
+
+/// How a window treats the border of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Padding {
+    /// The window stays inside: ⌊(n − k) / s⌋ + 1 positions.
+    #[default]
+    Valid,
+    /// ⌈n / s⌉ positions, with as much padding before as after, or one more after.
+    Same,
+}
+
+impl Padding {
+    /// The positions of a window along an axis, and the padding in front.
+    pub(crate) fn along(self, extent: usize, size: usize, stride: usize) -> Option<(usize, usize)> {
+        if size == 0 || stride == 0 || extent == 0 {
+            return None;
+        }
+        match self {
+            Self::Valid => Some((extent.checked_sub(size)? / stride + 1, 0)),
+            Self::Same => {
+                let positions = extent.div_ceil(stride);
+                let needed = (positions - 1) * stride + size;
+                Some((positions, needed.saturating_sub(extent) / 2))
+            }
+        }
+    }
 }
 
 impl Conv2d {

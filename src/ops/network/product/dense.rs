@@ -12,7 +12,7 @@ pub(super) static MODULE: Module = module("dense", &files::DENSE);
 const KERNEL: Kernel = MODULE.kernel(PRODUCT);
 
 /// A dense layer of `rows` vectors. w is [inputs, outputs], followed by the biases.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Dense {
     pub rows: usize,
     pub inputs: usize,

@@ -5,6 +5,7 @@ mod conv2d;
 mod dense;
 mod tile;
 
+pub use conv2d::Padding;
 pub(crate) use conv2d::{Conv2d, Window};
 pub(crate) use dense::Dense;
 use tile::{Loads, MIN_SHARED_BY, Tile};
@@ -13,6 +14,7 @@ use super::epilogue::{Epilogue, EpilogueParams};
 use super::{dispatch, lane_values};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
+use crate::ops::elementwise::Elementwise;
 use crate::shader::files::{self, File};
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::{params, vec2u};
@@ -88,6 +90,7 @@ params! {
 
 /// Values are loaded eight at a time if the extents are multiples of this.
 pub(super) const RUN: usize = 8;
+const RUN_BYTES: u64 = (RUN * size_of::<f32>()) as u64;
 
 /// The name of every product's entry point.
 const PRODUCT: &str = "product";
@@ -116,24 +119,31 @@ pub(crate) enum End<R = Region> {
     Nothing,
     /// The activations y of the sums.
     Forward(Epilogue, R),
-    /// Activations in place of the sums.
-    Activated(Epilogue),
     /// The gradient through the epilogue that made the op's input from z.
     Backward(Epilogue, R),
+    /// Their activation in place of them, after biases that are in a region of their own.
+    Output(Elementwise, Option<R>),
 }
 
 impl<R> End<R> {
     fn form(&self) -> Form {
-        let (file, form) = match self {
-            Self::Nothing => (&files::END_SUMS, Form::default()),
-            Self::Forward(epilogue, _) => (&files::END_FORWARD, epilogue.form()),
-            Self::Activated(epilogue) => (&files::END_ACTIVATED, epilogue.form()),
-            Self::Backward(epilogue, _) => (&files::END_BACKWARD, epilogue.form()),
+        let (files, form) = match self {
+            Self::Nothing => (vec![&files::END_SUMS], Form::default()),
+            Self::Forward(epilogue, _) => (vec![&files::END_FORWARD], epilogue.form()),
+            Self::Backward(epilogue, _) => (vec![&files::END_BACKWARD], epilogue.form()),
+            Self::Output(activation, biases) => {
+                let biases = match biases {
+                    Some(_) => &files::OWN_BIASES,
+                    None => &files::NO_BIASES,
+                };
+                let form = Form {
+                    activation: Some(activation.file),
+                    ..Form::default()
+                };
+                (vec![&files::END_OUTPUT, biases], form)
+            }
         };
-        Form {
-            files: vec![file],
-            ..form
-        }
+        Form { files, ..form }
     }
 }
 
@@ -180,19 +190,31 @@ fn forms() -> Vec<Form> {
     let with = |tile, epilogue| {
         [
             (Kind::Forward, End::Forward(epilogue, ())),
-            (Kind::Forward, End::Activated(epilogue.without_dropout())),
             (Kind::KernelGradient, End::Nothing),
             (Kind::InputGradient, End::Backward(epilogue, ())),
         ]
         .map(|(kind, end)| layout(kind).form(tile, end.form()))
     };
-    let longest = Tile::all().flat_map(|tile| with(tile, Epilogue::longest()));
+    let output = |tile, epilogue: Epilogue, biases| {
+        let end = End::Output(epilogue.activation, biases);
+        let layout = Layout {
+            biased: false,
+            ..layout(Kind::Forward)
+        };
+        layout.form(tile, end.form())
+    };
+    let longest = Tile::all().flat_map(|tile| {
+        let epilogue = Epilogue::longest();
+        let output = output(tile, epilogue, Some(()));
+        with(tile, epilogue).into_iter().chain([output])
+    });
     let others = files::ACTIVATIONS
         .iter()
         .filter(|file| ***file != files::ELU);
     let others = others.flat_map(|file| {
-        let [forward, activated, _, backward] = with(Tile::Chunks, Epilogue::of(file));
-        [forward, activated, backward]
+        let epilogue = Epilogue::of(file);
+        let [forward, _, backward] = with(Tile::Chunks, epilogue);
+        [forward, backward, output(Tile::Chunks, epilogue, None)]
     });
     longest.chain(others).collect()
 }
@@ -244,7 +266,9 @@ fn cached_chunks(params: &ProductParams) -> u64 {
 
 impl Product {
     fn tile(&self, gpu: &Gpu, tiling: Tiling) -> Tile {
-        let loads = if !self.layout.in_runs {
+        let is_aligned = |of: &Region| of.offset.is_multiple_of(RUN_BYTES);
+        let in_runs = self.layout.in_runs && is_aligned(&self.left) && is_aligned(&self.right);
+        let loads = if !in_runs {
             Loads::Values
         } else if gpu.link().has(wgpu::Features::SHADER_INT64) {
             Loads::OctetsByTwos
@@ -332,10 +356,16 @@ impl Product {
         let mut regions = vec![&self.left, &self.right, &self.sums];
         let epilogue = match &self.end {
             End::Nothing => Epilogue::default(),
-            End::Activated(epilogue) => *epilogue,
             End::Forward(epilogue, other) | End::Backward(epilogue, other) => {
                 regions.push(other);
                 *epilogue
+            }
+            End::Output(activation, biases) => {
+                regions.extend(biases);
+                Epilogue {
+                    activation: *activation,
+                    dropout: None,
+                }
             }
         };
         let params = ProductParams {
