@@ -119,6 +119,7 @@ impl<'encoder> Pass<'encoder> {
     }
 
     /// Records into an encoder of the crate's own.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn new(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
         Self {
             gpu: gpu.clone(),

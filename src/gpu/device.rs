@@ -24,11 +24,13 @@ pub(crate) struct Mark(Arc<AtomicBool>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// No application can access them.
+    #[cfg(not(target_family = "wasm"))]
     Crate,
     /// An application may have destroyed or mapped one of them.
     Application,
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl Owner {
     pub fn of(are_private: bool) -> Self {
         if are_private {
