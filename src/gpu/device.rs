@@ -24,11 +24,13 @@ pub(crate) struct Mark(Arc<AtomicBool>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// No application can access them.
+    #[cfg(not(target_family = "wasm"))]
     Crate,
     /// An application may have destroyed or mapped one of them.
     Application,
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl Owner {
     pub fn of(are_private: bool) -> Self {
         if are_private {
@@ -75,18 +77,11 @@ impl Device {
     /// Records work on `bytes` bytes and submits it once there is enough; returns whether it has.
     /// Only for buffers that no application can access, so none notices the delay.
     pub fn defer(&self, bytes: u64, record: impl FnOnce(&mut Recording)) -> Result<bool> {
-        let added = self.checked(0, || {
-            let is_enough = self.deferred.add(&self.device, bytes, record);
-            (is_enough, self.probe.is_lost(&self.device))
-        });
-        let is_enough = match added {
-            Ok((is_enough, false)) => is_enough,
-            result => {
-                // Ending a recording of a lost device is an error, which the application must not get.
-                platform::scoped(&self.device, || self.deferred.discard());
-                return Err(result.err().unwrap_or(Error::DeviceLost));
-            }
-        };
+        let add = || self.deferred.add(&self.device, bytes, record);
+        let is_enough = self.checked_and(true, 0, add).inspect_err(|_| {
+            // Ending a recording of a lost device is an error, which the application must not get.
+            platform::scoped(&self.device, || self.deferred.discard());
+        })?;
         if is_enough {
             self.flush()?;
         }
@@ -113,7 +108,7 @@ impl Device {
         owner: Owner,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
     ) -> Result<R> {
-        self.send(owner, || self.probe.is_lost(&self.device), record)
+        self.send(owner, true, record)
     }
 
     /// Like [`submit`](Self::submit), for work whose results are read later: reading them finds out
@@ -123,14 +118,14 @@ impl Device {
         owner: Owner,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
     ) -> Result<R> {
-        self.send(owner, || false, record)
+        self.send(owner, false, record)
     }
 
     /// Submits; all that wgpu may report is in one error scope, or in two if there is deferred work.
     fn send<R>(
         &self,
         owner: Owner,
-        is_lost: impl Fn() -> bool,
+        look: bool,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
     ) -> Result<R> {
         if owner == Owner::Application {
@@ -139,18 +134,13 @@ impl Device {
         let submit = |before: Option<Recording>, commands: wgpu::CommandBuffer| {
             let before = before.map(Recording::finish);
             self.queue.submit(before.into_iter().chain([commands]));
-            if is_lost() {
-                Err(Error::DeviceLost)
-            } else {
-                Ok(())
-            }
         };
-        let recorded = self.checked(0, || {
+        let recorded = self.checked_and(look, 0, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let recorded = record(&mut encoder)?;
             let commands = encoder.finish();
             if owner == Owner::Application || self.deferred.is_idle() {
-                submit(None, commands)?;
+                submit(None, commands);
                 return Ok((recorded, None));
             }
             Ok((recorded, Some(commands)))
@@ -159,7 +149,7 @@ impl Device {
             Ok(Ok((recorded, None))) => Ok(recorded),
             Ok(Ok((recorded, Some(commands)))) => {
                 self.deferred
-                    .submit(|before| self.checked(0, || submit(before, commands))?)?;
+                    .submit(|before| self.checked_and(look, 0, || submit(before, commands)))?;
                 Ok(recorded)
             }
             Ok(Err(error)) | Err(error) => {
@@ -186,17 +176,32 @@ impl Device {
     /// Runs `calls` to wgpu and returns any error that wgpu reports for them. `bytes` is the size
     /// of an allocation among them.
     pub fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
-        match platform::scoped(&self.device, calls) {
-            (result, None) => Ok(result),
-            (_, Some(wgpu::Error::OutOfMemory { .. })) => Err(Error::OutOfMemory { bytes }),
+        self.checked_and(false, bytes, calls)
+    }
+
+    /// Like [`checked`](Self::checked); with `look` it is an error, too, if the device is lost.
+    fn checked_and<R>(&self, look: bool, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
+        let (result, error) = platform::scoped(&self.device, || {
+            let result = calls();
+            if look {
+                self.probe.ask(&self.queue);
+            }
+            result
+        });
+        match error {
+            None if look && Probe::SILENCE_IS_LOSS => Err(Error::DeviceLost),
+            None => Ok(result),
+            Some(error) if look && Probe::is_answer(&error) => Ok(result),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { bytes }),
             // A lost device makes invalid objects, and wgpu reports their use.
-            (_, Some(_)) if self.is_lost() => Err(Error::DeviceLost),
-            (_, Some(error)) => Err(named(&error.to_string())),
+            Some(_) if self.is_lost() => Err(Error::DeviceLost),
+            Some(error) => Err(named(&error.to_string())),
         }
     }
 
     pub fn is_lost(&self) -> bool {
-        platform::scoped(&self.device, || self.probe.is_lost(&self.device)).0
+        let ask = || self.probe.ask(&self.queue);
+        platform::scoped(&self.device, ask).1.is_none() && Probe::SILENCE_IS_LOSS
     }
 }
 

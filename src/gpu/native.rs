@@ -2,8 +2,7 @@
 //! web.rs has the same for browsers.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::adapter::GpuOptions;
@@ -117,56 +116,40 @@ pub(super) fn scoped<R>(
 }
 
 /// Tells whether a device is lost, which wgpu reports only through a callback, and that belongs to the
-/// application. But a lost device refuses at once to map a buffer.
+/// application. But of a mistake, a device that is not lost says so: to write nothing to a buffer that
+/// can't be written to. That makes nothing and changes nothing.
 #[derive(Debug)]
-pub(super) struct Probe(Mutex<wgpu::Buffer>);
+pub(super) struct Probe(wgpu::Buffer);
+
+const PROBE: &str = "selfnorm: is the device there?";
 
 impl Probe {
-    /// If the device is lost already, so is the buffer, and can't be mapped.
     pub fn new(device: &wgpu::Device) -> Result<Self> {
-        match scoped(device, || Self::buffer(device, false)) {
-            (buffer, None) => Ok(Self(Mutex::new(buffer))),
-            (buffer, Some(_)) => Err(Error::OutOfMemory {
-                bytes: buffer.size(),
-            }),
-        }
-    }
-
-    fn buffer(device: &wgpu::Device, mapped_at_creation: bool) -> wgpu::Buffer {
-        device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("selfnorm: is the device there?"),
-            size: wgpu::COPY_BUFFER_ALIGNMENT,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation,
-        })
-    }
-
-    /// To be called in an error scope: another thread may destroy the device at the same time.
-    pub fn is_lost(&self, device: &wgpu::Device) -> bool {
-        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = Arc::new(AtomicBool::new(false));
-        let answer = refused.clone();
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            answer.store(result.is_err(), Ordering::Relaxed);
-        });
-        if !refused.load(Ordering::Relaxed) {
-            buffer.unmap();
-            return false;
-        }
-        // It is refused, too, if wgpu was mapping the buffer in another thread when this one unmapped it
-        // last. A new buffer of a lost device can't be mapped either, and for that wgpu reports no error.
-        let new = || {
-            let new = Self::buffer(device, true);
-            let is_mapped = new.get_mapped_range(..).is_ok();
-            new.unmap();
-            (new, is_mapped)
+        let bytes = wgpu::COPY_BUFFER_ALIGNMENT;
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(PROBE),
+            size: bytes,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
         };
-        let ((new, is_mapped), error) = scoped(device, new);
-        if is_mapped {
-            *buffer = new;
+        match scoped(device, || device.create_buffer(&descriptor)) {
+            (buffer, None) => Ok(Self(buffer)),
+            (_, Some(_)) => Err(Error::OutOfMemory { bytes }),
         }
-        !is_mapped && error.is_none()
     }
+
+    /// To be called last in an error scope.
+    pub fn ask(&self, queue: &wgpu::Queue) {
+        queue.write_buffer(&self.0, 0, &[]);
+    }
+
+    /// Whether a scope in which it was asked has got its answer, and no error before.
+    pub fn is_answer(error: &wgpu::Error) -> bool {
+        error.to_string().contains(PROBE)
+    }
+
+    /// Whether no error in such a scope means that the device is lost.
+    pub const SILENCE_IS_LOSS: bool = true;
 }
 
 /// Lets wgpu look at what the GPU has done. It panics if the device is lost meanwhile, and this is

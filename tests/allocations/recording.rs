@@ -7,6 +7,7 @@ use crate::bare_selu::BareSelu;
 use crate::common::{self, activations, foreign_buffer, gpu, without_hanging};
 use crate::{ALLOCATOR, alone};
 use selfnorm::nn::Activation::Selu;
+use selfnorm::nn::{Dense, Sequential};
 use selfnorm::{Gradients, Pass, Result, Tensor, wgpu};
 
 /// More than are one submission.
@@ -212,6 +213,43 @@ fn a_tensor_that_another_thread_goes_on_with_is_computed_before() {
         let read: Vec<Vec<f32>> = thread.join().unwrap();
         assert_eq!(read.len(), 20);
         assert!(read.iter().all(|y| *y == expected));
+    }
+}
+
+/// What a network is given is private, so its work shares a submission with what still waits, which may
+/// be under way in another thread.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_network_sees_what_another_thread_has_computed() {
+    let _alone = alone();
+    let data = activations(64);
+    let build = || {
+        let layers = Sequential::new([4]).add(Dense::new(4));
+        layers.build(gpu(), 1).unwrap()
+    };
+    let x = || gpu().tensor(&data, [16, 4]).unwrap();
+    let computed = selus_read_one_by_one(&data);
+    let computed = gpu().tensor(&computed, [16, 4]).unwrap();
+    let expected = build().predict(&computed).unwrap().to_vec().unwrap();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (sender, received) = mpsc::channel::<Tensor>();
+            let (x, model) = (x(), build());
+            std::thread::spawn(move || {
+                for _ in 0..20 {
+                    sender.send(selus(&x).unwrap()).unwrap();
+                }
+            });
+            std::thread::spawn(move || {
+                let predict = |y: Tensor| model.predict(&y).unwrap().to_vec().unwrap();
+                received.iter().map(predict).collect()
+            })
+        })
+        .collect();
+    for thread in threads {
+        let predicted: Vec<Vec<f32>> = thread.join().unwrap();
+        assert_eq!(predicted.len(), 20);
+        assert!(predicted.iter().all(|y| *y == expected));
     }
 }
 
