@@ -405,6 +405,8 @@ mod tests {
         hidden: Activation,
         last: Activation,
         bias: bool,
+        /// Whether the last input of the first layer, and of the last, has infinite weights.
+        infinite: bool,
     }
 
     fn case(extents: &[usize], hidden: Activation, last: Activation) -> Case {
@@ -413,6 +415,7 @@ mod tests {
             hidden,
             last,
             bias: true,
+            infinite: false,
         }
     }
 
@@ -466,7 +469,15 @@ mod tests {
             }
             // What follows must not be read as a weight.
             weights.resize(weights.len().next_multiple_of(64), f32::NAN);
-            (layers.into_iter().map(Option::unwrap).collect(), weights)
+            let layers: Vec<Layer> = layers.into_iter().map(Option::unwrap).collect();
+            if self.infinite {
+                for i in [0, layers.len() - 1] {
+                    let (layer, inputs) = (layers[i], self.extents[i]);
+                    let line = layer.kernel + (inputs - 1) * layer.outputs;
+                    weights[line..][..layer.outputs].fill(f32::INFINITY);
+                }
+            }
+            (layers, weights)
         }
 
         /// A row's outputs in f64, and how far from each an f32 may be. A sum of k rounded products is off by at most
@@ -613,35 +624,59 @@ mod tests {
     }
 
     /// As in f64: infinities have their limits, and NaN is the row's alone.
+    fn check_special(case: &Case, gpu: &Gpu, special: &[(usize, f32)]) {
+        let (rows, inputs) = (70, case.extents[0]);
+        let mut x = normal(rows * inputs, 7, 1.0);
+        for &(row, value) in special {
+            x[(row + 1) * inputs - 1] = value;
+        }
+        let (layers, weights) = case.layers();
+        for tiling in TILINGS {
+            let found = case.run(gpu, tiling, &x, rows);
+            for (row, found) in found.chunks(layers[layers.len() - 1].outputs).enumerate() {
+                let x = &x[row * inputs..][..inputs];
+                let (expected, _) = case.expected(&layers, &weights, x);
+                for (&found, &expected) in found.iter().zip(&expected) {
+                    let found = f64::from(found);
+                    let is_same = found == expected
+                        || found.is_nan() && expected.is_nan()
+                        || (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
+                    assert!(
+                        is_same,
+                        "{tiling:?} {:?} {:?}, row {row}: {found}, not {expected}",
+                        case.extents, case.hidden,
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
     fn nan_and_infinity_stay_in_their_rows() {
         let gpu = &Gpu::new().unwrap();
+        let special = [(1, f32::NAN), (9, f32::INFINITY), (40, f32::NEG_INFINITY)];
         for (activation, ..) in activations() {
             // The second layer's outputs are no multiple of 8.
-            let case = case(&[5, 16, 12, 3], activation, Linear);
-            let rows = 70;
-            let mut x = normal(rows * 5, 7, 1.0);
-            for (row, value) in [(1, f32::NAN), (9, f32::INFINITY), (40, f32::NEG_INFINITY)] {
-                x[row * 5 + 3] = value;
-            }
-            let (layers, weights) = case.layers();
-            for tiling in TILINGS {
-                let found = case.run(gpu, tiling, &x, rows);
-                for (row, found) in found.chunks(3).enumerate() {
-                    let (expected, _) = case.expected(&layers, &weights, &x[row * 5..][..5]);
-                    assert!(row != 1 || expected.iter().all(|y| y.is_nan()));
-                    for (&found, &expected) in found.iter().zip(&expected) {
-                        let found = f64::from(found);
-                        let is_same = found == expected
-                            || found.is_nan() && expected.is_nan()
-                            || (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
-                        assert!(
-                            is_same,
-                            "{tiling:?} {activation:?}, row {row}: {found}, not {expected}"
-                        );
-                    }
-                }
+            check_special(&case(&[5, 16, 12, 3], activation, Linear), gpu, &special);
+        }
+        // Without other terms an infinite sum stays infinite.
+        check_special(&case(&[1, 1, 1], Linear, Linear), gpu, &special);
+        check_special(&case(&[1, 8, 1], Relu, Linear), gpu, &special);
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn infinite_weights_are_those_of_their_input_alone() {
+        let gpu = &Gpu::new().unwrap();
+        for extents in [&[1, 1, 1][..], &[2, 8, 3], &[3, 12, 2]] {
+            for bias in [false, true] {
+                let case = Case {
+                    bias,
+                    infinite: true,
+                    ..case(extents, Sigmoid, Linear)
+                };
+                check_special(&case, gpu, &[]);
             }
         }
     }
