@@ -98,17 +98,16 @@ impl Plan<'_> {
         })
     }
 
-    /// Whether so many rows are predicted faster by the network's chain, if it is one.
-    pub fn fuses(&self, rows: usize) -> bool {
+    /// Whether the network is a chain that one dispatch predicts faster.
+    pub fn fuses(&self) -> bool {
         let chain = self.network.chain();
-        chain.is_some_and(|chain| fused::pays(self.gpu, self.tiling, &chain, rows as u32))
+        chain.is_some_and(|chain| fused::pays(self.gpu, self.tiling, &chain))
     }
 
     /// The output y of a chain for x.
     pub fn chain(&self, chain: &Chain, rows: usize, x: &Region, y: &Region) -> Result<Dispatch> {
         let (gpu, weights) = (self.gpu, self.weights);
-        let fused = fused::forward(gpu, self.tiling, chain, x, weights, y, rows as u32)?;
-        fused.ok_or_else(|| Error::Unexpected("no kernel for the chain".into()))
+        fused::forward(gpu, self.tiling, chain, x, weights, y, rows as u32)
     }
 
     fn part(&self, of: &Region, parameters: Parameters) -> Region {

@@ -93,7 +93,7 @@ impl Workspace {
         let [inputs, outputs] = [Value::Input, network.output()].map(|value| network.len(value));
         plan.bytes(rows, inputs)?;
         plan.bytes(rows, outputs)?;
-        let is_fused = plan.fuses(rows);
+        let is_fused = plan.fuses();
         let pieces = pieces(network, is_fused);
         let region = |len: Option<usize>| match len {
             None => Ok(None),
@@ -232,7 +232,7 @@ impl Prediction {
         let rows = predict.rows;
         let mut batch = predict
             .batch
-            .unwrap_or_else(|| default_batch(plan, rows))
+            .unwrap_or_else(|| default_batch(plan))
             .clamp(1, rows.max(1));
         let mut unit = unit(plan);
         let mut is_copied = false;
@@ -325,8 +325,8 @@ fn unit(plan: Plan) -> usize {
     rows[0].max(rows[1]) as usize
 }
 
-fn default_batch(plan: Plan, rows: usize) -> usize {
-    let pieces = pieces(plan.network, plan.fuses(rows));
+fn default_batch(plan: Plan) -> usize {
+    let pieces = pieces(plan.network, plan.fuses());
     let longest = pieces.iter().map(Piece::len).max();
     let rows = LAYER_BYTES / (longest.unwrap_or(1).max(1) as u64 * F32);
     (rows as usize).max(MIN_BATCH)

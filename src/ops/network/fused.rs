@@ -1,4 +1,8 @@
 //! A chain of small dense layers in one dispatch: what hidden layers compute stays in registers or in workgroup memory.
+//!
+//! The error bound is that of the layers one by one, since sums differ in their order only. A layer's sum of n
+//! products and a bias is within (n + 1) 2^-24 of the sum of the terms' sizes; its activation adds the bound of
+//! that function, and multiplies by its slope what its inputs were off by.
 
 use super::dispatch;
 use super::product::{Tiling, subgroup};
@@ -17,8 +21,9 @@ pub(crate) const MAX_WIDTH: usize = 128;
 /// Dense layers, each on the output of the one before.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Chain {
-    inputs: u32,
-    layers: Vec<Layer>,
+    inputs: usize,
+    hidden: Vec<Layer>,
+    last: Layer,
 }
 
 /// y = activation(x w + b). In f32s, the kernel begins at `kernel` in the weights, at a multiple of 8,
@@ -82,24 +87,26 @@ const TILE_VALUES: u32 = 2048;
 /// The most invocations of a subgroup that share rows.
 const MAX_SHARED_BY: u32 = 8;
 /// A chain that is wider has two columns of eight an invocation of a subgroup.
-const SPLIT_WIDTH: u32 = 64;
+const SPLIT_WIDTH: usize = 64;
 /// The lanes of the software device that the kernel for subgroups was measured on.
 const MEASURED_SUBGROUP: u32 = 8;
 
+/// The invocations of a subgroup that share rows.
+fn shared_by(width: usize) -> u32 {
+    (width as u32 / 8).min(MAX_SHARED_BY)
+}
+
 impl Tile {
-    fn of(gpu: &Gpu, tiling: Tiling) -> Option<Self> {
-        match tiling {
-            Tiling::Workgroup => Some(Self::Workgroup),
-            Tiling::Subgroups => {
-                let subgroup = subgroup(gpu).filter(|&lanes| lanes >= MAX_SHARED_BY);
-                subgroup.map(Self::Subgroup)
-            }
-            Tiling::Registers => None,
+    fn of(gpu: &Gpu, tiling: Tiling) -> Self {
+        let lanes = subgroup(gpu).filter(|&lanes| lanes >= MAX_SHARED_BY);
+        match (tiling, lanes) {
+            (Tiling::Subgroups, Some(lanes)) => Self::Subgroup(lanes),
+            _ => Self::Workgroup,
         }
     }
 
     /// A chain's width as its kernel is compiled for.
-    fn width(self, widest: u32) -> u32 {
+    fn width(self, widest: usize) -> usize {
         let least = match self {
             Self::Workgroup => 16,
             Self::Subgroup(_) => 8,
@@ -108,18 +115,18 @@ impl Tile {
     }
 
     /// Rows of a workgroup.
-    fn rows(self, width: u32) -> u32 {
+    fn rows(self, width: usize) -> u32 {
         match self {
-            Self::Workgroup => TILE_VALUES / width,
+            Self::Workgroup => TILE_VALUES / width as u32,
             Self::Subgroup(lanes) if width > SPLIT_WIDTH => 16 * lanes / MAX_SHARED_BY,
-            Self::Subgroup(lanes) => 32 * lanes / (width / 8),
+            Self::Subgroup(lanes) => 32 * lanes / shared_by(width),
         }
     }
 
     fn form(
         self,
         loads: Loads,
-        width: u32,
+        width: usize,
         activation: &'static File,
         last: &'static File,
     ) -> Form {
@@ -128,7 +135,7 @@ impl Tile {
             Loads::Fours => vec![&files::WEIGHTS_FOURS],
             Loads::Runs => vec![&files::WEIGHTS_U64],
         };
-        let mut constants = vec![("WIDTH", width)];
+        let mut constants = vec![("WIDTH", width as u32)];
         match self {
             Self::Workgroup => files.push(&files::FUSED_WORKGROUP),
             Self::Subgroup(lanes) => {
@@ -139,10 +146,7 @@ impl Tile {
                         Loads::Values | Loads::Fours => &files::KERNEL_FOURS,
                     },
                 ]);
-                constants.extend([
-                    ("SUBGROUP", lanes),
-                    ("SHARED_BY", (width / 8).min(MAX_SHARED_BY)),
-                ]);
+                constants.extend([("SUBGROUP", lanes), ("SHARED_BY", shared_by(width))]);
             }
         }
         Form {
@@ -168,7 +172,7 @@ fn forms() -> Vec<Form> {
         (subgroup, Runs),
     ];
     let kernels = kernels.iter().flat_map(|&(tile, loads)| {
-        [SPLIT_WIDTH, MAX_WIDTH as u32].map(|width| tile.form(loads, width, elu, elu))
+        [SPLIT_WIDTH, MAX_WIDTH].map(|width| tile.form(loads, width, elu, elu))
     });
     let others = files::ACTIVATIONS.iter();
     let others = others.flat_map(|file| {
@@ -186,53 +190,55 @@ fn forms() -> Vec<Form> {
 }
 
 impl Chain {
-    /// `None` if it is too wide, too long or too short, or if its hidden layers have several activations: linear, and
-    /// one other.
+    /// `None` if it is too wide, too long or too short, or if its hidden layers have other activations than one, and
+    /// linear.
     pub fn of(inputs: usize, layers: Vec<Layer>) -> Option<Self> {
-        let widths = layers.iter().map(|layer| layer.outputs);
+        let mut hidden = layers;
+        let last = hidden.pop()?;
+        let chain = Self {
+            inputs,
+            hidden,
+            last,
+        };
+        let activation = chain.activation();
+        let widths = chain.layers().map(|layer| layer.outputs);
         let fits = widths
             .chain([inputs])
             .all(|width| (1..=MAX_WIDTH).contains(&width));
-        let chain = Self {
-            inputs: inputs as u32,
-            layers,
-        };
-        let activation = chain.activation();
-        let is_uniform = chain.hidden().all(|layer| {
-            layer.activation == activation || layer.activation == Elementwise::default()
-        });
-        let is_chain = (2..=MAX_LAYERS).contains(&chain.layers.len());
-        (fits && is_chain && is_uniform).then_some(chain)
+        let has_one_activation = chain
+            .hidden
+            .iter()
+            .all(|layer| layer.is_linear() || layer.activation == activation);
+        let is_chain = (1..MAX_LAYERS).contains(&chain.hidden.len());
+        (fits && is_chain && has_one_activation).then_some(chain)
     }
 
-    /// The values of a row of the output.
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(0, |layer| layer.outputs)
+        self.last.outputs
     }
 
-    fn hidden(&self) -> impl Iterator<Item = &Layer> {
-        let hidden = self.layers.len().saturating_sub(1);
-        self.layers[..hidden].iter()
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.hidden.iter().chain([&self.last])
     }
 
     /// That of the hidden layers that are not linear.
     fn activation(&self) -> Elementwise {
-        let linear = Elementwise::default();
-        let mut activations = self.hidden().map(|layer| layer.activation);
-        activations
-            .find(|&activation| activation != linear)
-            .unwrap_or(linear)
+        let mut hidden = self.hidden.iter();
+        let first = hidden.find(|layer| !layer.is_linear());
+        first.map(|layer| layer.activation).unwrap_or_default()
     }
 
-    /// The values that a row takes in a tile.
-    fn widest(&self) -> u32 {
-        self.hidden()
-            .map(|layer| layer.outputs as u32)
-            .fold(self.inputs, u32::max)
+    /// The most values that a row takes in a tile.
+    fn widest(&self) -> usize {
+        let widths = self.hidden.iter().map(|layer| layer.outputs);
+        widths.fold(self.inputs, usize::max)
     }
 
     fn loads(&self, gpu: &Gpu, tile: Tile) -> Loads {
-        let all = |run| self.hidden().all(|layer| layer.outputs.is_multiple_of(run));
+        let all = |run| {
+            let mut hidden = self.hidden.iter();
+            hidden.all(|layer| layer.outputs.is_multiple_of(run))
+        };
         let has_u64 = gpu.link().has(wgpu::Features::SHADER_INT64);
         match tile {
             Tile::Subgroup(_) if has_u64 && all(8) => Loads::Runs,
@@ -243,27 +249,26 @@ impl Chain {
 
     fn params(&self, rows: u32) -> FusedParams {
         let bits = |is: fn(&Layer) -> bool| {
-            let layers = self.layers.iter().zip(0..);
+            let layers = self.layers().zip(0..);
             layers.fold(0, |bits, (layer, i)| bits | u32::from(is(layer)) << i)
         };
-        let all = |of: fn(&Layer) -> usize| -> [vec4u; 2] {
-            let mut all = [[0; 4]; 2];
-            for (value, layer) in all.as_flattened_mut().iter_mut().zip(&self.layers) {
+        let each = |of: fn(&Layer) -> usize| -> [vec4u; 2] {
+            let mut each = [[0; 4]; 2];
+            for (value, layer) in each.as_flattened_mut().iter_mut().zip(self.layers()) {
                 *value = of(layer) as u32;
             }
-            all
+            each
         };
-        let [first_kernels, other_kernels] = all(|layer| layer.kernel);
-        let [first_outputs, other_outputs] = all(|layer| layer.outputs);
-        let last = self.layers.last().map(|layer| layer.activation);
+        let [first_kernels, other_kernels] = each(|layer| layer.kernel);
+        let [first_outputs, other_outputs] = each(|layer| layer.outputs);
         FusedParams {
             activation: self.activation().params,
-            last: last.unwrap_or_default().params,
+            last: self.last.activation.params,
             rows,
-            inputs: self.inputs,
-            layers: self.layers.len() as u32,
+            inputs: self.inputs as u32,
+            layers: self.hidden.len() as u32 + 1,
             biased: bits(|layer| layer.bias),
-            activated: bits(|layer| layer.activation != Elementwise::default()),
+            activated: bits(|layer| !layer.is_linear()),
             padding: 0,
             more_padding: [0; 2],
             first_kernels,
@@ -274,13 +279,23 @@ impl Chain {
     }
 }
 
-/// Whether the chain is faster in one dispatch than layer by layer.
-pub(crate) fn pays(gpu: &Gpu, tiling: Tiling, chain: &Chain, rows: u32) -> bool {
-    let _ = (chain, rows);
-    Tile::of(gpu, tiling).is_some()
+impl Layer {
+    fn is_linear(&self) -> bool {
+        self.activation == Elementwise::default()
+    }
 }
 
-/// y [rows, outputs] = the chain's output for x [rows, inputs]; `None` where there is no kernel for the tiling.
+/// Whether one dispatch is faster than the layers': on subgroups as measured, unless the last layer is wide, of which each
+/// sum is made of the parts of several invocations; on GPUs as expected.
+pub(crate) fn pays(gpu: &Gpu, tiling: Tiling, chain: &Chain) -> bool {
+    match (tiling, Tile::of(gpu, tiling)) {
+        (_, Tile::Subgroup(_)) => chain.outputs() <= SPLIT_WIDTH,
+        (Tiling::Workgroup, Tile::Workgroup) => true,
+        _ => false,
+    }
+}
+
+/// y [rows, outputs] = the chain's output for x [rows, inputs].
 pub(crate) fn forward(
     gpu: &Gpu,
     tiling: Tiling,
@@ -289,23 +304,20 @@ pub(crate) fn forward(
     weights: &Region,
     y: &Region,
     rows: u32,
-) -> Result<Option<Dispatch>> {
-    let Some(tile) = Tile::of(gpu, tiling) else {
-        return Ok(None);
-    };
+) -> Result<Dispatch> {
+    let tile = Tile::of(gpu, tiling);
     let width = tile.width(chain.widest());
-    let last = chain.layers.last().map(|layer| layer.activation);
     let form = tile.form(
         chain.loads(gpu, tile),
         width,
         chain.activation().file,
-        last.unwrap_or_default().file,
+        chain.last.activation.file,
     );
     let wide_lanes = chain.inputs.is_multiple_of(4);
     let groups = rows.div_ceil(tile.rows(width)).into();
     let regions = [x, weights, y];
     let params = chain.params(rows);
-    dispatch(gpu, KERNEL, form, wide_lanes, &regions, &params, groups).map(Some)
+    dispatch(gpu, KERNEL, form, wide_lanes, &regions, &params, groups)
 }
 
 #[cfg(test)]
@@ -395,6 +407,8 @@ mod tests {
         hidden: Activation,
         last: Activation,
         bias: bool,
+        /// Whether the last input of the first layer, and of the last, has infinite weights.
+        infinite: bool,
     }
 
     fn case(extents: &[usize], hidden: Activation, last: Activation) -> Case {
@@ -403,6 +417,7 @@ mod tests {
             hidden,
             last,
             bias: true,
+            infinite: false,
         }
     }
 
@@ -456,7 +471,15 @@ mod tests {
             }
             // What follows must not be read as a weight.
             weights.resize(weights.len().next_multiple_of(64), f32::NAN);
-            (layers.into_iter().map(Option::unwrap).collect(), weights)
+            let layers: Vec<Layer> = layers.into_iter().map(Option::unwrap).collect();
+            if self.infinite {
+                for i in [0, layers.len() - 1] {
+                    let (layer, inputs) = (layers[i], self.extents[i]);
+                    let line = layer.kernel + (inputs - 1) * layer.outputs;
+                    weights[line..][..layer.outputs].fill(f32::INFINITY);
+                }
+            }
+            (layers, weights)
         }
 
         /// A row's outputs in f64, and how far from each an f32 may be. A sum of k rounded products is off by at most
@@ -506,7 +529,7 @@ mod tests {
             let dispatch = forward(gpu, tiling, &chain, &x, &weights, &y, rows as u32).unwrap();
             gpu.link()
                 .submit(Owner::Crate, |encoder| {
-                    dispatch.unwrap().record(&mut begin_pass(encoder), None);
+                    dispatch.record(&mut begin_pass(encoder), None);
                     Ok(())
                 })
                 .unwrap();
@@ -603,35 +626,59 @@ mod tests {
     }
 
     /// As in f64: infinities have their limits, and NaN is the row's alone.
+    fn check_special(case: &Case, gpu: &Gpu, special: &[(usize, f32)]) {
+        let (rows, inputs) = (70, case.extents[0]);
+        let mut x = normal(rows * inputs, 7, 1.0);
+        for &(row, value) in special {
+            x[(row + 1) * inputs - 1] = value;
+        }
+        let (layers, weights) = case.layers();
+        for tiling in TILINGS {
+            let found = case.run(gpu, tiling, &x, rows);
+            for (row, found) in found.chunks(layers[layers.len() - 1].outputs).enumerate() {
+                let x = &x[row * inputs..][..inputs];
+                let (expected, _) = case.expected(&layers, &weights, x);
+                for (&found, &expected) in found.iter().zip(&expected) {
+                    let found = f64::from(found);
+                    let is_same = found == expected
+                        || found.is_nan() && expected.is_nan()
+                        || (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
+                    assert!(
+                        is_same,
+                        "{tiling:?} {:?} {:?}, row {row}: {found}, not {expected}",
+                        case.extents, case.hidden,
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
     fn nan_and_infinity_stay_in_their_rows() {
         let gpu = &Gpu::new().unwrap();
+        let special = [(1, f32::NAN), (9, f32::INFINITY), (40, f32::NEG_INFINITY)];
         for (activation, ..) in activations() {
             // The second layer's outputs are no multiple of 8.
-            let case = case(&[5, 16, 12, 3], activation, Linear);
-            let rows = 70;
-            let mut x = normal(rows * 5, 7, 1.0);
-            for (row, value) in [(1, f32::NAN), (9, f32::INFINITY), (40, f32::NEG_INFINITY)] {
-                x[row * 5 + 3] = value;
-            }
-            let (layers, weights) = case.layers();
-            for tiling in TILINGS {
-                let found = case.run(gpu, tiling, &x, rows);
-                for (row, found) in found.chunks(3).enumerate() {
-                    let (expected, _) = case.expected(&layers, &weights, &x[row * 5..][..5]);
-                    assert!(row != 1 || expected.iter().all(|y| y.is_nan()));
-                    for (&found, &expected) in found.iter().zip(&expected) {
-                        let found = f64::from(found);
-                        let is_same = found == expected
-                            || found.is_nan() && expected.is_nan()
-                            || (found - expected).abs() <= 1e-5 * expected.abs().max(1.0);
-                        assert!(
-                            is_same,
-                            "{tiling:?} {activation:?}, row {row}: {found}, not {expected}"
-                        );
-                    }
-                }
+            check_special(&case(&[5, 16, 12, 3], activation, Linear), gpu, &special);
+        }
+        // Without other terms an infinite sum stays infinite.
+        check_special(&case(&[1, 1, 1], Linear, Linear), gpu, &special);
+        check_special(&case(&[1, 8, 1], Relu, Linear), gpu, &special);
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn infinite_weights_are_those_of_their_input_alone() {
+        let gpu = &Gpu::new().unwrap();
+        for extents in [&[1, 1, 1][..], &[2, 8, 3], &[3, 12, 2]] {
+            for bias in [false, true] {
+                let case = Case {
+                    bias,
+                    infinite: true,
+                    ..case(extents, Sigmoid, Linear)
+                };
+                check_special(&case, gpu, &[]);
             }
         }
     }
