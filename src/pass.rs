@@ -5,8 +5,8 @@ use bytemuck::Pod;
 use crate::element::{Element, ElementType};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::gpu::dispatch::Dispatch;
-use crate::gpu::recording::begin_pass;
+use crate::gpu::dispatch::{Dispatch, Record};
+use crate::gpu::recording::{Commands, begin_pass};
 use crate::shader::module::{Form, Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
 use crate::tensor::Tensor;
 
@@ -21,12 +21,23 @@ use crate::tensor::Tensor;
 /// The encoder must belong to the same device, and the buffers must be unmapped when it is
 /// submitted. Recording does not query the device; reading results reports [`Error::DeviceLost`].
 #[derive(Debug)]
-pub struct Pass<'encoder> {
+pub struct Pass<'a> {
     gpu: Gpu,
-    /// None: the work is deferred to the next submission.
-    pass: Option<wgpu::ComputePass<'encoder>>,
+    target: Target<'a>,
     /// The caller submits; the crate does not know when.
     foreign: bool,
+    /// Whether it is known that the caller has left no pass open in the encoder.
+    is_usable: bool,
+}
+
+/// Where a pass records.
+#[derive(Debug)]
+enum Target<'a> {
+    /// The next submission, unless an application can access one of the tensors.
+    Deferred,
+    Encoder(Commands<&'a mut wgpu::CommandEncoder>),
+    /// An application's open compute pass.
+    Open(&'a mut dyn Record),
 }
 
 /// A tensor as an argument of an operation.
@@ -77,8 +88,39 @@ pub(crate) struct Chunk {
 
 impl Gpu {
     /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
-    pub fn pass<'encoder>(&self, encoder: &'encoder mut wgpu::CommandEncoder) -> Pass<'encoder> {
-        Pass::foreign(self, encoder)
+    pub fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> Pass<'a> {
+        Pass {
+            foreign: true,
+            is_usable: false,
+            ..Pass::new(self, encoder)
+        }
+    }
+
+    /// A pass that records into the caller's open compute pass: operations and
+    /// [`predict`](Pass::predict), among the caller's own dispatches. It sets the pipeline and bind
+    /// groups 0 to 2, and the immediates if the device has them; the caller sets its own again.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// let gpu = selfnorm::Gpu::new()?;
+    /// let x = gpu.tensor(&[-1.0, 0.0, 2.0], [3])?;
+    /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// let mut compute_pass = encoder.begin_compute_pass(&Default::default());
+    /// gpu.record_in(&mut compute_pass).selu_in_place(&x)?;
+    /// // compute_pass.set_pipeline(...), dispatch_workgroups(...)
+    /// drop(compute_pass);
+    /// gpu.queue().submit([encoder.finish()]);
+    /// assert_eq!(x.to_vec()?, [-1.1113307, 0.0, 2.101402]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn record_in<'a>(&self, compute_pass: &'a mut wgpu::ComputePass<'_>) -> Pass<'a> {
+        Pass {
+            gpu: self.clone(),
+            target: Target::Open(compute_pass),
+            foreign: true,
+            is_usable: true,
+        }
     }
 }
 
@@ -91,36 +133,62 @@ impl<T: Element> Tensor<T> {
     ) -> Result<Self> {
         let tensor = Self::uninitialized(gpu, shape)?;
         tensor.defer_clear_rest()?;
-        record(&mut Pass::waiting(gpu), &tensor)?;
+        record(&mut Pass::deferred(gpu), &tensor)?;
         Ok(tensor)
     }
 }
 
-impl<'encoder> Pass<'encoder> {
-    /// Records into an application's encoder.
-    fn foreign(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
-        Self {
-            foreign: true,
-            ..Self::new(gpu, encoder)
-        }
-    }
-
+impl<'a> Pass<'a> {
     /// Records into an encoder of the crate's own.
-    pub(crate) fn new(gpu: &Gpu, encoder: &'encoder mut wgpu::CommandEncoder) -> Self {
+    pub(crate) fn new(gpu: &Gpu, encoder: &'a mut wgpu::CommandEncoder) -> Self {
         Self {
             gpu: gpu.clone(),
-            pass: Some(begin_pass(encoder)),
+            target: Target::Encoder(Commands::new(encoder)),
             foreign: false,
+            is_usable: true,
         }
     }
 
-    /// Defers the work to the next submission, unless an application can access one of the tensors.
-    fn waiting(gpu: &Gpu) -> Self {
+    fn deferred(gpu: &Gpu) -> Self {
         Self {
             gpu: gpu.clone(),
-            pass: None,
+            target: Target::Deferred,
             foreign: false,
+            is_usable: true,
         }
+    }
+
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Records dispatches that were prepared for tensors that have been checked.
+    pub(crate) fn record_all(
+        &mut self,
+        dispatches: &[Dispatch],
+        step: Option<(&wgpu::BindGroup, u32)>,
+    ) -> Result<()> {
+        let record = |pass: &mut dyn Record| {
+            for dispatch in dispatches {
+                pass.record(dispatch, step);
+            }
+        };
+        match &mut self.target {
+            Target::Deferred => self.gpu.link().submit(|encoder| {
+                record(&mut begin_pass(encoder));
+                Ok(())
+            })?,
+            Target::Open(pass) => record(*pass),
+            Target::Encoder(commands) if self.is_usable => record(commands.pass()),
+            Target::Encoder(commands) => {
+                // Only the end of a pass tells that another is still open in the encoder.
+                self.gpu
+                    .link()
+                    .checked(0, || record(&mut begin_pass(commands.encoder())))?;
+                self.is_usable = true;
+            }
+        }
+        Ok(())
     }
 
     /// Dispatches an element-wise kernel over tensors of one shape. `op` names it in errors.
@@ -132,7 +200,7 @@ impl<'encoder> Pass<'encoder> {
         operands: [Operand<T>; N],
         params: impl Fn(Chunk) -> P,
     ) -> Result<()> {
-        self.check(op, &operands)?;
+        self.check_alike(op, &operands)?;
         let gpu = &self.gpu;
         let len = operands[0].tensor.len() as u64;
         if len == 0 {
@@ -179,53 +247,44 @@ impl<'encoder> Pass<'encoder> {
         };
         if len <= chunk_len {
             let one = prepare(0)?;
-            self.record(&operands, |pass| one.record(pass, None))
+            self.record(&operands, std::slice::from_ref(&one))
         } else {
             let dispatches = (0..len).step_by(chunk_len as usize).map(prepare);
             let dispatches = dispatches.collect::<Result<Vec<Dispatch>>>()?;
-            self.record(&operands, |pass| {
-                dispatches.iter().for_each(|one| one.record(pass, None));
-            })
+            self.record(&operands, &dispatches)
         }
     }
 
     fn record<T: Element>(
         &mut self,
         operands: &[Operand<T>],
-        record: impl FnOnce(&mut wgpu::ComputePass),
+        dispatches: &[Dispatch],
     ) -> Result<()> {
         let gpu = &self.gpu;
         let are_private = || operands.iter().all(|operand| operand.tensor.is_private());
-        if let Some(pass) = &mut self.pass {
-            record(pass);
-        } else if are_private() {
-            let range = operands[0].tensor.range();
-            gpu.link().defer(range.end - range.start, |recording| {
-                record(recording.pass())
-            })?;
-            // Another thread may just have exposed a buffer to the application.
-            if !are_private() {
-                gpu.link().flush()?;
-            }
-        } else {
-            // The application may write to its buffers next, or destroy them.
-            gpu.link().submit(|encoder| {
-                record(&mut begin_pass(encoder));
-                Ok(())
-            })?;
+        // An application may write to its buffers next, or destroy them.
+        if !matches!(self.target, Target::Deferred) || !are_private() {
+            return self.record_all(dispatches, None);
+        }
+        let range = operands[0].tensor.range();
+        gpu.link().defer(range.end - range.start, |recording| {
+            let pass = recording.pass();
+            dispatches
+                .iter()
+                .for_each(|dispatch| dispatch.record(pass, None));
+        })?;
+        // Another thread may just have exposed a buffer to the application.
+        if !are_private() {
+            gpu.link().flush()?;
         }
         Ok(())
     }
 
-    fn check<T: Element>(&self, op: &'static str, operands: &[Operand<T>]) -> Result<()> {
+    /// Checks tensors that must have one shape.
+    fn check_alike<T: Element>(&self, op: &'static str, operands: &[Operand<T>]) -> Result<()> {
         let expected = operands[0].tensor.shape();
         for operand in operands {
-            if !operand.tensor.gpu().is(&self.gpu) {
-                return Err(Error::OtherGpu {
-                    op,
-                    operand: operand.name,
-                });
-            }
+            self.check_gpu(op, operand)?;
             if operand.tensor.shape() != expected {
                 return Err(Error::Shape {
                     op,
@@ -235,6 +294,29 @@ impl<'encoder> Pass<'encoder> {
                 });
             }
         }
+        self.check(op, operands, "or call the in-place variant")
+    }
+
+    fn check_gpu<T: Element>(&self, op: &'static str, operand: &Operand<T>) -> Result<()> {
+        if !operand.tensor.gpu().is(&self.gpu) {
+            return Err(Error::OtherGpu {
+                op,
+                operand: operand.name,
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks all but shapes. `hint` says what to do to overwrite the last argument that is read.
+    pub(crate) fn check<T: Element>(
+        &self,
+        op: &'static str,
+        operands: &[Operand<T>],
+        hint: &str,
+    ) -> Result<()> {
+        for operand in operands {
+            self.check_gpu(op, operand)?;
+        }
         for (i, written) in operands
             .iter()
             .enumerate()
@@ -243,12 +325,11 @@ impl<'encoder> Pass<'encoder> {
             for (j, other) in operands.iter().enumerate().filter(|(j, _)| *j != i) {
                 let (a, b) = (written.tensor, other.tensor);
                 if a.buffer() == b.buffer() && overlap(a.range(), b.range()) {
-                    // An in-place variant overwrites the last argument that is read.
                     let detail = if written.access == Access::Write
                         && a.range() == b.range()
                         && j + 1 == i
                     {
-                        "or call the in-place variant".into()
+                        hint.into()
                     } else {
                         String::new()
                     };

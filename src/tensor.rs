@@ -1,10 +1,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::gpu::kept::Id;
 use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::recording::Recording;
@@ -30,8 +31,7 @@ use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
 #[derive(Debug)]
 pub struct Tensor<T: Element = f32> {
     gpu: Gpu,
-    /// Unique, and never used again.
-    id: u64,
+    id: Id,
     buffer: wgpu::Buffer,
     offset: u64,
     shape: Vec<usize>,
@@ -48,12 +48,10 @@ pub struct Tensor<T: Element = f32> {
 /// A lane is four values, and a copy moves multiples of four bytes.
 const LANE_VALUES: u64 = 4;
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
 impl<T: Element> Drop for Tensor<T> {
     fn drop(&mut self) {
         if *self.exposed.get_mut() {
-            self.gpu.bind_groups().forget(self.id);
+            self.gpu.forget(self.id);
         } else if self.owned {
             self.gpu.memory().give(Purpose::Tensor, self.buffer.clone());
         }
@@ -159,7 +157,7 @@ impl<T: Element> Tensor<T> {
     ) -> Self {
         Self {
             gpu: gpu.clone(),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: Id::new(),
             buffer,
             offset,
             shape: shape.into(),
@@ -270,7 +268,7 @@ impl<T: Element> Tensor<T> {
         self.owned && !self.exposed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn id(&self) -> u64 {
+    pub(crate) fn id(&self) -> Id {
         self.id
     }
 

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::shader::module::{MAX_PARAMS_BYTES, PARAMS_GROUP, STEP_GROUP, TENSORS_GROUP};
 
 /// A dispatch with everything bound to it, which can be recorded any number of times.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dispatch {
     pipeline: Arc<Pipeline>,
     tensors: wgpu::BindGroup,
@@ -15,7 +15,7 @@ pub(crate) struct Dispatch {
     groups: [u32; 2],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Params {
     /// The bytes, and how many of them are used.
     Immediates([u8; MAX_PARAMS_BYTES as usize], usize),
@@ -72,6 +72,18 @@ impl Pipelines {
             params,
             groups: [across as u32, groups.div_ceil(across) as u32],
         })
+    }
+}
+
+/// A compute pass, however long it lives.
+pub(crate) trait Record: std::fmt::Debug {
+    /// Records a dispatch, see [`Dispatch::record`].
+    fn record(&mut self, dispatch: &Dispatch, step: Option<(&wgpu::BindGroup, u32)>);
+}
+
+impl Record for wgpu::ComputePass<'_> {
+    fn record(&mut self, dispatch: &Dispatch, step: Option<(&wgpu::BindGroup, u32)>) {
+        dispatch.record(self, step);
     }
 }
 

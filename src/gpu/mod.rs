@@ -2,9 +2,9 @@
 //! before: [`Device`], [`Memory`], [`Pipelines`], and the handle [`Gpu`].
 
 mod adapter;
-mod bind_groups;
 pub(crate) mod device;
 pub(crate) mod dispatch;
+pub(crate) mod kept;
 mod limits;
 pub(crate) mod memory;
 pub(crate) mod pipelines;
@@ -19,8 +19,9 @@ pub(crate) mod transfer;
 use std::sync::Arc;
 
 pub use adapter::GpuOptions;
-use bind_groups::BindGroups;
 use device::Device;
+use dispatch::Dispatch;
+use kept::{Id, Kept};
 use limits::Limits;
 use memory::Memory;
 use pipelines::Pipelines;
@@ -39,7 +40,8 @@ pub struct Gpu(Arc<Shared>);
 struct Shared {
     memory: Arc<Memory>,
     pipelines: Pipelines,
-    bind_groups: BindGroups,
+    bind_groups: Kept<wgpu::BindGroup>,
+    dispatches: Kept<Arc<[Dispatch]>>,
 }
 
 impl Gpu {
@@ -88,7 +90,8 @@ impl Gpu {
         let memory = Arc::new(Memory::new(Device::new(device, queue)?));
         Ok(Self(Arc::new(Shared {
             pipelines: Pipelines::new(memory.clone()),
-            bind_groups: BindGroups::default(),
+            bind_groups: Kept::default(),
+            dispatches: Kept::default(),
             memory,
         })))
     }
@@ -130,8 +133,20 @@ impl Gpu {
         &self.0.memory
     }
 
-    pub(crate) fn bind_groups(&self) -> &BindGroups {
+    /// Bind groups by tensors.
+    pub(crate) fn bind_groups(&self) -> &Kept<wgpu::BindGroup> {
         &self.0.bind_groups
+    }
+
+    /// Dispatches by tensors, and by what they are dispatches of.
+    pub(crate) fn dispatches(&self) -> &Kept<Arc<[Dispatch]>> {
+        &self.0.dispatches
+    }
+
+    /// Drops what is kept for a tensor or an owner of dispatches that is no more.
+    pub(crate) fn forget(&self, owner: Id) {
+        self.0.bind_groups.forget(owner);
+        self.0.dispatches.forget(owner);
     }
 
     pub(crate) fn is(&self, other: &Gpu) -> bool {

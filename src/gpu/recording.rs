@@ -1,3 +1,4 @@
+use std::borrow::BorrowMut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
@@ -10,13 +11,19 @@ pub(super) struct Deferred {
     submitter: Mutex<Option<ThreadId>>,
 }
 
-/// An open encoder, and the open pass in it.
+/// Deferred work.
 #[derive(Debug)]
 pub(crate) struct Recording {
+    commands: Commands<wgpu::CommandEncoder>,
+    bytes: u64,
+}
+
+/// An open encoder, and the open pass in it.
+#[derive(Debug)]
+pub(crate) struct Commands<E> {
     /// Must end before the encoder.
     pass: Option<wgpu::ComputePass<'static>>,
-    encoder: wgpu::CommandEncoder,
-    bytes: u64,
+    encoder: E,
 }
 
 /// This much work is worth a submission of its own.
@@ -27,26 +34,43 @@ const MIN_BYTES: u64 = ENOUGH_BYTES / 32;
 impl Recording {
     fn new(device: &wgpu::Device) -> Self {
         Self {
-            pass: None,
-            encoder: device.create_command_encoder(&Default::default()),
+            commands: Commands::new(device.create_command_encoder(&Default::default())),
             bytes: 0,
         }
     }
 
     pub fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        self.commands.encoder()
+    }
+
+    pub fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
+        self.commands.pass()
+    }
+
+    pub fn finish(self) -> wgpu::CommandBuffer {
+        drop(self.commands.pass);
+        self.commands.encoder.finish()
+    }
+}
+
+impl<E: BorrowMut<wgpu::CommandEncoder>> Commands<E> {
+    pub fn new(encoder: E) -> Self {
+        Self {
+            pass: None,
+            encoder,
+        }
+    }
+
+    /// The encoder, with no pass open.
+    pub fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
         self.pass = None;
-        &mut self.encoder
+        self.encoder.borrow_mut()
     }
 
     /// The open pass, shared as long as possible: each costs as much as the end of a submission.
     pub fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
         self.pass
-            .get_or_insert_with(|| begin_pass(&mut self.encoder).forget_lifetime())
-    }
-
-    pub fn finish(self) -> wgpu::CommandBuffer {
-        drop(self.pass);
-        self.encoder.finish()
+            .get_or_insert_with(|| begin_pass(self.encoder.borrow_mut()).forget_lifetime())
     }
 }
 

@@ -47,6 +47,7 @@
 
 mod data;
 mod files;
+mod inference;
 mod layers;
 mod losses;
 mod network;
@@ -63,6 +64,7 @@ pub use crate::ops::network::optimizer::{
 };
 pub use crate::ops::network::product::Tiling;
 pub use data::{Batch, Batches, Data, Dataset, Samples};
+pub use inference::Predict;
 pub use layers::{
     AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d, Padding,
 };

@@ -1,15 +1,14 @@
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 
 use super::Tiling;
+use super::inference::Predictions;
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
-use super::training::{AHEAD, Buffers, History};
+use super::training::{Buffers, History};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, fill};
-use crate::gpu::device::Mark;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
@@ -81,9 +80,12 @@ impl SequentialBuilder {
             unseen: None,
             history: History::default(),
             buffers: Mutex::default(),
+            predictions: Mutex::default(),
             no_step,
         };
         model.initialize()?;
+        // A pass of an application's may read the weights next.
+        gpu.link().flush()?;
         Ok(model)
     }
 }
@@ -143,8 +145,9 @@ pub struct Sequential {
     pub(super) unseen: Option<Arc<Slots>>,
     pub(super) history: History,
     buffers: Mutex<Buffers>,
+    pub(super) predictions: Mutex<Predictions>,
     /// The record of a batch that does not train.
-    no_step: Steps,
+    pub(super) no_step: Steps,
 }
 
 /// Mean and variance of the elements of a layer's output.
@@ -255,6 +258,7 @@ impl Sequential {
         if let Some(slots) = &self.slots {
             memory.optimizer = sum(&mut slots.regions());
         }
+        memory.forward = sum(&mut self.predictions().regions());
         let buffers = self.buffers();
         for forward in buffers.forwards() {
             memory.forward += sum(&mut forward.regions());
@@ -269,52 +273,6 @@ impl Sequential {
         memory
     }
 
-    /// The output, [n, output shape], for x, [n, input shape]. Dropout is the identity.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Shape`], [`Error::OtherGpu`]; [`Error::MissingUsage`] for a wrapped buffer without
-    /// `COPY_SRC`; [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
-    pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
-        let n = self.samples("predict", "x", x, self.input_shape())?;
-        let forward = self.forward(n)?;
-        let shape = self.output_shape();
-        let result = Tensor::uninitialized(&self.gpu, &[&[n], shape].concat())?;
-        let sample_bytes = shape.iter().product::<usize>() as u64 * F32;
-        let y = forward.value(self.network.output());
-        self.gpu.link().submit(|encoder| {
-            result.clear_rest(encoder);
-            Ok(())
-        })?;
-        let mut under_way = VecDeque::new();
-        for first in (0..n).step_by(forward.rows) {
-            let count = forward.rows.min(n - first);
-            let end = self.gpu.link().enqueue(|encoder| {
-                fill(encoder, x, first, count, &forward.input);
-                let mut pass = begin_pass(encoder);
-                for dispatch in forward.to_output() {
-                    dispatch.record(&mut pass, Some(self.no_step.bound(0)));
-                }
-                drop(pass);
-                encoder.copy_buffer_to_buffer(
-                    &y.buffer,
-                    y.offset,
-                    result.buffer(),
-                    first as u64 * sample_bytes,
-                    count as u64 * sample_bytes,
-                );
-                Ok(Mark::end_of(encoder))
-            })?;
-            under_way.push_back(end);
-            if under_way.len() >= AHEAD
-                && let Some(end) = under_way.pop_front()
-            {
-                self.gpu.link().wait(&end);
-            }
-        }
-        Ok(result)
-    }
-
     /// The output y for x, [n, input shape], and the gradients of Σ y · dy, for dy [n, output shape].
     /// With `training`, dropout drops what it would drop in the next training step.
     ///
@@ -325,8 +283,8 @@ impl Sequential {
     /// As [`predict`](Self::predict).
     pub fn gradient(&self, x: &Tensor, dy: &Tensor, training: bool) -> Result<Gradient> {
         const OP: &str = "gradient";
-        let n = self.samples(OP, "x", x, self.input_shape())?;
-        let rows = self.samples(OP, "dy", dy, self.output_shape())?;
+        let n = self.copied_samples(OP, "x", x, self.input_shape())?;
+        let rows = self.copied_samples(OP, "dy", dy, self.output_shape())?;
         if rows != n || n == 0 {
             return Err(Error::Shape {
                 op: OP,
@@ -395,7 +353,7 @@ impl Sequential {
     }
 
     fn measure(&self, x: &Tensor, training: bool) -> Result<Vec<LayerStatistics>> {
-        let n = self.samples("statistics", "x", x, self.input_shape())?;
+        let n = self.copied_samples("statistics", "x", x, self.input_shape())?;
         // Every layer's output is stored, whereas training stores only what it needs.
         let alignment = alignment(&self.gpu);
         let network = Network::new(
@@ -576,6 +534,18 @@ impl Sequential {
         self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many samples of `shape` x has, which will be copied.
+    pub(super) fn copied_samples(
+        &self,
+        op: &'static str,
+        operand: &'static str,
+        x: &Tensor,
+        shape: &[usize],
+    ) -> Result<usize> {
+        self.check_source(op, operand, x)?;
+        self.samples(op, operand, x, shape)
+    }
+
     /// How many samples of `shape` x has.
     pub(super) fn samples(
         &self,
@@ -584,7 +554,9 @@ impl Sequential {
         x: &Tensor,
         shape: &[usize],
     ) -> Result<usize> {
-        self.check_source(op, operand, x)?;
+        if !x.gpu().is(&self.gpu) {
+            return Err(Error::OtherGpu { op, operand });
+        }
         match x.shape() {
             [n, sample @ ..] if sample == shape => Ok(*n),
             actual => Err(Error::Shape {

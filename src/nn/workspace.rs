@@ -1,8 +1,9 @@
 //! The buffers that batches are computed in, and the dispatches over them.
 
-use super::network::{Network, Parameters, StageKind, Sums, Value};
+use super::network::{Network, Parameters, Stage, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
+use crate::ops::network::epilogue::Epilogue;
 use crate::ops::network::guard::{Guard, accumulate};
 use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
@@ -27,8 +28,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// A new region of `rows` rows of `len` f32s.
-    fn region(&self, rows: usize, len: usize) -> Result<Region> {
+    /// The bytes of `rows` rows of `len` f32s, if the device can bind as many.
+    pub fn bytes(&self, rows: usize, len: usize) -> Result<u64> {
         let limits = self.gpu.limits();
         let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
         let bytes = (rows as u64)
@@ -44,7 +45,47 @@ impl Plan<'_> {
                 ),
             });
         }
-        self.gpu.memory().region(bytes)
+        Ok(bytes)
+    }
+
+    /// A new region of `rows` rows of `len` f32s.
+    pub fn region(&self, rows: usize, len: usize) -> Result<Region> {
+        self.gpu.memory().region(self.bytes(rows, len)?)
+    }
+
+    /// A stage's work on a batch of `rows`.
+    pub fn stage(&self, stage: &Stage, rows: usize, at: At, end: End) -> Result<Work> {
+        let (gpu, At { x, y, places }) = (self.gpu, at);
+        let len = (rows * stage.len) as u32;
+        Ok(match stage.kind {
+            StageKind::Weighted(op, parameters) => {
+                let weights = self.part(self.weights, parameters);
+                match op.of(rows, parameters) {
+                    Op::Dense(dense) => dense.forward(x, &weights, y, end),
+                    Op::Conv2d(conv2d) => conv2d.forward(x, &weights, y, end),
+                }
+                .into()
+            }
+            StageKind::MaxPool2d { window, channels } => {
+                let pool = pool(window, rows, channels);
+                max_pool2d::forward(gpu, x, y, places.unwrap_or(y), &pool)?.into()
+            }
+            StageKind::Epilogue => {
+                let (epilogue, y) = match &end {
+                    End::Forward(epilogue, activations) => (*epilogue, activations),
+                    End::Activated(epilogue) | End::Backward(epilogue, _) => (*epilogue, y),
+                    End::Nothing => (Epilogue::default(), y),
+                };
+                epilogue::forward(gpu, x, y, len, &epilogue)?.into()
+            }
+            StageKind::Softmax {
+                rows: positions,
+                classes,
+            } => softmax::forward(gpu, x, y, (rows * positions) as u32, classes as u32)?.into(),
+            StageKind::Dropout(dropout, broadcast) => {
+                dropout::forward(gpu, x, y, len, &dropout, &broadcast)?.into()
+            }
+        })
     }
 
     fn part(&self, of: &Region, parameters: Parameters) -> Region {
@@ -53,29 +94,51 @@ impl Plan<'_> {
 
     /// The dispatches of products, with scratch memory for the largest.
     fn prepare(&self, steps: Vec<Work>) -> Result<(Vec<Dispatch>, Option<Region>)> {
+        let scratch = self.scratch(self.scratch_bytes(&steps))?;
+        Ok((self.dispatches(steps, scratch.as_ref())?, scratch))
+    }
+
+    /// The scratch memory that products need, one at a time.
+    pub fn scratch_bytes(&self, steps: &[Work]) -> u64 {
         let bytes = steps.iter().map(|work| match work {
             Work::Product(product) => product.scratch_bytes(self.tiling),
             Work::Dispatch(_) => 0,
         });
-        let scratch = match bytes.max().unwrap_or(0) {
-            0 => None,
-            bytes => Some(self.region(1, bytes.div_ceil(F32) as usize)?),
-        };
+        bytes.max().unwrap_or(0)
+    }
+
+    pub fn scratch(&self, bytes: u64) -> Result<Option<Region>> {
+        match bytes {
+            0 => Ok(None),
+            bytes => self.region(1, bytes.div_ceil(F32) as usize).map(Some),
+        }
+    }
+
+    pub fn dispatches(&self, steps: Vec<Work>, scratch: Option<&Region>) -> Result<Vec<Dispatch>> {
         let mut dispatches = Vec::new();
         for work in steps {
             match work {
                 Work::Dispatch(dispatch) => dispatches.push(dispatch),
                 Work::Product(product) => {
-                    let scratch = scratch.as_ref().unwrap_or(&product.sums);
+                    let scratch = scratch.unwrap_or(&product.sums);
                     dispatches.extend(product.prepare(self.gpu, self.tiling, scratch)?);
                 }
             }
         }
-        Ok((dispatches, scratch))
+        Ok(dispatches)
     }
 }
 
-enum Work {
+/// The regions of a stage: its input, its sums, and where a pool's maxima come from.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub x: &'a Region,
+    pub y: &'a Region,
+    pub places: Option<&'a Region>,
+}
+
+/// What a stage does: products are cut into dispatches once it is known how much scratch memory they need.
+pub(super) enum Work {
     Product(Box<Product>),
     Dispatch(Dispatch),
 }
@@ -113,7 +176,7 @@ pub(super) struct Forward {
 impl Forward {
     /// For batches of up to `batch` samples.
     pub fn new(plan: Plan, batch: usize) -> Result<Self> {
-        let Plan { gpu, network, .. } = plan;
+        let network = plan.network;
         let rows = Self::rows_of(batch);
         let mut forward = Self {
             rows,
@@ -137,62 +200,28 @@ impl Forward {
             } else {
                 plan.region(rows, stage.len)?
             };
-            let mut index = None;
             let end = if stage.epilogue.is_identity() {
                 End::Nothing
             } else {
                 End::Forward(stage.epilogue, activations.clone())
             };
-            match stage.kind {
-                StageKind::Weighted(op, parameters) => {
-                    let weights = plan.part(plan.weights, parameters);
-                    let product = match op.of(rows, parameters) {
-                        Op::Dense(dense) => dense.forward(&input, &weights, &sums, end),
-                        Op::Conv2d(conv2d) => conv2d.forward(&input, &weights, &sums, end),
-                    };
-                    work.push(product.into());
+            let index = match stage.kind {
+                StageKind::MaxPool2d { .. } => Some(plan.region(rows, stage.len)?),
+                _ => None,
+            };
+            let at = At {
+                x: &input,
+                y: &sums,
+                places: index.as_ref(),
+            };
+            let done = plan.stage(stage, rows, at, end)?;
+            match (stage.kind, done) {
+                (StageKind::Softmax { .. }, Work::Dispatch(dispatch))
+                    if i + 1 == network.stages.len() =>
+                {
+                    forward.softmax = Some(dispatch);
                 }
-                StageKind::MaxPool2d { window, channels } => {
-                    let places = plan.region(rows, stage.len)?;
-                    let pool = pool(window, rows, channels);
-                    work.push(max_pool2d::forward(gpu, &input, &sums, &places, &pool)?.into());
-                    index = Some(places);
-                }
-                StageKind::Epilogue => {
-                    work.push(
-                        epilogue::forward(
-                            gpu,
-                            &input,
-                            &activations,
-                            (rows * stage.len) as u32,
-                            &stage.epilogue,
-                        )?
-                        .into(),
-                    );
-                }
-                StageKind::Softmax {
-                    rows: positions,
-                    classes,
-                } => {
-                    let dispatch = softmax::forward(
-                        gpu,
-                        &input,
-                        &sums,
-                        (rows * positions) as u32,
-                        classes as u32,
-                    )?;
-                    if i + 1 == network.stages.len() {
-                        forward.softmax = Some(dispatch);
-                    } else {
-                        work.push(dispatch.into());
-                    }
-                }
-                StageKind::Dropout(dropout, broadcast) => {
-                    let len = (rows * stage.len) as u32;
-                    work.push(
-                        dropout::forward(gpu, &input, &sums, len, &dropout, &broadcast)?.into(),
-                    );
-                }
+                (_, done) => work.push(done),
             }
             forward.sums.push(sums);
             forward.activations.push(activations);

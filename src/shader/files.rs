@@ -87,6 +87,8 @@ files! {
     FIRST_BLOCK = "kernel/first_block" calls PHILOX;
     APPLY = "kernel/epilogue" calls FIRST_BLOCK PHILOX CLASSIFY;
     DROPOUT = "dropout" calls BROADCAST FIRST_BLOCK CLASSIFY;
+    COPY = "copy";
+    COPY = "copy";
     GATHER = "gather";
     WEIGHTS = "weights";
     INSPECT = "inspect" calls CLASSIFY;
@@ -137,6 +139,7 @@ files! {
     SHARED_OCTETS = "product/shared_octets" needs SUBGROUP;
     END_SUMS = "product/end_sums";
     END_FORWARD = "product/end_forward" calls APPLY;
+    END_ACTIVATED = "product/end_activated" calls APPLY;
     END_BACKWARD = "product/end_backward" calls APPLY;
 }
 

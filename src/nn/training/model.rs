@@ -121,8 +121,8 @@ impl Sequential {
     /// gradient or a target is not allowed: the step has then changed nothing.
     pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor) -> Result<Score> {
         const OP: &str = "train_on_batch";
-        let n = self.samples(OP, "x", x, self.input_shape())?;
-        let targets = self.samples(OP, "y", y, self.output_shape())?;
+        let n = self.copied_samples(OP, "x", x, self.input_shape())?;
+        let targets = self.copied_samples(OP, "y", y, self.output_shape())?;
         if targets != n {
             return Err(Error::Shape {
                 op: OP,

@@ -1,4 +1,4 @@
-//! The buffers of trainings, evaluations and predictions: made when they are first needed.
+//! The buffers of trainings and evaluations: made when they are first needed.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::{Step, Steps};
 use crate::{Error, Result};
 
-/// The largest batch of predictions and evaluations of a network that does not train.
+/// The largest batch of evaluations of a network that does not train.
 const EVALUATION_BATCH: usize = 256;
 
 /// The buffers of a training in batches of at least this size serve evaluations, too.
@@ -27,8 +27,7 @@ const RECORDS: usize = 64;
 #[derive(Debug, Default)]
 pub(in crate::nn) struct Buffers {
     pub training: Option<Arc<Training>>,
-    /// Unless those of the training do.
-    forward: Option<Arc<Forward>>,
+    /// Unless that of the training will do.
     evaluation: Option<Arc<Evaluation>>,
 }
 
@@ -39,8 +38,7 @@ impl Buffers {
     }
 
     pub fn forwards(&self) -> impl Iterator<Item = &Arc<Forward>> {
-        let evaluated = self.evaluations().map(|evaluation| &evaluation.forward);
-        evaluated.chain(&self.forward)
+        self.evaluations().map(|evaluation| &evaluation.forward)
     }
 }
 
@@ -60,20 +58,6 @@ pub(super) struct Compiled {
 }
 
 impl Sequential {
-    /// The buffers for so many samples: those of training, if they will do.
-    pub(in crate::nn) fn forward(&self, samples: usize) -> Result<Arc<Forward>> {
-        let mut buffers = self.buffers();
-        let is_enough = |forward: &&Arc<Forward>| forward.rows >= samples.min(ENOUGH);
-        if let Some(forward) = buffers.forwards().find(is_enough) {
-            return Ok(forward.clone());
-        }
-        (buffers.forward, buffers.evaluation) = (None, None);
-        let make = |rows| Forward::new(self.plan(), rows);
-        let forward = Arc::new(within(samples.min(EVALUATION_BATCH), make)?);
-        buffers.forward = Some(forward.clone());
-        Ok(forward)
-    }
-
     /// The buffers for the loss of so many samples: those of training, if they will do.
     pub(super) fn evaluation(&self, samples: usize, loss: Loss) -> Result<Arc<Evaluation>> {
         let mut buffers = self.buffers();
@@ -98,8 +82,6 @@ impl Sequential {
         let rows = found.as_ref().map_or(0, |forward| forward.rows);
         let rows = rows.max(samples.min(EVALUATION_BATCH));
         let evaluation = Arc::new(within(rows, make)?);
-        // It serves predictions, too.
-        buffers.forward = None;
         buffers.evaluation = Some(evaluation.clone());
         Ok(evaluation)
     }
@@ -136,9 +118,6 @@ impl Sequential {
             None => {
                 // Those of the training before, or soon of this one.
                 buffers.evaluation = None;
-                if batch >= ENOUGH {
-                    buffers.forward = None;
-                }
                 let make = |rows| self.training(batch, rows, optimizer, loss, &slots);
                 Arc::new(within(batch, make)?)
             }

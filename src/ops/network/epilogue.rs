@@ -75,6 +75,14 @@ impl Epilogue {
         }
     }
 
+    /// What it is outside of training.
+    pub fn without_dropout(self) -> Self {
+        Self {
+            dropout: None,
+            ..self
+        }
+    }
+
     pub fn is_identity(&self) -> bool {
         *self == Self::default()
     }

@@ -2,6 +2,7 @@
 //! recorded for each batch.
 
 pub(crate) mod activation;
+pub(crate) mod copy;
 pub(crate) mod dropout;
 pub(crate) mod epilogue;
 pub(crate) mod gather;
@@ -25,6 +26,7 @@ use crate::shader::module::{Form, Kernel, Module, WORKGROUP_SIZE};
 use crate::{Gpu, Result};
 
 static MODULES: &[&Module] = &[
+    &copy::MODULE,
     &gather::MODULE,
     &weights::MODULE,
     &inspect::MODULE,

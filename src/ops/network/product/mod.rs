@@ -116,6 +116,8 @@ pub(crate) enum End<R = Region> {
     Nothing,
     /// The activations y of the sums.
     Forward(Epilogue, R),
+    /// Activations in place of the sums.
+    Activated(Epilogue),
     /// The gradient through the epilogue that made the op's input from z.
     Backward(Epilogue, R),
 }
@@ -125,6 +127,7 @@ impl<R> End<R> {
         let (file, form) = match self {
             Self::Nothing => (&files::END_SUMS, Form::default()),
             Self::Forward(epilogue, _) => (&files::END_FORWARD, epilogue.form()),
+            Self::Activated(epilogue) => (&files::END_ACTIVATED, epilogue.form()),
             Self::Backward(epilogue, _) => (&files::END_BACKWARD, epilogue.form()),
         };
         Form {
@@ -177,6 +180,7 @@ fn forms() -> Vec<Form> {
     let with = |tile, epilogue| {
         [
             (Kind::Forward, End::Forward(epilogue, ())),
+            (Kind::Forward, End::Activated(epilogue.without_dropout())),
             (Kind::KernelGradient, End::Nothing),
             (Kind::InputGradient, End::Backward(epilogue, ())),
         ]
@@ -187,8 +191,8 @@ fn forms() -> Vec<Form> {
         .iter()
         .filter(|file| ***file != files::ELU);
     let others = others.flat_map(|file| {
-        let [forward, _, backward] = with(Tile::Chunks, Epilogue::of(file));
-        [forward, backward]
+        let [forward, activated, _, backward] = with(Tile::Chunks, Epilogue::of(file));
+        [forward, activated, backward]
     });
     longest.chain(others).collect()
 }
@@ -328,6 +332,7 @@ impl Product {
         let mut regions = vec![&self.left, &self.right, &self.sums];
         let epilogue = match &self.end {
             End::Nothing => Epilogue::default(),
+            End::Activated(epilogue) => *epilogue,
             End::Forward(epilogue, other) | End::Backward(epilogue, other) => {
                 regions.push(other);
                 *epilogue

@@ -1,0 +1,392 @@
+//! Predictions of batches, from the caller's x to the caller's y: only what lies between is stored.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use crate::gpu::device::Mark;
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::kept::Id;
+use crate::gpu::recording::begin_pass;
+use crate::gpu::region::Region;
+use crate::nn::Sequential;
+use crate::nn::network::{Network, Stage, StageKind, Value};
+use crate::nn::training::AHEAD;
+use crate::nn::workspace::{At, F32, Plan, Work};
+use crate::ops::network::copy::copy;
+use crate::ops::network::product::End;
+use crate::pass::{read, write};
+use crate::{Error, Gpu, Pass, Result, Tensor};
+
+/// How many rows are predicted, and how many at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Predict {
+    rows: usize,
+    batch: Option<usize>,
+}
+
+impl Predict {
+    /// Predictions of so many rows.
+    pub fn rows(rows: usize) -> Self {
+        Self { rows, batch: None }
+    }
+
+    /// The rows that are computed at once, rounded up to what the device can bind: a multiple of 8,
+    /// and of at most 64. By default as many as keep what lies between the layers below 8 MiB a
+    /// layer, and at least 64.
+    pub fn batch(mut self, rows: usize) -> Self {
+        self.batch = Some(rows);
+        self
+    }
+}
+
+/// The bytes of a layer's output that a batch has by default: enough to keep a GPU busy, and small enough
+/// for caches and memory. See benches/NOTES.md.
+const LAYER_BYTES: u64 = 8 << 20;
+const MIN_BATCH: usize = 64;
+
+/// Numbers of rows that a network keeps the preparations of.
+const MAX_KEPT: usize = 8;
+
+/// What a network has prepared for predictions.
+#[derive(Debug, Default)]
+pub(in crate::nn) struct Predictions(Vec<Arc<Prediction>>);
+
+impl Predictions {
+    /// The distinct buffers, for the sum of their sizes.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.0.iter().flat_map(|kept| kept.workspace.regions())
+    }
+}
+
+/// The prediction of a number of rows, in batches.
+#[derive(Debug)]
+pub(in crate::nn) struct Prediction {
+    gpu: Gpu,
+    /// The owner of what is kept for it.
+    id: Id,
+    predict: Predict,
+    batch: usize,
+    workspace: Workspace,
+}
+
+/// What lies between the layers; clones share it.
+#[derive(Clone, Debug)]
+struct Workspace {
+    rows: usize,
+    /// Copies of a batch of x and y, if the device can't bind it in them.
+    ends: Option<[Region; 2]>,
+    /// The outputs of a stage and of the next take turns.
+    outputs: [Option<Region>; 2],
+    places: Option<Region>,
+    scratch: Option<Region>,
+}
+
+impl Workspace {
+    /// For batches of these sizes: `found`, if that will do.
+    fn new(plan: Plan, batches: &[usize], is_copied: bool, found: Option<&Self>) -> Result<Self> {
+        let network = plan.network;
+        let rows = batches.iter().copied().max().unwrap_or(0);
+        let [inputs, outputs] = [Value::Input, network.output()].map(|value| network.len(value));
+        plan.bytes(rows, inputs)?;
+        plan.bytes(rows, outputs)?;
+        let stages = stages(network);
+        let region = |len: Option<usize>| match len {
+            None => Ok(None),
+            Some(len) => plan.region(rows, len).map(Some),
+        };
+        let inner = || stages[..stages.len().saturating_sub(1)].iter().enumerate();
+        let longest = |turn| {
+            let outputs = inner().filter(|(i, _)| i % 2 == turn);
+            outputs.map(|(_, stage)| stage.len).max()
+        };
+        let pools = stages
+            .iter()
+            .filter(|stage| matches!(stage.kind, StageKind::MaxPool2d { .. }));
+        let fits = |found: &&Self| found.rows >= rows && found.ends.is_some() == is_copied;
+        let mut workspace = match found.filter(fits) {
+            Some(found) => found.clone(),
+            None => Self {
+                rows,
+                ends: match is_copied {
+                    true => Some([plan.region(rows, inputs)?, plan.region(rows, outputs)?]),
+                    false => None,
+                },
+                outputs: [region(longest(0))?, region(longest(1))?],
+                places: region(pools.map(|stage| stage.len).max())?,
+                scratch: None,
+            },
+        };
+        let mut bytes = 0;
+        for &batch in batches {
+            // Any region stands for x and y here.
+            let work = workspace.stages(plan, batch, plan.weights, plan.weights)?;
+            bytes = bytes.max(plan.scratch_bytes(&work));
+        }
+        let scratch = workspace.scratch.as_ref();
+        if scratch.is_none_or(|scratch| scratch.bytes < bytes) {
+            workspace.scratch = plan.scratch(bytes)?;
+        }
+        Ok(workspace)
+    }
+
+    /// What is done with a batch of `rows`, from x to y.
+    fn work(&self, plan: Plan, rows: usize, x: &Region, y: &Region) -> Result<Vec<Work>> {
+        let Some([input, output]) = &self.ends else {
+            return self.stages(plan, rows, x, y);
+        };
+        let [input, output] = [input.part(0, x.bytes), output.part(0, y.bytes)];
+        let mut work = vec![copy(plan.gpu, x, &input)?.into()];
+        work.extend(self.stages(plan, rows, &input, &output)?);
+        work.push(copy(plan.gpu, &output, y)?.into());
+        Ok(work)
+    }
+
+    fn stages(&self, plan: Plan, rows: usize, x: &Region, y: &Region) -> Result<Vec<Work>> {
+        let stages = stages(plan.network);
+        if stages.is_empty() {
+            return Ok(vec![copy(plan.gpu, x, y)?.into()]);
+        }
+        let mut work = Vec::new();
+        let mut input = x;
+        for (i, stage) in stages.iter().enumerate() {
+            let output = match &self.outputs[i % 2] {
+                Some(output) if i + 1 < stages.len() => output,
+                _ => y,
+            };
+            let at = At {
+                x: input,
+                y: output,
+                places: self.places.as_ref(),
+            };
+            let epilogue = stage.epilogue.without_dropout();
+            let end = match epilogue.is_identity() {
+                true => End::Nothing,
+                false => End::Activated(epilogue),
+            };
+            work.push(plan.stage(stage, rows, at, end)?);
+            input = output;
+        }
+        Ok(work)
+    }
+
+    fn regions(&self) -> impl Iterator<Item = &Region> {
+        let ends = self.ends.iter().flatten();
+        let outputs = ends.chain(self.outputs.iter().flatten());
+        outputs.chain(&self.places).chain(&self.scratch)
+    }
+}
+
+/// The stages that do something when the network does not train.
+fn stages(network: &Network) -> Vec<&Stage> {
+    let does_something = |stage: &&Stage| match stage.kind {
+        StageKind::Dropout(..) => false,
+        StageKind::Epilogue => !stage.epilogue.without_dropout().is_identity(),
+        _ => true,
+    };
+    network.stages.iter().filter(does_something).collect()
+}
+
+impl Prediction {
+    fn new(model: &Sequential, predict: Predict, found: Option<&Workspace>) -> Result<Self> {
+        let plan = model.plan();
+        let rows = predict.rows;
+        let mut batch = predict
+            .batch
+            .unwrap_or_else(|| default_batch(plan.network))
+            .clamp(1, rows.max(1));
+        let mut unit = unit(plan);
+        let mut is_copied = false;
+        let workspace = loop {
+            if batch < rows {
+                batch = batch.next_multiple_of(unit);
+            }
+            let sizes = [batch.min(rows), rows % batch];
+            let sizes = match sizes {
+                [_, 0] => &sizes[..1],
+                _ => &sizes[..],
+            };
+            match Workspace::new(plan, sizes, is_copied, found) {
+                Ok(workspace) => break workspace,
+                Err(Error::TooLarge { .. }) if batch > unit => batch /= 2,
+                // Batches that are copied may begin anywhere.
+                Err(Error::TooLarge { .. }) if unit > 1 => (unit, is_copied) = (1, true),
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Self {
+            gpu: plan.gpu.clone(),
+            id: Id::new(),
+            predict,
+            batch,
+            workspace,
+        })
+    }
+
+    fn batches(&self) -> impl Iterator<Item = Range<usize>> {
+        let (rows, batch) = (self.predict.rows, self.batch);
+        (0..rows)
+            .step_by(batch)
+            .map(move |first| first..rows.min(first + batch))
+    }
+
+    /// The dispatches of a batch.
+    fn bind(
+        &self,
+        plan: Plan,
+        x: &Tensor,
+        y: &Tensor,
+        rows: Range<usize>,
+    ) -> Result<Vec<Dispatch>> {
+        let [x, y] = [x, y].map(|tensor| {
+            let row = (tensor.len() / self.predict.rows) as u64 * F32;
+            Region {
+                buffer: tensor.buffer().clone(),
+                offset: tensor.range().start + rows.start as u64 * row,
+                bytes: rows.len() as u64 * row,
+            }
+        });
+        let work = self.workspace.work(plan, rows.len(), &x, &y)?;
+        plan.dispatches(work, self.workspace.scratch.as_ref())
+    }
+}
+
+impl Drop for Prediction {
+    fn drop(&mut self) {
+        self.gpu.forget(self.id);
+    }
+}
+
+/// Batches of a multiple of so many rows of x and y begin where the device can bind them.
+fn unit(plan: Plan) -> usize {
+    let alignment = plan.gpu.limits().offset_alignment;
+    let row = |value| plan.network.len(value) as u64 * F32;
+    let rows = [Value::Input, plan.network.output()].map(|value| {
+        // Alignments are powers of two.
+        alignment / alignment.min(1 << row(value).trailing_zeros())
+    });
+    rows[0].max(rows[1]) as usize
+}
+
+fn default_batch(network: &Network) -> usize {
+    let longest = stages(network).iter().map(|stage| stage.len).max();
+    let rows = LAYER_BYTES / (longest.unwrap_or(1).max(1) as u64 * F32);
+    (rows as usize).max(MIN_BATCH)
+}
+
+impl Sequential {
+    /// The output, [n, output shape], for x, [n, input shape]. Dropout is the identity.
+    ///
+    /// Each batch is a submission of its own, so that other work comes between; see
+    /// [`Predict::batch`]. In an encoder of your own, see [`Pass::predict`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`], [`Error::OtherGpu`]; [`Error::TooLarge`], [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`].
+    pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
+        let n = self.samples("predict", "x", x, self.input_shape())?;
+        let y = Tensor::uninitialized(&self.gpu, &[&[n], self.output_shape()].concat())?;
+        y.defer_clear_rest()?;
+        if n == 0 {
+            return Ok(y);
+        }
+        let prediction = self.prediction(Predict::rows(n))?;
+        let link = self.gpu.link();
+        let mut under_way = VecDeque::new();
+        for batch in prediction.batches() {
+            let dispatches = prediction.bind(self.plan(), x, &y, batch)?;
+            let end = link.enqueue(|encoder| {
+                let mut pass = begin_pass(encoder);
+                for dispatch in &dispatches {
+                    dispatch.record(&mut pass, Some(self.no_step.bound(0)));
+                }
+                drop(pass);
+                Ok(Mark::end_of(encoder))
+            })?;
+            under_way.push_back(end);
+            if under_way.len() >= AHEAD
+                && let Some(end) = under_way.pop_front()
+            {
+                link.wait(&end);
+            }
+        }
+        Ok(y)
+    }
+
+    fn prediction(&self, predict: Predict) -> Result<Arc<Prediction>> {
+        let mut predictions = self.predictions();
+        let kept = &mut predictions.0;
+        let is_it = |kept: &Arc<Prediction>| {
+            kept.predict == predict || predict.batch.is_none() && kept.predict.rows == predict.rows
+        };
+        if let Some(place) = kept.iter().position(is_it) {
+            let prediction = kept[place].clone();
+            kept[..=place].rotate_right(1);
+            return Ok(prediction);
+        }
+        let found = kept.first().map(|kept| &kept.workspace);
+        let prediction = Arc::new(Prediction::new(self, predict, found)?);
+        kept.retain(|kept| kept.predict.rows != predict.rows);
+        kept.truncate(MAX_KEPT - 1);
+        kept.insert(0, prediction.clone());
+        Ok(prediction)
+    }
+
+    /// Every change leaves the predictions consistent, so a panic elsewhere does no harm.
+    pub(in crate::nn) fn predictions(&self) -> MutexGuard<'_, Predictions> {
+        self.predictions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass<'_> {
+    /// The network's output y, [n, output shape], for x, [n, input shape]. Dropout is the identity.
+    ///
+    /// The first and the last layer are bound to x and y: nothing is copied. The first call with as
+    /// many rows makes what lies between the layers, and the first with these tensors binds them;
+    /// after that a call allocates, submits, compiles and waits for nothing. What it has made for the
+    /// eight numbers of rows used last is kept, and what is bound for as long as the tensors are. To
+    /// make all of it before the first frame, see [`Sequential::prepare`].
+    ///
+    /// The prediction is of the weights as they are when the GPU comes to it: after a training step
+    /// that was recorded or submitted before, it is that of the trained network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`], [`Error::OtherGpu`], [`Error::Aliased`]; [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`].
+    pub fn predict(&mut self, model: &Sequential, x: &Tensor, y: &Tensor) -> Result<()> {
+        const OP: &str = "predict";
+        if !model.gpu.is(self.gpu()) {
+            let operand = "the model";
+            return Err(Error::OtherGpu { op: OP, operand });
+        }
+        let n = model.samples(OP, "x", x, model.input_shape())?;
+        let rows = model.samples(OP, "y", y, model.output_shape())?;
+        if rows != n {
+            return Err(Error::Shape {
+                op: OP,
+                operand: "y",
+                expected: [&[n], model.output_shape()].concat(),
+                actual: y.shape().into(),
+            });
+        }
+        if n == 0 {
+            return Ok(());
+        }
+        self.check(OP, &[read("x", x), write("y", y)], "")?;
+        let prediction = model.prediction(Predict::rows(n))?;
+        let plan = model.plan();
+        let bind = || {
+            let batches = prediction.batches();
+            let bound = batches.map(|rows| prediction.bind(plan, x, y, rows));
+            Ok(bound.collect::<Result<Vec<_>>>()?.concat().into())
+        };
+        let owners = [x.id(), y.id(), prediction.id];
+        let dispatches = model.gpu.dispatches().get(&owners, 0, bind)?;
+        self.record_all(&dispatches, Some(model.no_step.bound(0)))
+    }
+}
