@@ -125,6 +125,28 @@ pub enum Error {
         /// The usage.
         usage: &'static str,
     },
+    /// An application has destroyed a tensor's buffer.
+    #[error(
+        "the buffer labelled {label:?} has been destroyed, and there is still work on it; destroy a \
+         buffer after the last operation on its tensors"
+    )]
+    Destroyed {
+        /// The buffer's label.
+        label: String,
+    },
+    /// A wrapped buffer is mapped, so that the GPU can't access it.
+    #[error("the buffer labelled {label:?} is mapped; unmap it before an operation on its tensors")]
+    Mapped {
+        /// The buffer's label.
+        label: String,
+    },
+    /// The encoder has another pass that is still open. wgpu then gives the encoder up, and its `finish`
+    /// reports that, too.
+    #[error(
+        "the encoder is locked by a pass that is still open; end that pass, or record into it with \
+         Gpu::record_in"
+    )]
+    EncoderLocked,
     /// The device was made without a feature that the operation needs.
     #[error("{op}: the device must be created with Features::{feature}")]
     MissingFeature {

@@ -5,6 +5,7 @@ use bytemuck::Pod;
 use crate::element::{Element, ElementType};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::gpu::device::Owner;
 use crate::gpu::dispatch::{Dispatch, Record};
 use crate::gpu::recording::{Commands, begin_pass};
 use crate::shader::module::{Form, Kernel, LANES_PER_INVOCATION, WORKGROUP_SIZE};
@@ -174,7 +175,7 @@ impl<'a> Pass<'a> {
             }
         };
         match &mut self.target {
-            Target::Deferred => self.gpu.link().submit(|encoder| {
+            Target::Deferred => self.gpu.link().submit(Owner::Application, |encoder| {
                 record(&mut begin_pass(encoder));
                 Ok(())
             })?,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::limits::Limits;
-use super::platform;
+use super::platform::{self, Probe};
 use super::recording::{Deferred, Recording};
 use crate::error::{Error, Result};
 
@@ -13,11 +13,31 @@ pub(crate) struct Device {
     pub queue: wgpu::Queue,
     pub limits: Limits,
     deferred: Deferred,
+    probe: Probe,
 }
 
 /// A point in the GPU's work.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mark(Arc<AtomicBool>);
+
+/// Whose buffers some work uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// No application can access them.
+    Crate,
+    /// An application may have destroyed or mapped one of them.
+    Application,
+}
+
+impl Owner {
+    pub fn of(are_private: bool) -> Self {
+        if are_private {
+            Self::Crate
+        } else {
+            Self::Application
+        }
+    }
+}
 
 impl Mark {
     /// The end of what is submitted with this encoder.
@@ -42,6 +62,7 @@ impl Device {
         Ok(Self {
             limits: Limits::of(&device)?,
             deferred: Deferred::default(),
+            probe: Probe::new(&device)?,
             device,
             queue,
         })
@@ -54,15 +75,18 @@ impl Device {
     /// Records work on `bytes` bytes and submits it once there is enough; returns whether it has.
     /// Only for buffers that no application can access, so none notices the delay.
     pub fn defer(&self, bytes: u64, record: impl FnOnce(&mut Recording)) -> Result<bool> {
-        let add = || self.deferred.add(&self.device, bytes, record);
-        let added = self.checked(0, add);
-        if added.is_err() || self.is_lost() {
-            // Ending a recording of a lost device is an error, which the application must not get.
-            platform::scoped(&self.device, || self.deferred.discard());
-            added?;
-            return Err(Error::DeviceLost);
-        }
-        let is_enough = added?;
+        let added = self.checked(0, || {
+            let is_enough = self.deferred.add(&self.device, bytes, record);
+            (is_enough, self.probe.is_lost())
+        });
+        let is_enough = match added {
+            Ok((is_enough, false)) => is_enough,
+            result => {
+                // Ending a recording of a lost device is an error, which the application must not get.
+                platform::scoped(&self.device, || self.deferred.discard());
+                return Err(result.err().unwrap_or(Error::DeviceLost));
+            }
+        };
         if is_enough {
             self.flush()?;
         }
@@ -71,45 +95,84 @@ impl Device {
 
     /// Submits the deferred work.
     pub fn flush(&self) -> Result<()> {
-        let submit = |recording: Recording| {
-            self.checked(0, || self.queue.submit([recording.finish()]))
-                .map(drop)
-        };
-        self.deferred.submit(submit).unwrap_or(Ok(()))
+        self.deferred.submit(|recording| match recording {
+            Some(recording) => self.checked(0, || {
+                self.queue.submit([recording.finish()]);
+            }),
+            None => Ok(()),
+        })
     }
 
-    /// Submits what `record` records, as one submission, after the deferred work, and returns what
-    /// it returns.
+    /// Submits what `record` records, after the deferred work, and returns what it returns.
+    ///
+    /// It is one submission with the deferred work, in two command buffers, so that nothing else is
+    /// lost if `record` fails. If an application's buffer is destroyed or mapped, wgpu refuses a whole
+    /// submission, so work on one has a submission of its own.
     pub fn submit<R>(
         &self,
+        owner: Owner,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
     ) -> Result<R> {
-        let recorded = self.enqueue(record)?;
-        if self.is_lost() {
-            return Err(Error::DeviceLost);
-        }
-        Ok(recorded)
+        self.send(owner, || self.probe.is_lost(), record)
     }
 
     /// Like [`submit`](Self::submit), for work whose results are read later: reading them finds out
     /// whether the device is lost.
     pub fn enqueue<R>(
         &self,
+        owner: Owner,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
     ) -> Result<R> {
-        self.flush()?;
-        self.checked(0, || {
+        self.send(owner, || false, record)
+    }
+
+    /// Submits; all that wgpu may report is in one error scope, or in two if there is deferred work.
+    fn send<R>(
+        &self,
+        owner: Owner,
+        is_lost: impl Fn() -> bool,
+        record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
+    ) -> Result<R> {
+        if owner == Owner::Application {
+            self.flush()?;
+        }
+        let submit = |before: Option<Recording>, commands: wgpu::CommandBuffer| {
+            let before = before.map(Recording::finish);
+            self.queue.submit(before.into_iter().chain([commands]));
+            if is_lost() {
+                Err(Error::DeviceLost)
+            } else {
+                Ok(())
+            }
+        };
+        let recorded = self.checked(0, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let recorded = record(&mut encoder)?;
-            self.queue.submit([encoder.finish()]);
-            Ok(recorded)
-        })?
+            let commands = encoder.finish();
+            if owner == Owner::Application || self.deferred.is_idle() {
+                submit(None, commands)?;
+                return Ok((recorded, None));
+            }
+            Ok((recorded, Some(commands)))
+        });
+        match recorded {
+            Ok(Ok((recorded, None))) => Ok(recorded),
+            Ok(Ok((recorded, Some(commands)))) => {
+                self.deferred
+                    .submit(|before| self.checked(0, || submit(before, commands))?)?;
+                Ok(recorded)
+            }
+            Ok(Err(error)) | Err(error) => {
+                self.flush()?;
+                Err(error)
+            }
+        }
     }
 
     /// Blocks, where that is possible, until the GPU has come to `mark`. A lost device is no error
     /// here: a caller that waits for an answer notices when there is none.
     pub fn wait(&self, mark: &Mark) {
-        platform::wait_until(&self.device, || mark.is_reached());
+        platform::wait_until(self, || mark.is_reached());
     }
 
     /// Blocks, where that is possible, until the GPU has finished what was submitted so far.
@@ -128,11 +191,32 @@ impl Device {
             (_, Some(wgpu::Error::OutOfMemory { .. })) => Err(Error::OutOfMemory { bytes }),
             // A lost device makes invalid objects, and wgpu reports their use.
             (_, Some(_)) if self.is_lost() => Err(Error::DeviceLost),
-            (_, Some(error)) => Err(Error::Unexpected(error.to_string())),
+            (_, Some(error)) => Err(named(&error.to_string())),
         }
     }
 
     pub fn is_lost(&self) -> bool {
-        platform::is_lost(&self.device)
+        platform::scoped(&self.device, || self.probe.is_lost()).0
+    }
+}
+
+/// The error for what wgpu reports. Its types are too many, and not the same in browsers; its words
+/// are these: `In Queue::submit`, `Buffer with 'image' label has been destroyed`.
+fn named(report: &str) -> Error {
+    let buffer = |what: &str| {
+        let mut lines = report.lines().map(str::trim);
+        let named = lines.find_map(|line| line.strip_suffix(what)?.strip_prefix("Buffer with '"));
+        named
+            .and_then(|named| named.strip_suffix("' label"))
+            .map(str::to_owned)
+    };
+    if let Some(label) = buffer(" has been destroyed") {
+        Error::Destroyed { label }
+    } else if let Some(label) = buffer(" is still mapped") {
+        Error::Mapped { label }
+    } else if report.contains("Encoder is locked") {
+        Error::EncoderLocked
+    } else {
+        Error::Unexpected(report.into())
     }
 }

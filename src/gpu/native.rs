@@ -2,7 +2,8 @@
 //! web.rs has the same for browsers.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::adapter::GpuOptions;
@@ -10,7 +11,7 @@ use super::device::Device;
 use super::pipelines::pipeline_cache;
 pub(super) use super::pipelines::pipeline_cache::PipelineCache;
 use super::transfer::{self, Answer};
-use super::{Gpu, Result};
+use super::{Error, Gpu, Result};
 
 impl Gpu {
     /// The best adapter of the machine; blocks until it is ready.
@@ -81,17 +82,17 @@ const NAPS: u32 = 1000;
 ///
 /// wgpu's own wait holds a lock for as long as it lasts, which may keep another thread from submitting, and
 /// with a timeout it panics if another thread polls at the wrong moment.
-pub(super) fn wait_until(device: &wgpu::Device, is_done: impl Fn() -> bool) {
+pub(super) fn wait_until(device: &Device, is_done: impl Fn() -> bool) {
     let start = Instant::now();
     let mut naps = 0;
-    while poll(device) && !is_done() {
+    while poll(&device.device) && !is_done() {
         if start.elapsed() < IMPATIENT {
             std::thread::yield_now();
             continue;
         }
         std::thread::sleep(NAP);
         naps += 1;
-        if naps % NAPS == 0 && is_lost(device) {
+        if naps % NAPS == 0 && device.is_lost() {
             return;
         }
     }
@@ -115,19 +116,42 @@ pub(super) fn scoped<R>(
     (result, errors.into_iter().flatten().next())
 }
 
-/// wgpu reports a lost device only through a callback, which belongs to the application. But a
-/// new buffer of a lost device can't be mapped, and for that wgpu reports no error.
-pub(super) fn is_lost(device: &wgpu::Device) -> bool {
-    let probe = || {
-        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+/// Tells whether a device is lost, which wgpu reports only through a callback, and that belongs to the
+/// application. But a lost device refuses at once to map a buffer.
+#[derive(Debug)]
+pub(super) struct Probe(Mutex<wgpu::Buffer>);
+
+impl Probe {
+    /// If the device is lost already, so is the buffer, and can't be mapped.
+    pub fn new(device: &wgpu::Device) -> Result<Self> {
+        let bytes = wgpu::COPY_BUFFER_ALIGNMENT;
+        let descriptor = wgpu::BufferDescriptor {
             label: Some("selfnorm: is the device there?"),
-            size: wgpu::COPY_BUFFER_ALIGNMENT,
-            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: true,
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        };
+        match scoped(device, || device.create_buffer(&descriptor)) {
+            (buffer, None) => Ok(Self(Mutex::new(buffer))),
+            (_, Some(_)) => Err(Error::OutOfMemory { bytes }),
+        }
+    }
+
+    /// To be called in an error scope: another thread may destroy the device at the same time.
+    pub fn is_lost(&self) -> bool {
+        let buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = Arc::new(AtomicBool::new(false));
+        let answer = refused.clone();
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+            answer.store(result.is_err(), Ordering::Relaxed);
         });
-        buffer.get_mapped_range_mut(..).is_ok()
-    };
-    matches!(scoped(device, probe), (false, None))
+        if refused.load(Ordering::Relaxed) {
+            return true;
+        }
+        // Cancels it, unless another thread has let wgpu map the buffer meanwhile.
+        buffer.unmap();
+        false
+    }
 }
 
 /// Lets wgpu look at what the GPU has done. It panics if the device is lost meanwhile, and this is
@@ -146,7 +170,7 @@ fn is_there(answer: &Answer) -> bool {
 
 /// Blocks until the answer is there, which a lost device never gives.
 pub(crate) fn wait_for_answer(device: &Arc<Device>, answer: Answer) {
-    wait_until(&device.device, || is_there(&answer));
+    wait_until(device, || is_there(&answer));
     if !is_there(&answer) && device.is_lost() {
         drop(transfer::take(&answer));
     }

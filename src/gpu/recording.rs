@@ -96,17 +96,24 @@ impl Deferred {
         recording.bytes >= ENOUGH_BYTES
     }
 
-    /// Submits the deferred work with `submit`. One thread at a time, so that nothing recorded
-    /// later is submitted earlier; but a submission runs callbacks, which may submit, too.
-    pub fn submit<R>(&self, submit: impl FnOnce(Recording) -> R) -> Option<R> {
+    /// Submits with `submit`, which gets the deferred work. One thread at a time, so that nothing
+    /// recorded later is submitted earlier; but a submission runs callbacks, which may submit, too.
+    pub fn submit<R>(&self, submit: impl FnOnce(Option<Recording>) -> R) -> R {
         let thread = std::thread::current().id();
         if *lock(&self.submitter) == Some(thread) {
-            return self.take().map(submit);
+            return submit(self.take());
         }
         let _turn = lock(&self.turn);
-        let recording = self.take()?;
         let _submitter = Submitter::new(&self.submitter, thread);
-        Some(submit(recording))
+        submit(self.take())
+    }
+
+    /// Whether nothing is deferred, and no other thread is submitting what was.
+    pub fn is_idle(&self) -> bool {
+        // In this order: who takes the deferred work is named before.
+        let is_empty = lock(&self.recording).is_none();
+        let submitter = *lock(&self.submitter);
+        is_empty && submitter.is_none_or(|thread| thread == std::thread::current().id())
     }
 
     /// Drops the deferred work without submitting it.

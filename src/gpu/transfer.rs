@@ -1,10 +1,10 @@
 //! Copies bytes to and from buffers, in pieces, through staging buffers that are reused.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_channel::oneshot;
 
-use super::device::{Device, Mark};
+use super::device::{Device, Mark, Owner};
 use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
 use crate::error::{Error, Result};
 
@@ -61,7 +61,7 @@ async fn read_through(
         })?;
         device.flush()?;
     } else {
-        device.submit(|encoder| {
+        device.enqueue(Owner::Application, |encoder| {
             readback.record(encoder, source);
             Ok(())
         })?;
@@ -138,6 +138,52 @@ fn staging(memory: &Memory, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer
     memory.take(purpose, size.min(largest))
 }
 
+/// Bytes on their way to a buffer, in a staging buffer.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    staging: wgpu::Buffer,
+    copied: u64,
+    memory: Weak<Memory>,
+}
+
+impl Upload {
+    /// Of `bytes`, at most [`STAGING_BYTES`], followed by zeros up to a multiple of `padding` bytes,
+    /// itself a multiple of four.
+    pub fn new(memory: &Arc<Memory>, bytes: &[u8], padding: u64) -> Result<Self> {
+        let copied = (bytes.len() as u64).next_multiple_of(padding);
+        let staging = staging(memory, Purpose::Upload, copied)?;
+        {
+            let mut view = staging
+                .get_mapped_range_mut(0..copied)
+                .map_err(|_| Error::DeviceLost)?;
+            view.slice(..bytes.len()).copy_from_slice(bytes);
+            view.slice(bytes.len()..).fill(0);
+        }
+        staging.unmap();
+        Ok(Self {
+            staging,
+            copied,
+            memory: Arc::downgrade(memory),
+        })
+    }
+
+    /// Records the copy.
+    pub fn record(self, encoder: &mut wgpu::CommandEncoder, buffer: &wgpu::Buffer, offset: u64) {
+        let Self {
+            staging,
+            copied,
+            memory,
+        } = self;
+        encoder.copy_buffer_to_buffer(&staging, 0, buffer, offset, copied);
+        let returned = staging.clone();
+        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |result| {
+            if let (Ok(()), Some(memory)) = (result, memory.upgrade()) {
+                memory.give(Purpose::Upload, returned);
+            }
+        });
+    }
+}
+
 /// Copies `bytes` to `buffer`, followed by zeros up to a multiple of `padding` bytes, itself a
 /// multiple of four.
 pub(crate) fn write(
@@ -150,28 +196,13 @@ pub(crate) fn write(
     let mut under_way = None;
     let has_pieces = bytes.len() > STAGING_BYTES as usize;
     for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
-        let copied = (bytes.len() as u64).next_multiple_of(padding);
-        let staging = staging(memory, Purpose::Upload, copied)?;
-        {
-            let mut view = staging
-                .get_mapped_range_mut(0..copied)
-                .map_err(|_| Error::DeviceLost)?;
-            view.slice(..bytes.len()).copy_from_slice(bytes);
-            view.slice(bytes.len()..).fill(0);
-        }
-        staging.unmap();
+        let upload = Upload::new(memory, bytes, padding)?;
         let start = offset + piece as u64 * STAGING_BYTES;
-        let (weak, returned) = (Arc::downgrade(memory), staging.clone());
         let mut end = None;
-        let is_submitted = memory.device().defer(copied, |recording| {
+        let is_submitted = memory.device().defer(upload.copied, |recording| {
             let encoder = recording.encoder();
             end = has_pieces.then(|| Mark::end_of(encoder));
-            encoder.copy_buffer_to_buffer(&staging, 0, buffer, start, copied);
-            encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |result| {
-                if let (Ok(()), Some(memory)) = (result, weak.upgrade()) {
-                    memory.give(Purpose::Upload, returned);
-                }
-            });
+            upload.record(encoder, buffer, start);
         })?;
         // At most two pieces in flight.
         if is_submitted && let Some(earlier) = std::mem::replace(&mut under_way, end) {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::Result;
 use super::device::Device;
 use super::transfer::Answer;
 
@@ -30,15 +31,25 @@ pub(super) async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Ve
     adapter.into_iter().collect()
 }
 
-pub(super) fn wait_until(_: &wgpu::Device, _: impl Fn() -> bool) {}
+pub(super) fn wait_until(_: &Device, _: impl Fn() -> bool) {}
 
 /// Errors arrive too late for any call to wait for them.
 pub(super) fn scoped<R>(_: &wgpu::Device, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
     (calls(), None)
 }
 
-pub(super) fn is_lost(_: &wgpu::Device) -> bool {
-    false
+/// A lost device is not told from another.
+#[derive(Debug)]
+pub(super) struct Probe;
+
+impl Probe {
+    pub fn new(_: &wgpu::Device) -> Result<Self> {
+        Ok(Self)
+    }
+
+    pub fn is_lost(&self) -> bool {
+        false
+    }
 }
 
 /// A browser makes progress by itself.

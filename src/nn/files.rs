@@ -13,6 +13,7 @@ use super::network::Weight;
 use super::sequential::{Sequential, read};
 use super::training::{Buffers, MAX_COUNT};
 use super::workspace::{F32, Slots};
+use crate::gpu::device::Owner;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
@@ -308,7 +309,7 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         )?;
     }
     let network = model.network_of(seed)?;
-    model.gpu.link().submit(|encoder| {
+    model.gpu.link().submit(Owner::Crate, |encoder| {
         let to = &model.weights.buffer;
         encoder.copy_buffer_to_buffer(&staged.buffer, 0, to, 0, staged.bytes);
         Ok(())

@@ -9,6 +9,7 @@ use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::training::{Buffers, History};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, fill};
+use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
@@ -308,7 +309,8 @@ impl Sequential {
             ..Step::default()
         };
         steps.write(&self.gpu, &[step])?;
-        self.gpu.link().submit(|encoder| {
+        let owner = Owner::of(x.is_private() && dy.is_private());
+        self.gpu.link().submit(owner, |encoder| {
             fill(encoder, x, 0, n, &forward.input);
             fill(encoder, dy, 0, n, &start);
             let mut pass = begin_pass(encoder);
@@ -386,7 +388,8 @@ impl Sequential {
             measured.push((layer, partials, dispatch));
         }
         let moments = measured.iter().map(|(_, _, dispatch)| dispatch);
-        self.gpu.link().submit(|encoder| {
+        let owner = Owner::of(x.is_private());
+        self.gpu.link().submit(owner, |encoder| {
             fill(encoder, x, 0, n, &forward.input);
             let mut pass = begin_pass(encoder);
             for dispatch in forward.to_output().chain(moments) {
@@ -448,7 +451,8 @@ impl Sequential {
             }
             copies.push((tensor, weight.offset));
         }
-        self.gpu.link().submit(|encoder| {
+        let owner = Owner::of(copies.iter().all(|(tensor, _)| tensor.is_private()));
+        self.gpu.link().submit(owner, |encoder| {
             for (tensor, offset) in copies {
                 let range = tensor.range();
                 encoder.copy_buffer_to_buffer(
@@ -499,12 +503,12 @@ impl Sequential {
             let place = self.weights.buffer.slice(start..start + bytes);
             if start.is_multiple_of(self.gpu.limits().offset_alignment) {
                 let w = self.gpu.wrap(place, shape)?;
-                self.gpu
-                    .link()
-                    .submit(|encoder| fill(&mut Pass::new(&self.gpu, encoder), &w))?;
+                self.gpu.link().submit(Owner::Crate, |encoder| {
+                    fill(&mut Pass::new(&self.gpu, encoder), &w)
+                })?;
             } else {
                 let w = Tensor::create(&self.gpu, shape, fill)?;
-                self.gpu.link().submit(|encoder| {
+                self.gpu.link().submit(Owner::Crate, |encoder| {
                     let to = &self.weights.buffer;
                     encoder.copy_buffer_to_buffer(w.buffer(), 0, to, start, bytes);
                     Ok(())
@@ -583,7 +587,7 @@ impl Sequential {
     fn copied(&self, region: &Region, shape: &[usize]) -> Result<Tensor> {
         let tensor = Tensor::uninitialized(&self.gpu, shape)?;
         let bytes = tensor.len() as u64 * F32;
-        self.gpu.link().submit(|encoder| {
+        self.gpu.link().submit(Owner::Crate, |encoder| {
             tensor.clear_rest(encoder);
             encoder.copy_buffer_to_buffer(&region.buffer, region.offset, tensor.buffer(), 0, bytes);
             Ok(())

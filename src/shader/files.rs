@@ -88,7 +88,6 @@ files! {
     APPLY = "kernel/epilogue" calls FIRST_BLOCK PHILOX CLASSIFY;
     DROPOUT = "dropout" calls BROADCAST FIRST_BLOCK CLASSIFY;
     COPY = "copy";
-    COPY = "copy";
     GATHER = "gather";
     WEIGHTS = "weights";
     INSPECT = "inspect" calls CLASSIFY;

@@ -1,6 +1,7 @@
 //! What the tests share: the device, the real numbers they compare with, and how far off a float is.
 #![allow(dead_code)]
 
+pub mod calls;
 pub mod every_float;
 pub mod functions;
 pub mod ops;

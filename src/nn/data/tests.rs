@@ -2,6 +2,7 @@
 
 use super::dataset::TargetKind;
 use super::*;
+use crate::gpu::device::Owner;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::region::Region;
@@ -68,7 +69,7 @@ fn gathered(gpu: &Gpu, data: &Dataset, outputs: usize) -> [Vec<f32>; 2] {
         }
         Ok(())
     };
-    gpu.link().submit(record).unwrap();
+    gpu.link().submit(Owner::Crate, record).unwrap();
     [targets, weights].map(|region| read(gpu, region))
 }
 

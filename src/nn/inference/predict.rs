@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use crate::gpu::device::Mark;
+use crate::gpu::device::{Mark, Owner};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::kept::Id;
 use crate::gpu::recording::begin_pass;
@@ -288,16 +288,21 @@ impl Sequential {
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
         let n = self.samples("predict", "x", x, self.input_shape())?;
         let y = Tensor::uninitialized(&self.gpu, &[&[n], self.output_shape()].concat())?;
-        y.defer_clear_rest()?;
         if n == 0 {
+            y.defer_clear_rest()?;
             return Ok(y);
         }
         let prediction = self.prediction(Predict::rows(n))?;
         let link = self.gpu.link();
+        let owner = Owner::of(x.is_private());
         let mut under_way = VecDeque::new();
         for batch in prediction.batches() {
+            let is_first = batch.start == 0;
             let dispatches = prediction.bind(self.plan(), x, &y, batch)?;
-            let end = link.enqueue(|encoder| {
+            let end = link.submit(owner, |encoder| {
+                if is_first {
+                    y.clear_rest(encoder);
+                }
                 let mut pass = begin_pass(encoder);
                 for dispatch in &dispatches {
                     dispatch.record(&mut pass, Some(self.no_step.bound(0)));

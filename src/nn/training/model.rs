@@ -146,13 +146,15 @@ impl Sequential {
         let optimizer = self.optimizer.clone();
         let training = &*self.prepare_training(n, &optimizer, loss)?;
         self.adopt(self.compiled(training, optimizer, None));
-        self.allow(0)?;
         let step = self.step;
         let mut records = Vec::new();
         let parts = training.plan(self.record(step)?, 0, n, &mut records);
-        training.steps.write(&self.gpu, &records)?;
+        let staged = training.steps.stage(&self.gpu, &records)?;
         let batch = Batch::Tensors(x, y, &training.evaluation.losses.plain_weights);
-        let mut flight = training.submit(&self.gpu, &batch, &parts)?;
+        let mut flight = training.submit(&self.gpu, &batch, &parts, |encoder| {
+            training.steps.replace(staged, encoder);
+            training.slots.guard.clear(encoder);
+        })?;
         self.step += 1;
         self.unseen = self.slots.clone();
         let totals = pollster::block_on(flight.land(&self.gpu, progress))?;

@@ -516,7 +516,7 @@ impl<'a> Run<'a> {
             Source::Streamed(data) => data.stream.dispatches(planned.slot),
         };
         let (training, batch) = (&self.state.training, Batch::Gathered(gather));
-        let flight = training.submit(&self.model.gpu, &batch, &planned.parts)?;
+        let flight = training.submit(&self.model.gpu, &batch, &planned.parts, |_| {})?;
         let landing = Landing::Step(planned.step);
         self.state.planned.pop_front();
         self.state.flights.push_back((flight, landing));

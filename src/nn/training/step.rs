@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::memory::Purpose;
 use crate::gpu::recording::begin_pass;
@@ -70,6 +71,13 @@ pub(in crate::nn) enum Batch<'a> {
 }
 
 impl Batch<'_> {
+    fn owner(&self) -> Owner {
+        match self {
+            Self::Gathered(_) => Owner::Crate,
+            Self::Tensors(x, y, _) => Owner::of(x.is_private() && y.is_private()),
+        }
+    }
+
     fn copy(&self, encoder: &mut wgpu::CommandEncoder, evaluation: &Evaluation, part: Part) {
         if let Self::Tensors(x, y, _) = self {
             let (forward, losses) = (&evaluation.forward, &evaluation.losses);
@@ -138,9 +146,20 @@ impl Training {
         }
     }
 
-    /// Submits a step, each part of its batch by itself. The optimizer follows the last part.
-    pub fn submit(&self, gpu: &Gpu, batch: &Batch, parts: &Parts) -> Result<Flight> {
-        let record = |encoder: &mut wgpu::CommandEncoder, part: Part, update: &[Dispatch]| {
+    /// Submits a step, each part of its batch by itself, the first one after what `begin` records. The
+    /// optimizer follows the last part.
+    pub fn submit(
+        &self,
+        gpu: &Gpu,
+        batch: &Batch,
+        parts: &Parts,
+        begin: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<Flight> {
+        let mut begin = Some(begin);
+        let mut record = |encoder: &mut wgpu::CommandEncoder, part: Part, update: &[Dispatch]| {
+            if let Some(begin) = begin.take() {
+                begin(encoder);
+            }
             batch.copy(encoder, &self.evaluation, part);
             let mut pass = begin_pass(encoder);
             let dispatches = batch
@@ -155,12 +174,13 @@ impl Training {
             }
         };
         for &part in &parts.before {
-            gpu.link().enqueue(|encoder| {
+            gpu.link().enqueue(batch.owner(), |encoder| {
                 record(encoder, part, &[]);
                 Ok(())
             })?;
         }
-        Flight::submit(gpu, &self.evaluation.losses.totals, |encoder| {
+        let totals = &self.evaluation.losses.totals;
+        Flight::submit(gpu, batch.owner(), totals, |encoder| {
             record(encoder, parts.last, &self.update);
         })
     }
@@ -185,7 +205,7 @@ impl Evaluation {
         gather: &[Dispatch],
         step: (&wgpu::BindGroup, u32),
     ) -> Result<Flight> {
-        Flight::submit(gpu, &self.losses.totals, |encoder| {
+        Flight::submit(gpu, Owner::Crate, &self.losses.totals, |encoder| {
             let mut pass = begin_pass(encoder);
             for dispatch in gather.iter().chain(self.dispatches()) {
                 dispatch.record(&mut pass, Some(step));
@@ -204,6 +224,7 @@ pub(in crate::nn) struct Flight {
 impl Flight {
     fn submit(
         gpu: &Gpu,
+        owner: Owner,
         totals: &Region,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<Self> {
@@ -211,7 +232,7 @@ impl Flight {
         // Taken before the step, so that no finished step fails for lack of it.
         let staging = transfer::readback_staging(gpu.memory(), bytes)?;
         let readback = Readback::new(staging.clone(), bytes);
-        gpu.link().enqueue(|encoder| {
+        gpu.link().enqueue(owner, |encoder| {
             record(encoder);
             readback.record(encoder, Source::of(totals));
             Ok(())

@@ -94,6 +94,7 @@ mod tests {
     use super::product::{self, End, Product, Tiling};
     use super::step::{Step, Steps};
     use super::*;
+    use crate::gpu::device::Owner;
     use crate::gpu::recording::begin_pass;
     use crate::gpu::{platform, transfer};
     use crate::ops::alpha_dropout::{Broadcast, Dropout};
@@ -147,7 +148,7 @@ mod tests {
             }
             Ok(())
         };
-        gpu.link().submit(record).unwrap();
+        gpu.link().submit(Owner::Crate, record).unwrap();
         let mut values = vec![0.0; region.bytes as usize / size_of::<f32>()];
         let bytes = bytemuck::cast_slice_mut(&mut values);
         let source = transfer::Source::of(region);

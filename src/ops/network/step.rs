@@ -1,6 +1,6 @@
 //! The record of a step: everything that differs from one training step to the next.
 
-use crate::gpu::transfer;
+use crate::gpu::transfer::{self, Upload};
 use crate::ops::words;
 use crate::random::Stream;
 use crate::shader::module::Module;
@@ -112,6 +112,22 @@ impl Steps {
 
     /// Replaces the first records.
     pub fn write(&self, gpu: &Gpu, steps: &[Step]) -> Result<()> {
+        let bytes = self.encode(steps)?;
+        let alignment = transfer::COPY_ALIGNMENT;
+        transfer::write(gpu.memory(), &self.buffer, 0, &bytes, alignment)
+    }
+
+    /// Records, to replace the first ones in an encoder.
+    pub fn stage(&self, gpu: &Gpu, steps: &[Step]) -> Result<Upload> {
+        Upload::new(gpu.memory(), &self.encode(steps)?, transfer::COPY_ALIGNMENT)
+    }
+
+    /// Replaces the first records by the staged ones.
+    pub fn replace(&self, staged: Upload, encoder: &mut wgpu::CommandEncoder) {
+        staged.record(encoder, &self.buffer, 0);
+    }
+
+    fn encode(&self, steps: &[Step]) -> Result<Vec<u8>> {
         let mut bytes = vec![0; steps.len() * self.stride];
         for (step, bytes) in steps.iter().zip(bytes.chunks_mut(self.stride)) {
             let params = StepParams {
@@ -125,13 +141,7 @@ impl Steps {
             };
             bytes[..size_of::<StepParams>()].copy_from_slice(bytemuck::bytes_of(&params));
         }
-        transfer::write(
-            gpu.memory(),
-            &self.buffer,
-            0,
-            &bytes,
-            transfer::COPY_ALIGNMENT,
-        )
+        Ok(bytes)
     }
 
     /// The bind group and offset for the step of record `index`.

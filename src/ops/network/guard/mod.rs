@@ -146,6 +146,12 @@ impl Guard {
         )
     }
 
+    /// Records a new start, after which no step may be other than finite.
+    pub fn clear(&self, encoder: &mut wgpu::CommandEncoder) {
+        let state = &self.state;
+        encoder.clear_buffer(&state.buffer, state.offset, Some(state.bytes));
+    }
+
     /// The number of the step that has halted it, counted from 0, if one has since the last reset.
     pub async fn halted(
         &self,
@@ -183,6 +189,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::device::Owner;
     use crate::gpu::platform;
     use crate::gpu::recording::begin_pass;
     use crate::ops::network::step::{Step, Steps};
@@ -231,7 +238,7 @@ mod tests {
 
         fn record(&self, step: Step, dispatches: &[Dispatch]) {
             self.steps.write(&self.gpu, &[step]).unwrap();
-            let recorded = self.gpu.link().submit(|encoder| {
+            let recorded = self.gpu.link().submit(Owner::Crate, |encoder| {
                 let mut pass = begin_pass(encoder);
                 for dispatch in dispatches {
                     dispatch.record(&mut pass, Some(self.steps.bound(0)));

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use safetensors::SafeTensors;
 
 use super::*;
+use crate::gpu::device::Owner;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::{platform, transfer};
 use crate::ops::network::step::{Step, Steps};
@@ -108,7 +109,7 @@ impl Scored {
 
     fn run(&self, step: Step) {
         self.steps.write(&self.gpu, &[step]).unwrap();
-        let submitted = self.gpu.link().submit(|encoder| {
+        let submitted = self.gpu.link().submit(Owner::Crate, |encoder| {
             let mut pass = begin_pass(encoder);
             for dispatch in &self.dispatches {
                 dispatch.record(&mut pass, Some(self.steps.bound(0)));
