@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use meter::{Budget, FrameTimes, GpuTimer};
+#[allow(unused_imports)]
+use meter::pending::*;
 use selfnorm::nn::Sequential;
 use selfnorm::{Gpu, Result, Tensor, wgpu};
 
@@ -118,15 +120,11 @@ impl Scene {
             gpu.zeros([BATCH, TILE, TILE, LIGHT_CHANNELS])?,
         );
 
-        let bind = |layout: wgpu::BindGroupLayout, resources: &[(u32, wgpu::BindingResource)]| {
-            let entry = |(binding, resource): &(u32, wgpu::BindingResource)| wgpu::BindGroupEntry {
-                binding: *binding,
-                resource: resource.clone(),
-            };
+        let bind = |layout: wgpu::BindGroupLayout, entries: &[wgpu::BindGroupEntry]| {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &layout,
-                entries: &resources.iter().map(entry).collect::<Vec<_>>(),
+                entries,
             })
         };
         let render = |entry_point, formats: &[wgpu::TextureFormat]| {
@@ -153,7 +151,7 @@ impl Scene {
                 cache: None,
             })
         };
-        let compute = |entry_point, resources: &[(u32, wgpu::BindingResource)]| {
+        let compute = |entry_point, entries: &[wgpu::BindGroupEntry]| {
             let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(entry_point),
                 layout: None,
@@ -162,41 +160,49 @@ impl Scene {
                 compilation_options: Default::default(),
                 cache: None,
             });
-            let bound = bind(pipeline.get_bind_group_layout(0), resources);
+            let bound = bind(pipeline.get_bind_group_layout(0), entries);
             Step { pipeline, bound }
         };
         let drawing = render("draw", &formats);
         let showing = render("show", &[format]);
         let [light, normal, albedo] = textures.each_ref().map(wgpu::BindingResource::TextureView);
-        let frame_resource = frame.as_entire_binding();
-        let surfaces = [(1, light.clone()), (2, normal), (3, albedo.clone())];
-        let cut = |more: &[(u32, wgpu::BindingResource)]| [&surfaces[..], more].concat();
+        let at = |binding, resource| wgpu::BindGroupEntry { binding, resource };
+        let frame_entry = at(0, frame.as_entire_binding());
+        let (light, normal, albedo) = (at(1, light), at(2, normal), at(3, albedo));
+        let surfaces = [light.clone(), normal, albedo.clone()];
         Ok(Self {
             draw: Step {
                 bound: bind(
                     drawing.get_bind_group_layout(0),
-                    &[(0, frame_resource.clone())],
+                    std::slice::from_ref(&frame_entry),
                 ),
                 pipeline: drawing,
             },
-            cut_frame: compute("cut_frame", &cut(&[(4, x.binding())])),
+            cut_frame: compute(
+                "cut_frame",
+                &[&surfaces[..], &[at(4, x.binding())]].concat(),
+            ),
             cut_batch: compute(
                 "cut_batch",
-                &cut(&[(0, frame_resource.clone()), (4, batch.0.binding())]),
+                &[
+                    &surfaces[..],
+                    &[frame_entry.clone(), at(4, batch.0.binding())],
+                ]
+                .concat(),
             ),
             clean_batch: compute(
                 "clean_batch",
-                &[(0, frame_resource.clone()), (5, batch.1.binding())],
+                &[frame_entry.clone(), at(5, batch.1.binding())],
             ),
             show: Step {
                 bound: bind(
                     showing.get_bind_group_layout(0),
                     &[
-                        (0, frame_resource),
-                        (1, light),
-                        (3, albedo),
-                        (6, denoised.binding()),
-                        (7, window.as_entire_binding()),
+                        frame_entry,
+                        light,
+                        albedo,
+                        at(6, denoised.binding()),
+                        at(7, window.as_entire_binding()),
                     ],
                 ),
                 pipeline: showing,

@@ -69,6 +69,8 @@ impl Curve {
         let mean = mean + 0.05 * (loss - mean);
         self.mean = Some(mean);
         if self.seen.is_multiple_of(self.every.max(1)) {
+            // Its logarithm is drawn.
+            let mean = mean.max(1e-12);
             self.points.push([step as f64, mean.log10()]);
         }
         self.seen += 1;
@@ -177,7 +179,7 @@ impl App {
     }
 
     fn accept_drop(&mut self, egui: &egui::Context) {
-        let path = egui.input(|input| input.raw.dropped_files.iter().find_map(|file| file.path.clone()));
+        let path = egui.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
         if let Some(path) = path {
             let (sender, picture) = mpsc::channel();
             std::thread::spawn(move || sender.send(target::load(&path)));

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use eframe::egui_wgpu::RenderState;
 use meter::{Budget, FrameTimes, GpuTimer};
+#[allow(unused_imports)]
+use meter::pending::*;
 use selfnorm::nn::{Activation, Adam, Dense, Initializer, Loss, Sequential};
 use selfnorm::{Gpu, Result, Tensor, wgpu};
 
@@ -83,11 +85,11 @@ impl Fit {
             })
         };
         use wgpu::BufferUsages as Usage;
-        let all_features = buffer("features", PIXELS * FEATURES, Usage::STORAGE);
+        let all_features = buffer("features", PIXELS * FEATURES, Usage::STORAGE | Usage::COPY_SRC);
         let all_colours = buffer("colours", PIXELS * CHANNELS, Usage::STORAGE);
         let rows = MAX_STEPS * BATCH;
-        let batch_features = buffer("batches", rows * FEATURES, Usage::STORAGE);
-        let batch_colours = buffer("batches' colours", rows * CHANNELS, Usage::STORAGE);
+        let batch_features = buffer("batches", rows * FEATURES, Usage::STORAGE | Usage::COPY_SRC);
+        let batch_colours = buffer("batches' colours", rows * CHANNELS, Usage::STORAGE | Usage::COPY_SRC);
         let picture = buffer("picture", PIXELS, Usage::STORAGE | Usage::COPY_DST);
         let frame_number = buffer("frame", 1, Usage::UNIFORM | Usage::COPY_DST);
         // Normal, of deviation 1: the fan-in is 1.
@@ -110,28 +112,22 @@ impl Fit {
                 cache: None,
             })
         };
-        let bind = |layout, resources: &[(u32, wgpu::BindingResource)]| {
-            let entries: Vec<_> = resources
-                .iter()
-                .map(|(binding, resource)| wgpu::BindGroupEntry {
-                    binding: *binding,
-                    resource: resource.clone(),
-                })
-                .collect();
+        let at = |binding, resource| wgpu::BindGroupEntry { binding, resource };
+        let bind = |layout: wgpu::BindGroupLayout, entries: &[wgpu::BindGroupEntry]| {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
-                layout,
-                entries: &entries,
+                layout: &layout,
+                entries,
             })
         };
 
         // On the thread that also configures the surface, so nothing is submitted meanwhile.
         let encode = compute("encode");
         let bound = bind(
-            &encode.get_bind_group_layout(0),
+            encode.get_bind_group_layout(0),
             &[
-                (0, frequencies.binding()),
-                (2, all_features.as_entire_binding()),
+                at(0, frequencies.binding()),
+                at(2, all_features.as_entire_binding()),
             ],
         );
         let mut encoder = device.create_command_encoder(&Default::default());
@@ -140,13 +136,13 @@ impl Fit {
 
         let sample = compute("sample_batches");
         let sampled = bind(
-            &sample.get_bind_group_layout(0),
+            sample.get_bind_group_layout(0),
             &[
-                (0, frequencies.binding()),
-                (1, picture.as_entire_binding()),
-                (2, batch_features.as_entire_binding()),
-                (3, batch_colours.as_entire_binding()),
-                (4, frame_number.as_entire_binding()),
+                at(0, frequencies.binding()),
+                at(1, picture.as_entire_binding()),
+                at(2, batch_features.as_entire_binding()),
+                at(3, batch_colours.as_entire_binding()),
+                at(4, frame_number.as_entire_binding()),
             ],
         );
         let show = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
@@ -171,8 +167,8 @@ impl Fit {
             cache: None,
         });
         let shown = bind(
-            &show.get_bind_group_layout(0),
-            &[(5, all_colours.as_entire_binding())],
+            show.get_bind_group_layout(0),
+            &[at(5, all_colours.as_entire_binding())],
         );
 
         let batches = (0..MAX_STEPS).map(|i| {

@@ -268,3 +268,4 @@ impl GpuTimer {
         })
     }
 }
+pub mod pending;
