@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use meter::{Budget, FrameTimes, GpuTimer};
+use meter::{Budget, FrameTimes, GpuTimer, Work};
 #[allow(unused_imports)]
 use meter::pending::*;
 use selfnorm::nn::Sequential;
@@ -279,8 +279,9 @@ impl Scene {
         self.calls = trained + began.elapsed();
         mark(encoder, 2);
         if let Some(timer) = &mut self.timer {
-            for times in timer.finish(encoder, steps) {
-                self.budget.learn(times.steps, times.training_ms, times.inference_ms);
+            let work = Work { steps, share: 1.0 };
+            for times in timer.finish(encoder, work) {
+                self.budget.learn(&times);
                 self.times = Some(times);
             }
         }

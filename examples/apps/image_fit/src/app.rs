@@ -227,10 +227,9 @@ impl App {
         ui.label(format!("frame {:.1} ms", 1e3 * dt));
         ui.label(format!("CPU {:.2} ms, selfnorm {:.2} ms", self.meter.frames.last, self.meter.calls.last));
         if let Some(times) = fit.times {
-            ui.label(format!(
-                "GPU: training {:.1} ms, picture {:.1} ms",
-                times.training_ms, times.inference_ms
-            ));
+            ui.label(format!("GPU: training {:.1} ms", times.training_ms));
+            let share = 100.0 * times.work.share;
+            ui.label(format!("GPU: {share:.0} % of the picture {:.1} ms", times.inference_ms));
         }
         if let Some(error) = fit.error.as_ref().map(ToString::to_string).or(self.message.clone()) {
             ui.colored_label(Color32::LIGHT_RED, error);

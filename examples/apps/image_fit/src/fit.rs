@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use eframe::egui_wgpu::RenderState;
-use meter::{Budget, FrameTimes, GpuTimer};
+use meter::{Budget, FrameTimes, GpuTimer, Work};
 #[allow(unused_imports)]
 use meter::pending::*;
 use selfnorm::nn::{Activation, Adam, Dense, Initializer, Loss, Sequential};
@@ -20,6 +20,8 @@ const HIDDEN_LAYERS: usize = 4;
 /// That a frame may take.
 const MAX_STEPS: usize = 16;
 const WORKGROUP: usize = 64;
+/// That the picture is painted in, where a frame has no time for all of it.
+const PARTS: usize = 8;
 /// The GPU's time that training and inference may take of a frame.
 const BUDGET_MS: f64 = 8.0;
 
@@ -52,9 +54,10 @@ impl Design {
 pub struct Fit {
     gpu: Gpu,
     pub model: Option<Sequential>,
-    /// The features of all pixels, and the colours that the network gives them.
-    x: Tensor,
-    colours: Tensor,
+    /// The features of all pixels, and the colours that the network gives them; and of each part.
+    all: (Tensor, Tensor),
+    parts: Vec<(Tensor, Tensor)>,
+    part: usize,
     /// Random pixels, for as many steps as a frame may take.
     batches: Vec<(Tensor, Tensor)>,
     picture: wgpu::Buffer,
@@ -171,18 +174,22 @@ impl Fit {
             &[at(5, all_colours.as_entire_binding())],
         );
 
-        let batches = (0..MAX_STEPS).map(|i| {
-            let bytes = |channels: usize| (4 * BATCH * channels) as u64;
-            let (x, y) = (bytes(FEATURES), bytes(CHANNELS));
-            let i = i as u64;
-            Ok((
-                gpu.wrap(batch_features.slice(i * x..(i + 1) * x), [BATCH, FEATURES])?,
-                gpu.wrap(batch_colours.slice(i * y..(i + 1) * y), [BATCH, CHANNELS])?,
-            ))
-        });
+        let share = |buffers: [&wgpu::Buffer; 2], rows: usize, i: usize| {
+            let tensor = |buffer: &wgpu::Buffer, channels: usize| {
+                let bytes = (4 * rows * channels) as u64;
+                let first = i as u64 * bytes;
+                gpu.wrap(buffer.slice(first..first + bytes), [rows, channels])
+            };
+            Ok((tensor(buffers[0], FEATURES)?, tensor(buffers[1], CHANNELS)?))
+        };
+        let all = [&all_features, &all_colours];
+        let parts = (0..PARTS).map(|i| share(all, PIXELS / PARTS, i));
+        let batches = [&batch_features, &batch_colours];
+        let batches = (0..MAX_STEPS).map(|i| share(batches, BATCH, i));
         Ok(Self {
-            x: gpu.wrap(all_features.slice(..), [PIXELS, FEATURES])?,
-            colours: gpu.wrap(all_colours.slice(..), [PIXELS, CHANNELS])?,
+            all: share(all, PIXELS, 0)?,
+            parts: parts.collect::<Result<_>>()?,
+            part: 0,
             batches: batches.collect::<Result<_>>()?,
             model: None,
             picture,
@@ -249,13 +256,20 @@ impl Fit {
         let trained = began.elapsed();
         mark(encoder, 1);
         let began = Instant::now();
-        self.gpu.pass(encoder).predict(model, &self.x, &self.colours)?;
+        let has_time = |times: FrameTimes| times.inference_ms / times.work.share < self.budget.ms;
+        let (share, (x, colours)) = if self.times.is_none_or(has_time) {
+            (1.0, &self.all)
+        } else {
+            self.part = (self.part + 1) % PARTS;
+            (1.0 / PARTS as f64, &self.parts[self.part])
+        };
+        self.gpu.pass(encoder).predict(model, x, colours)?;
         self.calls = trained + began.elapsed();
         mark(encoder, 2);
 
         if let Some(timer) = &mut self.timer {
-            for times in timer.finish(encoder, steps) {
-                self.budget.learn(times.steps, times.training_ms, times.inference_ms);
+            for times in timer.finish(encoder, Work { steps, share }) {
+                self.budget.learn(&times);
                 self.times = Some(times);
             }
         }

@@ -3,7 +3,7 @@
 const PIXELS = SIDE * SIDE;
 const TAU = 6.2831853;
 // Waves across the picture, for a frequency of 1.
-const BANDWIDTH = 10.0;
+const BANDWIDTH = 6.0;
 
 @group(0) @binding(0) var<storage, read> frequencies: array<vec2f>;   // [FREQUENCIES]
 @group(0) @binding(1) var<storage, read> picture: array<u32>;         // [SIDE, SIDE], rgba8

@@ -123,13 +123,13 @@ impl Budget {
         (fit as usize).clamp(*self.steps.start(), *self.steps.end())
     }
 
-    /// Learns from a frame: what its steps have taken, and the rest.
-    pub fn learn(&mut self, steps: usize, steps_ms: f64, rest_ms: f64) {
-        if steps > 0 {
-            let cost = steps_ms / steps as f64;
+    /// Learns from a frame.
+    pub fn learn(&mut self, times: &FrameTimes) {
+        if times.work.steps > 0 {
+            let cost = times.training_ms / times.work.steps as f64;
             let before = self.step.unwrap_or(cost);
             self.step = Some(before + Self::WEIGHT * (cost - before));
-            self.rest += Self::WEIGHT * (rest_ms - self.rest);
+            self.rest += Self::WEIGHT * (times.inference_ms - self.rest);
         }
     }
 }
@@ -148,8 +148,7 @@ pub struct GpuTimer {
 struct Readback {
     buffer: wgpu::Buffer,
     state: Arc<AtomicU8>,
-    /// What the caller wants to know with the answer.
-    steps: usize,
+    work: Work,
 }
 
 const FREE: u8 = 0;
@@ -163,10 +162,19 @@ const BYTES: u64 = MARKS as u64 * 8;
 /// More than the frames that are in flight.
 const READBACKS: usize = 4;
 
-/// What the GPU has taken in a frame.
+/// What the network does in a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// Training steps.
+    pub steps: usize,
+    /// The share of the picture that is inferred.
+    pub share: f64,
+}
+
+/// What the GPU has taken for it.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameTimes {
-    pub steps: usize,
+    pub work: Work,
     pub training_ms: f64,
     pub inference_ms: f64,
 }
@@ -194,7 +202,7 @@ impl GpuTimer {
                 .map(|_| Readback {
                     buffer: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
                     state: Arc::default(),
-                    steps: 0,
+                    work: Work::default(),
                 })
                 .collect(),
             ns_per_tick: queue.get_timestamp_period().into(),
@@ -217,7 +225,7 @@ impl GpuTimer {
     pub fn finish(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
-        steps: usize,
+        work: Work,
     ) -> Vec<FrameTimes> {
         let mut arrived = Vec::new();
         for readback in &self.readbacks {
@@ -243,7 +251,7 @@ impl GpuTimer {
         if let Some(free) = self.readbacks.iter_mut().find(is_free) {
             encoder.resolve_query_set(&self.marks, 0..MARKS, &self.resolved, 0);
             encoder.copy_buffer_to_buffer(&self.resolved, 0, &free.buffer, 0, BYTES);
-            free.steps = steps;
+            free.work = work;
             free.state.store(RECORDED, Ordering::Release);
         }
         arrived
@@ -262,7 +270,7 @@ impl GpuTimer {
         };
         let (begin, between, end) = (mark(0)?, mark(1)?, mark(2)?);
         Some(FrameTimes {
-            steps: readback.steps,
+            work: readback.work,
             training_ms: ms(begin, between)?,
             inference_ms: ms(between, end)?,
         })
