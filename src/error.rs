@@ -147,6 +147,14 @@ pub enum Error {
          Gpu::record_in"
     )]
     EncoderLocked,
+    /// An operation that copies was to be recorded into an open compute pass.
+    #[error(
+        "{op}: it also copies, which a compute pass can't; record it into the encoder, with Gpu::pass"
+    )]
+    NeedsEncoder {
+        /// The operation.
+        op: &'static str,
+    },
     /// The device was made without a feature that the operation needs.
     #[error("{op}: the device must be created with Features::{feature}")]
     MissingFeature {

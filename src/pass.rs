@@ -164,15 +164,14 @@ impl<'a> Pass<'a> {
     }
 
     /// Records dispatches that were prepared for tensors that have been checked.
-    pub(crate) fn record_all(
+    pub(crate) fn record_all<'d>(
         &mut self,
-        dispatches: &[Dispatch],
+        dispatches: impl IntoIterator<Item = &'d Dispatch>,
         step: Option<(&wgpu::BindGroup, u32)>,
     ) -> Result<()> {
+        let dispatches = dispatches.into_iter();
         let record = |pass: &mut dyn Record| {
-            for dispatch in dispatches {
-                pass.record(dispatch, step);
-            }
+            dispatches.for_each(|dispatch| pass.record(dispatch, step));
         };
         match &mut self.target {
             Target::Deferred => self.gpu.link().submit(Owner::Application, |encoder| {
@@ -190,6 +189,17 @@ impl<'a> Pass<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The encoder, with no pass open, for the copies of `op`.
+    pub(crate) fn encoder(&mut self, op: &'static str) -> Result<&mut wgpu::CommandEncoder> {
+        if !self.is_usable {
+            self.record_all([], None)?;
+        }
+        match &mut self.target {
+            Target::Encoder(commands) => Ok(commands.encoder()),
+            Target::Deferred | Target::Open(_) => Err(Error::NeedsEncoder { op }),
+        }
     }
 
     /// Dispatches an element-wise kernel over tensors of one shape. `op` names it in errors.

@@ -156,7 +156,7 @@ impl Probe {
 
 /// Lets wgpu look at what the GPU has done. It panics if the device is lost meanwhile, and this is
 /// false.
-fn poll(device: &wgpu::Device) -> bool {
+pub(crate) fn poll(device: &wgpu::Device) -> bool {
     let poll = || device.poll(wgpu::PollType::Poll);
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_ok()
 }

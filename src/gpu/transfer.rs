@@ -57,16 +57,25 @@ async fn read_through(
     let mut readback = Readback::new(staging.clone(), copied);
     if source.is_private {
         device.defer(copied, |recording| {
-            readback.record(recording.encoder(), source);
+            readback.record(recording.encoder(), &[(source, copied)]);
         })?;
         device.flush()?;
     } else {
         device.enqueue(Owner::Application, |encoder| {
-            readback.record(encoder, source);
+            readback.record(encoder, &[(source, copied)]);
             Ok(())
         })?;
     }
     readback.finish(device, bytes, progress).await
+}
+
+/// What has become of a copy to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    Here,
+    Later,
+    /// Its encoder was dropped, or the device is lost.
+    Never,
 }
 
 /// A copy to the host.
@@ -90,11 +99,15 @@ impl Readback {
         }
     }
 
-    /// Records the copy.
-    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, source: Source) {
+    /// Records the copy of so many bytes of each source, one after the other.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, sources: &[(Source, u64)]) {
         let (staging, copied) = (&self.staging, self.copied);
         let callback = self.answer.clone();
-        encoder.copy_buffer_to_buffer(source.buffer, source.offset, staging, 0, copied);
+        let mut place = 0;
+        for (source, bytes) in sources {
+            encoder.copy_buffer_to_buffer(source.buffer, source.offset, staging, place, *bytes);
+            place += bytes;
+        }
         encoder.map_buffer_on_submit(staging, wgpu::MapMode::Read, 0..copied, move |result| {
             if let (Ok(()), Some(sender)) = (result, take(&callback)) {
                 // It fails if nobody waits any more.
@@ -113,6 +126,23 @@ impl Readback {
     ) -> Result<()> {
         progress(device, self.answer.clone());
         (&mut self.mapped).await.map_err(|_| Error::DeviceLost)?;
+        self.take(bytes)
+    }
+
+    /// The bytes of the copy, if they are there. Does not wait.
+    pub fn poll(&mut self, bytes: &mut [u8]) -> Result<Arrival> {
+        if let Ok(Some(())) = self.mapped.try_recv() {
+            self.take(bytes)?;
+            return Ok(Arrival::Here);
+        }
+        // The encoder's share is gone with it.
+        if Arc::strong_count(&self.answer) == 1 {
+            return Ok(Arrival::Never);
+        }
+        Ok(Arrival::Later)
+    }
+
+    fn take(&self, bytes: &mut [u8]) -> Result<()> {
         {
             let view = self
                 .staging

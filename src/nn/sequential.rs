@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
@@ -7,7 +8,7 @@ use super::inference::Predictions;
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
-use super::training::{Buffers, History};
+use super::training::{Buffers, History, Recorded};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, fill};
 use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
@@ -79,6 +80,7 @@ impl SequentialBuilder {
             optimized_from: 0,
             skips: Vec::new(),
             unseen: None,
+            recorded: VecDeque::new(),
             history: History::default(),
             buffers: Mutex::default(),
             predictions: Mutex::default(),
@@ -144,6 +146,8 @@ pub struct Sequential {
     pub(super) skips: Vec<u64>,
     /// Where the guard is that knows of steps whose results nobody has looked at.
     pub(super) unseen: Option<Arc<Slots>>,
+    /// Steps in frames whose results are on their way.
+    pub(super) recorded: VecDeque<Recorded>,
     pub(super) history: History,
     buffers: Mutex<Buffers>,
     pub(super) predictions: Mutex<Predictions>,
@@ -572,7 +576,12 @@ impl Sequential {
         }
     }
 
-    fn check_source(&self, op: &'static str, operand: &'static str, x: &Tensor) -> Result<()> {
+    pub(super) fn check_source(
+        &self,
+        op: &'static str,
+        operand: &'static str,
+        x: &Tensor,
+    ) -> Result<()> {
         if !x.gpu().is(&self.gpu) {
             return Err(Error::OtherGpu { op, operand });
         }

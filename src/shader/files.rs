@@ -99,6 +99,7 @@ files! {
     BINARY_CROSSENTROPY = "binary_crossentropy" calls LOSS SOFTPLUS_FUNCTIONS SIGMOID_FUNCTIONS;
     REGRESSION = "regression" calls LOSS CLASSIFY;
     SUM_LOSSES = "sum_losses";
+    SCORE = "score";
     UPDATE = "kernel/update";
     ADAM = "adam" calls UPDATE;
     SGD = "sgd" calls UPDATE;

@@ -7,6 +7,7 @@ mod calls;
 mod device;
 mod endurance;
 mod errors;
+mod frames;
 mod layering;
 mod leaks;
 mod pipeline_cache;

@@ -365,10 +365,7 @@ impl Pass<'_> {
     /// [`Error::OutOfMemory`].
     pub fn predict(&mut self, model: &Sequential, x: &Tensor, y: &Tensor) -> Result<()> {
         const OP: &str = "predict";
-        if !model.gpu.is(self.gpu()) {
-            let operand = "the model";
-            return Err(Error::OtherGpu { op: OP, operand });
-        }
+        model.check_pass(OP, self)?;
         let n = model.samples(OP, "x", x, model.input_shape())?;
         let rows = model.samples(OP, "y", y, model.output_shape())?;
         if rows != n {
@@ -392,6 +389,6 @@ impl Pass<'_> {
         };
         let owners = [x.id(), y.id(), prediction.id];
         let dispatches = model.gpu.dispatches().get(&owners, 0, bind)?;
-        self.record_all(&dispatches, Some(model.no_step.bound(0)))
+        self.record_all(&*dispatches, Some(model.no_step.bound(0)))
     }
 }

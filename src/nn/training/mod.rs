@@ -3,6 +3,7 @@
 mod drive;
 mod evaluate;
 mod fit;
+mod frame;
 mod model;
 mod prepare;
 mod run;
@@ -10,6 +11,7 @@ mod score;
 mod step;
 
 pub use fit::Fit;
+pub(super) use frame::Recorded;
 pub(super) use model::MAX_COUNT;
 pub(super) use prepare::Buffers;
 pub use run::{BatchEnd, EpochEnd, Progress, Run};

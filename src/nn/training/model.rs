@@ -121,28 +121,12 @@ impl Sequential {
     /// gradient or a target is not allowed: the step has then changed nothing.
     pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor) -> Result<Score> {
         const OP: &str = "train_on_batch";
-        let n = self.copied_samples(OP, "x", x, self.input_shape())?;
-        let targets = self.copied_samples(OP, "y", y, self.output_shape())?;
-        if targets != n {
-            return Err(Error::Shape {
-                op: OP,
-                operand: "y",
-                expected: [&[n], self.output_shape()].concat(),
-                actual: y.shape().into(),
-            });
-        }
-        if n == 0 {
-            return Err(Error::Data {
-                op: OP,
-                detail: "the batch has no samples".into(),
-            });
-        }
+        self.check_source(OP, "x", x)?;
+        self.check_source(OP, "y", y)?;
+        let n = self.batch_of(OP, x, y)?;
         let progress = &platform::wait_for_answer;
         pollster::block_on(self.look(progress))?;
-        let loss = match self.loss {
-            Some(loss) => loss,
-            None => self.network.implied_loss(OP, None)?,
-        };
+        let loss = self.loss_for(OP, None, None)?;
         let optimizer = self.optimizer.clone();
         let training = &*self.prepare_training(n, &optimizer, loss)?;
         self.adopt(self.compiled(training, optimizer, None));
@@ -168,6 +152,24 @@ impl Sequential {
         let mut sums = Sums::default();
         sums.add(&totals);
         Ok(sums.score(loss))
+    }
+
+    /// How many samples a batch has.
+    pub(super) fn batch_of(&self, op: &'static str, x: &Tensor, y: &Tensor) -> Result<usize> {
+        let n = self.samples(op, "x", x, self.input_shape())?;
+        if self.samples(op, "y", y, self.output_shape())? != n {
+            return Err(Error::Shape {
+                op,
+                operand: "y",
+                expected: [&[n], self.output_shape()].concat(),
+                actual: y.shape().into(),
+            });
+        }
+        if n == 0 {
+            let detail = "the batch has no samples".into();
+            return Err(Error::Data { op, detail });
+        }
+        Ok(n)
     }
 
     /// The step, counted from 0, from which on nothing has changed, if nobody has looked at it yet.
@@ -200,11 +202,12 @@ impl Sequential {
     }
 
     /// Goes back to before the step, from which on nothing has changed.
-    fn halt(&mut self, step: u64, error: Error) -> Error {
+    pub(super) fn halt(&mut self, step: u64, error: Error) -> Error {
         self.step = step;
         self.optimized_from = self.optimized_from.min(step);
         self.skips.retain(|&skipped| skipped < step);
         self.unseen = None;
+        self.recorded.clear();
         // If there is no memory for it, the next training is halted, too, and says so.
         self.allow(0).err().unwrap_or(error)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::step::{AHEAD, Evaluation, Training};
+use crate::gpu::kept::Id;
 use crate::gpu::region::Region;
 use crate::nn::Data;
 use crate::nn::Sequential;
@@ -119,7 +120,10 @@ impl Sequential {
                 // Those of the training before, or soon of this one.
                 buffers.evaluation = None;
                 let make = |rows| self.training(batch, rows, optimizer, loss, &slots);
-                Arc::new(within(batch, make)?)
+                let training = Arc::new(within(batch, make)?);
+                // An application may submit the first step.
+                self.gpu.link().flush()?;
+                training
             }
         };
         buffers.training = Some(training.clone());
@@ -178,6 +182,9 @@ impl Sequential {
             part,
             update: slots.update(plan, optimizer, &losses.totals)?,
             steps: Steps::new(&self.gpu, parts.max(RECORDS))?,
+            frame: Steps::new(&self.gpu, parts)?,
+            id: Id::new(),
+            gpu: self.gpu.clone(),
             slots: slots.clone(),
             optimizer: optimizer.clone(),
             evaluation,

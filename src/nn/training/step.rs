@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
+use crate::gpu::kept::Id;
 use crate::gpu::memory::Purpose;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::region::Region;
-use crate::gpu::transfer::{self, Readback, Source};
+use crate::gpu::transfer::{self, Arrival, Readback, Source};
 use crate::nn::data::Places;
 use crate::nn::workspace::{Backward, Forward, Losses, Slots, fill};
+use crate::ops::network::guard::GuardState;
 use crate::ops::network::loss::{Loss, Totals};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::{Step, Steps};
@@ -37,7 +39,7 @@ impl Evaluation {
         }
     }
 
-    fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.forward
             .to_losses(&self.losses)
             .chain(&self.losses.dispatches)
@@ -57,6 +59,11 @@ pub(in crate::nn) struct Training {
     pub update: Vec<Dispatch>,
     /// The records of the next steps.
     pub steps: Steps,
+    /// Those of a step in a frame, whose encoder replaces them.
+    pub frame: Steps,
+    /// The owner of what is bound for frames.
+    pub id: Id,
+    pub gpu: Gpu,
     /// What it is made for.
     pub slots: Arc<Slots>,
     pub optimizer: Optimizer,
@@ -111,9 +118,15 @@ pub(in crate::nn) struct Parts {
     pub last: Part,
 }
 
+impl Drop for Training {
+    fn drop(&mut self) {
+        self.gpu.forget(self.id);
+    }
+}
+
 impl Training {
     /// The most rows that are computed at once.
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.evaluation.forward.rows
     }
 
@@ -146,6 +159,20 @@ impl Training {
         }
     }
 
+    /// A part of a step. The optimizer's `update` follows the last part.
+    pub fn dispatches<'a>(
+        &'a self,
+        gather: &'a [Dispatch],
+        update: &'a [Dispatch],
+    ) -> impl Iterator<Item = &'a Dispatch> {
+        gather
+            .iter()
+            .chain(self.evaluation.dispatches())
+            .chain(&self.backward.dispatches)
+            .chain(&self.accumulate)
+            .chain(update)
+    }
+
     /// Submits a step, each part of its batch by itself, the first one after what `begin` records. The
     /// optimizer follows the last part.
     pub fn submit(
@@ -162,14 +189,7 @@ impl Training {
             }
             batch.copy(encoder, &self.evaluation, part);
             let mut pass = begin_pass(encoder);
-            let dispatches = batch
-                .dispatches()
-                .iter()
-                .chain(self.evaluation.dispatches())
-                .chain(&self.backward.dispatches)
-                .chain(&self.accumulate)
-                .chain(update);
-            for dispatch in dispatches {
+            for dispatch in self.dispatches(batch.dispatches(), update) {
                 dispatch.record(&mut pass, Some(self.steps.bound(part.record)));
             }
         };
@@ -221,23 +241,44 @@ pub(in crate::nn) struct Flight {
     staging: wgpu::Buffer,
 }
 
+/// What a training step in a frame brings back.
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(super) struct Outcome {
+    pub totals: Totals,
+    pub guard: GuardState,
+}
+
 impl Flight {
+    /// Made before the batch is recorded, so that none fails for lack of it.
+    pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self> {
+        let staging = transfer::readback_staging(gpu.memory(), bytes)?;
+        let readback = Readback::new(staging.clone(), bytes);
+        Ok(Self { readback, staging })
+    }
+
     fn submit(
         gpu: &Gpu,
         owner: Owner,
         totals: &Region,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<Self> {
-        let bytes = totals.bytes;
-        // Taken before the step, so that no finished step fails for lack of it.
-        let staging = transfer::readback_staging(gpu.memory(), bytes)?;
-        let readback = Readback::new(staging.clone(), bytes);
+        let flight = Self::new(gpu, totals.bytes)?;
         gpu.link().enqueue(owner, |encoder| {
             record(encoder);
-            readback.record(encoder, Source::of(totals));
+            flight.record(encoder, &[totals]);
             Ok(())
         })?;
-        Ok(Self { readback, staging })
+        Ok(flight)
+    }
+
+    /// Records that these come back.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, regions: &[&Region]) {
+        let sources = regions.iter();
+        let sources: Vec<_> = sources
+            .map(|region| (Source::of(region), region.bytes))
+            .collect();
+        self.readback.record(encoder, &sources);
     }
 
     /// Waits for the totals. A wait that is given up may begin again.
@@ -248,6 +289,15 @@ impl Flight {
         self.readback.finish(device, bytes, progress).await?;
         gpu.memory().give(Purpose::Readback, self.staging.clone());
         Ok(totals)
+    }
+
+    /// What comes back, if it has. Does not wait.
+    pub fn poll(&mut self, gpu: &Gpu, back: &mut impl bytemuck::Pod) -> Result<Arrival> {
+        let arrival = self.readback.poll(bytemuck::bytes_of_mut(back))?;
+        if arrival == Arrival::Here {
+            gpu.memory().give(Purpose::Readback, self.staging.clone());
+        }
+        Ok(arrival)
     }
 }
 

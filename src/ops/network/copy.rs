@@ -6,7 +6,7 @@ use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
 use crate::shader::params::params;
-use crate::{Gpu, Result};
+use crate::{Error, Gpu, Result};
 
 pub(super) static MODULE: Module =
     Module::new("copy", &files::COPY, CopyParams::LAYOUT).entry_points(&["copy_values"]);
@@ -38,6 +38,14 @@ pub(crate) fn copy(gpu: &Gpu, x: &Region, y: &Region) -> Result<Dispatch> {
         (bound, (before / value) as u32)
     };
     let ((x, from), (y, to)) = (bound(x), bound(y));
+    let max = gpu.limits().max_binding_bytes;
+    let most = x.bytes.max(y.bytes);
+    if most > max {
+        return Err(Error::TooLarge {
+            shape: vec![(most / value) as usize],
+            limit: format!("it takes {most} bytes, the device binds {max} at most"),
+        });
+    }
     let params = CopyParams {
         len: (x.bytes / value) as u32 - from,
         total: (y.bytes / value) as u32 - to,

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::gpu::transfer::{self, Source};
+use crate::gpu::transfer::{self, Source, Upload};
 use crate::shader::module::Module;
 use crate::shader::params::{params, vec2u, vec4u};
 use crate::{Gpu, Result};
@@ -30,7 +30,7 @@ pub(super) static MODULES: &[&Module] = &[
 
 params! {
     /// All 0 to begin with.
-    pub(super) struct GuardState {
+    pub(crate) struct GuardState {
         /// what the update multiplies gradients by, and 1 if it changes anything, else 0
         scale: f32,
         update: f32,
@@ -41,6 +41,20 @@ params! {
         padding: u32,
         /// the number of the step that has halted it
         step: vec2u,
+    }
+}
+
+impl GuardState {
+    /// The number of the step that has halted it, counted from 0.
+    pub fn halted_by(&self) -> Option<u64> {
+        let [low, high] = self.step.map(u64::from);
+        (self.halted > 0).then_some(low | high << 32)
+    }
+}
+
+impl Default for GuardState {
+    fn default() -> Self {
+        bytemuck::Zeroable::zeroed()
     }
 }
 
@@ -161,8 +175,7 @@ impl Guard {
         let mut state: GuardState = bytemuck::Zeroable::zeroed();
         let bytes = bytemuck::bytes_of_mut(&mut state);
         transfer::read(gpu.memory(), Source::of(&self.state), bytes, progress).await?;
-        let [low, high] = state.step.map(u64::from);
-        Ok((state.halted > 0).then_some(low | high << 32))
+        Ok(state.halted_by())
     }
 
     /// What comes between the backward pass and the update. In `totals` [2, 4] the loss has
@@ -178,6 +191,26 @@ impl Guard {
             dispatches.push(clip_gradients::dispatch(gpu, self)?);
         }
         Ok(dispatches)
+    }
+
+    /// Its state, which a step in a frame brings back.
+    pub fn state(&self) -> &Region {
+        &self.state
+    }
+
+    /// A new start as in [`reset`](Self::reset), to be recorded into an encoder by [`restart`](Self::restart).
+    pub fn stage(gpu: &Gpu, allowed: u32) -> Result<Upload> {
+        let state = GuardState {
+            allowed,
+            ..GuardState::default()
+        };
+        let bytes = bytemuck::bytes_of(&state);
+        Upload::new(gpu.memory(), bytes, transfer::COPY_ALIGNMENT)
+    }
+
+    /// Records a staged start.
+    pub fn restart(&self, staged: Upload, encoder: &mut wgpu::CommandEncoder) {
+        staged.record(encoder, &self.state.buffer, self.state.offset);
     }
 
     /// The buffers besides the gradients'.

@@ -3,8 +3,10 @@
 mod binary_crossentropy;
 mod categorical_crossentropy;
 mod regression;
+mod score;
 mod sum_losses;
 
+pub(crate) use score::{SCORES, score_batch};
 pub(crate) use sum_losses::sum_losses;
 
 use super::per_item;
@@ -20,6 +22,7 @@ pub(super) static MODULES: &[&Module] = &[
     &binary_crossentropy::MODULE,
     &categorical_crossentropy::MODULE,
     &regression::MODULE,
+    &score::MODULE,
     &sum_losses::MODULE,
 ];
 

@@ -1,0 +1,259 @@
+//! Training in an application's encoder: nothing is submitted, and nobody waits.
+
+use super::Score;
+use super::score::Sums;
+use super::step::{Flight, Outcome, Parts, Training};
+use crate::gpu::dispatch::Dispatch;
+use crate::gpu::platform;
+use crate::gpu::region::Region;
+use crate::gpu::transfer::Arrival;
+use crate::nn::Sequential;
+use crate::nn::workspace::F32;
+use crate::ops::network::copy::copy;
+use crate::ops::network::guard::Guard;
+use crate::ops::network::loss::{Loss, SCORES, score_batch};
+use crate::pass::{read, write};
+use crate::{Error, Pass, Result, Tensor};
+
+const OP: &str = "train_on_batch";
+
+/// A step in an encoder, and what of it is on its way.
+#[derive(Debug)]
+pub(in crate::nn) struct Recorded {
+    flight: Flight,
+    /// The network's step, counted from 0.
+    step: u64,
+    loss: Loss,
+}
+
+impl Training {
+    /// Records a step after what `begin` records; `gather` has the dispatches that fetch each part of its
+    /// batch. Its outcome comes back by `flight`.
+    pub(super) fn record<'a>(
+        &'a self,
+        pass: &mut Pass,
+        gather: impl Fn(usize) -> &'a [Dispatch],
+        parts: &Parts,
+        begin: impl FnOnce(&mut wgpu::CommandEncoder),
+        flight: &Flight,
+    ) -> Result<()> {
+        begin(pass.encoder(OP)?);
+        for (i, part) in parts.before.iter().enumerate() {
+            let step = self.frame.bound(part.record);
+            pass.record_all(self.dispatches(gather(i), &[]), Some(step))?;
+        }
+        let step = self.frame.bound(parts.last.record);
+        let last = self.dispatches(gather(parts.before.len()), &self.update);
+        pass.record_all(last, Some(step))?;
+        let back = [&self.evaluation.losses.totals, self.slots.guard.state()];
+        flight.record(pass.encoder(OP)?, &back);
+        Ok(())
+    }
+
+    /// The dispatches that fetch the parts of x and y, as many for each.
+    fn fetch(&self, x: &Tensor, y: &Tensor) -> Result<Vec<Dispatch>> {
+        let (forward, losses) = (&self.evaluation.forward, &self.evaluation.losses);
+        let n = x.shape().first().copied().unwrap_or(0);
+        let mut fetch = Vec::new();
+        for first in (0..n).step_by(self.rows()) {
+            let count = self.rows().min(n - first);
+            let part = |tensor: &Tensor| {
+                let row = (tensor.len() / n) as u64 * F32;
+                Region {
+                    buffer: tensor.buffer().clone(),
+                    offset: tensor.range().start + first as u64 * row,
+                    bytes: count as u64 * row,
+                }
+            };
+            fetch.push(copy(&self.gpu, &part(x), &forward.input)?);
+            fetch.push(copy(&self.gpu, &part(y), &losses.targets)?);
+            fetch.push(losses.plain_weights.clone());
+        }
+        Ok(fetch)
+    }
+}
+
+impl Pass<'_> {
+    /// Records a training step on x, [n, input shape], and the targets y, [n, output shape], as
+    /// [`Sequential::train_on_batch`] does it. Nobody waits, and nothing is submitted: the step runs when
+    /// the caller submits the encoder, and what is recorded after it finds the new weights.
+    ///
+    /// From the second step with as many rows and the same tensors on, nothing is compiled, and no GPU
+    /// memory is allocated, but for some steps that are under way at the same time. x and y are copied
+    /// to where the network computes.
+    ///
+    /// The score stays on the GPU: [`Sequential::score_into`] gives it to a tensor there, and
+    /// [`Sequential::try_score`] is what has arrived here. A step whose loss or gradient is not finite
+    /// changes nothing, nor do those after it, until `try_score` or the next blocking training has
+    /// returned the error. An encoder that is dropped takes its steps with it; the network has counted
+    /// them.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Activation::Selu, Adam, Dense, Loss, Sequential};
+    ///
+    /// let gpu = selfnorm::Gpu::new()?;
+    /// let mut model = Sequential::new([2])
+    ///     .add(Dense::new(8).activation(Selu))
+    ///     .add(Dense::new(1))
+    ///     .build(&gpu, 42)?;
+    /// model.compile(Adam::new(0.01), Loss::MeanSquaredError)?;
+    /// let x = gpu.tensor(&[0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [4, 2])?;
+    /// let y = gpu.tensor(&[0.0, 1.0, 1.0, 0.0], [4, 1])?;
+    ///
+    /// // Each frame:
+    /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// let mut pass = gpu.pass(&mut encoder);
+    /// pass.train_on_batch(&mut model, &x, &y)?;
+    /// drop(pass);
+    /// gpu.queue().submit([encoder.finish()]);
+    /// if let Some(score) = model.try_score()? {
+    ///     println!("{:.4}", score.loss);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`], [`Error::OtherGpu`], [`Error::Data`] if the loss does not fit the network or
+    /// the batch is empty; [`Error::NeedsEncoder`] in an open compute pass, [`Error::EncoderLocked`];
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`].
+    pub fn train_on_batch(&mut self, model: &mut Sequential, x: &Tensor, y: &Tensor) -> Result<()> {
+        model.check_pass(OP, self)?;
+        let n = model.batch_of(OP, x, y)?;
+        self.check(OP, &[read("x", x), read("y", y)], "")?;
+        self.encoder(OP)?;
+        let loss = model.loss_for(OP, None, None)?;
+        let optimizer = model.optimizer.clone();
+        let training = model.prepare_training(n, &optimizer, loss)?;
+        let owners = [x.id(), y.id(), training.id];
+        let fetch = || Ok(training.fetch(x, y)?.into());
+        let fetch = model.gpu.dispatches().get(&owners, 0, fetch)?;
+        let mut records = Vec::new();
+        let parts = training.plan(model.record(model.step)?, 0, n, &mut records);
+        let fetch = |part| {
+            let each = fetch.len() / records.len();
+            &fetch[part * each..(part + 1) * each]
+        };
+        let records = training.frame.stage(&model.gpu, &records)?;
+        let restart = match model.unseen {
+            None => Some(Guard::stage(&model.gpu, 0)?),
+            Some(_) => None,
+        };
+        let flight = Flight::new(&model.gpu, size_of::<Outcome>() as u64)?;
+        model.adopt(model.compiled(&training, optimizer, None));
+        let begin = |encoder: &mut wgpu::CommandEncoder| {
+            training.frame.replace(records, encoder);
+            if let Some(restart) = restart {
+                training.slots.guard.restart(restart, encoder);
+            }
+        };
+        training.record(self, fetch, &parts, begin, &flight)?;
+        model.recorded.push_back(Recorded {
+            flight,
+            step: model.step,
+            loss,
+        });
+        model.unseen = model.slots.clone();
+        model.step += 1;
+        Ok(())
+    }
+}
+
+impl Sequential {
+    /// The score of the last step in an encoder, see [`Pass::train_on_batch`], that the GPU has finished,
+    /// if there is one that has not been returned yet. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFinite`] if the loss or a gradient of a step was NaN or infinite, and
+    /// [`Error::Data`] if the loss does not take its targets: that step and those recorded after it have
+    /// changed nothing. [`Error::DeviceLost`].
+    pub fn try_score(&mut self) -> Result<Option<Score>> {
+        let mut latest = None;
+        if !self.recorded.is_empty() {
+            platform::poll(self.gpu.device());
+        }
+        while let Some(recorded) = self.recorded.front_mut() {
+            let mut outcome = Outcome::default();
+            let (step, loss) = (recorded.step, recorded.loss);
+            match recorded.flight.poll(&self.gpu, &mut outcome)? {
+                Arrival::Later => break,
+                Arrival::Never if self.gpu.link().is_lost() => return Err(Error::DeviceLost),
+                Arrival::Never => {}
+                Arrival::Here => latest = Some(self.see_recorded(loss, step, &outcome)?),
+            }
+            self.recorded.pop_front();
+        }
+        if self.recorded.is_empty() {
+            self.unseen = None;
+        }
+        Ok(latest)
+    }
+
+    fn see_recorded(&mut self, loss: Loss, step: u64, outcome: &Outcome) -> Result<Score> {
+        let mut sums = Sums::default();
+        sums.add(&outcome.totals);
+        let Some(halted) = outcome.guard.halted_by() else {
+            return Ok(sums.score(loss));
+        };
+        let invalid = sums.check(OP, loss).err().filter(|_| halted == step);
+        let error = invalid.unwrap_or(Error::NotFinite { step: halted + 1 });
+        Err(self.halt(halted, error))
+    }
+
+    /// The number of steps in encoders that the GPU has not finished, as far as
+    /// [`try_score`](Self::try_score) knows. An application that records more than the GPU can do waits
+    /// until there are fewer.
+    pub fn unfinished_steps(&self) -> usize {
+        self.recorded.len()
+    }
+
+    /// Records the score of the last training step before this into `score` \[2\]: the loss, and the
+    /// accuracy or for losses of regression the mean absolute error. It is of the batch, before the
+    /// step changed the weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`], [`Error::OtherGpu`]; [`Error::Data`] if the network has not been trained yet;
+    /// [`Error::OutOfMemory`].
+    pub fn score_into(&self, pass: &mut Pass, score: &Tensor) -> Result<()> {
+        const OP: &str = "score_into";
+        self.check_pass(OP, pass)?;
+        pass.check(OP, &[write("score", score)], "")?;
+        if score.shape() != [SCORES] {
+            return Err(Error::Shape {
+                op: OP,
+                operand: "score",
+                expected: vec![SCORES],
+                actual: score.shape().into(),
+            });
+        }
+        let Some(training) = self.buffers().training.clone() else {
+            let detail = "the network has not been trained yet".into();
+            return Err(Error::Data { op: OP, detail });
+        };
+        let make = || {
+            let totals = &training.evaluation.losses.totals;
+            let region = Region {
+                buffer: score.buffer().clone(),
+                offset: score.range().start,
+                bytes: score.range().end - score.range().start,
+            };
+            Ok([score_batch(&self.gpu, totals, &region)?].into())
+        };
+        let owners = [score.id(), training.id];
+        let dispatches = self.gpu.dispatches().get(&owners, 0, make)?;
+        pass.record_all(&*dispatches, None)
+    }
+
+    /// An error if a pass is of another device.
+    pub(in crate::nn) fn check_pass(&self, op: &'static str, pass: &Pass) -> Result<()> {
+        if pass.gpu().is(&self.gpu) {
+            return Ok(());
+        }
+        let operand = "the network";
+        Err(Error::OtherGpu { op, operand })
+    }
+}
