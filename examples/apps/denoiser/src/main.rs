@@ -3,7 +3,7 @@
 //! with many samples, and denoises the frame in the same encoder. Left of the line is what was drawn,
 //! right of it what the network makes of it; the line follows the pointer.
 //!
-//! `cargo run --release -p denoiser [--frames N] [--lose-device N]`
+//! `cargo run --release -p denoiser [--frames N] [--budget MS] [--lose-device N]`
 
 mod network;
 mod scene;
@@ -62,7 +62,11 @@ struct Graphics {
 }
 
 impl Graphics {
-    fn new(events: &ActiveEventLoop, window: Arc<Window>) -> Result<Self, Box<dyn Error>> {
+    fn new(
+        events: &ActiveEventLoop,
+        window: Arc<Window>,
+        budget_ms: f64,
+    ) -> Result<Self, Box<dyn Error>> {
         let display = Box::new(events.owned_display_handle());
         let descriptor = wgpu::InstanceDescriptor::new_with_display_handle_from_env(display);
         let instance = wgpu::Instance::new(descriptor);
@@ -102,7 +106,7 @@ impl Graphics {
         let thread_gpu = gpu.clone();
         std::thread::spawn(move || sender.send(network::prepare(&thread_gpu)));
         Ok(Self {
-            scene: Scene::new(&gpu, format)?,
+            scene: Scene::new(&gpu, format, budget_ms)?,
             coming: Some(coming),
             window,
             surface,
@@ -199,7 +203,7 @@ impl App {
             }
         };
         window.request_redraw();
-        self.graphics = Some(Graphics::new(events, window)?);
+        self.graphics = Some(Graphics::new(events, window, self.arguments.budget_ms)?);
         Ok(())
     }
 
@@ -219,7 +223,7 @@ impl App {
         self.frames = self.meter.frames.count();
         if self.arguments.lose_device == Some(self.frames) {
             self.arguments.lose_device = None;
-            graphics.gpu.device().destroy();
+            meter::lose(graphics.gpu.device());
         }
         if self.frames.is_multiple_of(8) {
             graphics.window.set_title(&graphics.title());

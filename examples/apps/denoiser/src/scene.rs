@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use meter::{Budget, FrameTimes, GpuTimer, Work};
-#[allow(unused_imports)]
-use meter::pending::*;
 use selfnorm::nn::Sequential;
 use selfnorm::{Gpu, Result, Tensor, wgpu};
 
@@ -19,8 +17,6 @@ const BATCH: usize = 4;
 const CLEAN_SAMPLES: usize = 64;
 const WORKGROUP: usize = 64;
 const LIGHT_CHANNELS: usize = 3;
-/// The GPU's time that training and inference may take of a frame.
-const BUDGET_MS: f64 = 8.0;
 const MAX_STEPS: usize = 8;
 
 /// What the shaders' `Frame` is.
@@ -73,7 +69,7 @@ pub struct Scene {
 
 impl Scene {
     /// `format` is the window's.
-    pub fn new(gpu: &Gpu, format: wgpu::TextureFormat) -> Result<Self> {
+    pub fn new(gpu: &Gpu, format: wgpu::TextureFormat, budget_ms: f64) -> Result<Self> {
         let device = gpu.device();
         let constants = format!(
             "const WIDTH = {WIDTH}u; const HEIGHT = {HEIGHT}u; const TILE = {TILE}u; \
@@ -215,7 +211,7 @@ impl Scene {
             batch,
             model: None,
             timer: GpuTimer::new(device, gpu.queue()),
-            budget: Budget::new(BUDGET_MS, 1..=MAX_STEPS),
+            budget: Budget::new(budget_ms, 1..=MAX_STEPS),
             began: Instant::now(),
             number: 0,
             times: None,

@@ -102,7 +102,7 @@ impl App {
             lost.store(true, Ordering::Release);
             egui.request_repaint();
         });
-        let mut fit = Fit::new(state)?;
+        let mut fit = Fit::new(state, arguments.budget_ms)?;
         let picture = match arguments.rest.first() {
             Some(path) => target::load(&PathBuf::from(path))?,
             None => target::drawn(),
@@ -214,7 +214,7 @@ impl App {
         {
             self.message = Some(error.to_string());
         }
-        ui.add(Slider::new(&mut fit.budget.ms, 1.0..=100.0).logarithmic(true).text("ms of the GPU"));
+        ui.add(Slider::new(&mut fit.budget.ms, 1.0..=500.0).logarithmic(true).text("ms of the GPU"));
         ui.separator();
 
         if let Some(psnr) = self.curve.psnr() {
@@ -277,7 +277,7 @@ impl App {
         }
         drop(fit);
         if self.arguments.lose_device == Some(self.frames) {
-            self.device.destroy();
+            meter::lose(&self.device);
         }
         if self.arguments.frames.is_some_and(|frames| self.frames > frames) {
             println!("{}", self.meter.report());
@@ -294,6 +294,10 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        if self.is_lost.load(Ordering::Acquire) {
+            // egui-wgpu panics when it has something to draw on a lost device.
+            return;
+        }
         self.accept_drop(ui.ctx());
         let score = lock(&self.fit).score;
         if let Some((step, loss)) = score {

@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use eframe::egui_wgpu::RenderState;
 use meter::{Budget, FrameTimes, GpuTimer, Work};
-#[allow(unused_imports)]
-use meter::pending::*;
 use selfnorm::nn::{Activation, Adam, Dense, Initializer, Loss, Sequential};
 use selfnorm::{Gpu, Result, Tensor, wgpu};
 
@@ -22,8 +20,6 @@ const MAX_STEPS: usize = 16;
 const WORKGROUP: usize = 64;
 /// That the picture is painted in, where a frame has no time for all of it.
 const PARTS: usize = 8;
-/// The GPU's time that training and inference may take of a frame.
-const BUDGET_MS: f64 = 8.0;
 
 /// What a network is made from.
 #[derive(Clone, Copy, PartialEq)]
@@ -76,7 +72,7 @@ pub struct Fit {
 }
 
 impl Fit {
-    pub fn new(state: &RenderState) -> Result<Self> {
+    pub fn new(state: &RenderState, budget_ms: f64) -> Result<Self> {
         let (device, queue) = (&state.device, &state.queue);
         let gpu = Gpu::from_wgpu(device.clone(), queue.clone())?;
         let buffer = |label, floats: usize, usage| {
@@ -88,11 +84,11 @@ impl Fit {
             })
         };
         use wgpu::BufferUsages as Usage;
-        let all_features = buffer("features", PIXELS * FEATURES, Usage::STORAGE | Usage::COPY_SRC);
+        let all_features = buffer("features", PIXELS * FEATURES, Usage::STORAGE);
         let all_colours = buffer("colours", PIXELS * CHANNELS, Usage::STORAGE);
         let rows = MAX_STEPS * BATCH;
-        let batch_features = buffer("batches", rows * FEATURES, Usage::STORAGE | Usage::COPY_SRC);
-        let batch_colours = buffer("batches' colours", rows * CHANNELS, Usage::STORAGE | Usage::COPY_SRC);
+        let batch_features = buffer("batches", rows * FEATURES, Usage::STORAGE);
+        let batch_colours = buffer("batches' colours", rows * CHANNELS, Usage::STORAGE);
         let picture = buffer("picture", PIXELS, Usage::STORAGE | Usage::COPY_DST);
         let frame_number = buffer("frame", 1, Usage::UNIFORM | Usage::COPY_DST);
         // Normal, of deviation 1: the fan-in is 1.
@@ -198,7 +194,7 @@ impl Fit {
             sampling: (sample, sampled),
             showing: (show, shown),
             timer: GpuTimer::new(device, queue),
-            budget: Budget::new(BUDGET_MS, 1..=MAX_STEPS),
+            budget: Budget::new(budget_ms, 1..=MAX_STEPS),
             times: None,
             calls: Duration::ZERO,
             score: None,

@@ -2,7 +2,7 @@
 //! colour. Training and inference are part of egui's frame: they are recorded into its encoder, and
 //! nothing else is submitted, so the window can be resized at any time.
 //!
-//! `cargo run --release -p image_fit [PICTURE] [--frames N] [--lose-device N]`
+//! `cargo run --release -p image_fit [PICTURE] [--frames N] [--budget MS] [--lose-device N]`
 
 mod app;
 mod fit;

@@ -9,10 +9,12 @@ use std::time::Duration;
 use selfnorm::wgpu;
 
 /// The arguments that the applications have in common.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Arguments {
     /// `--frames N`: ends after so many frames.
     pub frames: Option<u64>,
+    /// `--budget MS`: what training and inference may take of a frame, in the GPU's milliseconds.
+    pub budget_ms: f64,
     /// `--lose-device N`: destroys the device in this frame, as a driver's reset would.
     pub lose_device: Option<u64>,
     /// Anything else.
@@ -22,25 +24,39 @@ pub struct Arguments {
 impl Arguments {
     /// Those of the command line.
     pub fn parse() -> Result<Self, String> {
-        let mut arguments = Self::default();
+        let mut arguments = Self {
+            frames: None,
+            budget_ms: 8.0,
+            lose_device: None,
+            rest: Vec::new(),
+        };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             let mut number = || {
                 let value = words.next().unwrap_or_default();
-                let wrong = |_| format!("{word} takes a number of frames, not \"{value}\"");
-                value.parse().map(Some).map_err(wrong)
+                let wrong = |_| format!("{word} takes a whole number, not \"{value}\"");
+                value.parse::<u32>().map_err(wrong)
             };
             match word.as_str() {
-                "--frames" => arguments.frames = number()?,
-                "--lose-device" => arguments.lose_device = number()?,
+                "--frames" => arguments.frames = Some(number()?.into()),
+                "--budget" => arguments.budget_ms = number()?.into(),
+                "--lose-device" => arguments.lose_device = Some(number()?.into()),
                 _ if word.starts_with("--") => {
-                    return Err(format!("{word}: there are --frames N and --lose-device N"));
+                    let known = "--frames N, --budget MS and --lose-device N";
+                    return Err(format!("{word}: there are {known}"));
                 }
                 _ => arguments.rest.push(word),
             }
         }
         Ok(arguments)
     }
+}
+
+/// Destroys the device, and has its callback called, as after a driver's reset.
+pub fn lose(device: &wgpu::Device) {
+    device.destroy();
+    // An error here is what was asked for.
+    let _ = device.poll(wgpu::PollType::wait_indefinitely());
 }
 
 /// The CPU's time of the frames, and of the calls to selfnorm in them.
