@@ -97,6 +97,14 @@ pub enum Error {
         /// The argument.
         operand: &'static str,
     },
+    /// A wrapped buffer belongs to another device.
+    #[error(
+        "the buffer labelled {label:?} belongs to another wgpu::Device; wrap it with the Gpu of its own"
+    )]
+    OtherDevice {
+        /// The buffer's label.
+        label: String,
+    },
     /// A wrapped range starts where the device can't bind it.
     #[error(
         "wrap: the range starts at byte {offset}, the device needs a multiple of {alignment} (min_storage_buffer_offset_alignment)"

@@ -89,6 +89,10 @@ pub(crate) struct Chunk {
 
 impl Gpu {
     /// A pass that records into the caller's encoder. Nothing runs until the caller submits it.
+    ///
+    /// The encoder must be one of this device. wgpu does not say whose an encoder is: one of another
+    /// device makes its `finish` fail, one of another [`wgpu::Instance`] may be taken for another
+    /// encoder.
     pub fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> Pass<'a> {
         Pass {
             foreign: true,

@@ -98,8 +98,13 @@ impl Gpu {
     /// If the length is not a multiple of four, the last lane of four values is not all the
     /// tensor's own, so operations go value by value, which is slower.
     ///
-    /// f16 tensors need a range that ends on a multiple of four bytes. The buffer must belong to
-    /// this device, and be alive and unmapped when work on it is submitted; wgpu has no query for that.
+    /// f16 tensors need a range that ends on a multiple of four bytes.
+    ///
+    /// The buffer must belong to this device, and be alive and unmapped when work on it is submitted.
+    /// wgpu has no query for that, so the call that submits the work finds it: [`Error::OtherDevice`],
+    /// [`Error::Destroyed`], [`Error::Mapped`]. But a buffer of another [`wgpu::Instance`] can't be
+    /// told from one of this: wgpu counts the resources of each from the start and knows a buffer by
+    /// its number, so it takes it for another buffer, or panics if it has none of that number.
     ///
     /// # Errors
     ///

@@ -200,20 +200,21 @@ impl Device {
     }
 }
 
-/// The error for what wgpu reports. Its types are too many, and not the same in browsers; its words
-/// are these: `In Queue::submit`, `Buffer with 'image' label has been destroyed`.
+/// The error for what wgpu reports. Its types are too many; its words are these: `Buffer with 'image'
+/// label has been destroyed`.
 fn named(report: &str) -> Error {
     let buffer = |what: &str| {
-        let mut lines = report.lines().map(str::trim);
-        let named = lines.find_map(|line| line.strip_suffix(what)?.strip_prefix("Buffer with '"));
-        named
-            .and_then(|named| named.strip_suffix("' label"))
-            .map(str::to_owned)
+        let what = format!("' label {what}");
+        let (before, _) = report.split_once(&what)?;
+        let (_, label) = before.rsplit_once("Buffer with '")?;
+        Some(label.to_owned())
     };
-    if let Some(label) = buffer(" has been destroyed") {
+    if let Some(label) = buffer("has been destroyed") {
         Error::Destroyed { label }
-    } else if let Some(label) = buffer(" is still mapped") {
+    } else if let Some(label) = buffer("is still mapped") {
         Error::Mapped { label }
+    } else if let Some(label) = buffer("doesn't match Device") {
+        Error::OtherDevice { label }
     } else if report.contains("Encoder is locked") {
         Error::EncoderLocked
     } else {

@@ -54,15 +54,11 @@ impl Gpu {
     /// there are; [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
         let adapter = adapter::find(options).await?;
-        let wanted = wgpu::Features::SHADER_F16
-            | wgpu::Features::SHADER_INT64
-            | wgpu::Features::IMMEDIATES
-            | wgpu::Features::SUBGROUP
-            | wgpu::Features::PIPELINE_CACHE;
+        let cache = adapter.features() & wgpu::Features::PIPELINE_CACHE;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("selfnorm"),
-                required_features: adapter.features() & wanted,
+                required_features: Self::useful_features(&adapter) | cache,
                 required_limits: adapter.limits(),
                 ..Default::default()
             })
@@ -75,12 +71,12 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Uses an application's own device and queue, whatever features and limits they have.
+    /// Uses an application's own device and queue, whatever features and limits they have; the WebGPU
+    /// defaults suffice. What [`useful_features`](Self::useful_features) lists makes it faster. No
+    /// file is read or written.
     ///
-    /// The WebGPU defaults suffice. The crate also uses these features if the device has them:
-    /// `SHADER_F16` (needed for tensors of [`half::f16`]), `IMMEDIATES` (parameters cost no
-    /// buffer), `SHADER_INT64` (faster random numbers, the same bits) and `SUBGROUP` (faster
-    /// products on software devices). No file is read or written.
+    /// wgpu does not say which device a queue is of: they must be those of one
+    /// [`request_device`](wgpu::Adapter::request_device).
     ///
     /// # Errors
     ///
@@ -94,6 +90,60 @@ impl Gpu {
             dispatches: Kept::default(),
             memory,
         })))
+    }
+
+    /// The features of `adapter` that the crate uses, for an application that makes its own device:
+    ///
+    /// - `SHADER_F16`, needed for tensors of [`half::f16`],
+    /// - `IMMEDIATES`, so that parameters cost no buffer, if
+    ///   [`max_immediate_size`](wgpu::Limits::max_immediate_size) is raised, too,
+    /// - `SHADER_INT64` for faster random numbers, the same bits,
+    /// - `SUBGROUP` for faster products on software devices.
+    ///
+    /// ```
+    /// use selfnorm::{Gpu, wgpu};
+    ///
+    /// async fn device(adapter: &wgpu::Adapter) -> (wgpu::Device, wgpu::Queue) {
+    ///     let descriptor = wgpu::DeviceDescriptor {
+    ///         required_features: Gpu::useful_features(adapter), // | your own
+    ///         required_limits: Gpu::useful_limits(adapter),     // .or_better_values_from(&yours)
+    ///         ..Default::default()
+    ///     };
+    ///     adapter.request_device(&descriptor).await.unwrap()
+    /// }
+    /// # let gpu = Gpu::new().unwrap();
+    /// # let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    /// # let backends = gpu.adapter_info().backend.into();
+    /// # let adapter = pollster::block_on(instance.enumerate_adapters(backends)).swap_remove(0);
+    /// # let (device, queue) = pollster::block_on(device(&adapter));
+    /// # Gpu::from_wgpu(device, queue).unwrap();
+    /// ```
+    pub fn useful_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+        let useful = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
+            | wgpu::Features::IMMEDIATES
+            | wgpu::Features::SUBGROUP;
+        adapter.features() & useful
+    }
+
+    /// WebGPU's default limits, or the adapter's where those are lower, and the adapter's own where the
+    /// crate gains by it: larger tensors and batches by `max_buffer_size` and
+    /// `max_storage_buffer_binding_size`, fewer dispatches by `max_compute_workgroups_per_dimension`,
+    /// ranges that start anywhere by `min_storage_buffer_offset_alignment`, a smaller record of each step
+    /// by `min_uniform_buffer_offset_alignment`, and parameters without a buffer by `max_immediate_size`.
+    ///
+    /// [`useful_features`](Self::useful_features) has an example.
+    pub fn useful_limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
+        let limits = adapter.limits();
+        wgpu::Limits {
+            max_buffer_size: limits.max_buffer_size,
+            max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+            max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            min_storage_buffer_offset_alignment: limits.min_storage_buffer_offset_alignment,
+            min_uniform_buffer_offset_alignment: limits.min_uniform_buffer_offset_alignment,
+            max_immediate_size: limits.max_immediate_size,
+            ..wgpu::Limits::default().or_worse_values_from(&limits)
+        }
     }
 
     /// The device.

@@ -45,6 +45,7 @@
 //! samples and the dropout masks are functions of it, and no sum depends on the order in which
 //! invocations happen to run.
 
+mod chain;
 mod data;
 mod files;
 mod inference;

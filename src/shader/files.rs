@@ -143,6 +143,20 @@ files! {
     END_BACKWARD = "product/end_backward" calls APPLY;
 }
 
+// Fused networks: the kernels, and how they load weights.
+#[cfg(not(target_family = "wasm"))]
+files! {
+    FUSED = "fused";
+    FUSED_WORKGROUP = "fused/workgroup";
+    FUSED_SUBGROUPS = "fused/subgroups" needs SUBGROUP;
+    VALUES_FOUR = "fused/values_four";
+    WEIGHTS_VALUES = "fused/weights_values" calls VALUES_FOUR;
+    WEIGHTS_FOURS = "fused/weights_fours" calls VALUES_FOUR;
+    WEIGHTS_U64 = "fused/weights_u64" calls VALUES_FOUR RUN_U64;
+    KERNEL_FOURS = "fused/kernel_fours";
+    KERNEL_RUNS = "fused/kernel_runs";
+}
+
 impl File {
     /// The last part of its path.
     pub fn name(&self) -> &'static str {

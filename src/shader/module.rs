@@ -48,6 +48,8 @@ pub(crate) struct Form {
     pub files: Vec<&'static File>,
     /// The activation that it calls, if it does. By itself, so that such a form allocates nothing.
     pub activation: Option<&'static File>,
+    /// Another one, as `activate_last` and `activate_last_backward`.
+    pub last_activation: Option<&'static File>,
     pub constants: Vec<(&'static str, u32)>,
 }
 
@@ -177,7 +179,14 @@ impl Module {
 
     /// The op's file, those of the form, and what they call.
     fn files(&self, form: &Form) -> Vec<&'static File> {
-        with_calls([self.file].into_iter().chain(form.all_files()))
+        let called = form.last_activation.into_iter();
+        let called = called.flat_map(|file| file.calls.iter().copied());
+        with_calls(
+            [self.file]
+                .into_iter()
+                .chain(form.all_files())
+                .chain(called),
+        )
     }
 
     /// Whether it multiplies 32-bit numbers to 64 bits, as random numbers do.
@@ -205,13 +214,19 @@ impl Module {
         all
     }
 
-    /// The structs that the host writes, the parameters first.
+    /// The structs that the host writes, each once, the parameters first.
     pub fn structs(&'static self) -> Vec<&'static Struct> {
         let written = [&self.params]
             .into_iter()
             .chain(&self.step)
             .chain(self.shared);
-        written.flat_map(Struct::with_parts).collect()
+        let mut structs: Vec<&Struct> = Vec::new();
+        for part in written.flat_map(Struct::with_parts) {
+            if structs.iter().all(|other| other.name != part.name) {
+                structs.push(part);
+            }
+        }
+        structs
     }
 
     /// The features that a device must have for `variant`.
@@ -246,12 +261,16 @@ impl Module {
         .map(|(name, value)| format!("const {name} = {value}u;\n"))
         .collect();
         let files = self.variant_files(variant);
+        let last = variant.form.last_activation;
+        let last = last.map_or_else(String::new, |file| {
+            file.text.replace("fn activate", "fn activate_last")
+        });
         let structs = self.structs();
         [directive]
             .into_iter()
             .chain(files.iter().map(|file| file.text))
             .chain(structs.iter().map(|written| written.wgsl))
-            .chain([scalar, &constants, &params])
+            .chain([&last, scalar, &constants, &params])
             .collect()
     }
 
@@ -259,6 +278,8 @@ impl Module {
     pub fn name(&self, variant: &Variant) -> String {
         let mut words = vec![self.name.into()];
         words.extend(variant.form.all_files().map(|file| file.name().into()));
+        let last = variant.form.last_activation;
+        words.extend(last.map(|file| format!("last={}", file.name())));
         let constants = variant.form.constants.iter();
         words.extend(constants.map(|(name, value)| format!("{name}={value}")));
         let lane = if variant.wide_lanes { "x4" } else { "" };

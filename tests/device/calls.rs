@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::calls::{Calls, Counted};
-use selfnorm::nn::{Activation::Selu, Dense, Sequential};
+use selfnorm::nn::{Activation::Selu, Dataset, Dense, Sequential};
 use selfnorm::{Tensor, wgpu};
 
 #[test]
@@ -44,27 +44,97 @@ fn batch(gpu: &Counted, rows: usize) -> [Tensor; 2] {
     })
 }
 
+/// What is made for a call, rather than found.
+fn made(calls: &Calls) -> u64 {
+    calls.buffers + calls.bind_groups + calls.pipelines + calls.writes
+}
+
+/// Three filters are one error scope.
+const SCOPE: u64 = 3;
+
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_training_step() {
+fn a_training_step_is_one_submission_in_one_error_scope_and_makes_nothing() {
+    for gpu in [Counted::new(), Counted::smallest()] {
+        let mut model = network(&gpu);
+        let [x, y] = batch(&gpu, 32);
+        model.train_on_batch(&x, &y).unwrap();
+        let (calls, score) = gpu.calls(|| model.train_on_batch(&x, &y));
+        score.unwrap();
+        assert_eq!((calls.submissions, calls.encoders, calls.passes), (1, 1, 1));
+        assert_eq!((made(&calls), calls.error_scopes), (0, SCOPE), "{calls:?}");
+
+        // With other work that has waited for it.
+        let waiting = x.selu().unwrap();
+        let (calls, score) = gpu.calls(|| model.train_on_batch(&x, &y));
+        score.unwrap();
+        assert_eq!((calls.submissions, calls.encoders), (1, 1));
+        assert_eq!(
+            (made(&calls), calls.error_scopes),
+            (0, 2 * SCOPE),
+            "{calls:?}"
+        );
+        let (calls, _) = gpu.calls(|| waiting.to_vec().unwrap());
+        assert_eq!(calls.submissions, 1, "the read's own");
+
+        // On an application's buffers.
+        let [x, y] = [&x, &y].map(|t| gpu.wrap::<f32>(t.slice(), t.shape()).unwrap());
+        let (calls, score) = gpu.calls(|| model.train_on_batch(&x, &y));
+        score.unwrap();
+        assert_eq!((calls.submissions, calls.encoders, calls.passes), (1, 1, 1));
+        assert_eq!((made(&calls), calls.error_scopes), (0, SCOPE), "{calls:?}");
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_prediction_and_an_evaluation_are_one_submission_a_batch() {
     let gpu = Counted::new();
     let mut model = network(&gpu);
     let [x, y] = batch(&gpu, 32);
-    for _ in 0..3 {
-        let (calls, _) = gpu.calls(|| model.train_on_batch(&x, &y).unwrap());
-        println!("train_on_batch {calls:?}");
-    }
-    for rows in [32, 320] {
+    model.train_on_batch(&x, &y).unwrap();
+    for batches in [1, 10] {
+        let rows = batches as usize * 32;
         let [x, _] = batch(&gpu, rows);
-        for _ in 0..3 {
-            let (calls, _) = gpu.calls(|| model.predict(&x).unwrap());
-            println!("predict {rows} {calls:?}");
-        }
-    }
-    let data = selfnorm::nn::Dataset::from_floats(&gpu, &[0.5; 6 * 320], [6]).unwrap();
-    let data = data.targets(&[0.5; 3 * 320], [3]).unwrap();
-    for _ in 0..3 {
+        // The output's buffer.
+        model.predict(&x).unwrap();
+        let (calls, _) = gpu.calls(|| model.predict(&x).unwrap());
+        assert_eq!((calls.submissions, calls.encoders), (batches, batches));
+        assert_eq!(made(&calls), 0, "{calls:?}");
+        assert_eq!(calls.error_scopes, batches * SCOPE);
+
+        let data = Dataset::from_floats(&gpu, &vec![0.5; rows * 6], [6]).unwrap();
+        let data = data.targets(&vec![0.5; rows * 3], [3]).unwrap();
+        model.evaluate(&data).unwrap();
         let (calls, _) = gpu.calls(|| model.evaluate(&data).unwrap());
-        println!("evaluate {calls:?}");
+        assert_eq!((calls.submissions, calls.passes), (batches, batches));
     }
+    // Nobody asks for the rest of a lane by itself.
+    let [x, _] = batch(&gpu, 0);
+    let (calls, y) = gpu.calls(|| model.predict(&x).unwrap());
+    assert_eq!(calls.submissions, 0);
+    assert!(y.to_vec().unwrap().is_empty());
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_operation_on_an_application_s_buffers_asks_for_nothing_but_its_submission() {
+    let gpu = Counted::new();
+    let own = gpu.tensor(&[1.0f32; 64], [64]).unwrap();
+    let x: Tensor = gpu.wrap(own.slice(), [64]).unwrap();
+    drop(x.selu().unwrap());
+    let (calls, y) = gpu.calls(|| x.selu().unwrap());
+    let expected = Calls {
+        submissions: 1,
+        bind_groups: 1,
+        encoders: 1,
+        passes: 1,
+        dispatches: 1,
+        error_scopes: 2 * SCOPE,
+        ..Calls::default()
+    };
+    assert_eq!(calls, expected);
+    y.to_vec().unwrap();
+    let (calls, _) = gpu.calls(|| y.to_vec().unwrap());
+    assert_eq!((calls.submissions, made(&calls)), (1, 0), "a read");
 }

@@ -99,6 +99,35 @@ fn features_change_no_bit() {
 /// are too low are reported when the [`Gpu`] is made, not by an operation.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_device_with_what_is_useful_lacks_nothing_that_the_crate_s_own_has() {
+    let adapter = common::adapter();
+    let useful = gpu_with(Gpu::useful_features(&adapter), Gpu::useful_limits(&adapter));
+    let (found, own) = (useful.device(), gpu().device());
+    let cache = wgpu::Features::PIPELINE_CACHE;
+    assert_eq!(found.features() - cache, own.features() - cache);
+    assert!(
+        !found.features().contains(cache),
+        "no file is written for an application"
+    );
+    let used = |limits: wgpu::Limits| {
+        [
+            limits.max_buffer_size,
+            limits.max_storage_buffer_binding_size,
+            limits.max_compute_workgroups_per_dimension.into(),
+            limits.min_storage_buffer_offset_alignment.into(),
+            limits.min_uniform_buffer_offset_alignment.into(),
+            limits.max_immediate_size.into(),
+        ]
+    };
+    assert_eq!(used(found.limits()), used(own.limits()));
+    // The others are what every application gets.
+    let textures = wgpu::Limits::default().max_texture_dimension_2d;
+    assert_eq!(found.limits().max_texture_dimension_2d, textures);
+    assert_eq!(differences(&useful, SMALL), NONE);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_limit_below_webgpu_s_is_an_unsupported_device_or_does_no_harm() {
     type Lower = fn(&mut wgpu::Limits);
     let too_low: [(&str, Lower); 9] = [

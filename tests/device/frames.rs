@@ -2,7 +2,9 @@
 
 use crate::common;
 use crate::common::calls::{Calls, Counted};
-use selfnorm::nn::{Activation, Activation::Selu, Adam, Conv2d, Dense, Loss, MaxPool2d, Predict, Sequential};
+use selfnorm::nn::{
+    Activation, Activation::Selu, Adam, Conv2d, Dense, Loss, MaxPool2d, Predict, Sequential,
+};
 use selfnorm::{Error, Gpu, Pass, Tensor, wgpu};
 
 /// The network of a live image fit: 32 features of a position become a colour.
@@ -89,7 +91,10 @@ fn small(gpu: &Gpu) -> Sequential {
 
 fn weights(model: &Sequential) -> Vec<u32> {
     let weights = model.weights().unwrap();
-    weights.iter().flat_map(|(_, tensor)| bits(tensor)).collect()
+    weights
+        .iter()
+        .flat_map(|(_, tensor)| bits(tensor))
+        .collect()
 }
 
 fn frame(gpu: &Gpu, record: impl FnOnce(&mut Pass)) {
@@ -155,7 +160,9 @@ fn steps_in_a_frame_ask_for_nothing_once_their_staging_buffers_have_come_back() 
                 assert_eq!(calls, expected, "step {time}");
             }
             gpu.queue().submit([encoder.finish()]);
-            gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+            gpu.device()
+                .poll(wgpu::PollType::wait_indefinitely())
+                .unwrap();
             assert!(model.try_score().unwrap().is_some());
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod activation;
 pub(crate) mod copy;
 pub(crate) mod dropout;
 pub(crate) mod epilogue;
+pub(crate) mod fused;
 pub(crate) mod gather;
 pub(crate) mod guard;
 pub(crate) mod inspect;
@@ -32,6 +33,7 @@ static MODULES: &[&Module] = &[
     &inspect::MODULE,
     &dropout::MODULE,
     &epilogue::MODULE,
+    &fused::MODULE,
     &max_pool2d::MODULE,
     &softmax::MODULE,
     &moments::MODULE,

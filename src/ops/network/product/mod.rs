@@ -53,7 +53,7 @@ impl Tiling {
 }
 
 /// The number of invocations in a subgroup, if the device has subgroups and all are of one size.
-fn subgroup(gpu: &Gpu) -> Option<u32> {
+pub(super) fn subgroup(gpu: &Gpu) -> Option<u32> {
     let info = gpu.adapter_info();
     let has_one_size = info.subgroup_min_size == info.subgroup_max_size;
     let has_subgroups = gpu.link().has(wgpu::Features::SUBGROUP);
