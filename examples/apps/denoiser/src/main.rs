@@ -15,8 +15,6 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Instant;
 
 use meter::{Arguments, Meter};
-#[allow(unused_imports)]
-use meter::pending::*;
 use selfnorm::nn::Sequential;
 use selfnorm::{Gpu, wgpu};
 use winit::application::ApplicationHandler;

@@ -14,8 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use eframe::egui_wgpu::{WgpuConfiguration, WgpuSetupCreateNew};
 use eframe::{NativeOptions, egui};
 use meter::Arguments;
-#[allow(unused_imports)]
-use meter::pending::*;
 use selfnorm::{Gpu, wgpu};
 
 use app::App;

@@ -292,4 +292,3 @@ impl GpuTimer {
         })
     }
 }
-pub mod pending;
