@@ -77,7 +77,7 @@ impl Device {
     pub fn defer(&self, bytes: u64, record: impl FnOnce(&mut Recording)) -> Result<bool> {
         let added = self.checked(0, || {
             let is_enough = self.deferred.add(&self.device, bytes, record);
-            (is_enough, self.probe.is_lost())
+            (is_enough, self.probe.is_lost(&self.device))
         });
         let is_enough = match added {
             Ok((is_enough, false)) => is_enough,
@@ -113,7 +113,7 @@ impl Device {
         owner: Owner,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<R>,
     ) -> Result<R> {
-        self.send(owner, || self.probe.is_lost(), record)
+        self.send(owner, || self.probe.is_lost(&self.device), record)
     }
 
     /// Like [`submit`](Self::submit), for work whose results are read later: reading them finds out
@@ -196,7 +196,7 @@ impl Device {
     }
 
     pub fn is_lost(&self) -> bool {
-        platform::scoped(&self.device, || self.probe.is_lost()).0
+        platform::scoped(&self.device, || self.probe.is_lost(&self.device)).0
     }
 }
 

@@ -124,33 +124,48 @@ pub(super) struct Probe(Mutex<wgpu::Buffer>);
 impl Probe {
     /// If the device is lost already, so is the buffer, and can't be mapped.
     pub fn new(device: &wgpu::Device) -> Result<Self> {
-        let bytes = wgpu::COPY_BUFFER_ALIGNMENT;
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some("selfnorm: is the device there?"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        };
-        match scoped(device, || device.create_buffer(&descriptor)) {
+        match scoped(device, || Self::buffer(device, false)) {
             (buffer, None) => Ok(Self(Mutex::new(buffer))),
-            (_, Some(_)) => Err(Error::OutOfMemory { bytes }),
+            (buffer, Some(_)) => Err(Error::OutOfMemory {
+                bytes: buffer.size(),
+            }),
         }
     }
 
+    fn buffer(device: &wgpu::Device, mapped_at_creation: bool) -> wgpu::Buffer {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("selfnorm: is the device there?"),
+            size: wgpu::COPY_BUFFER_ALIGNMENT,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation,
+        })
+    }
+
     /// To be called in an error scope: another thread may destroy the device at the same time.
-    pub fn is_lost(&self) -> bool {
-        let buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn is_lost(&self, device: &wgpu::Device) -> bool {
+        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = Arc::new(AtomicBool::new(false));
         let answer = refused.clone();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| {
             answer.store(result.is_err(), Ordering::Relaxed);
         });
-        if refused.load(Ordering::Relaxed) {
-            return true;
+        if !refused.load(Ordering::Relaxed) {
+            buffer.unmap();
+            return false;
         }
-        // Cancels it, unless another thread has let wgpu map the buffer meanwhile.
-        buffer.unmap();
-        false
+        // It is refused, too, if wgpu was mapping the buffer in another thread when this one unmapped it
+        // last. A new buffer of a lost device can't be mapped either, and for that wgpu reports no error.
+        let new = || {
+            let new = Self::buffer(device, true);
+            let is_mapped = new.get_mapped_range(..).is_ok();
+            new.unmap();
+            (new, is_mapped)
+        };
+        let ((new, is_mapped), error) = scoped(device, new);
+        if is_mapped {
+            *buffer = new;
+        }
+        !is_mapped && error.is_none()
     }
 }
 

@@ -47,7 +47,7 @@ impl Probe {
         Ok(Self)
     }
 
-    pub fn is_lost(&self) -> bool {
+    pub fn is_lost(&self, _: &wgpu::Device) -> bool {
         false
     }
 }

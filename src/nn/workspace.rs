@@ -4,6 +4,7 @@ use super::network::{Network, Parameters, Stage, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::network::epilogue::Epilogue;
+use crate::ops::network::fused::{self, Chain};
 use crate::ops::network::guard::{Guard, accumulate};
 use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_losses};
 use crate::ops::network::max_pool2d::{self, MaxPool2d};
@@ -86,6 +87,19 @@ impl Plan<'_> {
                 dropout::forward(gpu, x, y, len, &dropout, &broadcast)?.into()
             }
         })
+    }
+
+    /// Whether so many rows are predicted faster by the network's chain, if it is one.
+    pub fn fuses(&self, rows: usize) -> bool {
+        let chain = self.network.chain();
+        chain.is_some_and(|chain| fused::pays(self.gpu, self.tiling, &chain, rows as u32))
+    }
+
+    /// The output y of a chain for x.
+    pub fn chain(&self, chain: &Chain, rows: usize, x: &Region, y: &Region) -> Result<Dispatch> {
+        let (gpu, weights) = (self.gpu, self.weights);
+        let fused = fused::forward(gpu, self.tiling, chain, x, weights, y, rows as u32)?;
+        fused.ok_or_else(|| Error::Unexpected("no kernel for the chain".into()))
     }
 
     fn part(&self, of: &Region, parameters: Parameters) -> Region {

@@ -14,6 +14,7 @@ use crate::nn::network::{Network, Stage, StageKind, Value};
 use crate::nn::training::AHEAD;
 use crate::nn::workspace::{At, F32, Plan, Work};
 use crate::ops::network::copy::copy;
+use crate::ops::network::fused::Chain;
 use crate::ops::network::product::End;
 use crate::pass::{read, write};
 use crate::{Error, Gpu, Pass, Result, Tensor};
@@ -75,6 +76,7 @@ pub(in crate::nn) struct Prediction {
 #[derive(Clone, Debug)]
 struct Workspace {
     rows: usize,
+    is_fused: bool,
     /// Copies of a batch of x and y, if the device can't bind it in them.
     ends: Option<[Region; 2]>,
     /// The outputs of a stage and of the next take turns.
@@ -91,37 +93,44 @@ impl Workspace {
         let [inputs, outputs] = [Value::Input, network.output()].map(|value| network.len(value));
         plan.bytes(rows, inputs)?;
         plan.bytes(rows, outputs)?;
-        let stages = stages(network);
+        let is_fused = plan.fuses(rows);
+        let pieces = pieces(network, is_fused);
         let region = |len: Option<usize>| match len {
             None => Ok(None),
             Some(len) => plan.region(rows, len).map(Some),
         };
-        let inner = || stages[..stages.len().saturating_sub(1)].iter().enumerate();
+        let inner = || pieces[..pieces.len().saturating_sub(1)].iter().enumerate();
         let longest = |turn| {
             let outputs = inner().filter(|(i, _)| i % 2 == turn);
-            outputs.map(|(_, stage)| stage.len).max()
+            outputs.map(|(_, piece)| piece.len()).max()
         };
-        let pools = stages
-            .iter()
-            .filter(|stage| matches!(stage.kind, StageKind::MaxPool2d { .. }));
-        let fits = |found: &&Self| found.rows >= rows && found.ends.is_some() == is_copied;
+        let pools = pieces.iter().filter_map(|piece| match piece {
+            Piece::Stage(stage) if matches!(stage.kind, StageKind::MaxPool2d { .. }) => {
+                Some(stage.len)
+            }
+            _ => None,
+        });
+        let fits = |found: &&Self| {
+            found.rows >= rows && found.ends.is_some() == is_copied && found.is_fused == is_fused
+        };
         let mut workspace = match found.filter(fits) {
             Some(found) => found.clone(),
             None => Self {
                 rows,
+                is_fused,
                 ends: match is_copied {
                     true => Some([plan.region(rows, inputs)?, plan.region(rows, outputs)?]),
                     false => None,
                 },
                 outputs: [region(longest(0))?, region(longest(1))?],
-                places: region(pools.map(|stage| stage.len).max())?,
+                places: region(pools.max())?,
                 scratch: None,
             },
         };
         let mut bytes = 0;
         for &batch in batches {
             // Any region stands for x and y here.
-            let work = workspace.stages(plan, batch, plan.weights, plan.weights)?;
+            let work = workspace.pieces(plan, batch, plan.weights, plan.weights)?;
             bytes = bytes.max(plan.scratch_bytes(&work));
         }
         let scratch = workspace.scratch.as_ref();
@@ -134,38 +143,43 @@ impl Workspace {
     /// What is done with a batch of `rows`, from x to y.
     fn work(&self, plan: Plan, rows: usize, x: &Region, y: &Region) -> Result<Vec<Work>> {
         let Some([input, output]) = &self.ends else {
-            return self.stages(plan, rows, x, y);
+            return self.pieces(plan, rows, x, y);
         };
         let [input, output] = [input.part(0, x.bytes), output.part(0, y.bytes)];
         let mut work = vec![copy(plan.gpu, x, &input)?.into()];
-        work.extend(self.stages(plan, rows, &input, &output)?);
+        work.extend(self.pieces(plan, rows, &input, &output)?);
         work.push(copy(plan.gpu, &output, y)?.into());
         Ok(work)
     }
 
-    fn stages(&self, plan: Plan, rows: usize, x: &Region, y: &Region) -> Result<Vec<Work>> {
-        let stages = stages(plan.network);
-        if stages.is_empty() {
+    fn pieces(&self, plan: Plan, rows: usize, x: &Region, y: &Region) -> Result<Vec<Work>> {
+        let pieces = pieces(plan.network, self.is_fused);
+        if pieces.is_empty() {
             return Ok(vec![copy(plan.gpu, x, y)?.into()]);
         }
         let mut work = Vec::new();
         let mut input = x;
-        for (i, stage) in stages.iter().enumerate() {
+        for (i, piece) in pieces.iter().enumerate() {
             let output = match &self.outputs[i % 2] {
-                Some(output) if i + 1 < stages.len() => output,
+                Some(output) if i + 1 < pieces.len() => output,
                 _ => y,
             };
-            let at = At {
-                x: input,
-                y: output,
-                places: self.places.as_ref(),
-            };
-            let epilogue = stage.epilogue.without_dropout();
-            let end = match epilogue.is_identity() {
-                true => End::Nothing,
-                false => End::Activated(epilogue),
-            };
-            work.push(plan.stage(stage, rows, at, end)?);
+            work.push(match piece {
+                Piece::Chain(chain) => plan.chain(chain, rows, input, output)?.into(),
+                Piece::Stage(stage) => {
+                    let at = At {
+                        x: input,
+                        y: output,
+                        places: self.places.as_ref(),
+                    };
+                    let epilogue = stage.epilogue.without_dropout();
+                    let end = match epilogue.is_identity() {
+                        true => End::Nothing,
+                        false => End::Activated(epilogue),
+                    };
+                    plan.stage(stage, rows, at, end)?
+                }
+            });
             input = output;
         }
         Ok(work)
@@ -178,14 +192,39 @@ impl Workspace {
     }
 }
 
-/// The stages that do something when the network does not train.
-fn stages(network: &Network) -> Vec<&Stage> {
+/// What is computed at once.
+enum Piece<'a> {
+    /// Layers that one dispatch computes.
+    Chain(Chain),
+    Stage(&'a Stage),
+}
+
+impl Piece<'_> {
+    /// The elements of a sample's output.
+    fn len(&self) -> usize {
+        match self {
+            Self::Chain(chain) => chain.outputs(),
+            Self::Stage(stage) => stage.len,
+        }
+    }
+}
+
+/// The network outside of training, with its chain in one piece or layer by layer.
+fn pieces(network: &Network, is_fused: bool) -> Vec<Piece<'_>> {
     let does_something = |stage: &&Stage| match stage.kind {
         StageKind::Dropout(..) => false,
         StageKind::Epilogue => !stage.epilogue.without_dropout().is_identity(),
         _ => true,
     };
-    network.stages.iter().filter(does_something).collect()
+    let stages = network.stages.iter().filter(does_something);
+    match network.chain().filter(|_| is_fused) {
+        None => stages.map(Piece::Stage).collect(),
+        Some(chain) => {
+            let is_softmax = |stage: &&Stage| matches!(stage.kind, StageKind::Softmax { .. });
+            let softmax = stages.filter(is_softmax).map(Piece::Stage);
+            [Piece::Chain(chain)].into_iter().chain(softmax).collect()
+        }
+    }
 }
 
 impl Prediction {
@@ -194,7 +233,7 @@ impl Prediction {
         let rows = predict.rows;
         let mut batch = predict
             .batch
-            .unwrap_or_else(|| default_batch(plan.network))
+            .unwrap_or_else(|| default_batch(plan, rows))
             .clamp(1, rows.max(1));
         let mut unit = unit(plan);
         let mut is_copied = false;
@@ -269,8 +308,9 @@ fn unit(plan: Plan) -> usize {
     rows[0].max(rows[1]) as usize
 }
 
-fn default_batch(network: &Network) -> usize {
-    let longest = stages(network).iter().map(|stage| stage.len).max();
+fn default_batch(plan: Plan, rows: usize) -> usize {
+    let pieces = pieces(plan.network, plan.fuses(rows));
+    let longest = pieces.iter().map(Piece::len).max();
     let rows = LAYER_BYTES / (longest.unwrap_or(1).max(1) as u64 * F32);
     (rows as usize).max(MIN_BATCH)
 }

@@ -204,6 +204,11 @@ impl Chain {
         (fits && is_chain && is_uniform).then_some(chain)
     }
 
+    /// The values of a row of the output.
+    pub fn outputs(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.outputs)
+    }
+
     fn hidden(&self) -> impl Iterator<Item = &Layer> {
         let hidden = self.layers.len().saturating_sub(1);
         self.layers[..hidden].iter()
