@@ -27,8 +27,16 @@ pub struct Pass<'a> {
     target: Target<'a>,
     /// The caller submits; the crate does not know when.
     foreign: bool,
-    /// Whether it is known that the caller has left no pass open in the encoder.
-    is_usable: bool,
+    encoder: Encoder,
+}
+
+/// What is known of an encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoder {
+    /// The caller may have left a pass open in it.
+    Unknown,
+    Usable,
+    Locked,
 }
 
 /// Where a pass records.
@@ -96,7 +104,7 @@ impl Gpu {
     pub fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder) -> Pass<'a> {
         Pass {
             foreign: true,
-            is_usable: false,
+            encoder: Encoder::Unknown,
             ..Pass::new(self, encoder)
         }
     }
@@ -124,7 +132,7 @@ impl Gpu {
             gpu: self.clone(),
             target: Target::Open(compute_pass),
             foreign: true,
-            is_usable: true,
+            encoder: Encoder::Usable,
         }
     }
 }
@@ -150,7 +158,7 @@ impl<'a> Pass<'a> {
             gpu: gpu.clone(),
             target: Target::Encoder(Commands::new(encoder)),
             foreign: false,
-            is_usable: true,
+            encoder: Encoder::Usable,
         }
     }
 
@@ -159,7 +167,7 @@ impl<'a> Pass<'a> {
             gpu: gpu.clone(),
             target: Target::Deferred,
             foreign: false,
-            is_usable: true,
+            encoder: Encoder::Usable,
         }
     }
 
@@ -183,21 +191,27 @@ impl<'a> Pass<'a> {
                 Ok(())
             })?,
             Target::Open(pass) => record(*pass),
-            Target::Encoder(commands) if self.is_usable => record(commands.pass()),
-            Target::Encoder(commands) => {
-                // Only the end of a pass tells that another is still open in the encoder.
-                self.gpu
-                    .link()
-                    .checked(0, || record(&mut begin_pass(commands.encoder())))?;
-                self.is_usable = true;
-            }
+            Target::Encoder(commands) => match self.encoder {
+                Encoder::Usable => record(commands.pass()),
+                Encoder::Locked => return Err(Error::EncoderLocked),
+                Encoder::Unknown => {
+                    // Only the end of a pass tells that another is still open in the encoder, and only once.
+                    let first = || record(&mut begin_pass(commands.encoder()));
+                    let recorded = self.gpu.link().checked(0, first);
+                    self.encoder = match recorded {
+                        Err(Error::EncoderLocked) => Encoder::Locked,
+                        _ => Encoder::Usable,
+                    };
+                    recorded?;
+                }
+            },
         }
         Ok(())
     }
 
     /// The encoder, with no pass open, for the copies of `op`.
     pub(crate) fn encoder(&mut self, op: &'static str) -> Result<&mut wgpu::CommandEncoder> {
-        if !self.is_usable {
+        if self.encoder != Encoder::Usable {
             self.record_all([], None)?;
         }
         match &mut self.target {

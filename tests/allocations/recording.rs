@@ -46,12 +46,16 @@ fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
     let ours = || {
         let mut encoder = new_encoder();
         let mut pass = gpu.pass(&mut encoder);
+        // The first operation looks whether the encoder is locked, the second begins the others' pass.
+        pass.selu(&x, &y).unwrap();
+        pass.selu(&x, &y).unwrap();
         bytes_taken(|| pass.selu(&x, &y).unwrap())
     };
     // The pipeline and the bind group.
     ours();
     let mut encoder = new_encoder();
     let mut pass = encoder.begin_compute_pass(&Default::default());
+    selu.dispatch(&mut pass);
     let theirs = bytes_taken(|| {
         selu.dispatch(&mut pass);
     });

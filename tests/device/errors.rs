@@ -418,6 +418,49 @@ fn one_buffer(gpu: &Gpu, values: &[f32]) -> wgpu::Buffer {
     buffer
 }
 
+/// wgpu gives an encoder up that is used while a pass of it is open, and there is no way to ask before.
+/// So the operation says what is wrong, and the application hears of it only from its own `finish`.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_encoder_that_is_locked_by_an_open_pass_is_an_error() {
+    let gpu = watched();
+    let given = arguments(&gpu);
+    for call in Call::all() {
+        let op = call.op.name;
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let open = encoder
+            .begin_compute_pass(&Default::default())
+            .forget_lifetime();
+        let mut pass = gpu.pass(&mut encoder);
+        for _ in 0..2 {
+            let result = call.record(&mut pass, given.0.each_ref());
+            assert_eq!(result, Err(Error::EncoderLocked), "{op}");
+        }
+        drop(pass);
+        drop(open);
+        assert_eq!(gpu.uncaptured(), [""; 0], "{op}");
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        encoder.finish();
+        let error = pollster::block_on(scope.pop()).expect("the encoder is lost");
+        assert!(error.to_string().contains("Encoder is locked"), "{error}");
+    }
+    unchanged(&given);
+    // A pass that nothing is recorded into does no harm.
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let open = encoder
+        .begin_compute_pass(&Default::default())
+        .forget_lifetime();
+    drop(gpu.pass(&mut encoder));
+    drop(open);
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(
+        Error::EncoderLocked.to_string(),
+        "the encoder is locked by a pass that is still open; end that pass, or record into it with \
+         Gpu::record_in"
+    );
+    works(&gpu);
+}
+
 /// As many values as every device aligns ranges to: 256 bytes.
 const ALIGNED: usize = 64;
 

@@ -310,6 +310,7 @@ pub(crate) fn forward(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::device::Owner;
     use crate::gpu::recording::begin_pass;
     use crate::gpu::{platform, transfer};
     use crate::ops::network::activation::Activation::{self, *};
@@ -503,7 +504,7 @@ mod tests {
             let (x, weights) = (region(gpu, x), region(gpu, &weights));
             let dispatch = forward(gpu, tiling, &chain, &x, &weights, &y, rows as u32).unwrap();
             gpu.link()
-                .submit(|encoder| {
+                .submit(Owner::Crate, |encoder| {
                     dispatch.unwrap().record(&mut begin_pass(encoder), None);
                     Ok(())
                 })
