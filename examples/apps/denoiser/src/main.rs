@@ -101,8 +101,8 @@ impl Graphics {
 
         let gpu = Gpu::from_wgpu(device, queue)?;
         let (sender, coming) = mpsc::channel();
-        let thread_gpu = gpu.clone();
-        std::thread::spawn(move || sender.send(network::prepare(&thread_gpu)));
+        let model = network::build(&gpu)?;
+        std::thread::spawn(move || sender.send(scene::prepare(model)));
         Ok(Self {
             scene: Scene::new(&gpu, format, budget_ms)?,
             coming: Some(coming),

@@ -12,8 +12,9 @@ pub const HALO: usize = 4;
 /// The side of what the network sees.
 pub const SIDE: usize = TILE + 2 * HALO;
 
-/// Tiles overlap, so that the network, whose convolutions pad nothing, leaves no seams.
-pub fn prepare(gpu: &Gpu) -> Result<Sequential> {
+/// Tiles overlap, so that the network, whose convolutions pad nothing, leaves no seams. It submits the
+/// weights.
+pub fn build(gpu: &Gpu) -> Result<Sequential> {
     let conv = |filters, side| {
         Conv2d::new(filters, [side, side])
             .kernel_initializer(Initializer::LecunNormal)
@@ -24,6 +25,6 @@ pub fn prepare(gpu: &Gpu) -> Result<Sequential> {
         .add(conv(16, 3))
         .add(conv(3, 3).activation(Activation::Linear))
         .build(gpu, 1)?;
-    model.compile(Adam::new(2e-3), Loss::MeanSquaredError)?;
+    model.compile(Adam::new(4e-3), Loss::MeanSquaredError)?;
     Ok(model)
 }

@@ -19,6 +19,12 @@ const WORKGROUP: usize = 64;
 const LIGHT_CHANNELS: usize = 3;
 const MAX_STEPS: usize = 8;
 
+/// Makes what frames need. It submits nothing, so a thread can do it while the window is resized.
+pub fn prepare(mut model: Sequential) -> Result<Sequential> {
+    meter::prepare(&mut model, BATCH, TILES)?;
+    Ok(model)
+}
+
 /// What the shaders' `Frame` is.
 fn frame_bytes(seconds: f32, number: u32, divider: f32, has_network: bool) -> [u8; 16] {
     let words = [

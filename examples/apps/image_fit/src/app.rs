@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eframe::egui::{self, Color32, ColorImage, Rect, Slider, TextureHandle, TextureOptions, Ui, Vec2};
 use eframe::egui_wgpu::{Callback, CallbackResources, CallbackTrait, ScreenDescriptor};
@@ -14,7 +14,7 @@ use meter::{Arguments, Meter};
 use selfnorm::nn::{Activation, Sequential};
 use selfnorm::wgpu;
 
-use crate::fit::{Design, Fit, SIDE};
+use crate::fit::{Design, Fit, SIDE, prepare};
 use crate::target;
 
 const ACTIVATIONS: [(&str, Activation); 3] = [
@@ -45,7 +45,7 @@ pub struct App {
 
 struct Coming {
     model: Receiver<selfnorm::Result<Sequential>>,
-    began: std::time::Instant,
+    began: Instant,
 }
 
 /// The loss, by steps.
@@ -64,9 +64,11 @@ impl Curve {
         if step == self.last_step {
             return;
         }
+        // Of several steps in a frame only the last one's score is known, and stands for all.
+        let steps = step.saturating_sub(self.last_step);
         self.last_step = step;
         let mean = self.mean.unwrap_or(loss);
-        let mean = mean + 0.05 * (loss - mean);
+        let mean = loss + 0.95f64.powf(steps as f64) * (mean - loss);
         self.mean = Some(mean);
         if self.seen.is_multiple_of(self.every.max(1)) {
             // Its logarithm is drawn.
@@ -114,7 +116,7 @@ impl App {
                 width: 64,
                 activation: Activation::Selu,
             },
-            learning_rate: 3e-3,
+            learning_rate: 5e-3,
             coming: None,
             dropped: None,
             target: context.egui_ctx.load_texture("target", as_image(&picture), TextureOptions::NEAREST),
@@ -130,15 +132,20 @@ impl App {
         Ok(app)
     }
 
-    /// Makes the network on a thread, so that the window does not wait for the compiler.
+    /// Makes the network, and prepares it on a thread, so that the window does not wait for the compiler.
     fn prepare(&mut self) {
-        let (sender, model) = mpsc::channel();
-        let (gpu, design) = (lock(&self.fit).gpu().clone(), self.design);
-        std::thread::spawn(move || sender.send(design.prepare(&gpu)));
-        self.coming = Some(Coming {
-            model,
-            began: std::time::Instant::now(),
-        });
+        let (sender, receiver) = mpsc::channel();
+        let gpu = lock(&self.fit).gpu().clone();
+        match self.design.build(&gpu) {
+            Ok(model) => {
+                std::thread::spawn(move || sender.send(prepare(model)));
+                self.coming = Some(Coming {
+                    model: receiver,
+                    began: Instant::now(),
+                });
+            }
+            Err(error) => self.message = Some(error.to_string()),
+        }
     }
 
     /// Takes over what threads have finished.

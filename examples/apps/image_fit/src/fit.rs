@@ -29,22 +29,24 @@ pub struct Design {
 }
 
 impl Design {
-    /// A network without training, whose pipelines and buffers are yet to be made.
-    fn build(self, gpu: &Gpu) -> Result<Sequential> {
+    /// A network whose pipelines and buffers are yet to be made. It submits the weights.
+    pub fn build(self, gpu: &Gpu) -> Result<Sequential> {
         let mut layers = Sequential::new([FEATURES]);
         for _ in 0..HIDDEN_LAYERS {
             let layer = Dense::new(self.width).kernel_initializer(Initializer::LecunNormal);
             layers = layers.add(layer.activation(self.activation));
         }
-        layers.add(Dense::new(CHANNELS)).build(gpu, 1)
-    }
-
-    /// A network that is ready for its first frame. For a thread: pipelines are compiled here.
-    pub fn prepare(self, gpu: &Gpu) -> Result<Sequential> {
-        let mut model = self.build(gpu)?;
+        let mut model = layers.add(Dense::new(CHANNELS)).build(gpu, 1)?;
         model.compile(Adam::default(), Loss::MeanSquaredError)?;
         Ok(model)
     }
+}
+
+/// Makes what frames need. It submits nothing, so a thread can do it while the window is resized.
+pub fn prepare(mut model: Sequential) -> Result<Sequential> {
+    meter::prepare(&mut model, BATCH, PIXELS)?;
+    meter::prepare(&mut model, BATCH, PIXELS / PARTS)?;
+    Ok(model)
 }
 
 pub struct Fit {
