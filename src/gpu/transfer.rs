@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
 
 /// The maximum size of a piece, so that staging buffers are small enough to keep.
-const STAGING_BYTES: u64 = 32 << 20;
+pub(crate) const STAGING_BYTES: u64 = 32 << 20;
 
 /// Polls until the readback is done.
 pub(crate) trait Progress: Fn(&Arc<Device>, Answer) {}

@@ -2,7 +2,7 @@ use super::targets::Weighing;
 use super::{Dataset, Expected};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::gpu::transfer;
+use crate::gpu::transfer::{self, Upload};
 use crate::ops::network::gather::{Affine, Gather, Part};
 use crate::{Error, Gpu, Result};
 
@@ -108,6 +108,22 @@ impl Feed {
         let bytes = bytemuck::cast_slice(order);
         let buffer = &self.order.buffer;
         transfer::write(gpu.memory(), buffer, 0, bytes, transfer::COPY_ALIGNMENT)
+    }
+}
+
+impl Feed {
+    /// An order, to be set in an encoder by [`replace`](Self::replace).
+    pub fn stage(&self, gpu: &Gpu, order: &[u32]) -> Result<Vec<Upload>> {
+        let pieces = bytemuck::cast_slice(order).chunks(transfer::STAGING_BYTES as usize);
+        let upload = |piece: &[u8]| Upload::new(gpu.memory(), piece, transfer::COPY_ALIGNMENT);
+        pieces.map(upload).collect()
+    }
+
+    /// Sets the staged order, if any.
+    pub fn replace(&self, staged: Vec<Upload>, encoder: &mut wgpu::CommandEncoder) {
+        for (piece, staged) in (0..).zip(staged) {
+            staged.record(encoder, &self.order.buffer, piece * transfer::STAGING_BYTES);
+        }
     }
 }
 

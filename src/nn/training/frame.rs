@@ -182,7 +182,7 @@ impl Sequential {
                 Arrival::Later => break,
                 Arrival::Never if self.gpu.link().is_lost() => return Err(Error::DeviceLost),
                 Arrival::Never => {}
-                Arrival::Here => latest = Some(self.see_recorded(loss, step, &outcome)?),
+                Arrival::Here => latest = Some(self.see_recorded(OP, loss, step, &outcome)?),
             }
             self.recorded.pop_front();
         }
@@ -192,15 +192,25 @@ impl Sequential {
         Ok(latest)
     }
 
-    fn see_recorded(&mut self, loss: Loss, step: u64, outcome: &Outcome) -> Result<Score> {
+    /// Looks at what a step in an encoder has done.
+    pub(super) fn see_recorded(
+        &mut self,
+        op: &'static str,
+        loss: Loss,
+        step: u64,
+        outcome: &Outcome,
+    ) -> Result<Score> {
         let mut sums = Sums::default();
         sums.add(&outcome.totals);
-        let Some(halted) = outcome.guard.halted_by() else {
-            return Ok(sums.score(loss));
-        };
-        let invalid = sums.check(OP, loss).err().filter(|_| halted == step);
-        let error = invalid.unwrap_or(Error::NotFinite { step: halted + 1 });
-        Err(self.halt(halted, error))
+        if let Some(halted) = outcome.guard.halted_by() {
+            let invalid = sums.check(op, loss).err().filter(|_| halted == step);
+            let error = invalid.unwrap_or(Error::NotFinite { step: halted + 1 });
+            return Err(self.halt(halted, error));
+        }
+        if outcome.totals.is_finite == 0.0 {
+            self.skips.push(step);
+        }
+        Ok(sums.score(loss))
     }
 
     /// The number of steps in encoders that the GPU has not finished, as far as

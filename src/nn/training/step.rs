@@ -321,6 +321,10 @@ impl Records {
         self.all.len()
     }
 
+    pub fn get(&self, index: usize) -> Step {
+        self.all[index]
+    }
+
     /// The bind group and offset of record `index`; they are asked for in order.
     pub fn bound(&self, gpu: &Gpu, index: usize) -> Result<(&wgpu::BindGroup, u32)> {
         let place = index % WINDOW;

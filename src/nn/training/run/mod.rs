@@ -1,7 +1,11 @@
 //! What comes next in a training.
 
+mod record;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use record::Recorded;
 
 use super::fit::Fit;
 use super::prepare::Compiled;
@@ -224,6 +228,10 @@ pub(super) struct State {
     compiled: Option<Compiled>,
     /// What is under way, in order.
     flights: VecDeque<(Flight, Landing)>,
+    /// What is in encoders of an application, in order.
+    recorded: VecDeque<Recorded>,
+    /// Whether the run is recorded into those.
+    is_recorded: bool,
     sums: Sums,
     /// The batches of the validation that are submitted, and their sums.
     validation: usize,
@@ -346,6 +354,8 @@ impl Sequential {
                 training,
                 planned: VecDeque::new(),
                 flights: VecDeque::new(),
+                recorded: VecDeque::new(),
+                is_recorded: false,
                 compiled: Some(compiled),
                 sums: Sums::default(),
                 validation: 0,
@@ -403,6 +413,11 @@ impl<'a> Run<'a> {
     }
 
     async fn advance(&mut self, progress: &impl transfer::Progress) -> Result<Option<Event>> {
+        if self.state.is_recorded {
+            let detail =
+                "a run that has begun with record goes on with it, and with try_next".into();
+            return Err(Error::Data { op: OP, detail });
+        }
         if self.state.over {
             return Ok(None);
         }

@@ -1,0 +1,286 @@
+//! A run in an application's encoders: nothing is submitted, and nobody waits.
+
+use super::{EpochEnd, OP, Progress, Run, Source, VALIDATION};
+use crate::gpu::platform;
+use crate::gpu::transfer::Arrival;
+use crate::nn::training::score::EpochScores;
+use crate::nn::training::step::{Flight, Outcome};
+use crate::ops::network::guard::Guard;
+use crate::{Error, Pass, Result, random};
+
+/// What is recorded, in order.
+#[derive(Debug)]
+pub(super) enum Recorded {
+    /// Of the network's step, counted from 0.
+    Step(Flight, u64),
+    Validation(Flight),
+    /// The end of an epoch, counted from 1.
+    Epoch(usize),
+}
+
+impl Run<'_> {
+    /// Records the next piece of the training into a pass over an application's encoder: a step, or a
+    /// batch of the validation. Returns whether there was one. Nothing is submitted, and nobody waits; see
+    /// [`Pass::train_on_batch`]. The data must be a [`Dataset`](crate::nn::Dataset), which the GPU has.
+    ///
+    /// [`try_next`](Self::try_next) gives the epochs that are over. A run that has begun with `record`
+    /// goes on with it, not with [`next`](Self::next).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::Gpu;
+    /// use selfnorm::nn::{Activation::Softmax, Adam, Dataset, Dense, Fit, Progress, Sequential};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let mut model = Sequential::new([2]).add(Dense::new(2).activation(Softmax)).build(&gpu, 42)?;
+    /// let data = Dataset::from_floats(&gpu, &[0.0, 1.0, 1.0, 0.0], [2])?.classes(&[0, 1])?;
+    /// let mut run = model.train(&data, &Fit::new(Adam::default()).epochs(3))?;
+    /// loop {
+    ///     // Each frame:
+    ///     let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    ///     let has_more = run.record(&mut gpu.pass(&mut encoder))?;
+    ///     gpu.queue().submit([encoder.finish()]);
+    ///     while let Some(progress) = run.try_next()? {
+    ///         if let Progress::Epoch(end) = progress {
+    ///             println!("{}: {:.4}", end.epoch, end.scores.training.loss);
+    ///         }
+    ///     }
+    ///     if !has_more && run.unfinished() == 0 {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(run.finish().epochs.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Pass::train_on_batch`]; [`Error::Data`] for batches from the host, and for a run that has
+    /// begun with [`next`](Self::next).
+    pub fn record(&mut self, pass: &mut Pass) -> Result<bool> {
+        self.model.check_pass(OP, pass)?;
+        pass.encoder(OP)?;
+        let refused = |detail: &str| {
+            let detail = detail.into();
+            Err(Error::Data { op: OP, detail })
+        };
+        let has_begun = self.state.compiled.is_none() || self.state.over;
+        if has_begun && !self.state.is_recorded {
+            return refused("a run that has begun with next goes on with next, not with record");
+        }
+        let Source::Resident(data) = &self.source else {
+            return refused(
+                "only a Dataset, which is on the GPU, can be recorded; call next for batches from the host",
+            );
+        };
+        if self.state.over || self.epoch == self.epochs {
+            return Ok(false);
+        }
+        let batches = data.batches();
+        if self.state.stopped {
+            if self.batch > 0 {
+                self.end_recorded_epoch();
+            }
+            self.state.over = true;
+            return Ok(false);
+        }
+        if self.batch < batches {
+            self.record_step(pass)?;
+        } else {
+            self.record_validation(pass)?;
+        }
+        let validated = self.validation.as_ref();
+        let validated = validated.is_none_or(|data| self.state.validation == data.records.len());
+        if self.batch == batches && validated {
+            self.end_recorded_epoch();
+        }
+        Ok(true)
+    }
+
+    fn record_step(&mut self, pass: &mut Pass) -> Result<()> {
+        if !self.state.is_recorded {
+            // What the run was prepared with comes before the application's submissions.
+            self.model.gpu.link().flush()?;
+        }
+        let Some(compiled) = self.state.compiled.take() else {
+            return self.record_trained(pass);
+        };
+        let before = self.model.adopt(compiled);
+        let recorded = self.record_trained(pass);
+        match recorded {
+            Ok(()) => self.state.is_recorded = true,
+            Err(_) => self.state.compiled = Some(self.model.adopt(before)),
+        }
+        recorded
+    }
+
+    fn record_trained(&mut self, pass: &mut Pass) -> Result<()> {
+        let Source::Resident(data) = &mut self.source else {
+            return Ok(());
+        };
+        let model = &mut *self.model;
+        let training = self.state.training.clone();
+        let mut order = Vec::new();
+        if self.batch == 0 {
+            if let Some(seed) = data.shuffle {
+                random::shuffle(&mut data.order[..data.trained], seed, model.epoch);
+            }
+            order = data.feed.stage(&model.gpu, &data.order)?;
+        }
+        let first = self.batch * data.batch_size;
+        let count = data.batch_size.min(data.trained - first);
+        let mut records = Vec::new();
+        let parts = training.plan(model.record(model.step)?, first, count, &mut records);
+        let records = training.frame.stage(&model.gpu, &records)?;
+        let restart = match model.unseen {
+            None => Some(Guard::stage(&model.gpu, self.state.allowed)?),
+            Some(_) => None,
+        };
+        let flight = Flight::new(&model.gpu, size_of::<Outcome>() as u64)?;
+        let feed = &data.feed;
+        let begin = |encoder: &mut wgpu::CommandEncoder| {
+            feed.replace(order, encoder);
+            training.frame.replace(records, encoder);
+            if let Some(restart) = restart {
+                training.slots.guard.restart(restart, encoder);
+            }
+        };
+        training.record(pass, |_| &feed.dispatches, &parts, begin, &flight)?;
+        let recorded = Recorded::Step(flight, model.step);
+        self.state.recorded.push_back(recorded);
+        model.unseen = model.slots.clone();
+        if self.batch == 0 {
+            model.epoch += 1;
+        }
+        self.batch += 1;
+        model.step += 1;
+        Ok(())
+    }
+
+    fn record_validation(&mut self, pass: &mut Pass) -> Result<()> {
+        let (Some(validation), Source::Resident(data)) = (&self.validation, &self.source) else {
+            return Ok(());
+        };
+        let training = &self.state.training;
+        let feed = validation.feed.as_ref().unwrap_or(&data.feed);
+        let record = validation.records.get(self.state.validation);
+        let records = training.frame.stage(&self.model.gpu, &[record])?;
+        let flight = Flight::new(&self.model.gpu, size_of::<Outcome>() as u64)?;
+        training.frame.replace(records, pass.encoder(OP)?);
+        let dispatches = feed.dispatches.iter();
+        let dispatches = dispatches.chain(training.evaluation.dispatches());
+        pass.record_all(dispatches, Some(training.frame.bound(0)))?;
+        let back = [
+            &training.evaluation.losses.totals,
+            training.slots.guard.state(),
+        ];
+        flight.record(pass.encoder(OP)?, &back);
+        self.state.recorded.push_back(Recorded::Validation(flight));
+        self.state.validation += 1;
+        Ok(())
+    }
+
+    fn end_recorded_epoch(&mut self) {
+        self.epoch += 1;
+        self.batch = 0;
+        self.state.validation = 0;
+        self.state.recorded.push_back(Recorded::Epoch(self.epoch));
+    }
+
+    /// The next epoch of those that [`record`](Self::record) has recorded that the GPU has finished.
+    /// Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next); the training is then over.
+    pub fn try_next(&mut self) -> Result<Option<Progress<'_>>> {
+        let ended = self.land_recorded();
+        self.state.over |= ended.is_err();
+        let epochs = self.epochs;
+        let (model, state) = (&mut *self.model, &mut self.state);
+        Ok(ended?.map(|(epoch, scores)| {
+            Progress::Epoch(EpochEnd {
+                epoch,
+                epochs,
+                scores,
+                model,
+                state,
+            })
+        }))
+    }
+
+    /// The number of steps and batches that are recorded and that the GPU has not finished, as far as
+    /// [`try_next`](Self::try_next) knows.
+    pub fn unfinished(&self) -> usize {
+        self.state.recorded.len()
+    }
+
+    fn land_recorded(&mut self) -> Result<Option<(usize, EpochScores)>> {
+        let (model, state) = (&mut *self.model, &mut self.state);
+        if !state.recorded.is_empty() {
+            platform::poll(model.gpu.device());
+        }
+        let loss = state.training.evaluation.loss;
+        while let Some(recorded) = state.recorded.front_mut() {
+            let mut outcome = Outcome::default();
+            let (flight, step) = match recorded {
+                Recorded::Step(flight, step) => (flight, Some(*step)),
+                Recorded::Validation(flight) => (flight, None),
+                Recorded::Epoch(epoch) => {
+                    let epoch = *epoch;
+                    state.recorded.pop_front();
+                    return Ok(Some((epoch, self.recorded_scores()?)));
+                }
+            };
+            match flight.poll(&model.gpu, &mut outcome)? {
+                Arrival::Later => break,
+                Arrival::Never if model.gpu.link().is_lost() => return Err(Error::DeviceLost),
+                Arrival::Never => {}
+                Arrival::Here => match step {
+                    None => state.validated.add(&outcome.totals),
+                    Some(step) => {
+                        let score = model.see_recorded(OP, loss, step, &outcome);
+                        if score.is_err() {
+                            // The steps after it have done nothing.
+                            state.recorded.clear();
+                        }
+                        model.history.losses.push(score?.loss);
+                        if model.skips.last() == Some(&step) {
+                            model.history.skipped.push(step + 1);
+                        } else {
+                            state.sums.add(&outcome.totals);
+                        }
+                    }
+                },
+            }
+            state.recorded.pop_front();
+        }
+        if state.recorded.is_empty() {
+            model.unseen = None;
+        }
+        Ok(None)
+    }
+
+    /// The scores of an epoch whose steps have all landed.
+    fn recorded_scores(&mut self) -> Result<EpochScores> {
+        let loss = self.state.training.evaluation.loss;
+        let sums = std::mem::take(&mut self.state.sums);
+        let validated = std::mem::take(&mut self.state.validated);
+        if self.model.history.skipped.is_empty() {
+            sums.check_any(OP)?;
+        }
+        let mut validation = None;
+        if self.validation.is_some() && !self.state.stopped {
+            validated.check(VALIDATION, loss)?;
+            validated.check_any(VALIDATION)?;
+            validation = Some(validated.score(loss));
+        }
+        let scores = EpochScores {
+            training: sums.score(loss),
+            validation,
+        };
+        self.model.history.epochs.push(scores);
+        Ok(scores)
+    }
+}
