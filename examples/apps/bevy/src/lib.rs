@@ -1,7 +1,9 @@
 //! A network that is trained and evaluated in Bevy's render graph, on Bevy's device.
 
 use bevy::prelude::*;
-use bevy::render::renderer::{RenderContext, RenderDevice, RenderGraph, RenderGraphSystems, RenderQueue};
+use bevy::render::renderer::{
+    RenderContext, RenderDevice, RenderGraph, RenderGraphSystems, RenderQueue,
+};
 use bevy::render::{RenderApp, RenderStartup};
 use selfnorm::nn::{Activation, Dense, Initializer, Sequential};
 use selfnorm::{Gpu, Tensor};
@@ -62,7 +64,11 @@ impl Network {
     }
 }
 
-fn build_network(device: Res<RenderDevice>, queue: Res<RenderQueue>, mut commands: Commands) -> Result {
+fn build_network(
+    device: Res<RenderDevice>,
+    queue: Res<RenderQueue>,
+    mut commands: Commands,
+) -> Result {
     commands.insert_resource(Network::new(&device, &queue)?);
     Ok(())
 }

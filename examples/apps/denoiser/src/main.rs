@@ -102,7 +102,10 @@ impl Graphics {
         let gpu = Gpu::from_wgpu(device, queue)?;
         let (sender, coming) = mpsc::channel();
         let model = network::build(&gpu)?;
-        std::thread::spawn(move || sender.send(scene::prepare(model)));
+        std::thread::spawn(move || {
+            // An error here means that the window is closed.
+            let _ = sender.send(scene::prepare(model));
+        });
         Ok(Self {
             scene: Scene::new(&gpu, format, budget_ms)?,
             coming: Some(coming),

@@ -277,7 +277,9 @@ impl Scene {
         let trained = began.elapsed();
         mark(encoder, 1);
         let began = Instant::now();
-        self.gpu.pass(encoder).predict(model, &self.x, &self.denoised)?;
+        self.gpu
+            .pass(encoder)
+            .predict(model, &self.x, &self.denoised)?;
         self.calls = trained + began.elapsed();
         mark(encoder, 2);
         if let Some(timer) = &mut self.timer {

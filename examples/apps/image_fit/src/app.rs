@@ -6,7 +6,9 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use eframe::egui::{self, Color32, ColorImage, Rect, Slider, TextureHandle, TextureOptions, Ui, Vec2};
+use eframe::egui::{
+    self, Color32, ColorImage, Rect, Slider, TextureHandle, TextureOptions, Ui, Vec2,
+};
 use eframe::egui_wgpu::{Callback, CallbackResources, CallbackTrait, ScreenDescriptor};
 use eframe::{CreationContext, egui_wgpu::RenderState};
 use egui_plot::{Line, Plot};
@@ -98,7 +100,10 @@ impl App {
         arguments: &Arguments,
         is_lost: &Arc<AtomicBool>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let state: &RenderState = context.wgpu_render_state.as_ref().ok_or("eframe has no wgpu")?;
+        let state: &RenderState = context
+            .wgpu_render_state
+            .as_ref()
+            .ok_or("eframe has no wgpu")?;
         let (lost, egui) = (is_lost.clone(), context.egui_ctx.clone());
         state.device.set_device_lost_callback(move |_, _| {
             lost.store(true, Ordering::Release);
@@ -119,7 +124,11 @@ impl App {
             learning_rate: 5e-3,
             coming: None,
             dropped: None,
-            target: context.egui_ctx.load_texture("target", as_image(&picture), TextureOptions::NEAREST),
+            target: context.egui_ctx.load_texture(
+                "target",
+                as_image(&picture),
+                TextureOptions::NEAREST,
+            ),
             curve: Curve::default(),
             message: None,
             device: state.device.clone(),
@@ -138,7 +147,10 @@ impl App {
         let gpu = lock(&self.fit).gpu().clone();
         match self.design.build(&gpu) {
             Ok(model) => {
-                std::thread::spawn(move || sender.send(prepare(model)));
+                std::thread::spawn(move || {
+                    // An error here means that the window is closed.
+                    let _ = sender.send(prepare(model));
+                });
                 self.coming = Some(Coming {
                     model: receiver,
                     began: Instant::now(),
@@ -186,10 +198,18 @@ impl App {
     }
 
     fn accept_drop(&mut self, egui: &egui::Context) {
-        let path = egui.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
+        let path = egui.input(|input| {
+            input
+                .raw
+                .dropped_files
+                .first()
+                .map(|file| file.path().to_path_buf())
+        });
         if let Some(path) = path {
             let (sender, picture) = mpsc::channel();
-            std::thread::spawn(move || sender.send(target::load(&path)));
+            std::thread::spawn(move || {
+                let _ = sender.send(target::load(&path));
+            });
             self.dropped = Some(picture);
         }
     }
@@ -200,7 +220,11 @@ impl App {
         ui.separator();
 
         let before = self.design;
-        ui.add(Slider::new(&mut self.design.width, 16..=128).step_by(16.0).text("width"));
+        ui.add(
+            Slider::new(&mut self.design.width, 16..=128)
+                .step_by(16.0)
+                .text("width"),
+        );
         ui.horizontal(|ui| {
             for (name, activation) in ACTIVATIONS {
                 ui.selectable_value(&mut self.design.activation, activation, name);
@@ -221,31 +245,52 @@ impl App {
         {
             self.message = Some(error.to_string());
         }
-        ui.add(Slider::new(&mut fit.budget.ms, 1.0..=500.0).logarithmic(true).text("ms of the GPU"));
+        ui.add(
+            Slider::new(&mut fit.budget.ms, 1.0..=500.0)
+                .logarithmic(true)
+                .text("ms of the GPU"),
+        );
         ui.separator();
 
         if let Some(psnr) = self.curve.psnr() {
             ui.label(format!("PSNR {psnr:.1} dB"));
         }
         if let Some(model) = &fit.model {
-            ui.label(format!("step {}, {} a frame", model.step(), fit.budget.steps()));
+            ui.label(format!(
+                "step {}, {} a frame",
+                model.step(),
+                fit.budget.steps()
+            ));
         }
         let dt = ui.input(|input| input.stable_dt);
         ui.label(format!("frame {:.1} ms", 1e3 * dt));
-        ui.label(format!("CPU {:.2} ms, selfnorm {:.2} ms", self.meter.frames.last, self.meter.calls.last));
+        ui.label(format!(
+            "CPU {:.2} ms, selfnorm {:.2} ms",
+            self.meter.frames.last, self.meter.calls.last
+        ));
         if let Some(times) = fit.times {
             ui.label(format!("GPU: training {:.1} ms", times.training_ms));
             let share = 100.0 * times.work.share;
-            ui.label(format!("GPU: {share:.0} % of the picture {:.1} ms", times.inference_ms));
+            ui.label(format!(
+                "GPU: {share:.0} % of the picture {:.1} ms",
+                times.inference_ms
+            ));
         }
-        if let Some(error) = fit.error.as_ref().map(ToString::to_string).or(self.message.clone()) {
+        if let Some(error) = fit
+            .error
+            .as_ref()
+            .map(ToString::to_string)
+            .or(self.message.clone())
+        {
             ui.colored_label(Color32::LIGHT_RED, error);
         }
     }
 
     fn pictures(&mut self, ui: &mut Ui) {
         let gap = ui.spacing().item_spacing.x;
-        let side = (0.5 * (ui.available_width() - gap)).min(0.65 * ui.available_height()).max(32.0);
+        let side = (0.5 * (ui.available_width() - gap))
+            .min(0.65 * ui.available_height())
+            .max(32.0);
         ui.horizontal(|ui| {
             ui.add(egui::Image::new(&self.target).fit_to_exact_size(Vec2::splat(side)));
             let (rect, _) = ui.allocate_exact_size(Vec2::splat(side), egui::Sense::hover());
@@ -286,7 +331,11 @@ impl App {
         if self.arguments.lose_device == Some(self.frames) {
             meter::lose(&self.device);
         }
-        if self.arguments.frames.is_some_and(|frames| self.frames > frames) {
+        if self
+            .arguments
+            .frames
+            .is_some_and(|frames| self.frames > frames)
+        {
             println!("{}", self.meter.report());
             self.arguments.frames = None;
             egui.send_viewport_cmd(egui::ViewportCommand::Close);
@@ -310,7 +359,9 @@ impl eframe::App for App {
         if let Some((step, loss)) = score {
             self.curve.add(step, loss);
         }
-        egui::Panel::left("controls").resizable(false).show(ui, |ui| self.controls(ui));
+        egui::Panel::left("controls")
+            .resizable(false)
+            .show(ui, |ui| self.controls(ui));
         egui::CentralPanel::default().show(ui, |ui| self.pictures(ui));
         ui.ctx().request_repaint();
     }
@@ -320,7 +371,13 @@ fn progress(ui: &Ui, rect: Rect, coming: &Coming) {
     let text = format!("compiling, {:.0} s", coming.began.elapsed().as_secs_f32());
     let painter = ui.painter();
     painter.rect_filled(rect, 0.0, Color32::from_black_alpha(160));
-    painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, egui::FontId::proportional(16.0), Color32::WHITE);
+    painter.text(
+        rect.center(),
+        egui::Align2::CENTER_CENTER,
+        text,
+        egui::FontId::proportional(16.0),
+        Color32::WHITE,
+    );
 }
 
 /// What training and inference are in egui's frame.
@@ -339,7 +396,12 @@ impl CallbackTrait for FramePart {
         Vec::new()
     }
 
-    fn paint(&self, _: egui::PaintCallbackInfo, pass: &mut wgpu::RenderPass<'static>, _: &CallbackResources) {
+    fn paint(
+        &self,
+        _: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        _: &CallbackResources,
+    ) {
         lock(&self.0).show(pass);
     }
 }

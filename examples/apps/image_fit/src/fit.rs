@@ -235,7 +235,9 @@ impl Fit {
         let steps = self.budget.steps();
         self.frames = self.frames.wrapping_add(1);
         let number = self.frames.to_le_bytes();
-        self.gpu.queue().write_buffer(&self.frame_number, 0, &number);
+        self.gpu
+            .queue()
+            .write_buffer(&self.frame_number, 0, &number);
         let (sample, sampled) = &self.sampling;
         dispatch(encoder, sample, sampled, steps * BATCH);
 

@@ -23,11 +23,18 @@ pub fn drawn() -> Vec<u8> {
         // Water mirrors what is above, shifted by waves.
         let (u, v) = if is_water {
             let depth = v - SHORE;
-            (u + 0.012 * (90.0 * depth / (0.2 + depth)).sin(), SHORE - 1.6 * depth)
+            (
+                u + 0.012 * (90.0 * depth / (0.2 + depth)).sin(),
+                SHORE - 1.6 * depth,
+            )
         } else {
             (u, v)
         };
-        let mut seen = mix([0.13, 0.19, 0.42], [0.98, 0.62, 0.36], (v / SHORE).powf(1.3));
+        let mut seen = mix(
+            [0.13, 0.19, 0.42],
+            [0.98, 0.62, 0.36],
+            (v / SHORE).powf(1.3),
+        );
         let sun = ((u - 0.62).powi(2) + (v - 0.42).powi(2)).sqrt();
         seen = mix(seen, [1.0, 0.93, 0.72], (-(sun / 0.16).powi(2)).exp());
         if sun < 0.09 {
@@ -41,7 +48,11 @@ pub fn drawn() -> Vec<u8> {
         if v > near {
             seen = [0.13, 0.15, 0.20];
         }
-        if is_water { mix(seen, [0.10, 0.16, 0.30], 0.35) } else { seen }
+        if is_water {
+            mix(seen, [0.10, 0.16, 0.30], 0.35)
+        } else {
+            seen
+        }
     };
     let at = |i: usize| (i as f32 + 0.5) / SIDE as f32;
     (0..SIDE * SIDE)

@@ -239,11 +239,7 @@ impl GpuTimer {
     }
 
     /// Records the way back of this frame's times, and returns those that have arrived.
-    pub fn finish(
-        &mut self,
-        encoder: &mut wgpu::CommandEncoder,
-        work: Work,
-    ) -> Vec<FrameTimes> {
+    pub fn finish(&mut self, encoder: &mut wgpu::CommandEncoder, work: Work) -> Vec<FrameTimes> {
         let mut arrived = Vec::new();
         for readback in &self.readbacks {
             match readback.state.load(Ordering::Acquire) {
@@ -251,10 +247,12 @@ impl GpuTimer {
                 RECORDED => {
                     let state = readback.state.clone();
                     state.store(MAPPING, Ordering::Release);
-                    readback.buffer.map_async(wgpu::MapMode::Read, .., move |answer| {
-                        let next = if answer.is_ok() { MAPPED } else { FREE };
-                        state.store(next, Ordering::Release);
-                    });
+                    readback
+                        .buffer
+                        .map_async(wgpu::MapMode::Read, .., move |answer| {
+                            let next = if answer.is_ok() { MAPPED } else { FREE };
+                            state.store(next, Ordering::Release);
+                        });
                 }
                 MAPPED => {
                     arrived.extend(self.times(readback));
