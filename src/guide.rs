@@ -18,6 +18,8 @@ macro_rules! guides {
 guides! {
     /// Numbers in, numbers out; your device and encoder; your shader; your network.
     ways_in = "docs/ways_in.md";
+    /// Recipes for egui, Bevy and winit: infer and train in a frame, threads, surfaces, lost devices.
+    applications = "docs/applications.md";
     /// Formulas, error bounds, and the errors measured at every float; random numbers.
     accuracy = "docs/accuracy.md";
     /// Layers, training and files; what SELU is for, in pictures; MNIST; memory.
