@@ -331,8 +331,10 @@ mod tests {
 
     const TILINGS: [Tiling; 2] = [Tiling::Workgroup, Tiling::Subgroups];
 
+    type Function = fn(f64) -> f64;
+
     /// Every activation, its function in f64 and the most that it stretches a difference.
-    fn activations() -> Vec<(Activation, fn(f64) -> f64, f64)> {
+    fn activations() -> Vec<(Activation, Function, f64)> {
         fn sigmoid(x: f64) -> f64 {
             1.0 / (1.0 + (-x).exp())
         }
@@ -395,7 +397,7 @@ mod tests {
         ]
     }
 
-    fn of(activation: Activation) -> (fn(f64) -> f64, f64) {
+    fn of(activation: Activation) -> (Function, f64) {
         let all = activations();
         let (_, f, slope) = all.iter().find(|(other, ..)| *other == activation).unwrap();
         (*f, *slope)
