@@ -214,6 +214,8 @@ impl Fit {
         self.model = Some(model);
         self.score = None;
         self.error = None;
+        self.times = None;
+        self.budget.forget();
     }
 
     /// The picture to learn, as rgba8.

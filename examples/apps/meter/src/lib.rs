@@ -140,13 +140,22 @@ impl Budget {
         (fit as usize).clamp(*self.steps.start(), *self.steps.end())
     }
 
+    /// Begins anew, for another network.
+    pub fn forget(&mut self) {
+        self.step = None;
+        self.rest = 0.0;
+    }
+
     /// Learns from a frame.
     pub fn learn(&mut self, times: &FrameTimes) {
         if times.work.steps > 0 {
             let cost = times.training_ms / times.work.steps as f64;
-            let before = self.step.unwrap_or(cost);
-            self.step = Some(before + Self::WEIGHT * (cost - before));
-            self.rest += Self::WEIGHT * (times.inference_ms - self.rest);
+            let (step, rest) = match self.step {
+                Some(step) => (step, self.rest),
+                None => (cost, times.inference_ms),
+            };
+            self.step = Some(step + Self::WEIGHT * (cost - step));
+            self.rest = rest + Self::WEIGHT * (times.inference_ms - rest);
         }
     }
 }
@@ -317,4 +326,38 @@ pub fn prepare(model: &mut Sequential, batch: usize, rows: usize) -> selfnorm::R
     pass.predict(model, &x, &y)?;
     // The network has counted a step that never happens.
     model.set_step(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(steps: usize, training_ms: f64, inference_ms: f64) -> FrameTimes {
+        let work = Work { steps, share: 1.0 };
+        FrameTimes {
+            work,
+            training_ms,
+            inference_ms,
+        }
+    }
+
+    #[test]
+    fn steps_fill_what_inference_leaves_of_the_budget() {
+        let mut budget = Budget::new(8.0, 1..=16);
+        assert_eq!(budget.steps(), 1);
+        budget.learn(&times(1, 1.0, 2.0));
+        assert_eq!(budget.steps(), 6);
+        budget.forget();
+        assert_eq!(budget.steps(), 1);
+    }
+
+    #[test]
+    fn steps_stay_within_their_range() {
+        let mut slow = Budget::new(8.0, 1..=16);
+        slow.learn(&times(1, 30.0, 200.0));
+        assert_eq!(slow.steps(), 1);
+        let mut fast = Budget::new(8.0, 1..=16);
+        fast.learn(&times(1, 0.01, 0.1));
+        assert_eq!(fast.steps(), 16);
+    }
 }
