@@ -69,8 +69,6 @@ impl SequentialBuilder {
                 limit: format!("the parameters take {bytes} bytes, the device binds {max} at most"),
             });
         }
-        let no_step = Steps::new(gpu, 1)?;
-        no_step.write(gpu, &[Step::default()])?;
         let model = Sequential {
             gpu: gpu.clone(),
             tiling: self.tiling.unwrap_or_else(|| Tiling::of(gpu)),
@@ -91,7 +89,6 @@ impl SequentialBuilder {
             buffers: Mutex::default(),
             predictions: Mutex::default(),
             packing: OnceLock::new(),
-            no_step,
         };
         model.initialize()?;
         // A pass of an application's may read the weights next.
@@ -160,8 +157,6 @@ pub struct Sequential {
     pub(super) predictions: Mutex<Predictions>,
     /// How the weights are packed, once they are.
     pub(super) packing: OnceLock<Packing>,
-    /// The record of a batch that does not train.
-    pub(super) no_step: Steps,
 }
 
 /// Mean and variance of the elements of a layer's output.
@@ -266,7 +261,6 @@ impl Sequential {
         };
         let mut memory = Memory {
             weights: sum(&mut [&self.weights].into_iter()),
-            backward: self.no_step.bytes(),
             ..Memory::default()
         };
         if let Some(slots) = &self.slots {

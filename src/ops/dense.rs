@@ -29,7 +29,7 @@ fn layer(op: &'static str, x: &Tensor, w: &Tensor) -> Result<Layer> {
     Ok(Layer {
         op,
         sums: Sums::Dense(Dense {
-            rows: leading.iter().product(),
+            rows: x.len() / inputs,
             inputs,
             outputs,
             bias: false,

@@ -5,7 +5,7 @@
 
 use crate::common::reference::{Case, Spec, assert_close};
 use crate::common::{Golden, allocated, gpu, new_gpu, record};
-use selfnorm::nn::{Activation, Tiling};
+use selfnorm::nn::{Activation, Padding, Tiling};
 use selfnorm::{Conv2dOptions, Error, Gpu, Gradients, Pass, Result, Tensor};
 
 /// One of the two.
@@ -263,6 +263,17 @@ fn a_wrong_call_names_the_argument_and_records_nothing() {
         aliased(backward(y, Gradients { dw: Some(w), ..to }));
         backward(y, to).unwrap();
         backward(y, Gradients::default()).unwrap();
+    }
+    // Of no elements, but with extents whose products are beyond counting.
+    let endless = [1 << 40, 1 << 40, usize::MAX, 0];
+    let x = gpu.zeros(endless).unwrap();
+    let (dense, conv2d) = (gpu.zeros([5, 2]).unwrap(), gpu.zeros([2, 3, 5, 2]).unwrap());
+    let same = Conv2dOptions::new().padding(Padding::Same);
+    for result in [
+        x.dense(&dense, None, Activation::Selu),
+        x.conv2d(&conv2d, None, &same, Activation::Selu),
+    ] {
+        assert!(result.is_err());
     }
     let strides = Conv2dOptions::new().strides([1, 0]);
     let a = arguments(gpu, Layer::Conv2d(strides), 2);

@@ -362,7 +362,7 @@ impl Sequential {
                 }
                 let mut pass = begin_pass(encoder);
                 for dispatch in &dispatches {
-                    dispatch.record(&mut pass, Some(self.no_step.bound(0)));
+                    dispatch.record(&mut pass, None);
                 }
                 drop(pass);
                 Ok(Mark::end_of(encoder))
@@ -473,6 +473,6 @@ impl Pass<'_> {
         };
         let owners = [x.id(), y.id(), prediction.id];
         let dispatches = model.gpu.dispatches().get(&owners, 0, bind)?;
-        self.record_all(&*dispatches, Some(model.no_step.bound(0)))
+        self.record_all(&*dispatches, None)
     }
 }

@@ -53,7 +53,7 @@ impl Padding {
             Self::Valid => Some((extent.checked_sub(size)? / stride + 1, 0)),
             Self::Same => {
                 let positions = extent.div_ceil(stride);
-                let needed = (positions - 1) * stride + size;
+                let needed = ((positions - 1) * stride).saturating_add(size);
                 Some((positions, needed.saturating_sub(extent) / 2))
             }
         }
