@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use selfnorm::nn::Sequential;
-use selfnorm::{Tensor, wgpu};
+use selfnorm::wgpu;
 
 /// The arguments that the applications have in common.
 #[derive(Clone, Debug)]
@@ -299,33 +298,6 @@ impl GpuTimer {
             inference_ms: ms(between, end)?,
         })
     }
-}
-
-/// Compiles what a frame's step and prediction need, of so many rows: they are recorded into an encoder
-/// that nobody submits. For any thread.
-pub fn prepare(model: &mut Sequential, batch: usize, rows: usize) -> selfnorm::Result<()> {
-    let gpu = model.gpu().clone();
-    let tensor = |rows: usize, shape: &[usize]| -> selfnorm::Result<Tensor> {
-        let shape = [&[rows], shape].concat();
-        // Unlike the crate's own, it needs no submission.
-        let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("prepare"),
-            size: 4 * shape.iter().product::<usize>() as u64,
-            usage: wgpu::BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        });
-        gpu.wrap(buffer.slice(..), shape)
-    };
-    let batch_x = tensor(batch, model.input_shape())?;
-    let batch_y = tensor(batch, model.output_shape())?;
-    let x = tensor(rows, model.input_shape())?;
-    let y = tensor(rows, model.output_shape())?;
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let mut pass = gpu.pass(&mut encoder);
-    pass.train_on_batch(model, &batch_x, &batch_y)?;
-    pass.predict(model, &x, &y)?;
-    // The network has counted a step that never happens.
-    model.set_step(0)
 }
 
 #[cfg(test)]
