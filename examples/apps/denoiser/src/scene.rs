@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use meter::{Budget, FrameTimes, GpuTimer, Work};
-use selfnorm::nn::Sequential;
+use selfnorm::nn::{Predict, Sequential};
 use selfnorm::{Gpu, Result, Tensor, wgpu};
 
 use crate::network::{CHANNELS, HALO, SIDE, TILE};
@@ -19,9 +19,10 @@ const WORKGROUP: usize = 64;
 const LIGHT_CHANNELS: usize = 3;
 const MAX_STEPS: usize = 8;
 
-/// Makes what frames need. It submits nothing, so a thread can do it while the window is resized.
+/// Makes what frames need, on any thread.
 pub fn prepare(mut model: Sequential) -> Result<Sequential> {
-    meter::prepare(&mut model, BATCH, TILES)?;
+    model.prepare_train_on_batch(BATCH, |_| ())?;
+    model.prepare_predict(Predict::rows(TILES), |_| ())?;
     Ok(model)
 }
 

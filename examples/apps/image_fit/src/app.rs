@@ -1,10 +1,10 @@
 //! The window.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use eframe::egui::{
     self, Color32, ColorImage, Rect, Slider, TextureHandle, TextureOptions, Ui, Vec2,
@@ -47,7 +47,7 @@ pub struct App {
 
 struct Coming {
     model: Receiver<selfnorm::Result<Sequential>>,
-    began: Instant,
+    percent: Arc<AtomicU32>,
 }
 
 /// The loss, by steps.
@@ -147,13 +147,17 @@ impl App {
         let gpu = lock(&self.fit).gpu().clone();
         match self.design.build(&gpu) {
             Ok(model) => {
+                let percent = Arc::new(AtomicU32::new(0));
+                let shared = percent.clone();
                 std::thread::spawn(move || {
                     // An error here means that the window is closed.
-                    let _ = sender.send(prepare(model));
+                    let progress =
+                        |done: f32| shared.store((100.0 * done) as u32, Ordering::Relaxed);
+                    let _ = sender.send(prepare(model, progress));
                 });
                 self.coming = Some(Coming {
                     model: receiver,
-                    began: Instant::now(),
+                    percent,
                 });
             }
             Err(error) => self.message = Some(error.to_string()),
@@ -367,17 +371,12 @@ impl eframe::App for App {
     }
 }
 
-fn progress(ui: &Ui, rect: Rect, coming: &Coming) {
-    let text = format!("compiling, {:.0} s", coming.began.elapsed().as_secs_f32());
-    let painter = ui.painter();
-    painter.rect_filled(rect, 0.0, Color32::from_black_alpha(160));
-    painter.text(
-        rect.center(),
-        egui::Align2::CENTER_CENTER,
-        text,
-        egui::FontId::proportional(16.0),
-        Color32::WHITE,
-    );
+fn progress(ui: &mut Ui, rect: Rect, coming: &Coming) {
+    ui.painter()
+        .rect_filled(rect, 0.0, Color32::from_black_alpha(160));
+    let share = coming.percent.load(Ordering::Relaxed) as f32 / 100.0;
+    let bar = Rect::from_center_size(rect.center(), Vec2::new(0.7 * rect.width(), 20.0));
+    ui.put(bar, egui::ProgressBar::new(share).text("compiling"));
 }
 
 /// What training and inference are in egui's frame.

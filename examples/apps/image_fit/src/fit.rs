@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui_wgpu::RenderState;
 use meter::{Budget, FrameTimes, GpuTimer, Work};
-use selfnorm::nn::{Activation, Adam, Dense, Initializer, Loss, Sequential};
+use selfnorm::nn::{Activation, Adam, Dense, Initializer, Loss, Predict, Sequential};
 use selfnorm::{Gpu, Result, Tensor, wgpu};
 
 /// Of the picture, in pixels.
@@ -42,10 +42,13 @@ impl Design {
     }
 }
 
-/// Makes what frames need. It submits nothing, so a thread can do it while the window is resized.
-pub fn prepare(mut model: Sequential) -> Result<Sequential> {
-    meter::prepare(&mut model, BATCH, PIXELS)?;
-    meter::prepare(&mut model, BATCH, PIXELS / PARTS)?;
+/// Makes what frames need, on any thread. `progress` is called with the share that is done.
+pub fn prepare(mut model: Sequential, progress: impl Fn(f32)) -> Result<Sequential> {
+    model.prepare_train_on_batch(BATCH, |done| progress(0.8 * done))?;
+    model.prepare_predict(Predict::rows(PIXELS), |done| progress(0.8 + 0.1 * done))?;
+    model.prepare_predict(Predict::rows(PIXELS / PARTS), |done| {
+        progress(0.9 + 0.1 * done)
+    })?;
     Ok(model)
 }
 
@@ -214,6 +217,8 @@ impl Fit {
         self.model = Some(model);
         self.score = None;
         self.error = None;
+        self.times = None;
+        self.budget.forget();
     }
 
     /// The picture to learn, as rgba8.

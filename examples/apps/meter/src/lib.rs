@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use selfnorm::nn::Sequential;
-use selfnorm::{Tensor, wgpu};
+use selfnorm::wgpu;
 
 /// The arguments that the applications have in common.
 #[derive(Clone, Debug)]
@@ -140,13 +139,22 @@ impl Budget {
         (fit as usize).clamp(*self.steps.start(), *self.steps.end())
     }
 
+    /// Begins anew, for another network.
+    pub fn forget(&mut self) {
+        self.step = None;
+        self.rest = 0.0;
+    }
+
     /// Learns from a frame.
     pub fn learn(&mut self, times: &FrameTimes) {
         if times.work.steps > 0 {
             let cost = times.training_ms / times.work.steps as f64;
-            let before = self.step.unwrap_or(cost);
-            self.step = Some(before + Self::WEIGHT * (cost - before));
-            self.rest += Self::WEIGHT * (times.inference_ms - self.rest);
+            let (step, rest) = match self.step {
+                Some(step) => (step, self.rest),
+                None => (cost, times.inference_ms),
+            };
+            self.step = Some(step + Self::WEIGHT * (cost - step));
+            self.rest = rest + Self::WEIGHT * (times.inference_ms - rest);
         }
     }
 }
@@ -292,29 +300,36 @@ impl GpuTimer {
     }
 }
 
-/// Compiles what a frame's step and prediction need, of so many rows: they are recorded into an encoder
-/// that nobody submits. For any thread.
-pub fn prepare(model: &mut Sequential, batch: usize, rows: usize) -> selfnorm::Result<()> {
-    let gpu = model.gpu().clone();
-    let tensor = |rows: usize, shape: &[usize]| -> selfnorm::Result<Tensor> {
-        let shape = [&[rows], shape].concat();
-        // Unlike the crate's own, it needs no submission.
-        let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("prepare"),
-            size: 4 * shape.iter().product::<usize>() as u64,
-            usage: wgpu::BufferUsages::STORAGE,
-            mapped_at_creation: false,
-        });
-        gpu.wrap(buffer.slice(..), shape)
-    };
-    let batch_x = tensor(batch, model.input_shape())?;
-    let batch_y = tensor(batch, model.output_shape())?;
-    let x = tensor(rows, model.input_shape())?;
-    let y = tensor(rows, model.output_shape())?;
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let mut pass = gpu.pass(&mut encoder);
-    pass.train_on_batch(model, &batch_x, &batch_y)?;
-    pass.predict(model, &x, &y)?;
-    // The network has counted a step that never happens.
-    model.set_step(0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(steps: usize, training_ms: f64, inference_ms: f64) -> FrameTimes {
+        let work = Work { steps, share: 1.0 };
+        FrameTimes {
+            work,
+            training_ms,
+            inference_ms,
+        }
+    }
+
+    #[test]
+    fn steps_fill_what_inference_leaves_of_the_budget() {
+        let mut budget = Budget::new(8.0, 1..=16);
+        assert_eq!(budget.steps(), 1);
+        budget.learn(&times(1, 1.0, 2.0));
+        assert_eq!(budget.steps(), 6);
+        budget.forget();
+        assert_eq!(budget.steps(), 1);
+    }
+
+    #[test]
+    fn steps_stay_within_their_range() {
+        let mut slow = Budget::new(8.0, 1..=16);
+        slow.learn(&times(1, 30.0, 200.0));
+        assert_eq!(slow.steps(), 1);
+        let mut fast = Budget::new(8.0, 1..=16);
+        fast.learn(&times(1, 0.01, 0.1));
+        assert_eq!(fast.steps(), 16);
+    }
 }
