@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::calls::{Calls, Counted};
-use selfnorm::nn::{Activation::Selu, Dataset, Dense, Sequential};
+use selfnorm::nn::{Activation::Selu, Dataset, Dense, Predict, Sequential};
 use selfnorm::{Tensor, wgpu};
 
 #[test]
@@ -96,12 +96,16 @@ fn a_prediction_and_an_evaluation_are_one_submission_a_batch() {
     for batches in [1, 10] {
         let rows = batches as usize * 32;
         let [x, _] = batch(&gpu, rows);
+        let predict = Predict::rows(rows).batch(32);
+        model.prepare_predict(predict, |_| ()).unwrap();
         // The output's buffer.
         model.predict(&x).unwrap();
         let (calls, _) = gpu.calls(|| model.predict(&x).unwrap());
         assert_eq!((calls.submissions, calls.encoders), (batches, batches));
-        assert_eq!(made(&calls), 0, "{calls:?}");
-        assert_eq!(calls.error_scopes, batches * SCOPE);
+        // One dispatch, which x and the new y are bound to.
+        assert_eq!((calls.dispatches, calls.bind_groups), (batches, batches));
+        assert_eq!((calls.buffers, calls.pipelines), (0, 0), "{calls:?}");
+        assert_eq!(calls.error_scopes, 2 * batches * SCOPE);
 
         let data = Dataset::from_floats(&gpu, &vec![0.5; rows * 6], [6]).unwrap();
         let data = data.targets(&vec![0.5; rows * 3], [3]).unwrap();

@@ -213,7 +213,7 @@ fn networks() -> Vec<(&'static str, Vec<usize>, SequentialBuilder)> {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn predictions_in_a_frame_are_the_network_s_output() {
     let small = wgpu::Limits {
-        max_storage_buffer_binding_size: 1 << 16,
+        max_storage_buffer_binding_size: 1 << 17,
         ..wgpu::Limits::default()
     };
     let small = common::gpu_with(wgpu::Features::empty(), small);
@@ -549,12 +549,15 @@ fn what_is_prepared_is_not_compiled_in_a_frame() {
     for gpu in [Counted::new(), Counted::smallest()] {
         let mut model = small(&gpu);
         let mut shares = Vec::new();
-        model
-            .prepare_predict(Predict::rows(40), |share| shares.push(share))
-            .unwrap();
-        model
-            .prepare_train_on_batch(40, |share| shares.push(share))
-            .unwrap();
+        let (calls, ()) = gpu.calls(|| {
+            model
+                .prepare_predict(Predict::rows(40), |share| shares.push(share))
+                .unwrap();
+            model
+                .prepare_train_on_batch(40, |share| shares.push(share))
+                .unwrap();
+        });
+        assert_eq!((calls.submissions, calls.polls), (0, 0), "{calls:?}");
         assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
         assert_eq!(shares.iter().filter(|&&share| share == 1.0).count(), 2);
         assert!(shares.len() > 5, "{shares:?}");
@@ -568,11 +571,9 @@ fn what_is_prepared_is_not_compiled_in_a_frame() {
             pass.train_on_batch(&mut model, &x, &y).unwrap();
             model.score_into(&mut pass, &score).unwrap();
         });
-        assert_eq!(
-            (calls.pipelines, calls.submissions, calls.polls),
-            (0, 0, 0),
-            "{calls:?}"
-        );
+        assert_eq!((calls.pipelines, calls.polls), (0, 0), "{calls:?}");
+        // What was prepared is uploaded now.
+        assert!(calls.submissions <= 1, "{calls:?}");
     }
 }
 

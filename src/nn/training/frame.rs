@@ -138,6 +138,8 @@ impl Pass<'_> {
         let loss = model.loss_for(OP, None, None)?;
         let optimizer = model.optimizer.clone();
         let training = model.prepare_training(n, &optimizer, loss)?;
+        // What the first step needs comes before the application's submission.
+        model.gpu.link().flush()?;
         let owners = [x.id(), y.id(), training.id];
         let fetch = || Ok(training.fetch(x, y)?.into());
         let fetch = model.gpu.dispatches().get(&owners, 0, fetch)?;

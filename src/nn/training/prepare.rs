@@ -131,10 +131,7 @@ impl Sequential {
                 // Those of the training before, or soon of this one.
                 buffers.evaluation = None;
                 let make = |rows| self.training(plan, batch, rows, optimizer, loss, &slots);
-                let training = Arc::new(within(batch, make)?);
-                // An application may submit the first step.
-                self.gpu.link().flush()?;
-                training
+                Arc::new(within(batch, make)?)
             }
         };
         buffers.training = Some(training.clone());
@@ -142,7 +139,7 @@ impl Sequential {
     }
 
     /// Makes everything that steps on batches of `rows` need, in a frame or not: buffers and pipelines, on
-    /// any thread. `progress` is called with the share that is done, and at the end with 1. The first step
+    /// any thread; it submits nothing. `progress` is called with the share that is done, and at the end with 1. The first step
     /// then compiles nothing.
     ///
     /// # Errors
