@@ -58,6 +58,7 @@ struct Graphics {
     pipeline: wgpu::RenderPipeline,
     pixel: wgpu::Buffer,
     pixel_group: wgpu::BindGroup,
+    loss: f64,
     /// The packed weights, and the bind group that the shader reads them from.
     weights: Tensor,
     weights_group: wgpu::BindGroup,
@@ -152,6 +153,7 @@ impl Graphics {
             pipeline,
             pixel,
             weights,
+            loss: f64::NAN,
         };
         graphics.resize(size);
         Ok(graphics)
@@ -169,8 +171,8 @@ impl Graphics {
         self.gpu.queue().write_buffer(&self.pixel, 0, &bytes);
     }
 
-    /// A training step and a frame; the loss, or none where the window can't be drawn to now.
-    fn draw(&mut self) -> Result<Option<f64>> {
+    /// A training step and a frame, in one submission; false where the window can't be drawn to now.
+    fn draw(&mut self) -> Result<bool> {
         use wgpu::CurrentSurfaceTexture::{
             Lost, Occluded, Outdated, Suboptimal, Success, Timeout, Validation,
         };
@@ -178,11 +180,10 @@ impl Graphics {
             Success(texture) | Suboptimal(texture) => texture,
             Outdated | Lost => {
                 self.resize(self.window.inner_size());
-                return Ok(None);
+                return Ok(false);
             }
-            Timeout | Occluded | Validation => return Ok(None),
+            Timeout | Occluded | Validation => return Ok(false),
         };
-        let loss = self.picture.learn()?;
         let view = texture.texture.create_view(&wgpu::TextureViewDescriptor {
             format: Some(self.config.format.remove_srgb_suffix()),
             ..Default::default()
@@ -191,9 +192,9 @@ impl Graphics {
             .gpu
             .device()
             .create_command_encoder(&Default::default());
-        self.gpu
-            .pass(&mut encoder)
-            .pack(&self.picture.model, &self.weights)?;
+        let mut pass = self.gpu.pass(&mut encoder);
+        self.picture.learn(&mut pass, &self.weights)?;
+        drop(pass);
         let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("image"),
             color_attachments: &[Some(wgpu::RenderPassColorAttachment {
@@ -212,7 +213,11 @@ impl Graphics {
         self.gpu.queue().submit([encoder.finish()]);
         self.window.pre_present_notify();
         self.gpu.queue().present(texture);
-        Ok(Some(loss))
+        // Of a step some frames ago.
+        if let Some(score) = self.picture.model.try_score()? {
+            self.loss = score.loss;
+        }
+        Ok(true)
     }
 }
 
@@ -246,10 +251,11 @@ impl App {
         let began = Instant::now();
         match graphics.draw() {
             // Hidden or minimized: not at full speed.
-            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
-            Ok(Some(loss)) => {
+            Ok(false) => std::thread::sleep(Duration::from_millis(20)),
+            Ok(true) => {
                 self.frames += 1;
                 let (step, time) = (graphics.picture.model.step(), began.elapsed());
+                let loss = graphics.loss;
                 let title = format!("step {step}, loss {loss:.5}, {time:.1?} a frame");
                 graphics.window.set_title(&title);
                 if self.last_frame == Some(self.frames) {

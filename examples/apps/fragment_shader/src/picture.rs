@@ -2,7 +2,7 @@
 
 use selfnorm::nn::Activation::{Selu, Sigmoid};
 use selfnorm::nn::{Adam, Dense, FourierFeatures, Initializer::LecunNormal, Loss, Sequential};
-use selfnorm::{Gpu, Result, Tensor, random};
+use selfnorm::{Gpu, Pass, Result, Tensor, random};
 
 const SIDE: usize = 64;
 const BATCH: usize = 1024;
@@ -55,11 +55,12 @@ impl Picture {
         })
     }
 
-    /// A training step; returns its loss.
-    pub fn learn(&mut self) -> Result<f64> {
+    /// Records a training step, after which the function's weights are packed.
+    pub fn learn(&mut self, pass: &mut Pass, weights: &Tensor) -> Result<()> {
         let step = self.model.step() as usize;
         let (x, y) = &self.batches[step % self.batches.len()];
-        Ok(self.model.train_on_batch(x, y)?.loss)
+        pass.train_on_batch(&mut self.model, x, y)?;
+        pass.pack(&self.model, weights)
     }
 }
 
