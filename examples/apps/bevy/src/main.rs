@@ -18,7 +18,7 @@ fn main() {
     if let Some(render) = app.get_sub_app_mut(RenderApp) {
         render
             .add_systems(Render, report.in_set(RenderSystems::Cleanup))
-            // Bevy's core pipeline does this in applications that have a camera.
+            // bevy_render by itself has no system that submits what the graph has recorded.
             .add_systems(RenderGraph, submit.in_set(RenderGraphSystems::Submit));
     }
     app.run();
