@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bevy::app::ScheduleRunnerPlugin;
 use bevy::prelude::*;
+use bevy::render::renderer::{FlushCommands, RenderGraph, RenderGraphSystems};
 use bevy::render::{Render, RenderApp, RenderSystems};
 use bevy_network::{Network, NetworkPlugin};
 
@@ -15,17 +16,25 @@ fn main() {
         .add_plugins(ScheduleRunnerPlugin::run_loop(Duration::from_millis(1)))
         .add_plugins(NetworkPlugin);
     if let Some(render) = app.get_sub_app_mut(RenderApp) {
-        render.add_systems(Render, report.in_set(RenderSystems::Cleanup));
+        render
+            .add_systems(Render, report.in_set(RenderSystems::Cleanup))
+            // bevy_render by itself has no system that submits what the graph has recorded.
+            .add_systems(RenderGraph, submit.in_set(RenderGraphSystems::Submit));
     }
     app.run();
 }
 
-fn report(mut network: ResMut<Network>) -> Result {
+fn submit(mut commands: FlushCommands) {
+    commands.flush();
+}
+
+fn report(mut network: ResMut<Network>, mut loss: Local<f64>) -> Result {
+    if let Some(score) = network.model.try_score()? {
+        *loss = score.loss;
+    }
     let step = network.model.step();
-    if step.is_multiple_of(50)
-        && let Some(score) = network.model.try_score()?
-    {
-        println!("step {step}: loss {:.5}", score.loss);
+    if step.is_multiple_of(50) {
+        println!("step {step}: loss {:.5}", *loss);
     }
     if step == STEPS {
         std::process::exit(0);
