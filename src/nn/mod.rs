@@ -36,6 +36,11 @@
 //! not grow with their number. A batch whose activations are larger than the device binds comes in
 //! parts, each of them a submission, with the gradient of the whole.
 //!
+//! In an application's frame, [`Pass::predict`](crate::Pass::predict),
+//! [`Pass::train_on_batch`](crate::Pass::train_on_batch) and [`Run::record`] record into its encoder, and
+//! [`Sequential::wgsl`] is the network as a function of its shader: see the
+//! [guide for applications](crate::guide::applications).
+//!
 //! The network counts its own steps and epochs. In whatever pieces it is trained, cut between epochs,
 //! by [`fit`](Sequential::fit), [`train`](Sequential::train) or
 //! [`train_on_batch`](Sequential::train_on_batch), compiled again or restarted from a checkpoint in

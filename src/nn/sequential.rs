@@ -129,7 +129,12 @@ fn alignment(gpu: &Gpu) -> usize {
 /// no activations of its own, and an activation or a dropout after a layer with weights belongs to
 /// that layer. Products whose inner axis is cut into chunks share scratch memory for the largest.
 /// The targets and their gradient take 8 bytes per element, and each row of them 20 bytes. A batch
-/// that comes in parts takes what its largest part takes, and 4 T bytes more. All of it is allocated by the end of the first step. [`Sequential::memory`] is the sum.
+/// that comes in parts takes what its largest part takes, and 4 T bytes more. All of it is allocated
+/// by the end of the first step. A prediction takes, for each row of its batch ([`Predict::batch`]),
+/// the largest two outputs that lie between its layers, and nothing for a chain of small dense layers.
+/// [`Sequential::memory`] is the sum.
+///
+/// [`Predict::batch`]: super::Predict::batch
 #[derive(Debug)]
 pub struct Sequential {
     pub(super) gpu: Gpu,
