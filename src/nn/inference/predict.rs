@@ -240,12 +240,7 @@ impl Prediction {
             if batch < rows {
                 batch = batch.next_multiple_of(unit);
             }
-            let sizes = [batch.min(rows), rows % batch];
-            let sizes = match sizes {
-                [_, 0] => &sizes[..1],
-                _ => &sizes[..],
-            };
-            match Workspace::new(plan, sizes, is_copied, found) {
+            match Workspace::new(plan, &sizes(rows, batch), is_copied, found) {
                 Ok(workspace) => break workspace,
                 Err(Error::TooLarge { .. }) if batch > unit => batch /= 2,
                 // Batches that are copied may begin anywhere.
@@ -271,21 +266,19 @@ impl Prediction {
 
     /// Has everything compiled.
     fn compile(&self, plan: Plan, progress: &mut impl FnMut(f32)) -> Result<()> {
-        let rows = self.predict.rows;
-        let rest = rows % self.batch.min(rows);
-        for batch in [self.batch.min(rows), rest] {
-            if batch == 0 {
-                continue;
-            }
-            // Any region stands for x and y here.
-            let work = self
-                .workspace
-                .work(plan, batch, plan.weights, plan.weights)?;
-            let total = work.len() as f32;
-            for (done, work) in work.into_iter().enumerate() {
-                progress(done as f32 / total);
-                plan.dispatches(vec![work], self.workspace.scratch.as_ref())?;
-            }
+        // Any region stands for x and y here.
+        let (x, workspace) = (plan.weights, &self.workspace);
+        let mut work = Vec::new();
+        for batch in sizes(self.predict.rows, self.batch) {
+            work.extend(workspace.pieces(plan, batch, x, x)?);
+        }
+        for end in workspace.ends.iter().flatten() {
+            work.push(copy(plan.gpu, end, end)?.into());
+        }
+        let total = work.len() as f32;
+        for (done, work) in work.into_iter().enumerate() {
+            progress(done as f32 / total);
+            plan.dispatches(vec![work], workspace.scratch.as_ref())?;
         }
         Ok(())
     }
@@ -312,6 +305,12 @@ impl Drop for Prediction {
     fn drop(&mut self) {
         self.gpu.forget(self.id);
     }
+}
+
+/// The numbers of rows of the batches, each once.
+fn sizes(rows: usize, batch: usize) -> Vec<usize> {
+    let sizes = [batch.min(rows), rows % batch.min(rows)];
+    sizes.into_iter().filter(|&size| size > 0).collect()
 }
 
 /// Batches of a multiple of so many rows of x and y begin where the device can bind them.
