@@ -49,12 +49,19 @@ fn judge(@builtin(local_invocation_index) local: u32) {
     let values = vec4f(total.x, sum, 0.0, 0.0);
     let is_invalid = total.w != 0.0;
     let is_finite = !is_invalid && !any(is_nan4(values) | is_infinite4(values));
-    let is_updated = is_finite && guard.halted == 0u && total.z > 0.0;
-    if (!is_finite && guard.halted == 0u) {
+    if (step.generation > guard.generation) {
+        guard.generation = step.generation;
+        guard.halted = 0u;
+        guard.bad = 0u;
+    }
+    let counts = guard.halted == 0u && step.generation == guard.generation;
+    let is_updated = is_finite && counts && total.z > 0.0;
+    if (!is_finite && counts) {
         guard.bad++;
-        guard.halted = select(0u, 1u, is_invalid || guard.bad > guard.allowed);
+        guard.halted = select(0u, 1u, is_invalid || guard.bad > step.allowed);
         guard.step = step.call;
     }
+    guard.judged = step.call.x;
     // A gradient that is clipped by variable is divided there.
     guard.scale = select(clipping(norm, q.global_clipnorm) / rows, 1.0, q.clipped > 0u);
     guard.update = select(0.0, 1.0, is_updated);

@@ -131,15 +131,17 @@ impl Readback {
 
     /// The bytes of the copy, if they are there. Does not wait.
     pub fn poll(&mut self, bytes: &mut [u8]) -> Result<Arrival> {
+        // In this order: a callback answers before it goes.
+        let is_answerable = Arc::strong_count(&self.answer) > 1;
         if let Ok(Some(())) = self.mapped.try_recv() {
             self.take(bytes)?;
             return Ok(Arrival::Here);
         }
-        // The encoder's share is gone with it.
-        if Arc::strong_count(&self.answer) == 1 {
-            return Ok(Arrival::Never);
-        }
-        Ok(Arrival::Later)
+        // Without its callback: the encoder was dropped.
+        Ok(match is_answerable {
+            true => Arrival::Later,
+            false => Arrival::Never,
+        })
     }
 
     fn take(&self, bytes: &mut [u8]) -> Result<()> {

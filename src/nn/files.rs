@@ -319,7 +319,7 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         model.optimizer = optimizer;
         (model.step, model.epoch) = (step, epoch);
         model.optimized_from = optimized_from;
-        model.unseen = None;
+        model.start_over();
         model.skips.clear();
         model.loss = loss;
         model.seed = seed;

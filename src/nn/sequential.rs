@@ -9,7 +9,7 @@ use super::inference::Predictions;
 use super::layers::{Initializer, Layer};
 use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
-use super::training::{Buffers, History, Recorded};
+use super::training::{Buffers, History, Recorded, Score};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, Ticks, fill};
 use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
@@ -84,6 +84,8 @@ impl SequentialBuilder {
             optimized_from: 0,
             skips: Vec::new(),
             unseen: None,
+            generation: 0,
+            latest: None,
             recorded: VecDeque::new(),
             history: History::default(),
             buffers: Mutex::default(),
@@ -155,6 +157,10 @@ pub struct Sequential {
     pub(super) skips: Vec<u64>,
     /// Where the guard is that knows of steps whose results nobody has looked at.
     pub(super) unseen: Option<Arc<Slots>>,
+    /// Starts of the guard: at each error, and at each training that allows other steps.
+    pub(super) generation: u32,
+    /// The score of the last step in a frame that has come back, if nobody has asked for it.
+    pub(super) latest: Option<Score>,
     /// Steps in frames whose results are on their way.
     pub(super) recorded: VecDeque<Recorded>,
     pub(super) history: History,
@@ -281,7 +287,7 @@ impl Sequential {
         }
         if let Some(training) = &buffers.training {
             memory.backward += sum(&mut training.regions());
-            memory.backward += training.steps.bytes();
+            memory.backward += training.steps.bytes() + training.frame.bytes();
         }
         memory
     }

@@ -460,6 +460,8 @@ fn a_step_in_a_frame_that_is_not_finite_changes_nothing_and_is_said_once() {
     });
     let result = model.train_on_batch(&x, &y);
     assert_eq!(result.unwrap_err(), Error::NotFinite { step: 3 });
+    // Of the step before, for which nobody has asked.
+    assert!(model.try_score().unwrap().is_some());
     assert_eq!(model.try_score(), Ok(None));
     // Targets that a loss does not take.
     model
@@ -600,4 +602,155 @@ fn a_thousand_frames_with_new_tensors_take_no_more_memory() {
     };
     let before = round(50);
     assert_eq!(round(1000), before);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn steps_recorded_before_an_error_is_seen_change_nothing_after_it() {
+    let gpu = common::gpu();
+    let mut model = small(gpu);
+    let (x, y) = (samples(gpu, 8, &[6]), samples(gpu, 8, &[3]));
+    let wrong = wrapped(gpu, &[f32::MAX; 48], &[8, 6]);
+    let before = weights(&model);
+    let mut later = gpu.device().create_command_encoder(&Default::default());
+    frame(gpu, |pass| {
+        pass.train_on_batch(&mut model, &wrong, &y).unwrap();
+    });
+    gpu.pass(&mut later)
+        .train_on_batch(&mut model, &x, &y)
+        .unwrap();
+    weights(&model);
+    assert_eq!(model.try_score(), Err(Error::NotFinite { step: 1 }));
+    gpu.queue().submit([later.finish()]);
+    assert_eq!(weights(&model), before);
+    assert_eq!((model.step(), model.try_score()), (0, Ok(None)));
+    frame(gpu, |pass| {
+        pass.train_on_batch(&mut model, &x, &y).unwrap();
+    });
+    assert_ne!(weights(&model), before);
+    assert!(model.try_score().unwrap().is_some());
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_comes_back_does_not_pile_up_if_nobody_asks_for_it() {
+    let gpu = common::new_gpu();
+    let mut model = small(&gpu);
+    let (x, y) = (samples(&gpu, 8, &[6]), samples(&gpu, 8, &[3]));
+    let mut round = |frames| {
+        for _ in 0..frames {
+            frame(&gpu, |pass| {
+                pass.train_on_batch(&mut model, &x, &y).unwrap();
+            });
+            gpu.device()
+                .poll(wgpu::PollType::wait_indefinitely())
+                .unwrap();
+        }
+        assert_eq!(model.unfinished_steps(), 1);
+        common::allocated(&gpu)
+    };
+    let before = round(50);
+    assert_eq!(round(500), before);
+    assert!(model.try_score().unwrap().is_some());
+}
+
+fn run_in_frames(
+    gpu: &Gpu,
+    model: &mut Sequential,
+    data: &Dataset,
+    fit: &Fit,
+    drop_first: bool,
+) -> selfnorm::Result<selfnorm::nn::History> {
+    let mut run = model.train(data, fit)?;
+    if drop_first {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        run.record(&mut gpu.pass(&mut encoder))?;
+    }
+    let mut has_more = true;
+    while has_more || run.unfinished() > 0 {
+        let mut recorded = Ok(false);
+        frame(gpu, |pass| recorded = run.record(pass));
+        has_more = recorded?;
+        gpu.device()
+            .poll(wgpu::PollType::wait_indefinitely())
+            .unwrap();
+        while run.try_next()?.is_some() {}
+    }
+    Ok(run.finish())
+}
+
+/// As `fit`, which says so in the second step.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_run_in_frames_skips_no_more_steps_than_are_allowed() {
+    let gpu = common::gpu();
+    let data = Dataset::from_floats(gpu, &[f32::MAX; 64 * 6], [6]).unwrap();
+    let data = data.targets(&[0.5; 64 * 3], [3]).unwrap();
+    let fit = Fit::default().batch_size(8).skip_non_finite(1);
+    let error = run_in_frames(gpu, &mut small(gpu), &data, &fit, false);
+    assert_eq!(error.unwrap_err(), Error::NotFinite { step: 2 });
+    assert_eq!(
+        small(gpu).fit(&data, &fit).unwrap_err(),
+        Error::NotFinite { step: 2 }
+    );
+}
+
+/// With a learning rate of 0 a loss is that of its samples.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_run_whose_first_encoder_is_dropped_goes_on_with_the_right_samples() {
+    let gpu = common::gpu();
+    let data = Dataset::from_floats(gpu, &common::activations(50 * 6), [6]).unwrap();
+    let data = data.targets(&common::activations(50 * 3), [3]).unwrap();
+    let fit = Fit::new(Adam::new(0.0))
+        .batch_size(8)
+        .epochs(2)
+        .validation_split(0.3);
+    let expected = small(gpu).fit(&data, &fit).unwrap();
+    let found = run_in_frames(gpu, &mut small(gpu), &data, &fit, true).unwrap();
+    assert_eq!(found.losses, expected.losses[1..]);
+    assert_eq!(found.epochs[0].validation, expected.epochs[0].validation);
+    assert_eq!(found.epochs[1], expected.epochs[1]);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_run_that_is_stopped_keeps_the_epochs_that_were_whole() {
+    let gpu = common::gpu();
+    let data = Dataset::from_floats(gpu, &common::activations(50 * 6), [6]).unwrap();
+    let data = data.targets(&common::activations(50 * 3), [3]).unwrap();
+    let fit = Fit::default().batch_size(8).epochs(9).validation_split(0.3);
+    let expected = small(gpu).fit(&data, &fit).unwrap();
+    let mut model = small(gpu);
+    let mut run = model.train(&data, &fit).unwrap();
+    // Five steps and two batches of the validation, and two steps.
+    frame(gpu, |pass| {
+        for _ in 0..9 {
+            assert!(run.record(pass).unwrap());
+        }
+    });
+    run.stop();
+    frame(gpu, |pass| {
+        assert!(!run.record(pass).unwrap());
+        assert!(!run.record(pass).unwrap());
+    });
+    gpu.device()
+        .poll(wgpu::PollType::wait_indefinitely())
+        .unwrap();
+    let mut ended = 0;
+    while run.try_next().unwrap().is_some() {
+        ended += 1;
+    }
+    let history = run.finish();
+    assert_eq!((ended, history.epochs.len()), (2, 2));
+    assert_eq!(history.epochs[0], expected.epochs[0]);
+    assert_eq!(history.epochs[1].validation, None);
+    assert!(history.stopped);
+
+    let mut run = model.train(&data, &fit).unwrap();
+    run.stop();
+    frame(gpu, |pass| {
+        assert!(!run.record(pass).unwrap());
+        assert!(!run.record(pass).unwrap());
+    });
 }

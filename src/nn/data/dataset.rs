@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::feed::Arrays;
 use super::targets::{Labels, Weighing, not_finite, place, refuse_target};
 use super::{Expected, check_weights, share, upload, wrong};
+use crate::gpu::device::Owner;
 use crate::gpu::region::Region;
 use crate::ops::network::gather::{Affine, Part};
 use crate::ops::network::inspect::{self, Facts};
@@ -41,6 +42,8 @@ pub struct Dataset {
     /// The sample weights, and how many a sample has.
     weights: Option<(Vec<Part>, usize)>,
     pub(super) weighing: Weighing,
+    /// Whose the buffers are.
+    pub(super) owner: Owner,
 }
 
 #[derive(Debug)]
@@ -154,7 +157,10 @@ impl Dataset {
         if let Some(index) = inspect::first_not_finite(x.gpu(), &inputs, sample)? {
             return refuse_sample(index, inspect::value(x, index)?, shape);
         }
-        Ok(Self::new(x.gpu(), len, shape, inputs, None))
+        Ok(Self {
+            owner: Owner::Application,
+            ..Self::new(x.gpu(), len, shape, inputs, None)
+        })
     }
 
     /// A data set of the samples of x, [n, sample shape], with the targets y, [n, target shape]: as
@@ -210,6 +216,7 @@ impl Dataset {
             targets: None,
             weights: None,
             weighing: Weighing::default(),
+            owner: Owner::Crate,
         }
     }
 
@@ -347,7 +354,11 @@ impl Dataset {
         let outputs = shape.last().copied().unwrap_or(1);
         let each = count(shape)? as usize;
         let facts = inspect::targets(&self.gpu, &parts, each, outputs)?;
-        self.set_targets(parts, shape, facts, |index| inspect::value(y, index))
+        let owned = Self {
+            owner: Owner::Application,
+            ..self
+        };
+        owned.set_targets(parts, shape, facts, |index| inspect::value(y, index))
     }
 
     /// Targets of `shape`, with the first values that are special. `value` gives one.

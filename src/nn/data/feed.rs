@@ -1,5 +1,6 @@
 use super::targets::Weighing;
 use super::{Dataset, Expected};
+use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::gpu::transfer::{self, Upload};
@@ -87,6 +88,8 @@ pub(in crate::nn) struct Feed {
     /// The samples' indices.
     order: Region,
     pub dispatches: Vec<Dispatch>,
+    /// Whose the samples' buffers are.
+    pub owner: Owner,
 }
 
 impl Feed {
@@ -100,6 +103,7 @@ impl Feed {
         Ok(Self {
             dispatches: arrays.gather(expected, &data.weighing, class_weights, &order, places)?,
             order,
+            owner: data.owner,
         })
     }
 

@@ -238,7 +238,7 @@ impl Prediction {
         let mut is_copied = false;
         let workspace = loop {
             if batch < rows {
-                batch = batch.next_multiple_of(unit);
+                batch = batch.checked_next_multiple_of(unit).unwrap_or(rows);
             }
             match Workspace::new(plan, &sizes(rows, batch), is_copied, found) {
                 Ok(workspace) => break workspace,
@@ -273,7 +273,11 @@ impl Prediction {
             work.extend(workspace.pieces(plan, batch, x, x)?);
         }
         for end in workspace.ends.iter().flatten() {
-            work.push(copy(plan.gpu, end, end)?.into());
+            let row = end.bytes / workspace.rows as u64;
+            for batch in sizes(self.predict.rows, self.batch) {
+                let end = end.part(0, batch as u64 * row);
+                work.push(copy(plan.gpu, &end, &end)?.into());
+            }
         }
         let total = work.len() as f32;
         for (done, work) in work.into_iter().enumerate() {
@@ -404,18 +408,21 @@ impl Sequential {
     }
 
     fn prediction(&self, predict: Predict) -> Result<Arc<Prediction>> {
-        let mut predictions = self.predictions();
-        let kept = &mut predictions.0;
-        let is_it = |kept: &Arc<Prediction>| {
-            kept.predict == predict || predict.batch.is_none() && kept.predict.rows == predict.rows
+        let found = {
+            let kept = &mut self.predictions().0;
+            let is_it = |kept: &Arc<Prediction>| {
+                kept.predict == predict
+                    || predict.batch.is_none() && kept.predict.rows == predict.rows
+            };
+            if let Some(place) = kept.iter().position(is_it) {
+                kept[..=place].rotate_right(1);
+                return Ok(kept[0].clone());
+            }
+            kept.first().map(|kept| kept.workspace.clone())
         };
-        if let Some(place) = kept.iter().position(is_it) {
-            let prediction = kept[place].clone();
-            kept[..=place].rotate_right(1);
-            return Ok(prediction);
-        }
-        let found = kept.first().map(|kept| &kept.workspace);
-        let prediction = Arc::new(Prediction::new(self, predict, found)?);
+        // Unlocked: another thread may predict while this one compiles.
+        let prediction = Arc::new(Prediction::new(self, predict, found.as_ref())?);
+        let kept = &mut self.predictions().0;
         kept.retain(|kept| kept.predict.rows != predict.rows);
         kept.truncate(MAX_KEPT - 1);
         kept.insert(0, prediction.clone());

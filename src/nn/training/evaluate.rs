@@ -27,7 +27,7 @@ impl Sequential {
         let mut flights = VecDeque::new();
         for i in 0..records.len() {
             let step = records.bound(&self.gpu, i)?;
-            flights.push_back(evaluation.submit(&self.gpu, &feed.dispatches, step)?);
+            flights.push_back(evaluation.submit(&self.gpu, feed.owner, &feed.dispatches, step)?);
             if flights.len() >= AHEAD
                 && let Some(mut flight) = flights.pop_front()
             {

@@ -9,7 +9,6 @@ use crate::gpu::transfer::Arrival;
 use crate::nn::Sequential;
 use crate::nn::workspace::F32;
 use crate::ops::network::copy::copy;
-use crate::ops::network::guard::Guard;
 use crate::ops::network::loss::{Loss, SCORES, score_batch};
 use crate::pass::{Hint, read, write};
 use crate::{Error, Pass, Result, Tensor};
@@ -22,6 +21,7 @@ pub(in crate::nn) struct Recorded {
     flight: Flight,
     /// The network's step, counted from 0.
     step: u64,
+    generation: u32,
     loss: Loss,
 }
 
@@ -89,15 +89,16 @@ impl Pass<'_> {
     /// [`Sequential::train_on_batch`] does it. Nobody waits, and nothing is submitted: the step runs when
     /// the caller submits the encoder, and what is recorded after it finds the new weights.
     ///
-    /// From the second step with as many rows and the same tensors on, nothing is compiled, and no GPU
-    /// memory is allocated, but for some steps that are under way at the same time. x and y are copied
+    /// From the second step with the same tensors on, nothing is compiled, and no GPU memory is allocated, but
+    /// for some steps that are under way at the same time. (The first submits what was uploaded for it.
+    /// A network keeps what it needs for batches of one size: another makes it anew.) x and y are copied
     /// to where the network computes.
     ///
     /// The score stays on the GPU: [`Sequential::score_into`] gives it to a tensor there, and
     /// [`Sequential::try_score`] is what has arrived here. A step whose loss or gradient is not finite
-    /// changes nothing, nor do those after it, until `try_score` or the next blocking training has
-    /// returned the error. An encoder that is dropped takes its steps with it; the network has counted
-    /// them.
+    /// changes nothing, nor do those after it that were recorded before the error is returned: by
+    /// `try_score`, by this or by the next blocking training. An encoder that is dropped takes its steps
+    /// with it; the network has counted them.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -135,6 +136,8 @@ impl Pass<'_> {
         let n = model.batch_of(OP, x, y)?;
         self.check(OP, &[read("x", x), read("y", y)], Hint::None)?;
         self.encoder(OP)?;
+        // So that what comes back does not pile up if nobody asks for it.
+        model.land_recorded()?;
         let loss = model.loss_for(OP, None, None)?;
         let optimizer = model.optimizer.clone();
         let training = model.prepare_training(n, &optimizer, loss)?;
@@ -150,22 +153,16 @@ impl Pass<'_> {
             &fetch[part * each..(part + 1) * each]
         };
         let records = training.frame.stage(&model.gpu, &records)?;
-        let restart = match model.unseen {
-            None => Some(Guard::stage(&model.gpu, 0)?),
-            Some(_) => None,
-        };
         let flight = Flight::new(&model.gpu, size_of::<Outcome>() as u64)?;
         model.adopt(model.compiled(&training, optimizer, None));
         let begin = |encoder: &mut wgpu::CommandEncoder| {
             training.frame.replace(records, encoder);
-            if let Some(restart) = restart {
-                training.slots.guard.restart(restart, encoder);
-            }
         };
         training.record(self, fetch, &parts, begin, &flight)?;
         model.recorded.push_back(Recorded {
             flight,
             step: model.step,
+            generation: model.generation,
             loss,
         });
         model.unseen = model.slots.clone();
@@ -184,25 +181,32 @@ impl Sequential {
     /// [`Error::Data`] if the loss does not take its targets: that step and those recorded after it have
     /// changed nothing. [`Error::DeviceLost`].
     pub fn try_score(&mut self) -> Result<Option<Score>> {
-        let mut latest = None;
-        if !self.recorded.is_empty() {
-            platform::poll(self.gpu.device());
+        let is_awaited = !self.recorded.is_empty();
+        if is_awaited && !platform::poll(self.gpu.device()) {
+            return Err(Error::DeviceLost);
         }
+        self.land_recorded()?;
+        Ok(self.latest.take())
+    }
+
+    /// Looks at the steps in encoders that have come back.
+    fn land_recorded(&mut self) -> Result<()> {
         while let Some(recorded) = self.recorded.front_mut() {
             let mut outcome = Outcome::default();
-            let (step, loss) = (recorded.step, recorded.loss);
-            match recorded.flight.poll(&self.gpu, &mut outcome)? {
-                Arrival::Later => break,
-                Arrival::Never if self.gpu.link().is_lost() => return Err(Error::DeviceLost),
-                Arrival::Never => {}
-                Arrival::Here => latest = Some(self.see_recorded(OP, loss, step, &outcome)?),
+            let (step, loss, generation) = (recorded.step, recorded.loss, recorded.generation);
+            let arrival = recorded.flight.poll(&self.gpu, Some(step), &mut outcome)?;
+            if arrival == Arrival::Later {
+                break;
             }
             self.recorded.pop_front();
+            if self.recorded.is_empty() {
+                self.unseen = None;
+            }
+            if arrival == Arrival::Here {
+                self.latest = Some(self.see_recorded(OP, loss, step, generation, &outcome)?);
+            }
         }
-        if self.recorded.is_empty() {
-            self.unseen = None;
-        }
-        Ok(latest)
+        Ok(())
     }
 
     /// Looks at what a step in an encoder has done.
@@ -211,14 +215,19 @@ impl Sequential {
         op: &'static str,
         loss: Loss,
         step: u64,
+        generation: u32,
         outcome: &Outcome,
     ) -> Result<Score> {
         let mut sums = Sums::default();
         sums.add(&outcome.totals);
-        if let Some(halted) = outcome.guard.halted_by() {
+        if let Some(halted) = outcome.guard.halted_by(generation) {
             let invalid = sums.check(op, loss).err().filter(|_| halted == step);
             let error = invalid.unwrap_or(Error::NotFinite { step: halted + 1 });
-            return Err(self.halt(halted, error));
+            // Of a training that is over nothing is taken back.
+            return Err(match generation == self.generation {
+                true => self.halt(halted, error),
+                false => error,
+            });
         }
         if outcome.totals.is_finite == 0.0 {
             self.skips.push(step);
@@ -235,7 +244,7 @@ impl Sequential {
 
     /// Records the score of the last training step before this into `score` \[2\]: the loss, and the
     /// accuracy or for losses of regression the mean absolute error. It is of the batch, before the
-    /// step changed the weights.
+    /// step changed the weights. (If the network has evaluated since, it is that of the batch evaluated last.)
     ///
     /// # Errors
     ///
@@ -253,7 +262,8 @@ impl Sequential {
                 actual: score.shape().into(),
             });
         }
-        let Some(training) = self.buffers().training.clone() else {
+        let training = self.buffers().training.clone();
+        let Some(training) = training.filter(|_| self.step > 0) else {
             let detail = "the network has not been trained yet".into();
             return Err(Error::Data { op: OP, detail });
         };

@@ -69,6 +69,8 @@ impl Sequential {
         self.slots = None;
         self.skips.clear();
         self.optimized_from = self.step;
+        // With it goes its guard.
+        self.generation += 1;
     }
 
     /// The optimizer that the network was compiled with, or trained with last.
@@ -137,7 +139,6 @@ impl Sequential {
         let batch = Batch::Tensors(x, y, &training.evaluation.losses.plain_weights);
         let mut flight = training.submit(&self.gpu, &batch, &parts, |encoder| {
             training.steps.replace(staged, encoder);
-            training.slots.guard.clear(encoder);
         })?;
         self.step += 1;
         self.unseen = self.slots.clone();
@@ -178,7 +179,10 @@ impl Sequential {
         progress: &impl transfer::Progress,
     ) -> Result<Option<u64>> {
         match &self.unseen {
-            Some(slots) => slots.guard.halted(&self.gpu, progress).await,
+            Some(slots) => {
+                let generation = self.generation;
+                slots.guard.halted(&self.gpu, generation, progress).await
+            }
             None => Ok(None),
         }
     }
@@ -193,12 +197,11 @@ impl Sequential {
         }
     }
 
-    /// Lets as many steps as are `allowed` be not finite.
-    pub(super) fn allow(&self, allowed: u32) -> Result<()> {
-        match &self.slots {
-            Some(slots) => slots.guard.reset(&self.gpu, allowed),
-            None => Ok(()),
-        }
+    /// Starts over: no step from before has anything to say about those to come.
+    pub(in crate::nn) fn start_over(&mut self) {
+        self.generation += 1;
+        self.unseen = None;
+        self.recorded.clear();
     }
 
     /// Goes back to before the step, from which on nothing has changed.
@@ -206,10 +209,8 @@ impl Sequential {
         self.step = step;
         self.optimized_from = self.optimized_from.min(step);
         self.skips.retain(|&skipped| skipped < step);
-        self.unseen = None;
-        self.recorded.clear();
-        // If there is no memory for it, the next training is halted, too, and says so.
-        self.allow(0).err().unwrap_or(error)
+        self.start_over();
+        error
     }
 
     /// Looks at what a step has done; returns whether it is finite.

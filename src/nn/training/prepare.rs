@@ -259,6 +259,7 @@ impl Sequential {
             training: true,
             rate,
             decay,
+            generation: self.generation,
             ..Step::default()
         })
     }

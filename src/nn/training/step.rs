@@ -15,7 +15,7 @@ use crate::ops::network::guard::GuardState;
 use crate::ops::network::loss::{Loss, Totals};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::step::{Step, Steps};
-use crate::{Gpu, Result, Tensor};
+use crate::{Error, Gpu, Result, Tensor};
 
 /// Steps that may be submitted before the GPU has finished the first of them.
 pub(in crate::nn) const AHEAD: usize = 4;
@@ -71,8 +71,8 @@ pub(in crate::nn) struct Training {
 
 /// Where a batch comes from.
 pub(in crate::nn) enum Batch<'a> {
-    /// Dispatches that gather it.
-    Gathered(&'a [Dispatch]),
+    /// Dispatches that gather it, from whose buffers.
+    Gathered(&'a [Dispatch], Owner),
     /// x, y, and what fills the weights.
     Tensors(&'a Tensor, &'a Tensor, &'a Dispatch),
 }
@@ -80,7 +80,7 @@ pub(in crate::nn) enum Batch<'a> {
 impl Batch<'_> {
     fn owner(&self) -> Owner {
         match self {
-            Self::Gathered(_) => Owner::Crate,
+            Self::Gathered(_, owner) => *owner,
             Self::Tensors(x, y, _) => Owner::of(x.is_private() && y.is_private()),
         }
     }
@@ -95,7 +95,7 @@ impl Batch<'_> {
 
     fn dispatches(&self) -> &[Dispatch] {
         match self {
-            Self::Gathered(dispatches) => dispatches,
+            Self::Gathered(dispatches, _) => dispatches,
             Self::Tensors(.., weights) => std::slice::from_ref(weights),
         }
     }
@@ -222,10 +222,11 @@ impl Evaluation {
     pub fn submit(
         &self,
         gpu: &Gpu,
+        owner: Owner,
         gather: &[Dispatch],
         step: (&wgpu::BindGroup, u32),
     ) -> Result<Flight> {
-        Flight::submit(gpu, Owner::Crate, &self.losses.totals, |encoder| {
+        Flight::submit(gpu, owner, &self.losses.totals, |encoder| {
             let mut pass = begin_pass(encoder);
             for dispatch in gather.iter().chain(self.dispatches()) {
                 dispatch.record(&mut pass, Some(step));
@@ -244,7 +245,7 @@ pub(in crate::nn) struct Flight {
 /// What a training step in a frame brings back.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-pub(super) struct Outcome {
+pub(in crate::nn) struct Outcome {
     pub totals: Totals,
     pub guard: GuardState,
 }
@@ -291,13 +292,22 @@ impl Flight {
         Ok(totals)
     }
 
-    /// What comes back, if it has. Does not wait.
-    pub fn poll(&mut self, gpu: &Gpu, back: &mut impl bytemuck::Pod) -> Result<Arrival> {
+    /// What comes back, of the step of this number if it is of one, once it has. Does not wait.
+    pub fn poll(&mut self, gpu: &Gpu, step: Option<u64>, back: &mut Outcome) -> Result<Arrival> {
         let arrival = self.readback.poll(bytemuck::bytes_of_mut(back))?;
-        if arrival == Arrival::Here {
-            gpu.memory().give(Purpose::Readback, self.staging.clone());
+        if arrival == Arrival::Never && gpu.link().is_lost() {
+            return Err(Error::DeviceLost);
         }
-        Ok(arrival)
+        if arrival != Arrival::Here {
+            return Ok(arrival);
+        }
+        gpu.memory().give(Purpose::Readback, self.staging.clone());
+        // wgpu maps the buffer of a submission that it has refused, too.
+        let is_it = step.is_none_or(|step| back.guard.judged == step as u32);
+        Ok(match is_it {
+            true => Arrival::Here,
+            false => Arrival::Never,
+        })
     }
 }
 

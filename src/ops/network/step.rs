@@ -21,6 +21,9 @@ params! {
         rate: f32,
         /// the share of a weight that decays
         decay: f32,
+        /// which start of the guard it belongs to, and how many steps since then may be other than finite
+        generation: u32,
+        allowed: u32,
     }
 }
 
@@ -47,6 +50,9 @@ pub(crate) struct Step {
     pub decay: f32,
     /// The rows of the batch that came in parts before this one.
     pub row: u32,
+    /// Which start of the guard it belongs to, and how many steps since then may be other than finite.
+    pub generation: u32,
+    pub allowed: u32,
 }
 
 /// The records of the steps ahead; each step binds one.
@@ -138,6 +144,8 @@ impl Steps {
                 rate: step.rate,
                 decay: step.decay,
                 row: step.row,
+                generation: step.generation,
+                allowed: step.allowed,
             };
             bytes[..size_of::<StepParams>()].copy_from_slice(bytemuck::bytes_of(&params));
         }

@@ -11,11 +11,13 @@ use super::fit::Fit;
 use super::prepare::Compiled;
 use super::score::{EpochScores, History, Score, Sums};
 use super::step::{AHEAD, Batch, Flight, Parts, Records, Training};
+use crate::gpu::device::Owner;
 use crate::gpu::platform;
 use crate::gpu::transfer;
 use crate::nn::Sequential;
 use crate::nn::data::{Data, Feed, Staged, Stream};
 use crate::ops::network::optimizer::LearningRate;
+use crate::ops::network::step::Step;
 use crate::{Error, Result, random};
 
 const OP: &str = "fit";
@@ -230,6 +232,11 @@ pub(super) struct State {
     flights: VecDeque<(Flight, Landing)>,
     /// What is in encoders of an application, in order.
     recorded: VecDeque<Recorded>,
+    /// The scores of recorded epochs that are over.
+    ended: VecDeque<(usize, EpochScores)>,
+    /// The epochs that the order was last drawn for, and is known to be on the GPU for.
+    shuffled: Option<usize>,
+    ordered: Option<usize>,
     /// Whether the run is recorded into those.
     is_recorded: bool,
     sums: Sums,
@@ -355,6 +362,9 @@ impl Sequential {
                 planned: VecDeque::new(),
                 flights: VecDeque::new(),
                 recorded: VecDeque::new(),
+                ended: VecDeque::new(),
+                shuffled: None,
+                ordered: None,
                 is_recorded: false,
                 compiled: Some(compiled),
                 sums: Sums::default(),
@@ -413,11 +423,7 @@ impl<'a> Run<'a> {
     }
 
     async fn advance(&mut self, progress: &impl transfer::Progress) -> Result<Option<Event>> {
-        if self.state.is_recorded {
-            let detail =
-                "a run that has begun with record goes on with it, and with try_next".into();
-            return Err(Error::Data { op: OP, detail });
-        }
+        self.refuse_if_recorded()?;
         if self.state.over {
             return Ok(None);
         }
@@ -448,6 +454,7 @@ impl<'a> Run<'a> {
                 None => self.step()?,
                 Some(compiled) => {
                     let before = self.model.adopt(compiled);
+                    self.model.generation += 1;
                     if let Err(error) = self.step() {
                         self.model.adopt(before);
                         return Err(error);
@@ -499,6 +506,7 @@ impl<'a> Run<'a> {
     ///
     /// As [`next`](Self::next).
     pub async fn score(&mut self) -> Result<Score> {
+        self.refuse_if_recorded()?;
         self.state.land(self.model, &platform::wait_aside).await?;
         Ok(self.state.sums.score(self.state.training.evaluation.loss))
     }
@@ -511,6 +519,14 @@ impl<'a> Run<'a> {
     /// The results.
     pub fn finish(self) -> History {
         self.model.history.clone()
+    }
+
+    fn refuse_if_recorded(&self) -> Result<()> {
+        if !self.state.is_recorded {
+            return Ok(());
+        }
+        let detail = "a run that has begun with record goes on with it, and with try_next".into();
+        Err(Error::Data { op: OP, detail })
     }
 
     fn step(&mut self) -> Result<()> {
@@ -526,11 +542,13 @@ impl<'a> Run<'a> {
                 detail: format!("epoch {} has no batches", self.epoch + 1),
             });
         };
-        let gather = match &self.source {
-            Source::Resident(data) => &data.feed.dispatches[..],
-            Source::Streamed(data) => data.stream.dispatches(planned.slot),
+        let batch = match &self.source {
+            Source::Resident(data) => Batch::Gathered(&data.feed.dispatches, data.feed.owner),
+            Source::Streamed(data) => {
+                Batch::Gathered(data.stream.dispatches(planned.slot), Owner::Crate)
+            }
         };
-        let (training, batch) = (&self.state.training, Batch::Gathered(gather));
+        let training = &self.state.training;
         let flight = training.submit(&self.model.gpu, &batch, &planned.parts, |_| {})?;
         let landing = Landing::Step(planned.step);
         self.state.planned.pop_front();
@@ -545,9 +563,6 @@ impl<'a> Run<'a> {
     }
 
     fn begin_epoch(&mut self) -> Result<()> {
-        if self.epoch == 0 {
-            self.model.allow(self.state.allowed)?;
-        }
         let epoch = self.model.epoch;
         match &mut self.source {
             Source::Resident(data) => {
@@ -569,15 +584,20 @@ impl<'a> Run<'a> {
 
     /// Writes the records of the next steps, as many as are known and there is room for.
     fn plan(&mut self) -> Result<()> {
-        let training = &self.state.training;
+        let training = self.state.training.clone();
         let mut records = Vec::new();
+        let (model, allowed) = (&*self.model, self.state.allowed);
+        let record_of = |step| {
+            let record = model.record(step)?;
+            Ok::<_, Error>(Step { allowed, ..record })
+        };
         match &mut self.source {
             Source::Streamed(data) => {
                 // There is none if a wait was given up.
                 data.fill(1)?;
                 if let Some(Staged { slot, count }) = data.staged.pop_front() {
                     let step = self.model.step;
-                    let record = self.model.record(step)?;
+                    let record = record_of(step)?;
                     let parts = training.plan(record, 0, count, &mut records);
                     self.state.planned.push_back(Planned { parts, step, slot });
                 }
@@ -591,7 +611,7 @@ impl<'a> Run<'a> {
                         break;
                     }
                     let step = self.model.step + (batch - self.batch) as u64;
-                    let record = match self.model.record(step) {
+                    let record = match record_of(step) {
                         // The steps before it come first.
                         Err(_) if !records.is_empty() => break,
                         record => record?,
@@ -608,11 +628,11 @@ impl<'a> Run<'a> {
     async fn validate(&mut self, progress: &impl transfer::Progress) -> Result<Option<Score>> {
         let evaluation = &self.state.training.evaluation.clone();
         if let Some(validation) = &self.validation {
-            let gather = match (&validation.feed, &self.source) {
+            let (gather, owner) = match (&validation.feed, &self.source) {
                 (Some(feed), _) | (None, Source::Resident(Resident { feed, .. })) => {
-                    &feed.dispatches[..]
+                    (&feed.dispatches[..], feed.owner)
                 }
-                (None, Source::Streamed(_)) => &[],
+                (None, Source::Streamed(_)) => (&[][..], Owner::Crate),
             };
             while self.state.validation < validation.records.len() {
                 self.state
@@ -620,7 +640,7 @@ impl<'a> Run<'a> {
                     .await?;
                 let records = &validation.records;
                 let step = records.bound(&self.model.gpu, self.state.validation)?;
-                let flight = evaluation.submit(&self.model.gpu, gather, step)?;
+                let flight = evaluation.submit(&self.model.gpu, owner, gather, step)?;
                 self.state.validation += 1;
                 self.state.flights.push_back((flight, Landing::Validation));
             }

@@ -5,17 +5,17 @@ use crate::gpu::platform;
 use crate::gpu::transfer::Arrival;
 use crate::nn::training::score::EpochScores;
 use crate::nn::training::step::{Flight, Outcome};
-use crate::ops::network::guard::Guard;
+use crate::ops::network::step::Step;
 use crate::{Error, Pass, Result, random};
 
 /// What is recorded, in order.
 #[derive(Debug)]
 pub(super) enum Recorded {
-    /// Of the network's step, counted from 0.
-    Step(Flight, u64),
+    /// Of the network's step and the epoch, both counted from 0.
+    Step(Flight, u64, usize),
     Validation(Flight),
-    /// The end of an epoch, counted from 1.
-    Epoch(usize),
+    /// The end of an epoch, counted from 1, and whether it was not stopped before.
+    Epoch(usize, bool),
 }
 
 impl Run<'_> {
@@ -23,7 +23,9 @@ impl Run<'_> {
     /// batch of the validation. Returns whether there was one. Nothing is submitted, and nobody waits; see
     /// [`Pass::train_on_batch`]. The data must be a [`Dataset`](crate::nn::Dataset), which the GPU has.
     ///
-    /// [`try_next`](Self::try_next) gives the epochs that are over. A run that has begun with `record`
+    /// [`try_next`](Self::try_next) gives the epochs that are over. A step that is skipped, see
+    /// [`Fit::skip_non_finite`](super::Fit::skip_non_finite), is none to a schedule from when its result
+    /// has come back. A run that has begun with `record`
     /// goes on with it, not with [`next`](Self::next).
     ///
     /// ```
@@ -78,10 +80,12 @@ impl Run<'_> {
             return Ok(false);
         }
         let batches = data.batches();
+        self.land_recorded()?;
         if self.state.stopped {
             if self.batch > 0 {
-                self.end_recorded_epoch();
+                self.end_recorded_epoch(false);
             }
+            self.state.is_recorded = true;
             self.state.over = true;
             return Ok(false);
         }
@@ -93,7 +97,7 @@ impl Run<'_> {
         let validated = self.validation.as_ref();
         let validated = validated.is_none_or(|data| self.state.validation == data.records.len());
         if self.batch == batches && validated {
-            self.end_recorded_epoch();
+            self.end_recorded_epoch(true);
         }
         Ok(true)
     }
@@ -107,6 +111,7 @@ impl Run<'_> {
             return self.record_trained(pass);
         };
         let before = self.model.adopt(compiled);
+        self.model.generation += 1;
         let recorded = self.record_trained(pass);
         match recorded {
             Ok(()) => self.state.is_recorded = true,
@@ -121,33 +126,35 @@ impl Run<'_> {
         };
         let model = &mut *self.model;
         let training = self.state.training.clone();
+        let epoch = Some(self.epoch);
+        if self.state.shuffled != epoch
+            && let Some(seed) = data.shuffle
+        {
+            random::shuffle(&mut data.order[..data.trained], seed, model.epoch);
+        }
+        self.state.shuffled = epoch;
         let mut order = Vec::new();
-        if self.batch == 0 {
-            if let Some(seed) = data.shuffle {
-                random::shuffle(&mut data.order[..data.trained], seed, model.epoch);
-            }
+        // Until a step of the epoch has come back, for the encoder before may be dropped.
+        if self.state.ordered != epoch {
             order = data.feed.stage(&model.gpu, &data.order)?;
         }
         let first = self.batch * data.batch_size;
         let count = data.batch_size.min(data.trained - first);
         let mut records = Vec::new();
-        let parts = training.plan(model.record(model.step)?, first, count, &mut records);
-        let records = training.frame.stage(&model.gpu, &records)?;
-        let restart = match model.unseen {
-            None => Some(Guard::stage(&model.gpu, self.state.allowed)?),
-            Some(_) => None,
+        let record = Step {
+            allowed: self.state.allowed,
+            ..model.record(model.step)?
         };
+        let parts = training.plan(record, first, count, &mut records);
+        let records = training.frame.stage(&model.gpu, &records)?;
         let flight = Flight::new(&model.gpu, size_of::<Outcome>() as u64)?;
         let feed = &data.feed;
         let begin = |encoder: &mut wgpu::CommandEncoder| {
             feed.replace(order, encoder);
             training.frame.replace(records, encoder);
-            if let Some(restart) = restart {
-                training.slots.guard.restart(restart, encoder);
-            }
         };
         training.record(pass, |_| &feed.dispatches, &parts, begin, &flight)?;
-        let recorded = Recorded::Step(flight, model.step);
+        let recorded = Recorded::Step(flight, model.step, self.epoch);
         self.state.recorded.push_back(recorded);
         model.unseen = model.slots.clone();
         if self.batch == 0 {
@@ -181,11 +188,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn end_recorded_epoch(&mut self) {
+    fn end_recorded_epoch(&mut self, is_complete: bool) {
         self.epoch += 1;
         self.batch = 0;
         self.state.validation = 0;
-        self.state.recorded.push_back(Recorded::Epoch(self.epoch));
+        let end = Recorded::Epoch(self.epoch, is_complete);
+        self.state.recorded.push_back(end);
     }
 
     /// The next epoch of those that [`record`](Self::record) has recorded that the GPU has finished.
@@ -195,11 +203,17 @@ impl Run<'_> {
     ///
     /// As [`next`](Self::next); the training is then over.
     pub fn try_next(&mut self) -> Result<Option<Progress<'_>>> {
-        let ended = self.land_recorded();
-        self.state.over |= ended.is_err();
+        let is_awaited = !self.state.recorded.is_empty();
+        let landed = match is_awaited && !platform::poll(self.model.gpu.device()) {
+            true => Err(Error::DeviceLost),
+            false => self.land_recorded(),
+        };
+        self.state.over |= landed.is_err();
+        landed?;
         let epochs = self.epochs;
         let (model, state) = (&mut *self.model, &mut self.state);
-        Ok(ended?.map(|(epoch, scores)| {
+        let ended = state.ended.pop_front();
+        Ok(ended.map(|(epoch, scores)| {
             Progress::Epoch(EpochEnd {
                 epoch,
                 epochs,
@@ -216,65 +230,70 @@ impl Run<'_> {
         self.state.recorded.len()
     }
 
-    fn land_recorded(&mut self) -> Result<Option<(usize, EpochScores)>> {
-        let (model, state) = (&mut *self.model, &mut self.state);
-        if !state.recorded.is_empty() {
-            platform::poll(model.gpu.device());
-        }
-        let loss = state.training.evaluation.loss;
-        while let Some(recorded) = state.recorded.front_mut() {
+    /// Looks at what has come back.
+    fn land_recorded(&mut self) -> Result<()> {
+        let loss = self.state.training.evaluation.loss;
+        let generation = self.model.generation;
+        loop {
+            let (model, state) = (&mut *self.model, &mut self.state);
             let mut outcome = Outcome::default();
-            let (flight, step) = match recorded {
-                Recorded::Step(flight, step) => (flight, Some(*step)),
-                Recorded::Validation(flight) => (flight, None),
-                Recorded::Epoch(epoch) => {
-                    let epoch = *epoch;
+            let (flight, step) = match state.recorded.front_mut() {
+                None => return Ok(()),
+                Some(Recorded::Epoch(epoch, is_complete)) => {
+                    let (epoch, is_complete) = (*epoch, *is_complete);
                     state.recorded.pop_front();
-                    return Ok(Some((epoch, self.recorded_scores()?)));
+                    let scores = self.recorded_scores(is_complete)?;
+                    self.state.ended.push_back((epoch, scores));
+                    continue;
                 }
+                Some(Recorded::Step(flight, step, epoch)) => (flight, Some((*step, *epoch))),
+                Some(Recorded::Validation(flight)) => (flight, None),
             };
-            match flight.poll(&model.gpu, &mut outcome)? {
-                Arrival::Later => break,
-                Arrival::Never if model.gpu.link().is_lost() => return Err(Error::DeviceLost),
-                Arrival::Never => {}
-                Arrival::Here => match step {
-                    None => state.validated.add(&outcome.totals),
-                    Some(step) => {
-                        let score = model.see_recorded(OP, loss, step, &outcome);
-                        if score.is_err() {
-                            // The steps after it have done nothing.
-                            state.recorded.clear();
-                        }
-                        model.history.losses.push(score?.loss);
-                        if model.skips.last() == Some(&step) {
-                            model.history.skipped.push(step + 1);
-                        } else {
-                            state.sums.add(&outcome.totals);
-                        }
-                    }
-                },
+            let arrival = flight.poll(&model.gpu, step.map(|(step, _)| step), &mut outcome)?;
+            if arrival == Arrival::Later {
+                return Ok(());
             }
             state.recorded.pop_front();
+            if state.recorded.is_empty() {
+                model.unseen = None;
+            }
+            match (arrival, step) {
+                (Arrival::Here, None) => state.validated.add(&outcome.totals),
+                (Arrival::Here, Some((step, epoch))) => {
+                    state.ordered = Some(epoch);
+                    let score = model.see_recorded(OP, loss, step, generation, &outcome);
+                    if score.is_err() {
+                        // The steps after it have done nothing.
+                        state.recorded.clear();
+                        state.over = true;
+                    }
+                    model.history.losses.push(score?.loss);
+                    if model.skips.last() == Some(&step) {
+                        model.history.skipped.push(step + 1);
+                    } else {
+                        state.sums.add(&outcome.totals);
+                    }
+                }
+                _ => {}
+            }
         }
-        if state.recorded.is_empty() {
-            model.unseen = None;
-        }
-        Ok(None)
     }
 
     /// The scores of an epoch whose steps have all landed.
-    fn recorded_scores(&mut self) -> Result<EpochScores> {
+    fn recorded_scores(&mut self, is_complete: bool) -> Result<EpochScores> {
         let loss = self.state.training.evaluation.loss;
         let sums = std::mem::take(&mut self.state.sums);
         let validated = std::mem::take(&mut self.state.validated);
-        if self.model.history.skipped.is_empty() {
-            sums.check_any(OP)?;
-        }
         let mut validation = None;
-        if self.validation.is_some() && !self.state.stopped {
-            validated.check(VALIDATION, loss)?;
-            validated.check_any(VALIDATION)?;
-            validation = Some(validated.score(loss));
+        if is_complete {
+            if self.model.history.skipped.is_empty() {
+                sums.check_any(OP)?;
+            }
+            if self.validation.is_some() {
+                validated.check(VALIDATION, loss)?;
+                validated.check_any(VALIDATION)?;
+                validation = Some(validated.score(loss));
+            }
         }
         let scores = EpochScores {
             training: sums.score(loss),

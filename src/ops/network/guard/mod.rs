@@ -2,7 +2,9 @@
 //!
 //! After the backward pass it sums the squares of the gradients, and judges: [`Guard::dispatches`]. The
 //! update that follows reads the guard's state, which stands behind the gradients, and changes weights
-//! and moments only if it says so. The squares are f32s: a gradient beyond 1.8 · 10¹⁹ counts as not
+//! and moments only if it says so. Steps that are not finite are skipped; after more of them than are
+//! allowed, or one with invalid targets, all are, until a step of a later generation starts it over. So
+//! steps that were recorded before the host has seen an error, and run after it, change nothing. The squares are f32s: a gradient beyond 1.8 · 10¹⁹ counts as not
 //! finite.
 
 mod accumulate;
@@ -16,7 +18,7 @@ use std::ops::Range;
 
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
-use crate::gpu::transfer::{self, Source, Upload};
+use crate::gpu::transfer::{self, Source};
 use crate::shader::module::Module;
 use crate::shader::params::{params, vec2u, vec4u};
 use crate::{Gpu, Result};
@@ -37,18 +39,21 @@ params! {
         /// 1 after more non-finite steps than are allowed, and how many there were
         halted: u32,
         bad: u32,
-        allowed: u32,
-        padding: u32,
+        /// which start it is since: a step of a later one starts it over
+        generation: u32,
+        /// the low word of the number of the step that it has judged last
+        judged: u32,
         /// the number of the step that has halted it
         step: vec2u,
     }
 }
 
 impl GuardState {
-    /// The number of the step that has halted it, counted from 0.
-    pub fn halted_by(&self) -> Option<u64> {
+    /// The number of the step that has halted it since the start of this generation, counted from 0.
+    pub fn halted_by(&self, generation: u32) -> Option<u64> {
         let [low, high] = self.step.map(u64::from);
-        (self.halted > 0).then_some(low | high << 32)
+        let is_halted = self.halted > 0 && self.generation == generation;
+        is_halted.then_some(low | high << 32)
     }
 }
 
@@ -142,40 +147,17 @@ impl Guard {
         })
     }
 
-    /// Starts over. Steps that are not finite are skipped; after more than `allowed` of them, or one with
-    /// invalid targets, all are.
-    pub fn reset(&self, gpu: &Gpu, allowed: u32) -> Result<()> {
-        let state = GuardState {
-            allowed,
-            ..bytemuck::Zeroable::zeroed()
-        };
-        let (buffer, offset) = (&self.state.buffer, self.state.offset);
-        let bytes = bytemuck::bytes_of(&state);
-        transfer::write(
-            gpu.memory(),
-            buffer,
-            offset,
-            bytes,
-            transfer::COPY_ALIGNMENT,
-        )
-    }
-
-    /// Records a new start, after which no step may be other than finite.
-    pub fn clear(&self, encoder: &mut wgpu::CommandEncoder) {
-        let state = &self.state;
-        encoder.clear_buffer(&state.buffer, state.offset, Some(state.bytes));
-    }
-
-    /// The number of the step that has halted it, counted from 0, if one has since the last reset.
+    /// The number of the step that has halted it since the start of this generation, counted from 0.
     pub async fn halted(
         &self,
         gpu: &Gpu,
+        generation: u32,
         progress: impl transfer::Progress,
     ) -> Result<Option<u64>> {
         let mut state: GuardState = bytemuck::Zeroable::zeroed();
         let bytes = bytemuck::bytes_of_mut(&mut state);
         transfer::read(gpu.memory(), Source::of(&self.state), bytes, progress).await?;
-        Ok(state.halted_by())
+        Ok(state.halted_by(generation))
     }
 
     /// What comes between the backward pass and the update. In `totals` [2, 4] the loss has
@@ -198,21 +180,6 @@ impl Guard {
         &self.state
     }
 
-    /// A new start as in [`reset`](Self::reset), to be recorded into an encoder by [`restart`](Self::restart).
-    pub fn stage(gpu: &Gpu, allowed: u32) -> Result<Upload> {
-        let state = GuardState {
-            allowed,
-            ..GuardState::default()
-        };
-        let bytes = bytemuck::bytes_of(&state);
-        Upload::new(gpu.memory(), bytes, transfer::COPY_ALIGNMENT)
-    }
-
-    /// Records a staged start.
-    pub fn restart(&self, staged: Upload, encoder: &mut wgpu::CommandEncoder) {
-        staged.record(encoder, &self.state.buffer, self.state.offset);
-    }
-
     /// The buffers besides the gradients'.
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
         [&self.pieces, &self.variables, &self.norms].into_iter()
@@ -221,6 +188,8 @@ impl Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::gpu::device::Owner;
     use crate::gpu::platform;
@@ -239,6 +208,9 @@ mod tests {
         totals: Region,
         guard: Guard,
         steps: Steps,
+        /// Of the steps to come.
+        generation: Cell<u32>,
+        allowed: Cell<u32>,
     }
 
     impl World {
@@ -249,6 +221,8 @@ mod tests {
             Self {
                 guard: Guard::new(&gpu, &gradients, &VARIABLES).unwrap(),
                 steps: Steps::new(&gpu, 1).unwrap(),
+                generation: Cell::new(0),
+                allowed: Cell::new(0),
                 totals: region(8),
                 gradients,
                 gpu,
@@ -281,6 +255,11 @@ mod tests {
             recorded.unwrap();
         }
 
+        fn start_over(&self, allowed: u32) {
+            self.generation.set(self.generation.get() + 1);
+            self.allowed.set(allowed);
+        }
+
         /// The verdict on a step: norm, finite, updated, bad so far; the scale; and the gradients after it.
         fn judged(
             &self,
@@ -294,7 +273,12 @@ mod tests {
                 .guard
                 .dispatches(&self.gpu, &self.totals, clip)
                 .unwrap();
-            self.record(Step::default(), &dispatches);
+            let step = Step {
+                generation: self.generation.get(),
+                allowed: self.allowed.get(),
+                ..Step::default()
+            };
+            self.record(step, &dispatches);
             let totals = self.read(&self.totals);
             let mut gradients = self.read(&self.gradients);
             let state = gradients.split_off(LEN);
@@ -391,13 +375,13 @@ mod tests {
             for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2e19] {
                 let mut wrong_one = gradients();
                 wrong_one[place as usize] = wrong;
-                world.guard.reset(&world.gpu, 0).unwrap();
+                world.start_over(0);
                 let (verdict, ..) = world.judged(loss, &wrong_one, Clip::None);
                 assert_eq!(verdict[1..], [0.0, 0.0, 1.0], "{wrong} at {place}");
             }
         }
         for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            world.guard.reset(&world.gpu, 0).unwrap();
+            world.start_over(0);
             let (verdict, ..) = world.judged([wrong, 0.0, ROWS, 0.0], &gradients(), Clip::None);
             assert_eq!(verdict[1..], [0.0, 0.0, 1.0], "a loss of {wrong}");
         }
@@ -405,7 +389,7 @@ mod tests {
 
     #[test]
     #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-    fn after_more_bad_steps_than_are_allowed_all_are_skipped_until_the_host_resets() {
+    fn after_more_bad_steps_than_are_allowed_all_are_skipped_until_the_next_generation() {
         let world = World::new();
         let (good, bad) = ([1.0, 0.0, ROWS, 0.0], [f32::NAN, 0.0, ROWS, 0.0]);
         let verdict = |loss| world.judged(loss, &gradients(), Clip::None).0[1..].to_vec();
@@ -414,7 +398,7 @@ mod tests {
         assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
         assert_eq!(verdict(good), [1.0, 0.0, 1.0]);
         assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
-        world.guard.reset(&world.gpu, 2).unwrap();
+        world.start_over(2);
         assert_eq!(verdict(bad), [0.0, 0.0, 1.0]);
         assert_eq!(verdict(good), [1.0, 1.0, 1.0]);
         assert_eq!(verdict(bad), [0.0, 0.0, 2.0]);
@@ -422,12 +406,18 @@ mod tests {
         assert_eq!(verdict(bad), [0.0, 0.0, 3.0]);
         assert_eq!(verdict(good), [1.0, 0.0, 3.0]);
         // Invalid targets are never allowed.
-        world.guard.reset(&world.gpu, 2).unwrap();
+        world.start_over(2);
         assert_eq!(verdict([1.0, 0.0, ROWS, 1.0]), [0.0, 0.0, 1.0]);
         assert_eq!(verdict(good), [1.0, 0.0, 1.0]);
         // A batch whose rows are all void is no mistake, and changes nothing.
-        world.guard.reset(&world.gpu, 0).unwrap();
+        world.start_over(0);
         assert_eq!(verdict([0.0; 4]), [1.0, 0.0, 0.0]);
+        assert_eq!(verdict(good), [1.0, 1.0, 0.0]);
+        // A step of an earlier generation changes nothing, and is no reason to.
+        world.generation.set(world.generation.get() - 1);
+        assert_eq!(verdict(good), [1.0, 0.0, 0.0]);
+        assert_eq!(verdict(bad), [0.0, 0.0, 0.0]);
+        world.generation.set(world.generation.get() + 1);
         assert_eq!(verdict(good), [1.0, 1.0, 0.0]);
     }
 
