@@ -155,8 +155,8 @@ pub struct Sequential {
     pub(super) optimized_from: u64,
     /// Steps that were skipped, and that the optimizer has counted so far.
     pub(super) skips: Vec<u64>,
-    /// Where the guard is that knows of steps whose results nobody has looked at.
-    pub(super) unseen: Option<Arc<Slots>>,
+    /// The guard that knows of steps whose results nobody has looked at.
+    pub(super) unseen: Option<Unseen>,
     /// Starts of the guard: at each error, and at each training that allows other steps.
     pub(super) generation: u32,
     /// The score of the last step in a frame that has come back, if nobody has asked for it.
@@ -169,6 +169,9 @@ pub struct Sequential {
     /// How the weights are packed, once they are.
     pub(super) packing: OnceLock<Packing>,
 }
+
+/// Where the guard of steps is, and their generation.
+pub(super) type Unseen = (Arc<Slots>, u32);
 
 /// Mean and variance of the elements of a layer's output.
 #[derive(Clone, Debug, PartialEq)]
@@ -534,6 +537,12 @@ impl Sequential {
             }
         }
         Ok(())
+    }
+
+    /// Nobody has looked at the results of the steps that follow.
+    pub(super) fn leave_unseen(&mut self) {
+        let slots = self.slots.clone();
+        self.unseen = slots.map(|slots| (slots, self.generation));
     }
 
     /// The same layers, with random numbers from another seed.

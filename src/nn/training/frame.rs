@@ -165,7 +165,7 @@ impl Pass<'_> {
             generation: model.generation,
             loss,
         });
-        model.unseen = model.slots.clone();
+        model.leave_unseen();
         model.step += 1;
         Ok(())
     }

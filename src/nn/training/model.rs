@@ -141,7 +141,7 @@ impl Sequential {
             training.steps.replace(staged, encoder);
         })?;
         self.step += 1;
-        self.unseen = self.slots.clone();
+        self.leave_unseen();
         let totals = pollster::block_on(flight.land(&self.gpu, progress))?;
         let seen = self.see(OP, loss, step, &totals, 0);
         self.unseen = None;
@@ -179,10 +179,7 @@ impl Sequential {
         progress: &impl transfer::Progress,
     ) -> Result<Option<u64>> {
         match &self.unseen {
-            Some(slots) => {
-                let generation = self.generation;
-                slots.guard.halted(&self.gpu, generation, progress).await
-            }
+            Some((slots, generation)) => slots.guard.halted(&self.gpu, *generation, progress).await,
             None => Ok(None),
         }
     }

@@ -553,7 +553,7 @@ impl<'a> Run<'a> {
         let landing = Landing::Step(planned.step);
         self.state.planned.pop_front();
         self.state.flights.push_back((flight, landing));
-        self.model.unseen = self.model.slots.clone();
+        self.model.leave_unseen();
         if self.batch == 0 {
             self.model.epoch += 1;
         }

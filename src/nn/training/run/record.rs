@@ -156,7 +156,7 @@ impl Run<'_> {
         training.record(pass, |_| &feed.dispatches, &parts, begin, &flight)?;
         let recorded = Recorded::Step(flight, model.step, self.epoch);
         self.state.recorded.push_back(recorded);
-        model.unseen = model.slots.clone();
+        model.leave_unseen();
         if self.batch == 0 {
             model.epoch += 1;
         }
