@@ -157,6 +157,10 @@ fn rows_of_operations() -> impl Iterator<Item = Row> {
             ("softplus", Parameter::None, none, ["softplus(x)", "logistic(x)"]),
             ["softplus(x)", "softplus_derivative(x)", "softplus_backward4(vec4f(x), vec4f(dy)).x"],
         ),
+        (
+            ("sine", constant("frequency", 30.0), [30.0, 0.0, 0.0], ["sine(30, x)", "sine_derivative(30, x)"]),
+            ["sine(x, p)", "sine_derivative(x, p)", "sine_backward4(vec4f(x), vec4f(dy), p).x"],
+        ),
     ]
     .into_iter()
     .flat_map(|((op, parameter, p, [value, derivative]), calls)| {
