@@ -29,12 +29,7 @@ impl Pass<'_> {
     /// [`Shape`](crate::Error::Shape), [`Aliased`](crate::Error::Aliased),
     /// [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
     /// f16, [`Parameter`](crate::Error::Parameter) if the frequency is not from 10⁻⁶ to 10⁶.
-    pub fn sine<T: Element>(
-        &mut self,
-        x: &Tensor<T>,
-        frequency: f64,
-        y: &Tensor<T>,
-    ) -> Result<()> {
+    pub fn sine<T: Element>(&mut self, x: &Tensor<T>, frequency: f64, y: &Tensor<T>) -> Result<()> {
         self.activate("sine", elementwise("sine", frequency)?, x, y)
     }
 
@@ -85,8 +80,8 @@ impl Pass<'_> {
 impl<T: Element> Tensor<T> {
     /// Sine: sin(`frequency` · x); any shape. The frequency is in radians per unit of x, rounded to f32; SIREN has 30.
     ///
-    /// Within 2 ulp of the true value, or of 1/256 if that is larger, for every f32 whose product with the frequency is
-    /// at most 8188.56, which is 5213 π/2, in size: an error of at most 1.2 · 10⁻⁷. Beyond, where numbers
+    /// Within 3 ulp of the true value, or of 1/256 if that is larger, for every f32 whose product with the frequency is
+    /// at most 8188.56, which is 5213 π/2, in size: an error of at most 1.8 · 10⁻⁷, and never above 1 in size. Beyond, where numbers
     /// have few digits left behind the point, the value stays 1, or −1 where x is negative. A product that is
     /// subnormal, below 2⁻¹²⁶, may give 0 on devices that flush such numbers. ±0 keeps its sign. ±∞ and NaN give NaN.
     ///
@@ -118,7 +113,7 @@ impl<T: Element> Tensor<T> {
     /// The gradient through sine: dx = dy · `frequency` · cos(`frequency` · x). `self` is the input of the forward
     /// call.
     ///
-    /// Within 3 ulp of the true value, or of |dy| · `frequency` / 256 if that is larger, because the derivative has
+    /// Within 4.5 ulp of the true value, or of |dy| · `frequency` / 256 if that is larger, because the derivative has
     /// zeros. It is 0 where the product of x and the frequency is beyond 8188.56 in size: there [`sine`](Self::sine)
     /// is constant.
     ///

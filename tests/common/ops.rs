@@ -320,7 +320,7 @@ impl<T: Element> Op<T> {
             to: |pass, t, p| pass.sine(t[0], p.constant(), t[1]),
             in_place: Some(|pass, t, p| pass.sine_in_place(t[0], p.constant())),
             call: Some(|t, p| t[0].sine(p.constant())),
-            reference: Reference::Value(sine, within_of(2.0, 1.0 / 256.0)),
+            reference: Reference::Value(sine, within_of(3.0, 1.0 / 256.0)),
         },
         Self {
             name: "sine_backward",
@@ -330,7 +330,7 @@ impl<T: Element> Op<T> {
             to: |pass, t, p| pass.sine_backward(t[0], p.constant(), t[1], t[2]),
             in_place: Some(|pass, t, p| pass.sine_backward_in_place(t[0], p.constant(), t[1])),
             call: Some(|t, p| t[0].sine_backward(p.constant(), t[1])),
-            reference: Reference::Gradient(sine_derivative, within_of(3.0, 30.0 / 256.0)),
+            reference: Reference::Gradient(sine_derivative, within_of(4.5, 30.0 / 256.0)),
         },
         Self {
             name: "alpha_dropout",
