@@ -73,6 +73,10 @@ pub const GELU_TANH: &str = complete!(files::GELU_TANH_FUNCTIONS);
 /// everything of [`SIGMOID`].
 pub const SOFTPLUS: &str = complete!(files::SOFTPLUS_FUNCTIONS);
 
+/// `fn sine(x: f32, frequency: f32) -> f32`, sin(frequency · x) for frequencies from 10⁻⁶ to 10⁶, and `fn
+/// sine_derivative(x: f32, frequency: f32) -> f32`, and both with a 4.
+pub const SINE: &str = complete!(files::SINE_FUNCTIONS);
+
 /// Everything of the constants above.
 pub const ACTIVATIONS: &str = complete!(
     files::SELU_FUNCTIONS,
@@ -81,7 +85,8 @@ pub const ACTIVATIONS: &str = complete!(
     files::SILU_FUNCTIONS,
     files::GELU_FUNCTIONS,
     files::GELU_TANH_FUNCTIONS,
-    files::SOFTPLUS_FUNCTIONS
+    files::SOFTPLUS_FUNCTIONS,
+    files::SINE_FUNCTIONS
 );
 
 /// `fn philox(counter: vec4u, key: vec2u) -> vec4u`: four random words, those of

@@ -12,7 +12,7 @@ use crate::{Element, Pass, Result, Tensor};
 params! {
     /// The constants of an activation; most need none.
     pub(super) struct ActivationParams {
-        /// the factor of positive values
+        /// the factor of positive values, or the frequency of a sine
         positive: f32,
         /// the factor of the function of negative values
         negative: f32,

@@ -20,6 +20,7 @@ pub(crate) mod rows;
 pub(crate) mod selu;
 mod sigmoid;
 mod silu;
+mod sine;
 #[cfg(not(target_family = "wasm"))]
 mod softmax;
 mod softplus;

@@ -43,6 +43,7 @@ files! {
     GELU_FUNCTIONS = "functions/gelu" calls EXP_SUM CLASSIFY;
     GELU_TANH_FUNCTIONS = "functions/gelu_tanh" calls SIGMOID_FUNCTIONS;
     SOFTPLUS_FUNCTIONS = "functions/softplus" calls SIGMOID_FUNCTIONS;
+    SINE_FUNCTIONS = "functions/sine";
     PHILOX = "functions/philox";
     WIDE_U32 = "functions/wide_u32";
     WIDE_U64 = "functions/wide_u64" needs SHADER_INT64;
@@ -70,6 +71,7 @@ files! {
     GELU = "activations/gelu" calls GELU_FUNCTIONS;
     GELU_TANH = "activations/gelu_tanh" calls GELU_TANH_FUNCTIONS;
     SOFTPLUS = "activations/softplus" calls SOFTPLUS_FUNCTIONS;
+    SINE = "activations/sine" calls SINE_FUNCTIONS;
 }
 
 // Ops.

@@ -108,6 +108,30 @@ fn near_zero(x: f64, zero: &Zero) -> Option<f64> {
     (d.abs() < 0.01).then(|| coefficients.iter().rev().fold(0.0, |sum, c| (sum + c) * d))
 }
 
+/// Where sine stops: 5213 π/2 as an f32.
+const LAST_CREST: f32 = 8188.561;
+
+/// The product, which is exact, and whether it is beyond the last crest: the device compares the rounded one.
+fn phase(p: &Parameter, x: f64) -> (f64, bool) {
+    let z = f64::from(p.constant() as f32) * x;
+    (z, (z as f32).abs() >= LAST_CREST)
+}
+
+/// sin(frequency · x) up to the last crest.
+pub fn sine(p: &Parameter, x: f64) -> f64 {
+    match phase(p, x) {
+        (z, true) if x.is_finite() => z.signum(),
+        (z, _) => z.sin(),
+    }
+}
+
+pub fn sine_derivative(p: &Parameter, x: f64) -> f64 {
+    match phase(p, x) {
+        (_, true) if x.is_finite() => 0.0,
+        (z, _) => f64::from(p.constant() as f32) * z.cos(),
+    }
+}
+
 /// x above 0; 0 below.
 pub fn relu(_: &Parameter, x: f64) -> f64 {
     if x < 0.0 { 0.0 } else { x }

@@ -313,6 +313,26 @@ impl<T: Element> Op<T> {
             reference: Reference::Gradient(leaky_relu_derivative, within(0.5)),
         },
         Self {
+            name: "sine",
+            inputs: &["x"],
+            output: "y",
+            parameters: SINES,
+            to: |pass, t, p| pass.sine(t[0], p.constant(), t[1]),
+            in_place: Some(|pass, t, p| pass.sine_in_place(t[0], p.constant())),
+            call: Some(|t, p| t[0].sine(p.constant())),
+            reference: Reference::Value(sine, within_of(3.0, 1.0 / 256.0)),
+        },
+        Self {
+            name: "sine_backward",
+            inputs: &["x", "dy"],
+            output: "dx",
+            parameters: SINES,
+            to: |pass, t, p| pass.sine_backward(t[0], p.constant(), t[1], t[2]),
+            in_place: Some(|pass, t, p| pass.sine_backward_in_place(t[0], p.constant(), t[1])),
+            call: Some(|t, p| t[0].sine_backward(p.constant(), t[1])),
+            reference: Reference::Gradient(sine_derivative, within_of(4.5, 30.0 / 256.0)),
+        },
+        Self {
             name: "alpha_dropout",
             inputs: &["x"],
             output: "y",
@@ -627,6 +647,9 @@ const SLOPES: &[Parameter] = &[
     Parameter::Constant("negative_slope", 0.2),
     Parameter::Constant("negative_slope", 0.0),
 ];
+
+/// SIREN's, and the one of the bound of gradients.
+const SINES: &[Parameter] = &[Parameter::Constant("frequency", 30.0)];
 
 const DROPOUT: Dropout = Dropout {
     rate: 0.3,

@@ -277,6 +277,11 @@ impl Run<'_> {
             Activation::Gelu { approximate: false } => self.smooth(functions::gelu),
             Activation::Gelu { approximate: true } => self.smooth(functions::gelu_tanh),
             Activation::Softplus => self.smooth(functions::softplus),
+            Activation::Sine(frequency) => {
+                for value in &mut self.values {
+                    *value = (frequency * *value).sin();
+                }
+            }
             Activation::Softmax => {
                 for row in self.values.chunks_mut(*self.shape.last().unwrap()) {
                     let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);

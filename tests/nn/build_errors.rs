@@ -3,7 +3,7 @@
 //! wgpu's validation, or leave a network that is of no use afterwards.
 
 use crate::common::{self, gpu};
-use selfnorm::nn::Activation::{self, Elu, LeakyRelu, Relu, SeluWith, Softmax};
+use selfnorm::nn::Activation::{self, Elu, LeakyRelu, Relu, SeluWith, Sine, Softmax};
 use selfnorm::nn::{
     Adam, AdamW, AlphaDropout, Conv2d, CosineDecay, Dataset, Dense, Dropout, ExponentialDecay, Fit,
     Flatten, Layer, Loss, MaxPool2d, Optimizer, Padding, PiecewiseConstantDecay, Sequential,
@@ -202,6 +202,8 @@ fn rates_and_alphas_are_in_range() {
         let sentence = format!("activation: {wrong}, must be a finite f32");
         refused(&[3], [layer], &sentence);
     }
+    let sentence = "activation: frequency is 0.0, must be from 1e-6 to 1e6";
+    refused(&[3], [Sine(0.0).into()], sentence);
     // No SELU keeps such a variance.
     let result = network(&[3], [AlphaDropout::new(0.1).fixed_point(0.0, -1.0).into()]);
     let error = result.build(gpu(), 1).unwrap_err().to_string();

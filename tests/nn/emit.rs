@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use selfnorm::nn::Activation::{
-    self, Elu, Gelu, LeakyRelu, Linear, Relu, Selu, Sigmoid, Silu, Softmax, Softplus, Tanh,
+    self, Elu, Gelu, LeakyRelu, Linear, Relu, Selu, Sigmoid, Silu, Sine, Softmax, Softplus, Tanh,
 };
 use selfnorm::nn::{
     Conv2d, Dense, Flatten, FourierFeatures, MaxPool2d, Sequential, SequentialBuilder, Sgd, Tiling,
@@ -241,6 +241,7 @@ fn activation() -> impl Strategy<Value = Activation> {
         Gelu { approximate: false },
         Gelu { approximate: true },
         Softplus,
+        Sine(1.5),
         Softmax,
     ])
 }

@@ -10,7 +10,8 @@ use crate::common::reference::{Case, Spec, conv2d, dense, for_all, max_pool2d};
 use proptest::prelude::*;
 use selfnorm::Selu;
 use selfnorm::nn::Activation::{
-    self, Elu, Gelu, LeakyRelu, Linear, Relu, SeluWith, Sigmoid, Silu, Softmax, Softplus, Tanh,
+    self, Elu, Gelu, LeakyRelu, Linear, Relu, SeluWith, Sigmoid, Silu, Sine, Softmax, Softplus,
+    Tanh,
 };
 use selfnorm::nn::{Conv2d, Dense, Padding, Sequential, Tiling};
 
@@ -64,6 +65,7 @@ fn activation() -> impl Strategy<Value = Activation> {
         Gelu { approximate: false },
         Gelu { approximate: true },
         Softplus,
+        Sine(1.5),
     ])
 }
 

@@ -20,6 +20,7 @@ mod same_bits;
 mod selu;
 mod sigmoid;
 mod silu;
+mod sine;
 mod softmax;
 mod softplus;
 mod tanh;

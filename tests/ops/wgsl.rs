@@ -214,6 +214,7 @@ fn selu_is_the_tensor_operation_bit_for_bit() {
 fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() {
     let x = everywhere(8191);
     let slope = Parameter::Constant("negative_slope", 0.2);
+    let frequency = Parameter::Constant("frequency", 30.0);
     for (source, function, argument, op, p) in [
         (wgsl::LEAKY_RELU, "leaky_relu", ", 0.2", "leaky_relu", slope),
         (wgsl::SIGMOID, "sigmoid", "", "sigmoid", Parameter::None),
@@ -228,6 +229,7 @@ fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() 
             Parameter::Approximate,
         ),
         (wgsl::SOFTPLUS, "softplus", "", "softplus", Parameter::None),
+        (wgsl::SINE, "sine", ", 30.0", "sine", frequency),
     ] {
         // WGSL has a tanh of its own.
         let value = if function == "tanh" {

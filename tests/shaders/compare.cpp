@@ -102,6 +102,18 @@ static double leaky_relu_derivative(double slope, double x) {
     return x != x ? x : x > 0 ? 1 : slope;
 }
 
+static const float LAST_CREST = 8188.561f;
+
+static double sine(double frequency, double x) {
+    double z = frequency * x;
+    return std::fabs(float(z)) >= LAST_CREST && std::fabs(x) != INFINITY ? std::copysign(1.0, z) : std::sin(z);
+}
+
+static double sine_derivative(double frequency, double x) {
+    double z = frequency * x;
+    return std::fabs(float(z)) >= LAST_CREST && std::fabs(x) != INFINITY ? 0 : frequency * std::cos(z);
+}
+
 // |x|, where the bits of an f32 are limited.
 static double limited(double x, uint low, uint high) {
     uint bits = as_type<uint>(float(x)) & 0x7fffffffu;

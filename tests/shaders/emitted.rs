@@ -5,7 +5,7 @@ use libtest_mimic::Trial;
 use naga::ShaderStage;
 use naga::valid::Capabilities;
 use selfnorm::nn::Activation::{
-    self, Elu, Gelu, LeakyRelu, Linear, Relu, Selu, Sigmoid, Silu, Softmax, Softplus, Tanh,
+    self, Elu, Gelu, LeakyRelu, Linear, Relu, Selu, Sigmoid, Silu, Sine, Softmax, Softplus, Tanh,
 };
 use selfnorm::nn::{
     AlphaDropout, Dense, Flatten, FourierFeatures, Sequential, SequentialBuilder, Wgsl,
@@ -20,7 +20,7 @@ const STAGES: [(ShaderStage, &str); 3] = [
     (ShaderStage::Compute, "compute"),
 ];
 
-const ACTIVATIONS: [Activation; 12] = [
+const ACTIVATIONS: [Activation; 13] = [
     Linear,
     Selu,
     Elu(0.5),
@@ -32,6 +32,7 @@ const ACTIVATIONS: [Activation; 12] = [
     Gelu { approximate: false },
     Gelu { approximate: true },
     Softplus,
+    Sine(30.0),
     Softmax,
 ];
 

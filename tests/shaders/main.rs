@@ -94,6 +94,7 @@ fn public_sources() -> Vec<(&'static str, String)> {
         ("wgsl::GELU", wgsl::GELU),
         ("wgsl::GELU_TANH", wgsl::GELU_TANH),
         ("wgsl::SOFTPLUS", wgsl::SOFTPLUS),
+        ("wgsl::SINE", wgsl::SINE),
         ("wgsl::PHILOX", wgsl::PHILOX),
     ]
     .map(|(name, source)| (name, source.into()))

@@ -157,6 +157,16 @@ fn rows_of_operations() -> impl Iterator<Item = Row> {
             ("softplus", Parameter::None, none, ["softplus(x)", "logistic(x)"]),
             ["softplus(x)", "softplus_derivative(x)", "softplus_backward4(vec4f(x), vec4f(dy)).x"],
         ),
+        // With 24 bits, so that all four parts of the product count.
+        (
+            (
+                "sine",
+                constant("frequency", 29.743_13),
+                [29.743_13, 0.0, 0.0],
+                ["sine(29.74313f, x)", "sine_derivative(29.74313f, x)"],
+            ),
+            ["sine(x, p)", "sine_derivative(x, p)", "sine_backward4(vec4f(x), vec4f(dy), p).x"],
+        ),
     ]
     .into_iter()
     .flat_map(|((op, parameter, p, [value, derivative]), calls)| {

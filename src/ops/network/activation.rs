@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::ops::elementwise::Elementwise;
 use crate::ops::selu::Selu;
-use crate::ops::{elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh};
+use crate::ops::{elu, gelu, leaky_relu, relu, sigmoid, silu, sine, softplus, tanh};
 
 /// An activation function: a layer of its own, or applied to the sums of another.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -35,6 +35,8 @@ pub enum Activation {
     },
     /// ln(1 + eˣ), see [`Tensor::softplus`](crate::Tensor::softplus).
     Softplus,
+    /// sin(`frequency` · x), see [`Tensor::sine`](crate::Tensor::sine); the frequency is 30 in SIREN.
+    Sine(f64),
     /// eˣ / Σ eˣ over the last axis.
     Softmax,
 }
@@ -54,6 +56,7 @@ impl Activation {
             Self::Silu => silu::SILU,
             Self::Gelu { approximate } => gelu::elementwise(approximate),
             Self::Softplus => softplus::SOFTPLUS,
+            Self::Sine(frequency) => sine::elementwise(op, frequency)?,
             Self::Softmax => return Ok(None),
         }))
     }

@@ -394,6 +394,7 @@ mod tests {
                 1.13,
             ),
             (Softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), 1.0),
+            (Sine(2.0), |x| (2.0 * x).sin(), 2.0),
         ]
     }
 
