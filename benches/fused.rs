@@ -73,9 +73,9 @@ fn subjects(gpu: &Gpu, width: usize) -> Result<Vec<Subject>> {
     let mut subjects = vec![
         subject(
             "layer by layer",
-            Kernel::Model(network(gpu, width, false)?.into()),
+            Kernel::Model(Box::new(network(gpu, width, false)?)),
         ),
-        subject("in one dispatch", Kernel::Model(fused.into())),
+        subject("in one dispatch", Kernel::Model(Box::new(fused))),
     ];
     for (address, name) in [("storage, read", "storage"), ("uniform", "uniform")] {
         let limit = u64::from(gpu.device().limits().max_uniform_buffer_binding_size);

@@ -43,6 +43,10 @@ enum Encoder {
 }
 
 /// Where a pass records.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a pass lives on the stack for one frame"
+)]
 #[derive(Debug)]
 enum Target<'a> {
     /// The next submission, unless an application can access one of the tensors.

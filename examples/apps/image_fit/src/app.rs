@@ -22,7 +22,8 @@ use crate::target;
 const ACTIVATIONS: [(&str, Activation); 3] = [
     ("SELU", Activation::Selu),
     ("ReLU", Activation::Relu),
-    ("tanh", Activation::Tanh),
+    // What SIREN's layers are with weights of variance 1/n.
+    ("sine", Activation::Sine(std::f64::consts::SQRT_2)),
 ];
 
 /// Points of the curve; with more, every second one goes.
