@@ -78,7 +78,7 @@ fn subjects(gpu: &Gpu, width: usize) -> Result<Vec<Subject>> {
         subject("in one dispatch", Kernel::Model(Box::new(fused))),
     ];
     for (address, name) in [("storage, read", "storage"), ("uniform", "uniform")] {
-        let limit = u64::from(gpu.device().limits().max_uniform_buffer_binding_size);
+        let limit = gpu.device().limits().max_uniform_buffer_binding_size;
         if address == "uniform" && size_of_val(&weights[..]) as u64 > limit {
             continue;
         }

@@ -70,6 +70,7 @@ async fn read_through(
 }
 
 /// What has become of a copy to the host.
+#[cfg(not(target_family = "wasm"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     Here,
@@ -130,6 +131,7 @@ impl Readback {
     }
 
     /// The bytes of the copy, if they are there. Does not wait.
+    #[cfg(not(target_family = "wasm"))]
     pub fn poll(&mut self, bytes: &mut [u8]) -> Result<Arrival> {
         // In this order: a callback answers before it goes.
         let is_answerable = Arc::strong_count(&self.answer) > 1;

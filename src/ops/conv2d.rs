@@ -152,7 +152,7 @@ impl Pass<'_> {
 
 impl Tensor {
     /// A two-dimensional convolution as in Keras: y = activation(x ∗ w + b), of x [batch, height, width,
-    /// channels], w [kernel height, kernel width, channels, filters] and b [filters], or `None`; y is
+    /// channels], w [kernel height, kernel width, channels, filters] and b \[filters\], or `None`; y is
     /// [batch, positions down, positions across, filters].
     ///
     /// A position's sum is Σ x[row · stride + i, column · stride + j, channel] · w[i, j, channel,

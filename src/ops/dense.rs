@@ -118,7 +118,7 @@ impl Pass<'_> {
 
 impl Tensor {
     /// A dense layer: y = activation(x w + b), of x [.., inputs] with any leading axes, w [inputs,
-    /// outputs] as in Keras, and b [outputs], or `None`; y is [.., outputs].
+    /// outputs] as in Keras, and b \[outputs\], or `None`; y is [.., outputs].
     ///
     /// One dispatch, or two where the sums are few and long, and one more for
     /// [`Softmax`](Activation::Softmax): the kernels of [`Sequential`](crate::nn::Sequential). For sums of
