@@ -33,9 +33,9 @@ impl Predict {
         Self { rows, batch: None }
     }
 
-    /// The rows that are computed at once, rounded up to what the device can bind: a multiple of 8,
-    /// and of at most 64. By default as many as keep what lies between the layers below 8 MiB a
-    /// layer, and at least 64.
+    /// The rows that are computed at once: as many, rounded up so that each batch begins where the device
+    /// can bind it, to a multiple of at most 64. By default as many as keep the output of each layer
+    /// below 8 MiB, and at least 64; fewer if the device can't bind as many.
     pub fn batch(mut self, rows: usize) -> Self {
         self.batch = Some(rows);
         self

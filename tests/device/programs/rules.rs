@@ -75,6 +75,9 @@ pub fn mistakes<T: Value>(gpu: &Gpu, op: &Drawn, arguments: &[Argument]) -> Vec<
             let product = p.alpha * p.scale;
             parameter("alpha * scale", product, finite(product));
         }
+        Parameter::Constant(name @ "frequency", value) => {
+            parameter(name, *value, (1e-6..=1e6).contains(value));
+        }
         Parameter::Constant(name, value) => parameter(name, *value, finite(*value)),
         Parameter::Dropout(p) => {
             parameter("call", p.call as f64, p.call < 1 << 63);
