@@ -90,7 +90,9 @@ pub enum Error {
         detail: String,
     },
     /// A tensor was made by another [`Gpu`](crate::Gpu).
-    #[error("{op}: {operand} belongs to another Gpu; move it there with to_vec and tensor")]
+    #[error(
+        "{op}: {operand} belongs to another Gpu; make one Gpu for a device, and clone it; to_vec and tensor move data to another"
+    )]
     OtherGpu {
         /// The operation.
         op: &'static str,
@@ -135,8 +137,8 @@ pub enum Error {
     },
     /// An application has destroyed a tensor's buffer.
     #[error(
-        "the buffer labelled {label:?} has been destroyed, and there is still work on it; destroy a \
-         buffer after the last operation on its tensors"
+        "the buffer or texture labelled {label:?} has been destroyed, and there is still work on it; \
+         destroy it after the last operation on its tensors, and wrap the new one"
     )]
     Destroyed {
         /// The buffer's label.
@@ -149,7 +151,7 @@ pub enum Error {
         label: String,
     },
     /// The encoder has another pass that is still open. wgpu then gives the encoder up, and its `finish`
-    /// reports that, too.
+    /// reports that, too. A later `Pass` over it records nothing, and says nothing.
     #[error(
         "the encoder is locked by a pass that is still open; end that pass, or record into it with \
          Gpu::record_in"
@@ -157,7 +159,7 @@ pub enum Error {
     EncoderLocked,
     /// An operation that copies was to be recorded into an open compute pass.
     #[error(
-        "{op}: it also copies, which a compute pass can't; record it into the encoder, with Gpu::pass"
+        "{op}: it copies, too, and a compute pass can't; record it into the encoder, with Gpu::pass"
     )]
     NeedsEncoder {
         /// The operation.

@@ -208,17 +208,18 @@ impl Device {
 /// The error for what wgpu reports. Its types are too many; its words are these: `Buffer with 'image'
 /// label has been destroyed`.
 fn named(report: &str) -> Error {
-    let buffer = |what: &str| {
+    // `Buffer with 'image'`, or `Texture with`.
+    let labelled = |what: &str| {
         let what = format!("' label {what}");
         let (before, _) = report.split_once(&what)?;
-        let (_, label) = before.rsplit_once("Buffer with '")?;
+        let (_, label) = before.rsplit_once(" with '")?;
         Some(label.to_owned())
     };
-    if let Some(label) = buffer("has been destroyed") {
+    if let Some(label) = labelled("has been destroyed") {
         Error::Destroyed { label }
-    } else if let Some(label) = buffer("is still mapped") {
+    } else if let Some(label) = labelled("is still mapped") {
         Error::Mapped { label }
-    } else if let Some(label) = buffer("doesn't match Device") {
+    } else if let Some(label) = labelled("doesn't match Device") {
         Error::OtherDevice { label }
     } else if report.contains("Encoder is locked") {
         Error::EncoderLocked

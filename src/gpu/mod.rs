@@ -130,7 +130,7 @@ impl Gpu {
     /// WebGPU's default limits, or the adapter's where those are lower, and the adapter's own where the
     /// crate gains by it: larger tensors and batches by `max_buffer_size` and
     /// `max_storage_buffer_binding_size`, fewer dispatches by `max_compute_workgroups_per_dimension`,
-    /// ranges that start anywhere by `min_storage_buffer_offset_alignment`, a smaller record of each step
+    /// ranges that start at smaller multiples by `min_storage_buffer_offset_alignment`, a smaller record of each step
     /// by `min_uniform_buffer_offset_alignment`, and parameters without a buffer by `max_immediate_size`.
     ///
     /// [`useful_features`](Self::useful_features) has an example.

@@ -150,7 +150,12 @@ impl Image {
         }
         let usage = texels.usage();
         if !self.texture.usage().contains(usage) {
-            let detail = format!("the texture must be created with {usage:?}");
+            let names = usage.iter_names().map(|(name, _)| name);
+            let names: Vec<_> = names.collect();
+            let detail = format!(
+                "the texture must be created with TextureUsages::{}",
+                names.join(" | ")
+            );
             return Err(Error::Texture { op, detail });
         }
         let [height, width, most] = self.shape();

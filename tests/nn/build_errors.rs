@@ -705,7 +705,7 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
     let other = common::new_gpu();
     let foreign = Dataset::from_floats(&other, &[0.5; 24], [6]).unwrap();
     let foreign = foreign.classes(&labels).unwrap();
-    let detail = "the data set belongs to another Gpu; move it there with to_vec and tensor";
+    let detail = "the data set belongs to another Gpu; make one Gpu for a device, and clone it; to_vec and tensor move data to another";
     assert_error(model.fit(&foreign, &fit), &format!("fit: {detail}"));
     assert_error(model.evaluate(&foreign), &format!("evaluate: {detail}"));
     assert_eq!(model.step(), 0);
@@ -829,7 +829,9 @@ fn tensors_have_the_network_s_shapes_and_device() {
         );
         assert_error(
             call(&mut model, &foreign),
-            &format!("{op}: x belongs to another Gpu; move it there with to_vec and tensor"),
+            &format!(
+                "{op}: x belongs to another Gpu; make one Gpu for a device, and clone it; to_vec and tensor move data to another"
+            ),
         );
     }
     assert_error(

@@ -689,8 +689,12 @@ fn options_that_do_not_fit_are_errors() {
             "{name}"
         );
     }
-    // Words of the source: of the language, of the function, of what it calls.
-    for name in ["fn", "select", "sum", "vec4f"] {
+    for name in ["fn", "true", "while", "priv", "yield"] {
+        let message = refused(&network, name);
+        assert!(message.contains("reserved word of WGSL"), "{message}");
+    }
+    // Words of the source: of the function, of what it calls.
+    for name in ["select", "sum", "vec4f"] {
         let message = refused(&network, name);
         assert!(message.contains("the source itself uses"), "{message}");
     }

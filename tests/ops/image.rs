@@ -382,15 +382,28 @@ fn a_texture_that_can_t_be_used_is_an_error_that_says_why() {
         );
     }
 
+    // After a resize, for instance.
+    let texture = gpu.device().create_texture(&wgpu::TextureDescriptor {
+        label: Some("mine"),
+        usage: wgpu::TextureUsages::STORAGE_BINDING,
+        ..plain.clone()
+    });
+    let image = gpu.wrap_texture(&texture).unwrap();
+    texture.destroy();
+    let x = gpu.zeros([4, 4, 4]).unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let label = "mine".into();
+    let written = gpu.pass(&mut encoder).write_texture(&x, &image);
+    assert_eq!(written, Err(Error::Destroyed { label }));
+
     let image = gpu
         .wrap_texture(&gpu.device().create_texture(&plain))
         .unwrap();
-    let x = gpu.zeros([4, 4, 4]).unwrap();
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = gpu.pass(&mut encoder);
     assert_eq!(
         pass.write_texture(&x, &image).unwrap_err().to_string(),
-        "write_texture: the texture must be created with TextureUsages(STORAGE_BINDING)"
+        "write_texture: the texture must be created with TextureUsages::STORAGE_BINDING"
     );
     for wrong in [&[4, 4, 5][..], &[4, 3, 4], &[4, 4], &[], &[0, 4, 4]] {
         let x = gpu.zeros(wrong).unwrap();

@@ -6,7 +6,7 @@ use super::function::{Function, LANES, Step, StepKind, blocks};
 use crate::nn::network::Network;
 use crate::ops::elementwise::Elementwise;
 use crate::shader::files::{self, File, with_calls};
-use crate::shader::names::{has_word, is_name, prefixed};
+use crate::shader::names::{has_word, is_name, is_reserved, prefixed};
 use crate::{Error, Result};
 
 const OP: &str = "wgsl";
@@ -207,7 +207,8 @@ impl Sequential {
     /// # Errors
     ///
     /// [`Error::Layer`] names the layers that can't be in such a function: those with a window, and `Dense`
-    /// or softmax on inputs of several axes; [`Error::Data`] for a name that WGSL or the source itself has,
+    /// or softmax on inputs of several axes; [`Error::Data`] for a name that is a word of WGSL or one of the
+    /// source (that of another builtin, such as `sin`, would hide the builtin from your shader),
     /// for 0 points, an encoding that does not fit, too many weights without loops, or constants that are
     /// NaN or infinite; [`Error::TooLarge`] for weights that no uniform buffer holds;
     /// [`Error::DeviceLost`].
@@ -246,6 +247,10 @@ fn emit(
     if !is_name(name) || name.starts_with("__") || name == "_" {
         return error(format!("{name:?} is no name of WGSL"));
     }
+    if is_reserved(name) {
+        let detail = format!("{name:?} is a keyword or reserved word of WGSL; take another name");
+        return error(detail);
+    }
     if wgsl.points == 0 {
         return error("a function of 0 points");
     }
@@ -268,7 +273,7 @@ fn emit(
     if unrolled && chain.packed > MAX_UNROLLED {
         let (packed, most) = (chain.packed * LANES, MAX_UNROLLED * LANES);
         return error(format!(
-            "the packed weights are {packed} values, but a function without loops has {most} at most, for compilers may never end; take loops, and a storage or uniform buffer"
+            "the packed weights are {packed} values, but a function without loops has {most} at most, because compilers may never end; take loops, and a storage or uniform buffer"
         ));
     }
     let bytes = (chain.packed * LANES * size_of::<f32>()) as u64;

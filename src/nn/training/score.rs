@@ -42,7 +42,8 @@ impl Sums {
         Err(Error::Data {
             op,
             detail: format!(
-                "{rows} rows have targets that {name} does not take; they must be {rule}"
+                "{rows} {} targets that {name} does not take; they must be {rule}",
+                if rows == 1.0 { "row has" } else { "rows have" }
             ),
         })
     }

@@ -61,8 +61,8 @@ impl Run<'_> {
     /// As [`Pass::train_on_batch`]; [`Error::Data`] for batches from the host, and for a run that has
     /// begun with [`next`](Self::next).
     pub fn record(&mut self, pass: &mut Pass) -> Result<bool> {
-        self.model.check_pass(OP, pass)?;
-        pass.encoder(OP)?;
+        self.model.check_pass("record", pass)?;
+        pass.encoder("record")?;
         let refused = |detail: &str| {
             let detail = detail.into();
             Err(Error::Data { op: OP, detail })
