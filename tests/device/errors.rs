@@ -321,8 +321,8 @@ fn a_wrapped_buffer_that_the_application_has_destroyed_is_an_error_by_name() {
     assert_eq!(result.as_ref(), Err(&error), "a pass");
     assert_eq!(
         error.to_string(),
-        "the buffer labelled \"image\" has been destroyed, and there is still work on it; destroy a \
-         buffer after the last operation on its tensors"
+        "the buffer or texture labelled \"image\" has been destroyed, and there is still work on it; \
+         destroy it after the last operation on its tensors, and wrap the new one"
     );
 }
 
