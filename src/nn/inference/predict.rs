@@ -381,8 +381,8 @@ impl Sequential {
     }
 
     /// Makes everything that predictions of so many rows need, in a frame or not: buffers and pipelines,
-    /// on any thread; it submits nothing. `progress` is called with the share that is done, and at the end with 1. The first
-    /// prediction then compiles nothing.
+    /// on any thread; it submits nothing. `progress` is called with the share that is done, and at the
+    /// end with 1. The first prediction then compiles nothing.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {

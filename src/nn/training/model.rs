@@ -135,11 +135,9 @@ impl Sequential {
         let step = self.step;
         let mut records = Vec::new();
         let parts = training.plan(self.record(step)?, 0, n, &mut records);
-        let staged = training.steps.stage(&self.gpu, &records)?;
+        let records = training.steps.stage(&self.gpu, &records)?;
         let batch = Batch::Tensors(x, y, &training.evaluation.losses.plain_weights);
-        let mut flight = training.submit(&self.gpu, &batch, &parts, |encoder| {
-            training.steps.replace(staged, encoder);
-        })?;
+        let mut flight = training.submit(&self.gpu, &batch, &parts, Some(records))?;
         self.step += 1;
         self.leave_unseen();
         let totals = pollster::block_on(flight.land(&self.gpu, progress))?;

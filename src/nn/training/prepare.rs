@@ -139,8 +139,8 @@ impl Sequential {
     }
 
     /// Makes everything that steps on batches of `rows` need, in a frame or not: buffers and pipelines, on
-    /// any thread; it submits nothing. `progress` is called with the share that is done, and at the end with 1. The first step
-    /// then compiles nothing.
+    /// any thread; it submits nothing. `progress` is called with the share that is done, and at the end
+    /// with 1. The first step then compiles nothing.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use crate::gpu::kept::Id;
 use crate::gpu::memory::Purpose;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::region::Region;
-use crate::gpu::transfer::{self, Arrival, Readback, Source};
+use crate::gpu::transfer::{self, Arrival, Readback, Source, Upload};
 use crate::nn::data::Places;
 use crate::nn::workspace::{Backward, Forward, Losses, Slots, fill};
 use crate::ops::network::guard::GuardState;
@@ -173,19 +173,18 @@ impl Training {
             .chain(update)
     }
 
-    /// Submits a step, each part of its batch by itself, the first one after what `begin` records. The
-    /// optimizer follows the last part.
+    /// Submits a step, each part of its batch by itself. The optimizer follows the last part. `records`
+    /// replace those of the steps before the first, if they are not there yet.
     pub fn submit(
         &self,
         gpu: &Gpu,
         batch: &Batch,
         parts: &Parts,
-        begin: impl FnOnce(&mut wgpu::CommandEncoder),
+        mut records: Option<Upload>,
     ) -> Result<Flight> {
-        let mut begin = Some(begin);
         let mut record = |encoder: &mut wgpu::CommandEncoder, part: Part, update: &[Dispatch]| {
-            if let Some(begin) = begin.take() {
-                begin(encoder);
+            if let Some(records) = records.take() {
+                self.steps.replace(records, encoder);
             }
             batch.copy(encoder, &self.evaluation, part);
             let mut pass = begin_pass(encoder);

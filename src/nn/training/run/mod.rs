@@ -549,7 +549,7 @@ impl<'a> Run<'a> {
             }
         };
         let training = &self.state.training;
-        let flight = training.submit(&self.model.gpu, &batch, &planned.parts, |_| {})?;
+        let flight = training.submit(&self.model.gpu, &batch, &planned.parts, None)?;
         let landing = Landing::Step(planned.step);
         self.state.planned.pop_front();
         self.state.flights.push_back((flight, landing));
