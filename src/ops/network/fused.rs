@@ -88,6 +88,8 @@ const TILE_VALUES: u32 = 2048;
 const MAX_SHARED_BY: u32 = 8;
 /// A chain that is wider has two columns of eight an invocation of a subgroup.
 const SPLIT_WIDTH: usize = 64;
+/// The most outputs of such a chain for which one dispatch pays on subgroups.
+const MAX_SPLIT_OUTPUTS: usize = 16;
 /// The lanes of the software device that the kernel for subgroups was measured on.
 const MEASURED_SUBGROUP: u32 = 8;
 
@@ -286,9 +288,12 @@ impl Layer {
 }
 
 /// Whether one dispatch is faster than the layers': on subgroups as measured, unless the last layer is wide, of which each
-/// sum is made of the parts of several invocations; on GPUs as expected.
+/// sum is made of the parts of several invocations (benches/NOTES.md); on GPUs as expected.
 pub(crate) fn pays(gpu: &Gpu, tiling: Tiling, chain: &Chain) -> bool {
     match (tiling, Tile::of(gpu, tiling)) {
+        (_, Tile::Subgroup(_)) if chain.widest() > SPLIT_WIDTH => {
+            chain.outputs() <= MAX_SPLIT_OUTPUTS
+        }
         (_, Tile::Subgroup(_)) => chain.outputs() <= SPLIT_WIDTH,
         (Tiling::Workgroup, Tile::Workgroup) => true,
         _ => false,
