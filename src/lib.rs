@@ -24,7 +24,9 @@ pub use ops::alpha_dropout::AlphaDropout;
 #[cfg(not(target_family = "wasm"))]
 pub use ops::conv2d::Conv2dOptions;
 pub use ops::image::Image;
-pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
+pub use ops::initializers::{
+    GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, fans,
+};
 #[cfg(not(target_family = "wasm"))]
 pub use ops::layer::Gradients;
 pub use ops::rows::Rows;
