@@ -1,6 +1,6 @@
 // For devices where a load costs several multiplications and workgroup memory is no faster than any
 // other: 256 sums per invocation, in registers, as four octets: 32 x 8 if invocations side by side
-// along the columns share the loads of left, 16 x 16 if each loads its own. A slice is the part of an
+// along the columns share the loads of left, 16 x 16 if each loads its own; or a single octet. A slice is the part of an
 // operand that an octet of sums needs at a time.
 
 // 8 x 8 sums in quarters: t01 has rows 0 to 3 of columns 4 to 7, a row in each column of the matrix.
@@ -60,7 +60,8 @@ fn right_lines(column: u32, q: ProductParams) -> Lines {
     );
 }
 
-const IS_SQUARE = SHARED_BY == 1u;
+const IS_SMALL = PRODUCT_ROWS == 8u;
+const IS_SQUARE = SHARED_BY == 1u && !IS_SMALL;
 
 // Computes the tiles of workgroup `group`, of which `lane` is an invocation.
 fn make_tiles(group: u32, lane: u32) {
@@ -92,14 +93,15 @@ fn make_tiles(group: u32, lane: u32) {
     for (var k = start; k < end; k += SLICE) {
         let r = right_slice(columns, right_k, q);
         let l0 = left_slice(rows.o0, left_k, lane, q);
-        let l1 = left_slice(rows.o1, left_k, lane, q);
         s0 = accumulate(s0, l0, r);
-        s1 = accumulate(s1, l1, r);
         if (IS_SQUARE) {
+            let l1 = left_slice(rows.o1, left_k, lane, q);
+            s1 = accumulate(s1, l1, r);
             let more_r = right_slice(more_columns, right_k, q);
             s2 = accumulate(s2, l0, more_r);
             s3 = accumulate(s3, l1, more_r);
-        } else {
+        } else if (!IS_SMALL) {
+            s1 = accumulate(s1, left_slice(rows.o1, left_k, lane, q), r);
             s2 = accumulate(s2, left_slice(rows.o2, left_k, lane, q), r);
             s3 = accumulate(s3, left_slice(rows.o3, left_k, lane, q), r);
         }
@@ -110,13 +112,15 @@ fn make_tiles(group: u32, lane: u32) {
     let a = four_biases(column, q);
     let b = four_biases(column + 4u, q);
     store(first, row, column, s0, a, b, q);
-    store(first, row + 8u, column, s1, a, b, q);
+    if (!IS_SMALL) {
+        store(first, row + 8u, column, s1, a, b, q);
+    }
     if (IS_SQUARE) {
         let more_a = four_biases(column + 8u, q);
         let more_b = four_biases(column + 12u, q);
         store(first, row, column + 8u, s2, more_a, more_b, q);
         store(first, row + 8u, column + 8u, s3, more_a, more_b, q);
-    } else {
+    } else if (!IS_SMALL) {
         store(first, row + 16u, column, s2, a, b, q);
         store(first, row + 24u, column, s3, a, b, q);
     }

@@ -21,7 +21,10 @@ use crate::ops::network::loss::Loss;
 use crate::ops::network::moments;
 use crate::ops::network::optimizer::{Adam, Optimizer};
 use crate::ops::network::step::{Step, Steps};
-use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
+use crate::{
+    Error, GlorotNormal, GlorotUniform, Gpu, HeNormal, HeUniform, LecunNormal, LecunUniform, Pass,
+    Result, Tensor,
+};
 
 /// The layers of a network that is yet to be built.
 #[derive(Clone, Debug)]
@@ -605,6 +608,13 @@ impl Sequential {
                 }
                 Initializer::LecunUniform => {
                     pass.lecun_uniform(&LecunUniform::for_kernel(shape).seed(seed), w)
+                }
+                Initializer::HeNormal => pass.he_normal(&HeNormal::for_kernel(shape).seed(seed), w),
+                Initializer::HeUniform => {
+                    pass.he_uniform(&HeUniform::for_kernel(shape).seed(seed), w)
+                }
+                Initializer::GlorotNormal => {
+                    pass.glorot_normal(&GlorotNormal::for_kernel(shape).seed(seed), w)
                 }
                 Initializer::Zeros => pass.zeros(w),
             };
