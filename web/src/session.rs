@@ -258,7 +258,7 @@ impl Training {
                 is_over: false,
                 before: step,
                 reported: 0,
-                checkpointed: Date::now(),
+                checkpointed: 0.0,
                 drawing: 0,
             });
         }
