@@ -228,7 +228,7 @@ fn a_wrapped_buffer_of_another_instance_is_taken_for_one_of_this() {
 
 /// Everything that takes a wrapped tensor. The networks take 4 features to 4 outputs.
 type Use = fn(&Gpu, &mut Sequential, &Tensor, &Tensor) -> Result<()>;
-const USES: [(&str, Use); 11] = [
+const USES: [(&str, Use); 12] = [
     ("selu", |_, _, x, _| x.selu().map(drop)),
     ("selu_backward", |_, _, x, own| {
         own.selu_backward(x).map(drop)
@@ -249,6 +249,9 @@ const USES: [(&str, Use); 11] = [
         model.gradient(own, x, false).map(drop)
     }),
     ("statistics", |_, model, x, _| model.statistics(x).map(drop)),
+    ("layer_output", |_, model, x, _| {
+        model.layer_output("dense", x, false).map(drop)
+    }),
     ("set_weights", |_, model, x, _| {
         model.set_weights(&[("dense/kernel", clone(x))])
     }),

@@ -207,6 +207,23 @@ fn weights_that_are_set_are_the_weights() {
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_weight_is_found_by_its_name() {
+    let model = build(1);
+    for (name, shape, expected) in bits(&model) {
+        let weight = model.weight(&name).unwrap();
+        assert_eq!(weight.shape(), shape, "{name}");
+        let values = weight.to_vec().unwrap().into_iter().map(f32::to_bits);
+        assert_eq!(values.collect::<Vec<_>>(), expected, "{name}");
+    }
+    let error = model.weight("dense/gamma").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("weight: there is no weight \"dense/gamma\", only {NAMES:?}")
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn weights_that_do_not_fit_change_nothing() {
     let mut model = build(1);
     let before = bits(&model);

@@ -149,15 +149,19 @@ pub(super) async fn write(
             Some(&empty)
         }
     };
-    let mut read = Vec::new();
-    for (tensor, weight, region) in tensors(model, &model.weights, slots) {
-        let start = weight.offset as u64 * F32;
-        let part = region.part(start, weight.len as u64 * F32);
-        let values: Vec<u8> = sequential::read(&model.gpu, &part, progress).await?;
-        read.push((tensor, weight.shape, values));
+    let tensors = tensors(model, &model.weights, slots);
+    // A buffer comes back at once, with all the tensors in it.
+    let mut buffers = HashMap::new();
+    for (.., region) in &tensors {
+        if !buffers.contains_key(&region.buffer) {
+            let bytes: Vec<u8> = sequential::read(&model.gpu, region, progress).await?;
+            buffers.insert(region.buffer.clone(), bytes);
+        }
     }
-    let views = read.iter().map(|(tensor, shape, values)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), values);
+    let views = tensors.iter().map(|(tensor, weight, region)| {
+        let bytes = &buffers[&region.buffer][weight.offset * F32 as usize..];
+        let values = &bytes[..weight.len * F32 as usize];
+        let view = TensorView::new(Dtype::F32, weight.shape.clone(), values);
         view.map(|view| (tensor, view))
             .map_err(|problem| error(name, problem))
     });

@@ -41,6 +41,17 @@ fn statistics_are_of_every_layer_s_output() {
         "activation_1",
         "dense_1",
     ];
+    const SHAPES: [&[usize]; 9] = [
+        &[5, 4, 5],
+        &[5, 4, 5],
+        &[5, 4, 5],
+        &[2, 2, 5],
+        &[20],
+        &[20],
+        &[9],
+        &[9],
+        &[4],
+    ];
     for training in [false, true] {
         let layers = if training {
             model.statistics_in_training(&x).unwrap()
@@ -60,8 +71,22 @@ fn statistics_are_of_every_layer_s_output() {
                 close(layer.mean, mean) && close(layer.variance, variance),
                 "{layer:?}, not {mean} and {variance}"
             );
+            let output = model.layer_output(name, &x, training).unwrap();
+            assert_eq!(output.shape(), [&[11][..], SHAPES[i]].concat());
+            let output = output.to_vec().unwrap();
+            let pairs = output.iter().zip(&y);
+            let worst = pairs.map(|(&actual, expected)| (f64::from(actual) - expected).abs());
+            assert!(
+                worst.fold(0.0, f64::max) < 3e-6 * variance.sqrt().max(1.0),
+                "{name}"
+            );
         }
     }
+    let error = model.layer_output("dense_2", &x, false).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("layer_output: there is no layer \"dense_2\", only {names:?}")
+    );
 }
 
 /// The paper's theorem, and what other networks do instead.
