@@ -272,7 +272,7 @@ async fn the_layers_of_a_file_are_keras_s_json() {
             }),
         ),
     ];
-    let config = json!({"layers": layers, "tiling": "registers"});
+    let config = json!({"name": "sequential", "layers": layers, "tiling": "registers"});
     assert_eq!(file.config(), object("keras", "Sequential", config));
 }
 
@@ -477,7 +477,7 @@ const CHANGES: &[Change] = &[
             entry(
                 file,
                 "model_config",
-                r#"{"class_name":"Sequential","config":{}}"#,
+                r#"{"class_name":"Sequential","config":{"name":""}}"#,
             )
         },
         "not a model that can be built: model_config.layers is missing",
@@ -487,7 +487,7 @@ const CHANGES: &[Change] = &[
             entry(
                 file,
                 "model_config",
-                r#"{"class_name":"Sequential","config":{"layers":[]}}"#,
+                r#"{"class_name":"Sequential","config":{"name":"","layers":[]}}"#,
             )
         },
         "not a model that can be built: sequential: needs at least one layer",

@@ -81,6 +81,7 @@ impl Object for SequentialBuilder {
     }
 
     fn describe(&mut self, fields: &mut Fields) {
+        fields.plain("name", &mut String::from("sequential"));
         fields.field("layers", self, write_layers, read_layers);
         if fields.has("tiling", self.tiling.is_some()) {
             fields.choice("tiling", &mut self.tiling, &TILINGS);
