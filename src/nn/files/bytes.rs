@@ -38,7 +38,8 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// [`Error::File`](crate::Error::File) if it is not a safetensors file of exactly this network's names, shapes and types;
+    /// [`Error::File`](crate::Error::File) if it is not a safetensors file of exactly this network's names, shapes and types, as a checkpoint and a
+    /// whole model are not;
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost). The network is then unchanged.
     pub async fn weights_from_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
         read(self, BYTES, &mut bytes, Contents::Weights).await

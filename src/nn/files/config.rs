@@ -286,3 +286,22 @@ impl Object for Initializer {
 
     fn describe(&mut self, _: &mut Fields) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shader::files;
+
+    #[test]
+    fn every_activation_has_a_name_in_files() {
+        let named: Vec<_> = activations()
+            .map(|(.., activation)| activation)
+            .chain([Activation::Gelu { approximate: true }])
+            .filter_map(|activation| activation.elementwise("").unwrap())
+            .map(|elementwise| elementwise.file.path)
+            .collect();
+        for kernel in files::ACTIVATIONS {
+            assert!(named.contains(&kernel.path), "{}", kernel.path);
+        }
+    }
+}

@@ -24,8 +24,8 @@ impl Sequential {
     /// # Errors
     ///
     /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's
-    /// names, shapes and types; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then
-    /// unchanged.
+    /// names, shapes and types, as a checkpoint and a whole model are not; [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`]. The network is then unchanged.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
         load(self, path.as_ref(), Contents::Weights)
     }
@@ -40,8 +40,9 @@ impl Sequential {
         save(self, path.as_ref(), Contents::Checkpoint)
     }
 
-    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written, into a network that is
-    /// compiled with the same kind of optimizer (a new network is, with Adam). Given the same data and
+    /// Reads what [`save_checkpoint`](Self::save_checkpoint) or [`save_model`](Self::save_model) has
+    /// written, into a network that is compiled with the same kind of optimizer (a new network is, with
+    /// Adam). Given the same data and
     /// batches, training with [`Fit::default`](crate::nn::Fit::default) continues from the end of an
     /// epoch as if it had never stopped. An epoch that was saved midway is not finished: the next
     /// begins.

@@ -100,22 +100,29 @@ pub(super) async fn write(
         Contents::Weights => None,
         Contents::Checkpoint | Contents::Model => model.slots.as_deref(),
     };
-    let mut read = Vec::new();
-    for tensor in tensors(&model.network, slots.map(|_| &model.optimizer)) {
-        let region = match (tensor.slot, slots) {
-            (Some(slot), Some(slots)) => &slots.slots[slot],
-            _ => &model.weights,
-        };
-        let start = tensor.weight.offset as u64 * F32;
-        let part = region.part(start, tensor.weight.len as u64 * F32);
-        let values: Vec<u8> = sequential::read(&model.gpu, &part, progress).await?;
-        read.push((tensor.name, &tensor.weight.shape, values));
+    // A buffer comes back at once, with all the tensors in it.
+    let mut buffers: Vec<Vec<u8>> = Vec::new();
+    for region in [&model.weights]
+        .into_iter()
+        .chain(slots.into_iter().flat_map(|slots| &slots.slots))
+    {
+        buffers.push(sequential::read(&model.gpu, region, progress).await?);
     }
-    let views = read.iter().map(|(tensor, shape, values)| {
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), values);
-        view.map(|view| (tensor, view))
-            .map_err(|problem| error(name, problem))
-    });
+    let tensors = tensors(&model.network, slots.map(|_| &model.optimizer));
+    let views = tensors.iter().map(
+        |Stored {
+             name: tensor,
+             weight,
+             slot,
+         }| {
+            let start = weight.offset * F32 as usize;
+            let bytes = &buffers[slot.map_or(0, |slot| slot + 1)][start..];
+            let values = &bytes[..weight.len * F32 as usize];
+            let view = TensorView::new(Dtype::F32, weight.shape.clone(), values);
+            view.map(|view| (tensor, view))
+                .map_err(|problem| error(name, problem))
+        },
+    );
     let metadata = match contents {
         Contents::Weights => None,
         Contents::Checkpoint | Contents::Model => {
@@ -377,7 +384,7 @@ pub(super) async fn read(
             let detail = "it is a whole model; use load_model, or load_checkpoint";
             return Err(header.error(detail));
         }
-        if header.entry(STEP).is_some() {
+        if header.entry(OPTIMIZED_FROM).is_some() {
             return Err(header.error("it is a checkpoint; use load_checkpoint"));
         }
         None
