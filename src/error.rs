@@ -7,12 +7,8 @@ use thiserror::Error;
 #[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The machine has no GPU, and no software driver either.
-    #[error(
-        "no GPU adapter found. Install a Vulkan driver: your GPU's, or Mesa's software driver, \
-         which needs no GPU (Debian, Ubuntu: `apt-get install mesa-vulkan-drivers`; Fedora: \
-         `dnf install mesa-vulkan-drivers`; Arch: `pacman -S vulkan-swrast`)"
-    )]
+    /// The machine has no GPU, and no software driver either; or the browser has no WebGPU.
+    #[error("no GPU adapter found. {}", NO_ADAPTER)]
     NoAdapter,
     /// There are adapters, but none fits the request.
     #[error("no adapter with compute shaders fits {wanted}{}", listed(.found))]
@@ -232,6 +228,18 @@ pub enum Error {
     #[error("unexpected GPU error, please report it: {0}")]
     Unexpected(String),
 }
+
+#[cfg(not(target_family = "wasm"))]
+const NO_ADAPTER: &str = "Install a Vulkan driver: your GPU's, or Mesa's software driver, \
+    which needs no GPU (Debian, Ubuntu: `apt-get install mesa-vulkan-drivers`; Fedora: \
+    `dnf install mesa-vulkan-drivers`; Arch: `pacman -S vulkan-swrast`)";
+
+#[cfg(target_family = "wasm")]
+const NO_ADAPTER: &str = "This browser has no WebGPU, or no GPU for it. Chrome and Edge have it from \
+    version 113 on, Safari from 26, Firefox from 141 on Windows and 145 on Macs with Apple silicon; \
+    the page must come from https: or from localhost. Elsewhere a flag may turn it on: in Chrome \
+    chrome://flags/#enable-unsafe-webgpu, in Firefox dom.webgpu.enabled in about:config, in Safari \
+    WebGPU among the feature flags";
 
 /// Same as [`Display`](std::fmt::Display), because a `main` that returns an error prints this.
 impl std::fmt::Debug for Error {

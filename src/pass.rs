@@ -193,7 +193,6 @@ impl<'a> Pass<'a> {
         }
     }
 
-    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn gpu(&self) -> &Gpu {
         &self.gpu
     }
@@ -233,7 +232,6 @@ impl<'a> Pass<'a> {
     }
 
     /// The encoder, with no pass open, for the copies of `op`.
-    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn encoder(&mut self, op: &'static str) -> Result<&mut wgpu::CommandEncoder> {
         if self.encoder != Encoder::Usable {
             self.record_all([], None)?;

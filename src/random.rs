@@ -99,7 +99,6 @@ pub(crate) struct Stream(u64);
 impl Stream {
     const WEIGHTS: u64 = 0b10 << 62;
     const SEEDS: u64 = 0b110 << 61;
-    #[cfg(not(target_family = "wasm"))]
     const ORDERS: u64 = 0b111 << 61;
 
     /// The mask of this number. Errors name `op`.
@@ -115,14 +114,12 @@ impl Stream {
     }
 
     /// The seeds of a network's layers.
-    #[cfg(not(target_family = "wasm"))]
     const fn seeds() -> Self {
         Self(Self::SEEDS)
     }
 
     /// The order of the samples in an epoch; nobody gets to epoch 2⁶¹, whose order is that of the
     /// first.
-    #[cfg(not(target_family = "wasm"))]
     const fn order(epoch: u64) -> Self {
         Self(Self::ORDERS | epoch)
     }
@@ -156,7 +153,6 @@ impl Stream {
 }
 
 /// The seed for what is at `position` in a network, derived from the network's.
-#[cfg(not(target_family = "wasm"))]
 pub(crate) fn derived_seed(seed: u64, position: u64) -> u64 {
     let first = 4 * position;
     let words = Stream::seeds().words(seed, first..first + 2);
@@ -167,7 +163,6 @@ pub(crate) fn derived_seed(seed: u64, position: u64) -> u64 {
 }
 
 /// The Fisher–Yates shuffle of 0, 1, 2, …: a function of the seed and the epoch.
-#[cfg(not(target_family = "wasm"))]
 pub(crate) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {
     for (place, i) in order.iter_mut().zip(0..) {
         *place = i;

@@ -9,7 +9,6 @@ use crate::gpu::kept::Id;
 use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
 use crate::gpu::recording::Recording;
-#[cfg(not(target_family = "wasm"))]
 use crate::gpu::region::Region;
 use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
 
@@ -289,7 +288,6 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The elements' range, for kernels.
-    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn region(&self) -> Region {
         let range = self.range();
         Region {
@@ -304,11 +302,11 @@ impl<T: Element> Tensor<T> {
         self.owned || self.len.is_multiple_of(LANE_VALUES)
     }
 
-    /// The elements, in row-major order; waits for the GPU.
+    /// The elements, in row-major order; waits for the GPU. Browsers can't: see [`read`](Self::read).
     ///
     /// # Errors
     ///
-    /// [`Error::DeviceLost`]; [`Error::MissingUsage`] for a wrapped buffer without `COPY_SRC`.
+    /// As [`read`](Self::read).
     #[cfg(not(target_family = "wasm"))]
     pub fn to_vec(&self) -> Result<Vec<T>> {
         pollster::block_on(self.read_by(platform::wait_for_answer))
@@ -319,12 +317,13 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     ///
-    /// As [`to_vec`](Self::to_vec).
+    /// [`Error::DeviceLost`]; [`Error::MissingUsage`] for a wrapped buffer without `COPY_SRC`. In a browser
+    /// also what the calls before have to report.
     pub async fn read(&self) -> Result<Vec<T>> {
         self.read_by(platform::wait_aside).await
     }
 
-    async fn read_by(&self, progress: impl Progress) -> Result<Vec<T>> {
+    pub(crate) async fn read_by(&self, progress: impl Progress) -> Result<Vec<T>> {
         if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::MissingUsage {
                 op: "read",

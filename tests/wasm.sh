@@ -42,5 +42,4 @@ if ! rustup target add "$target" 2>/dev/null; then
   # What builds the standard library is not stable; with this a stable cargo does it, too.
   export RUSTC_BOOTSTRAP=1
 fi
-# In a browser wgpu's handles stay on one thread; the code is that of native platforms, where they do not.
-cargo clippy --quiet --target "$target" "${flags[@]}" -- -D warnings -A clippy::arc_with_non_send_sync
+cargo clippy --quiet --target "$target" "${flags[@]}" -- -D warnings

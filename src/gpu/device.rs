@@ -1,8 +1,5 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::limits::Limits;
-use super::platform::{self, Probe};
+use super::platform::{self, Reports};
 use super::recording::{Deferred, Recording};
 use crate::error::{Error, Result};
 
@@ -13,24 +10,18 @@ pub(crate) struct Device {
     pub queue: wgpu::Queue,
     pub limits: Limits,
     deferred: Deferred,
-    probe: Probe,
+    pub(super) reports: Reports,
 }
-
-/// A point in the GPU's work.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Mark(Arc<AtomicBool>);
 
 /// Whose buffers some work uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// No application can access them.
-    #[cfg(not(target_family = "wasm"))]
     Crate,
     /// An application may have destroyed or mapped one of them.
     Application,
 }
 
-#[cfg(not(target_family = "wasm"))]
 impl Owner {
     pub fn of(are_private: bool) -> Self {
         if are_private {
@@ -41,30 +32,12 @@ impl Owner {
     }
 }
 
-impl Mark {
-    /// The end of what is submitted with this encoder.
-    pub fn end_of(encoder: &wgpu::CommandEncoder) -> Self {
-        let mark = Self::default();
-        let reach = mark.clone();
-        encoder.on_submitted_work_done(move || reach.reach());
-        mark
-    }
-
-    fn reach(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    fn is_reached(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
 impl Device {
     pub(super) fn new(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         Ok(Self {
             limits: Limits::of(&device)?,
             deferred: Deferred::default(),
-            probe: Probe::new(&device)?,
+            reports: Reports::new(&device, &queue)?,
             device,
             queue,
         })
@@ -78,9 +51,9 @@ impl Device {
     /// Only for buffers that no application can access, so none notices the delay.
     pub fn defer(&self, bytes: u64, record: impl FnOnce(&mut Recording)) -> Result<bool> {
         let add = || self.deferred.add(&self.device, bytes, record);
-        let is_enough = self.checked_and(true, 0, add).inspect_err(|_| {
+        let is_enough = self.reports.checked_on_device(add).inspect_err(|_| {
             // Ending a recording of a lost device is an error, which the application must not get.
-            platform::scoped(&self.device, || self.deferred.discard());
+            self.reports.unreported(|| self.deferred.discard());
         })?;
         if is_enough {
             self.flush()?;
@@ -135,7 +108,7 @@ impl Device {
             let before = before.map(Recording::finish);
             self.queue.submit(before.into_iter().chain([commands]));
         };
-        let recorded = self.checked_and(look, 0, || {
+        let recorded = self.checked_and(look, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let recorded = record(&mut encoder)?;
             let commands = encoder.finish();
@@ -149,7 +122,7 @@ impl Device {
             Ok(Ok((recorded, None))) => Ok(recorded),
             Ok(Ok((recorded, Some(commands)))) => {
                 self.deferred
-                    .submit(|before| self.checked_and(look, 0, || submit(before, commands)))?;
+                    .submit(|before| self.checked_and(look, || submit(before, commands)))?;
                 Ok(recorded)
             }
             Ok(Err(error)) | Err(error) => {
@@ -159,55 +132,43 @@ impl Device {
         }
     }
 
-    /// Blocks, where that is possible, until the GPU has come to `mark`. A lost device is no error
-    /// here: a caller that waits for an answer notices when there is none.
-    pub fn wait(&self, mark: &Mark) {
-        platform::wait_until(self, || mark.is_reached());
-    }
-
-    /// Blocks, where that is possible, until the GPU has finished what was submitted so far.
-    pub fn wait_for_all(&self) {
-        let mark = Mark::default();
-        let reach = mark.clone();
-        self.queue.on_submitted_work_done(move || reach.reach());
-        self.wait(&mark);
-    }
-
     /// Runs `calls` to wgpu and returns any error that wgpu reports for them. `bytes` is the size
     /// of an allocation among them.
     pub fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
-        self.checked_and(false, bytes, calls)
+        self.reports.checked(bytes, calls)
     }
 
     /// Like [`checked`](Self::checked); with `look` it is an error, too, if the device is lost.
-    fn checked_and<R>(&self, look: bool, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
-        let (result, error) = platform::scoped(&self.device, || {
-            let result = calls();
-            if look {
-                self.probe.ask(&self.queue);
-            }
-            result
-        });
-        match error {
-            None if look && Probe::SILENCE_IS_LOSS => Err(Error::DeviceLost),
-            None => Ok(result),
-            Some(error) if look && Probe::is_answer(&error) => Ok(result),
-            Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::OutOfMemory { bytes }),
-            // A lost device makes invalid objects, and wgpu reports their use.
-            Some(_) if self.is_lost() => Err(Error::DeviceLost),
-            Some(error) => Err(named(&error.to_string())),
+    fn checked_and<R>(&self, look: bool, calls: impl FnOnce() -> R) -> Result<R> {
+        match look {
+            true => self.reports.checked_on_device(calls),
+            false => self.reports.checked(0, calls),
         }
     }
 
+    /// Lets the GPU's answers come in, without waiting, or returns the error that has come.
+    pub fn progress(&self) -> Result<()> {
+        platform::progress(self)
+    }
+
     pub fn is_lost(&self) -> bool {
-        let ask = || self.probe.ask(&self.queue);
-        platform::scoped(&self.device, ask).1.is_none() && Probe::SILENCE_IS_LOSS
+        self.reports.is_lost()
+    }
+
+    /// The end of the calls so far, for [`settle`](Self::settle).
+    pub fn calls(&self) -> u64 {
+        self.reports.asked()
+    }
+
+    /// Waits for what is still to be reported of so many calls: in a browser, they have returned before.
+    pub async fn settle(&self, calls: u64) -> Result<()> {
+        self.reports.answered(calls).await
     }
 }
 
 /// The error for what wgpu reports. Its types are too many; its words are these: `Buffer with 'image'
 /// label has been destroyed`.
-fn named(report: &str) -> Error {
+pub(super) fn named(report: &str) -> Error {
     // `Buffer with 'image'`, or `Texture with`.
     let labelled = |what: &str| {
         let what = format!("' label {what}");

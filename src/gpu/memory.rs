@@ -3,6 +3,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashMap;
 
 use super::device::Device;
+use super::platform;
+use super::recording::ENOUGH_BYTES;
+use super::transfer::Mark;
 use crate::error::{Error, Result};
 
 /// Buffers kept for the next tensor, upload or readback of their size.
@@ -10,7 +13,6 @@ use crate::error::{Error, Result};
 pub(crate) struct Memory {
     device: Arc<Device>,
     idle: Mutex<Idle>,
-    #[cfg(not(target_family = "wasm"))]
     pub(super) scratch: Mutex<Option<wgpu::Buffer>>,
 }
 
@@ -25,7 +27,7 @@ struct Idle {
 pub(crate) enum Purpose {
     /// A tensor.
     Tensor,
-    /// Mapped for writing while idle.
+    /// Mapped for writing while idle, where that is possible.
     Upload,
     Readback,
 }
@@ -48,7 +50,8 @@ impl Purpose {
         use wgpu::BufferUsages as Usage;
         match self {
             Self::Tensor => Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
-            Self::Upload => Usage::MAP_WRITE | Usage::COPY_SRC,
+            Self::Upload if platform::STAGING_IS_MAPPED => Usage::MAP_WRITE | Usage::COPY_SRC,
+            Self::Upload => Usage::COPY_SRC | Usage::COPY_DST,
             Self::Readback => Usage::MAP_READ | Usage::COPY_DST,
         }
     }
@@ -59,7 +62,6 @@ impl Memory {
         Self {
             device: Arc::new(device),
             idle: Mutex::default(),
-            #[cfg(not(target_family = "wasm"))]
             scratch: Mutex::default(),
         }
     }
@@ -70,6 +72,9 @@ impl Memory {
 
     /// An idle buffer, or a new one.
     pub fn take(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+        if self.device.reports.has_run_out() {
+            self.free_idle();
+        }
         {
             let mut idle = self.idle();
             if let Some(buffer) = idle.buffers.get_mut(&(purpose, bytes)).and_then(Vec::pop) {
@@ -82,21 +87,41 @@ impl Memory {
 
     /// A new buffer. If there is no memory for it, frees the idle ones and tries again.
     pub(super) fn create(&self, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
+        if platform::REPORTS_LATER && bytes >= ENOUGH_BYTES {
+            // If there is no memory, what is recorded from here on fails; what was before does not.
+            self.device.flush()?;
+        }
         match create(&self.device, purpose, bytes) {
             Err(Error::OutOfMemory { .. }) => {
-                let idle = std::mem::take(&mut *self.idle());
-                drop(idle);
+                self.free_idle();
                 // Freed once the GPU is done with them.
                 self.device.flush()?;
-                self.device.wait_for_all();
+                Mark::end(&self.device.queue).wait(&self.device);
                 create(&self.device, purpose, bytes)
             }
             result => result,
         }
     }
 
+    fn free_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        self.free(idle);
+    }
+
+    fn free(&self, idle: Idle) {
+        let mut buffers = idle.buffers.into_values().flatten().peekable();
+        if platform::REPORTS_LATER && buffers.peek().is_some() {
+            // Deferred work may use them. Its errors are reported where it is submitted.
+            let _ = self.device.flush();
+        }
+        buffers.for_each(platform::free);
+    }
+
     /// Keeps a buffer for later. Beyond the limit, frees the others, whose sizes fit earlier work.
     pub fn give(&self, purpose: Purpose, buffer: wgpu::Buffer) {
+        if !self.device.reports.is_valid(&buffer) {
+            return;
+        }
         let bytes = buffer.size();
         // Freed after unlocking.
         let mut others = Idle::default();
@@ -104,15 +129,17 @@ impl Memory {
         if idle.bytes + bytes > MAX_IDLE_BYTES {
             others = std::mem::take(&mut *idle);
         }
-        if bytes <= MAX_IDLE_BYTES {
-            idle.bytes += bytes;
-            idle.buffers
-                .entry((purpose, bytes))
-                .or_default()
-                .push(buffer);
-        }
+        let kept = match bytes <= MAX_IDLE_BYTES {
+            true => &mut *idle,
+            false => &mut others,
+        };
+        kept.bytes += bytes;
+        kept.buffers
+            .entry((purpose, bytes))
+            .or_default()
+            .push(buffer);
         drop(idle);
-        drop(others);
+        self.free(others);
     }
 
     /// Every change leaves the map consistent, so a panic elsewhere does no harm.
@@ -122,12 +149,10 @@ impl Memory {
 }
 
 fn create(device: &Device, purpose: Purpose, bytes: u64) -> Result<wgpu::Buffer> {
-    device.checked(bytes, || {
-        device.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(purpose.label()),
-            size: bytes,
-            usage: purpose.usage(),
-            mapped_at_creation: purpose == Purpose::Upload,
-        })
+    device.reports.allocated(&wgpu::BufferDescriptor {
+        label: Some(purpose.label()),
+        size: bytes,
+        usage: purpose.usage(),
+        mapped_at_creation: purpose == Purpose::Upload && platform::STAGING_IS_MAPPED,
     })
 }

@@ -12,7 +12,6 @@ pub(crate) mod pipelines;
 #[cfg_attr(target_family = "wasm", path = "web.rs")]
 pub(crate) mod platform;
 pub(crate) mod recording;
-#[cfg(not(target_family = "wasm"))]
 pub(crate) mod region;
 mod textures;
 pub(crate) mod transfer;

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::adapter::GpuOptions;
-use super::device::Device;
+use super::device::{self, Device};
 use super::pipelines::pipeline_cache;
 pub(super) use super::pipelines::pipeline_cache::PipelineCache;
 use super::transfer::{self, Answer};
@@ -77,11 +77,151 @@ const NAP: Duration = Duration::from_micros(100);
 /// Naps after which it looks whether the device is lost: some tenths of a second.
 const NAPS: u32 = 1000;
 
+/// The result of `calls`, and the first error that wgpu reports for them.
+fn scoped<R>(device: &wgpu::Device, calls: impl FnOnce() -> R) -> (R, Option<wgpu::Error>) {
+    let scopes = [
+        wgpu::ErrorFilter::Validation,
+        wgpu::ErrorFilter::Internal,
+        wgpu::ErrorFilter::OutOfMemory,
+    ]
+    .map(|filter| device.push_error_scope(filter));
+    let result = calls();
+    // Every scope must be popped, the inner ones first.
+    let [outer, middle, inner] = scopes;
+    let errors = [inner, middle, outer].map(|scope| pollster::block_on(scope.pop()));
+    (result, errors.into_iter().flatten().next())
+}
+
+/// What wgpu reports, at once.
+///
+/// That a device is lost it reports only through a callback, and that belongs to the application. But of a
+/// mistake, a device that is not lost says so: to write nothing to a buffer that can't be written to.
+/// That makes nothing and changes nothing.
+#[derive(Debug)]
+pub(super) struct Reports {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    probe: wgpu::Buffer,
+}
+
+const PROBE: &str = "selfnorm: is the device there?";
+
+impl Reports {
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
+        let bytes = wgpu::COPY_BUFFER_ALIGNMENT;
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(PROBE),
+            size: bytes,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        };
+        match scoped(device, || device.create_buffer(&descriptor)) {
+            (_, Some(_)) => Err(Error::OutOfMemory { bytes }),
+            (probe, None) => Ok(Self {
+                device: device.clone(),
+                queue: queue.clone(),
+                probe,
+            }),
+        }
+    }
+
+    /// The result of `calls`, or the error that wgpu reports for them. `bytes` is the size of an
+    /// allocation among them.
+    pub fn checked<R>(&self, bytes: u64, calls: impl FnOnce() -> R) -> Result<R> {
+        match scoped(&self.device, calls) {
+            (result, None) => Ok(result),
+            (_, Some(error)) => Err(self.named(bytes, error)),
+        }
+    }
+
+    /// Like [`checked`](Self::checked); it is an error, too, if the device is lost.
+    pub fn checked_on_device<R>(&self, calls: impl FnOnce() -> R) -> Result<R> {
+        let (result, error) = scoped(&self.device, || {
+            let result = calls();
+            self.ask();
+            result
+        });
+        match error {
+            None => Err(Error::DeviceLost),
+            Some(error) if error.to_string().contains(PROBE) => Ok(result),
+            Some(error) => Err(self.named(0, error)),
+        }
+    }
+
+    /// Runs calls that fail where others have, which are reported.
+    pub fn unreported(&self, calls: impl FnOnce()) {
+        scoped(&self.device, calls);
+    }
+
+    /// A new buffer.
+    pub fn allocated(&self, descriptor: &wgpu::BufferDescriptor) -> Result<wgpu::Buffer> {
+        self.checked(descriptor.size, || self.device.create_buffer(descriptor))
+    }
+
+    /// Whether there was memory for a buffer. Without, there is none.
+    pub fn is_valid(&self, _: &wgpu::Buffer) -> bool {
+        true
+    }
+
+    /// Whether there was no memory for a buffer, which nobody was told.
+    pub fn has_run_out(&self) -> bool {
+        false
+    }
+
+    pub fn is_lost(&self) -> bool {
+        scoped(&self.device, || self.ask()).1.is_none()
+    }
+
+    /// Every question has been answered.
+    pub fn asked(&self) -> u64 {
+        0
+    }
+
+    pub async fn answered(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    /// To be called last in an error scope.
+    fn ask(&self) {
+        self.queue.write_buffer(&self.probe, 0, &[]);
+    }
+
+    fn named(&self, bytes: u64, error: wgpu::Error) -> Error {
+        match error {
+            wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory { bytes },
+            // A lost device makes invalid objects, and wgpu reports their use.
+            _ if self.is_lost() => Error::DeviceLost,
+            error => device::named(&error.to_string()),
+        }
+    }
+}
+
+/// Lets wgpu look at what the GPU has done.
+pub(super) fn progress(device: &Device) -> Result<()> {
+    match poll(&device.device) {
+        true => Ok(()),
+        false => Err(Error::DeviceLost),
+    }
+}
+
+/// wgpu panics if the device is lost meanwhile, and this is false.
+fn poll(device: &wgpu::Device) -> bool {
+    let poll = || device.poll(wgpu::PollType::Poll);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_ok()
+}
+
+fn is_there(answer: &Answer) -> bool {
+    answer
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_none()
+}
+
 /// Blocks until `is_done`, which the GPU's progress makes true, or the device is lost.
 ///
 /// wgpu's own wait holds a lock for as long as it lasts, which may keep another thread from submitting, and
 /// with a timeout it panics if another thread polls at the wrong moment.
-pub(super) fn wait_until(device: &Device, is_done: impl Fn() -> bool) {
+fn wait_until(device: &Device, is_done: impl Fn() -> bool) {
     let start = Instant::now();
     let mut naps = 0;
     while poll(&device.device) && !is_done() {
@@ -97,73 +237,9 @@ pub(super) fn wait_until(device: &Device, is_done: impl Fn() -> bool) {
     }
 }
 
-/// The result of `calls`, and the first error that wgpu reports for them.
-pub(super) fn scoped<R>(
-    device: &wgpu::Device,
-    calls: impl FnOnce() -> R,
-) -> (R, Option<wgpu::Error>) {
-    let scopes = [
-        wgpu::ErrorFilter::Validation,
-        wgpu::ErrorFilter::Internal,
-        wgpu::ErrorFilter::OutOfMemory,
-    ]
-    .map(|filter| device.push_error_scope(filter));
-    let result = calls();
-    // Every scope must be popped, the inner ones first.
-    let [outer, middle, inner] = scopes;
-    let errors = [inner, middle, outer].map(|scope| pollster::block_on(scope.pop()));
-    (result, errors.into_iter().flatten().next())
-}
-
-/// Tells whether a device is lost, which wgpu reports only through a callback, and that belongs to the
-/// application. But of a mistake, a device that is not lost says so: to write nothing to a buffer that
-/// can't be written to. That makes nothing and changes nothing.
-#[derive(Debug)]
-pub(super) struct Probe(wgpu::Buffer);
-
-const PROBE: &str = "selfnorm: is the device there?";
-
-impl Probe {
-    pub fn new(device: &wgpu::Device) -> Result<Self> {
-        let bytes = wgpu::COPY_BUFFER_ALIGNMENT;
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some(PROBE),
-            size: bytes,
-            usage: wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        };
-        match scoped(device, || device.create_buffer(&descriptor)) {
-            (buffer, None) => Ok(Self(buffer)),
-            (_, Some(_)) => Err(Error::OutOfMemory { bytes }),
-        }
-    }
-
-    /// To be called last in an error scope.
-    pub fn ask(&self, queue: &wgpu::Queue) {
-        queue.write_buffer(&self.0, 0, &[]);
-    }
-
-    /// Whether a scope in which it was asked has got its answer, and no error before.
-    pub fn is_answer(error: &wgpu::Error) -> bool {
-        error.to_string().contains(PROBE)
-    }
-
-    /// Whether no error in such a scope means that the device is lost.
-    pub const SILENCE_IS_LOSS: bool = true;
-}
-
-/// Lets wgpu look at what the GPU has done. It panics if the device is lost meanwhile, and this is
-/// false.
-pub(crate) fn poll(device: &wgpu::Device) -> bool {
-    let poll = || device.poll(wgpu::PollType::Poll);
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)).is_ok()
-}
-
-fn is_there(answer: &Answer) -> bool {
-    answer
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_none()
+/// Blocks until the answer is there.
+pub(super) fn wait(device: &Arc<Device>, answer: Answer) {
+    wait_for_answer(device, answer);
 }
 
 /// Blocks until the answer is there, which a lost device never gives.
@@ -186,3 +262,40 @@ pub(crate) fn wait_aside(device: &Arc<Device>, answer: Answer) {
         wait_for_answer(device, answer);
     }
 }
+
+pub(super) fn fill(_: &Device, staging: &wgpu::Buffer, bytes: &[u8], padding: usize) -> Result<()> {
+    let mut view = staging
+        .get_mapped_range_mut(0..(bytes.len() + padding) as u64)
+        .map_err(|_| Error::DeviceLost)?;
+    view.slice(..bytes.len()).copy_from_slice(bytes);
+    view.slice(bytes.len()..).fill(0);
+    drop(view);
+    staging.unmap();
+    Ok(())
+}
+
+/// Calls `free` once the copy from `staging` is done that has just been recorded.
+pub(super) fn when_copied(
+    encoder: &wgpu::CommandEncoder,
+    staging: &wgpu::Buffer,
+    free: impl FnOnce() + Send + 'static,
+) {
+    encoder.map_buffer_on_submit(staging, wgpu::MapMode::Write, .., |result| {
+        if result.is_ok() {
+            free();
+        }
+    });
+}
+
+pub(super) fn copy_from(view: &wgpu::BufferView, bytes: &mut [u8]) {
+    bytes.copy_from_slice(&view[..bytes.len()]);
+}
+
+/// wgpu frees a buffer that is dropped.
+pub(super) fn free(_: wgpu::Buffer) {}
+
+/// Whether staging buffers for uploads are mapped while nobody uses them.
+pub(super) const STAGING_IS_MAPPED: bool = true;
+
+/// Whether a call that fails says so only later.
+pub(super) const REPORTS_LATER: bool = false;

@@ -27,7 +27,7 @@ pub(crate) struct Commands<E> {
 }
 
 /// This much work is worth a submission of its own.
-const ENOUGH_BYTES: u64 = 1 << 20;
+pub(super) const ENOUGH_BYTES: u64 = 1 << 20;
 /// Every operation counts as at least this many bytes, so 32 of them are enough, too.
 const MIN_BYTES: u64 = ENOUGH_BYTES / 32;
 

@@ -42,7 +42,9 @@ impl Memory {
     pub fn scratch(&self, bytes: u64) -> Result<Region> {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let buffer = match &*scratch {
-            Some(buffer) if buffer.size() >= bytes => buffer.clone(),
+            Some(buffer) if buffer.size() >= bytes && self.device().reports.is_valid(buffer) => {
+                buffer.clone()
+            }
             _ => scratch.insert(self.create(Purpose::Tensor, bytes)?).clone(),
         };
         Ok(Region {

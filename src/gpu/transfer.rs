@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_channel::oneshot;
 
-use super::device::{Device, Mark, Owner};
+use super::device::{Device, Owner};
 use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
+use super::platform;
 use crate::error::{Error, Result};
 
 pub(crate) const COPY_ALIGNMENT: u64 = wgpu::COPY_BUFFER_ALIGNMENT;
@@ -66,11 +67,11 @@ async fn read_through(
             Ok(())
         })?;
     }
+    readback.submitted(device);
     readback.finish(device, bytes, progress).await
 }
 
 /// What has become of a copy to the host.
-#[cfg(not(target_family = "wasm"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     Here,
@@ -86,6 +87,8 @@ pub(crate) struct Readback {
     copied: u64,
     answer: Answer,
     mapped: oneshot::Receiver<()>,
+    /// The calls up to its submission.
+    calls: u64,
 }
 
 impl Readback {
@@ -97,7 +100,13 @@ impl Readback {
             copied,
             answer: Arc::new(Mutex::new(Some(sender))),
             mapped,
+            calls: 0,
         }
+    }
+
+    /// It has been submitted, by the last call.
+    pub fn submitted(&mut self, device: &Device) {
+        self.calls = device.calls();
     }
 
     /// Records the copy of so many bytes of each source, one after the other.
@@ -126,12 +135,13 @@ impl Readback {
         progress: &impl Progress,
     ) -> Result<()> {
         progress(device, self.answer.clone());
+        // An error of its submission says more than bytes that never come; those after it are not its own.
+        device.settle(self.calls).await?;
         (&mut self.mapped).await.map_err(|_| Error::DeviceLost)?;
         self.take(bytes)
     }
 
     /// The bytes of the copy, if they are there. Does not wait.
-    #[cfg(not(target_family = "wasm"))]
     pub fn poll(&mut self, bytes: &mut [u8]) -> Result<Arrival> {
         // In this order: a callback answers before it goes.
         let is_answerable = Arc::strong_count(&self.answer) > 1;
@@ -147,20 +157,62 @@ impl Readback {
     }
 
     fn take(&self, bytes: &mut [u8]) -> Result<()> {
-        {
-            let view = self
-                .staging
-                .get_mapped_range(0..self.copied)
-                .map_err(|_| Error::DeviceLost)?;
-            bytes.copy_from_slice(&view[..bytes.len()]);
-        }
+        let view = self.staging.get_mapped_range(0..self.copied);
+        platform::copy_from(&view.map_err(|_| Error::DeviceLost)?, bytes);
         self.staging.unmap();
         Ok(())
     }
 }
 
+/// A point in the GPU's work.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    answer: Answer,
+    reached: oneshot::Receiver<()>,
+}
+
+impl Mark {
+    /// The end of what is submitted with this encoder.
+    pub fn end_of(encoder: &wgpu::CommandEncoder) -> Self {
+        let (mark, reach) = Self::new();
+        encoder.on_submitted_work_done(reach);
+        mark
+    }
+
+    /// The end of what was submitted so far.
+    pub fn end(queue: &wgpu::Queue) -> Self {
+        let (mark, reach) = Self::new();
+        queue.on_submitted_work_done(reach);
+        mark
+    }
+
+    fn new() -> (Self, impl FnOnce() + Send + 'static) {
+        let (sender, reached) = oneshot::channel();
+        let answer = Arc::new(Mutex::new(Some(sender)));
+        let reach = answer.clone();
+        let reach = move || {
+            if let Some(sender) = take(&reach) {
+                let _ = sender.send(());
+            }
+        };
+        (Self { answer, reached }, reach)
+    }
+
+    /// Blocks, where that is possible, until the GPU has come here. A lost device is no error: a caller
+    /// that waits for an answer notices when there is none.
+    pub fn wait(self, device: &Arc<Device>) {
+        platform::wait(device, self.answer);
+    }
+
+    /// As [`wait`](Self::wait), anywhere.
+    pub async fn reached(self, device: &Arc<Device>, progress: &impl Progress) {
+        progress(device, self.answer);
+        // Without an answer, too.
+        let _ = self.reached.await;
+    }
+}
+
 /// An unmapped buffer for a [`Readback`] of up to `bytes` bytes.
-#[cfg(not(target_family = "wasm"))]
 pub(crate) fn readback_staging(memory: &Memory, bytes: u64) -> Result<wgpu::Buffer> {
     staging(memory, Purpose::Readback, bytes)
 }
@@ -186,14 +238,8 @@ impl Upload {
     pub fn new(memory: &Arc<Memory>, bytes: &[u8], padding: u64) -> Result<Self> {
         let copied = (bytes.len() as u64).next_multiple_of(padding);
         let staging = staging(memory, Purpose::Upload, copied)?;
-        {
-            let mut view = staging
-                .get_mapped_range_mut(0..copied)
-                .map_err(|_| Error::DeviceLost)?;
-            view.slice(..bytes.len()).copy_from_slice(bytes);
-            view.slice(bytes.len()..).fill(0);
-        }
-        staging.unmap();
+        let zeros = copied as usize - bytes.len();
+        platform::fill(memory.device(), &staging, bytes, zeros)?;
         Ok(Self {
             staging,
             copied,
@@ -210,8 +256,8 @@ impl Upload {
         } = self;
         encoder.copy_buffer_to_buffer(&staging, 0, buffer, offset, copied);
         let returned = staging.clone();
-        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Write, .., move |result| {
-            if let (Ok(()), Some(memory)) = (result, memory.upgrade()) {
+        platform::when_copied(encoder, &staging, move || {
+            if let Some(memory) = memory.upgrade() {
                 memory.give(Purpose::Upload, returned);
             }
         });
@@ -240,7 +286,7 @@ pub(crate) fn write(
         })?;
         // At most two pieces in flight.
         if is_submitted && let Some(earlier) = std::mem::replace(&mut under_way, end) {
-            memory.device().wait(&earlier);
+            earlier.wait(memory.device());
         }
     }
     Ok(())

@@ -50,6 +50,8 @@
 //! samples and the dropout masks are functions of it, and no sum depends on the order in which
 //! invocations happen to run.
 
+#[cfg(not(target_family = "wasm"))]
+mod blocking;
 mod data;
 mod files;
 mod inference;

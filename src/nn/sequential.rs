@@ -7,12 +7,11 @@ use super::Tiling;
 use super::inference::Packing;
 use super::inference::Predictions;
 use super::layers::{Initializer, Layer};
-use super::network::{BuiltLayer, Initial, Network, Weight};
+use super::network::{Initial, Network, Weight};
 use super::summary;
 use super::training::{Buffers, History, Recorded, Score};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, Ticks, fill};
 use crate::gpu::device::Owner;
-use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::region::Region;
@@ -302,7 +301,7 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// As [`predict`](Self::predict).
+    /// As [`predict_async`](Self::predict_async).
     pub fn gradient(&self, x: &Tensor, dy: &Tensor, training: bool) -> Result<Gradient> {
         const OP: &str = "gradient";
         let n = self.copied_samples(OP, "x", x, self.input_shape())?;
@@ -356,26 +355,32 @@ impl Sequential {
     }
 
     /// Mean and variance of the output of every layer for x, [n, input shape]. Dropout is the identity.
+    /// Does not block.
     ///
     /// Allocates buffers for the call.
     ///
     /// # Errors
     ///
-    /// As [`predict`](Self::predict).
-    pub fn statistics(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
-        self.measure(x, false)
+    /// As [`predict_async`](Self::predict_async).
+    pub async fn statistics_async(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
+        self.measure(x, false, &platform::wait_aside).await
     }
 
-    /// As [`statistics`](Self::statistics), with the dropout of the next training step.
+    /// As [`statistics_async`](Self::statistics_async), with the dropout of the next training step.
     ///
     /// # Errors
     ///
-    /// As [`predict`](Self::predict).
-    pub fn statistics_in_training(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
-        self.measure(x, true)
+    /// As [`predict_async`](Self::predict_async).
+    pub async fn statistics_in_training_async(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
+        self.measure(x, true, &platform::wait_aside).await
     }
 
-    fn measure(&self, x: &Tensor, training: bool) -> Result<Vec<LayerStatistics>> {
+    pub(super) async fn measure(
+        &self,
+        x: &Tensor,
+        training: bool,
+        progress: &impl transfer::Progress,
+    ) -> Result<Vec<LayerStatistics>> {
         let n = self.copied_samples("statistics", "x", x, self.input_shape())?;
         // Every layer's output is stored, whereas training stores only what it needs.
         let alignment = alignment(&self.gpu);
@@ -418,16 +423,17 @@ impl Sequential {
             }
             Ok(())
         })?;
-        let statistics = |(layer, partials, _): &(&BuiltLayer, Region, Dispatch)| {
-            let partials: Vec<[f32; 4]> = read(&self.gpu, partials)?;
+        let mut statistics = Vec::new();
+        for (layer, partials, _) in measured {
+            let partials: Vec<[f32; 4]> = read(&self.gpu, &partials, progress).await?;
             let (mean, variance) = moments::merge(&partials);
-            Ok(LayerStatistics {
+            statistics.push(LayerStatistics {
                 name: layer.name.clone(),
                 mean,
                 variance,
-            })
-        };
-        measured.iter().map(statistics).collect()
+            });
+        }
+        Ok(statistics)
     }
 
     /// Copies of the weights by name, in Keras's order: for each layer the kernel
@@ -640,15 +646,14 @@ impl Sequential {
 }
 
 /// The elements of a region.
-pub(super) fn read<T: bytemuck::Pod>(gpu: &Gpu, region: &Region) -> Result<Vec<T>> {
+pub(super) async fn read<T: bytemuck::Pod>(
+    gpu: &Gpu,
+    region: &Region,
+    progress: &impl transfer::Progress,
+) -> Result<Vec<T>> {
     let mut values = vec![T::zeroed(); region.bytes as usize / size_of::<T>()];
     let bytes = bytemuck::cast_slice_mut(&mut values);
-    let read = transfer::read(
-        gpu.memory(),
-        transfer::Source::of(region),
-        bytes,
-        platform::wait_for_answer,
-    );
-    pollster::block_on(read)?;
+    let source = transfer::Source::of(region);
+    transfer::read(gpu.memory(), source, bytes, progress).await?;
     Ok(values)
 }

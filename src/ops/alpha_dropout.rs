@@ -168,7 +168,6 @@ impl Broadcast {
     /// # Errors
     ///
     /// What is wrong.
-    #[cfg(not(target_family = "wasm"))]
     pub fn of_batches(
         noise_shape: &[Option<usize>],
         shape: &[usize],

@@ -59,7 +59,6 @@ impl Elementwise {
     }
 }
 
-#[cfg(not(target_family = "wasm"))]
 impl Elementwise {
     /// The struct of the constants that [`call`](Self::call) passes.
     pub const WGSL_STRUCT: &'static str = ActivationParams::LAYOUT.wgsl;

@@ -1,19 +1,15 @@
 //! One file per op: its parameters, its checks, its dispatch.
 
 pub(crate) mod alpha_dropout;
-#[cfg(not(target_family = "wasm"))]
 pub(crate) mod conv2d;
-#[cfg(not(target_family = "wasm"))]
 mod dense;
 pub(crate) mod elementwise;
 mod elu;
 mod gelu;
 pub(crate) mod image;
 pub(crate) mod initializers;
-#[cfg(not(target_family = "wasm"))]
 pub(crate) mod layer;
 mod leaky_relu;
-#[cfg(not(target_family = "wasm"))]
 pub(crate) mod network;
 mod relu;
 pub(crate) mod rows;
@@ -21,7 +17,6 @@ pub(crate) mod selu;
 mod sigmoid;
 mod silu;
 mod sine;
-#[cfg(not(target_family = "wasm"))]
 mod softmax;
 mod softplus;
 mod tanh;
@@ -40,10 +35,7 @@ static MODULES: &[&Module] = &[
 
 /// Every module of the crate.
 pub(crate) fn modules() -> impl Iterator<Item = &'static Module> {
-    let modules = MODULES.iter().copied();
-    #[cfg(not(target_family = "wasm"))]
-    let modules = modules.chain(network::modules());
-    modules
+    MODULES.iter().copied().chain(network::modules())
 }
 
 /// `value` if `allowed`, or an error that states the rule.

@@ -89,7 +89,6 @@ files! {
 }
 
 // Networks.
-#[cfg(not(target_family = "wasm"))]
 files! {
     EXP = "functions/exp" calls EXPM1 CLASSIFY;
     LN = "functions/ln" calls CLASSIFY;
@@ -121,7 +120,6 @@ files! {
 }
 
 // Losses of regression: each has the functions `error_loss` and `error_slope`.
-#[cfg(not(target_family = "wasm"))]
 files! {
     all REGRESSIONS:
     MEAN_SQUARED_ERROR = "losses/mean_squared_error";
@@ -130,7 +128,6 @@ files! {
 }
 
 // Products: their operands, the kernels that compute the sums, how these load, and what follows.
-#[cfg(not(target_family = "wasm"))]
 files! {
     DENSE = "product/dense";
     CONV2D = "product/conv2d";
@@ -156,7 +153,6 @@ files! {
 }
 
 // Fused networks: the kernels, and how they load weights.
-#[cfg(not(target_family = "wasm"))]
 files! {
     FUSED = "fused";
     FUSED_WORKGROUP = "fused/workgroup";

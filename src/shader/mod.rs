@@ -2,6 +2,5 @@
 
 pub(crate) mod files;
 pub(crate) mod module;
-#[cfg(not(target_family = "wasm"))]
 pub(crate) mod names;
 pub(crate) mod params;

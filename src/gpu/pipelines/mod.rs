@@ -9,9 +9,9 @@ use once_map::OnceMap;
 
 use super::device::Device;
 use super::memory::{MIN_STAGING_BYTES, Memory, Purpose};
-use super::platform::PipelineCache;
+use super::platform::{self, PipelineCache};
 use crate::element::ElementType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::shader::module::{Form, Kernel, MAX_PARAMS_BYTES, Module, Texels, Variant};
 
 /// A pipeline and the layouts of its bind groups.
@@ -138,14 +138,13 @@ impl Pipelines {
             let buffer = device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("selfnorm parameters"),
                 size: bytes.len() as u64,
-                usage: wgpu::BufferUsages::UNIFORM,
-                mapped_at_creation: true,
+                usage: match platform::STAGING_IS_MAPPED {
+                    true => wgpu::BufferUsages::UNIFORM,
+                    false => wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                },
+                mapped_at_creation: platform::STAGING_IS_MAPPED,
             });
-            buffer
-                .get_mapped_range_mut(..)
-                .map_err(|_| Error::DeviceLost)?
-                .copy_from_slice(bytes);
-            buffer.unmap();
+            platform::fill(self.device(), &buffer, bytes, 0)?;
             Ok(device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("selfnorm parameters"),
                 layout,

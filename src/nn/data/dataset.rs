@@ -4,7 +4,9 @@ use super::feed::Arrays;
 use super::targets::{Labels, Weighing, not_finite, place, refuse_target};
 use super::{Expected, check_weights, share, upload, wrong};
 use crate::gpu::device::Owner;
+use crate::gpu::platform;
 use crate::gpu::region::Region;
+use crate::gpu::transfer::Progress;
 use crate::ops::network::gather::{Affine, Part};
 use crate::ops::network::inspect::{self, Facts};
 use crate::tensor::count;
@@ -119,14 +121,15 @@ impl Dataset {
     pub fn from_floats(gpu: &Gpu, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Self> {
         let shape = shape.as_ref();
         let sample = sample_len(values.len(), shape)?;
-        let inputs = upload(gpu, bytemuck::cast_slice(values), sample * F32)?;
-        if let Some(index) = inspect::first_not_finite(gpu, &inputs, sample)? {
+        if let Some(index) = values.iter().position(|x| !x.is_finite()) {
             return refuse_sample(index, values[index], shape);
         }
+        let inputs = upload(gpu, bytemuck::cast_slice(values), sample * F32)?;
         Ok(Self::new(gpu, values.len() / sample, shape, inputs, None))
     }
 
-    /// A data set of the samples of a tensor, [n, sample shape], where they are: nothing is copied.
+    /// A data set of the samples of a tensor, [n, sample shape], where they are: nothing is copied. Does not
+    /// block.
     ///
     /// The data set keeps the buffer alive, also after the tensor is dropped. What it finds in the values
     /// now, for which it waits, is not looked for again: whoever writes to the buffer afterwards trains on
@@ -139,51 +142,23 @@ impl Dataset {
     /// one has a NaN or an infinity: the message names the first.
     /// [`Error::TooLarge`](crate::Error::TooLarge), [`Error::OutOfMemory`](crate::Error::OutOfMemory),
     /// [`Error::DeviceLost`](crate::Error::DeviceLost).
-    ///
-    /// ```
-    /// # fn main() -> selfnorm::Result<()> {
-    /// use selfnorm::{Gpu, nn::Dataset};
-    ///
-    /// let gpu = Gpu::new()?;
-    /// let x = gpu.tensor(&[0.5, 1.0, 2.0, -1.0], [2, 2])?; // or gpu.wrap(my_buffer.slice(..), [2, 2])?
-    /// let data = Dataset::from_tensor(&x)?.classes(&[1, 0])?;
-    /// assert_eq!((data.len(), data.shape()), (2, &[2][..]));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn from_tensor(x: &Tensor) -> Result<Self> {
+    pub async fn from_tensor_async(x: &Tensor) -> Result<Self> {
+        Self::from_tensor_by(x, &platform::wait_aside).await
+    }
+
+    pub(in crate::nn) async fn from_tensor_by(
+        x: &Tensor,
+        progress: &impl Progress,
+    ) -> Result<Self> {
         let (len, shape, inputs) = samples_of(x)?;
         let sample = count(shape)? as usize;
-        if let Some(index) = inspect::first_not_finite(x.gpu(), &inputs, sample)? {
-            return refuse_sample(index, inspect::value(x, index)?, shape);
+        if let Some(index) = inspect::first_not_finite(x.gpu(), &inputs, sample, progress).await? {
+            return refuse_sample(index, inspect::value(x, index, progress).await?, shape);
         }
         Ok(Self {
             owner: Owner::Application,
             ..Self::new(x.gpu(), len, shape, inputs, None)
         })
-    }
-
-    /// A data set of the samples of x, [n, sample shape], with the targets y, [n, target shape]: as
-    /// [`from_tensor`](Self::from_tensor) and [`target_tensor`](Self::target_tensor).
-    ///
-    /// # Errors
-    ///
-    /// As these two.
-    ///
-    /// ```
-    /// # fn main() -> selfnorm::Result<()> {
-    /// use selfnorm::{Gpu, nn::Dataset};
-    ///
-    /// let gpu = Gpu::new()?;
-    /// let x = gpu.tensor(&[0.0, 1.0, 2.0], [3, 1])?;
-    /// let y = x.tanh()?; // computed where it is needed
-    /// let data = Dataset::from_tensors(&x, &y)?;
-    /// assert_eq!(data.len(), 3);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn from_tensors(x: &Tensor, y: &Tensor) -> Result<Self> {
-        Self::from_tensor(x)?.target_tensor(y)
     }
 
     /// A data set of bytes, such as images; the network sees byte / 255, unless
@@ -328,18 +303,28 @@ impl Dataset {
         let each = (each as usize).max(1);
         let parts = upload(&self.gpu, bytemuck::cast_slice(values), each * F32)?;
         let outputs = shape.last().copied().unwrap_or(1).max(1);
-        let facts = inspect::targets(&self.gpu, &parts, each, outputs)?;
-        self.set_targets(parts, shape, facts, |index| Ok(values[index]))
+        let facts = Facts::of(values, outputs);
+        let worst = facts.worst().map_or(0.0, |index| values[index]);
+        self.set_targets(parts, shape, facts, worst)
     }
 
     /// The network's target outputs, of a tensor [n, target shape], where they are: see
-    /// [`from_tensor`](Self::from_tensor). Which loss follows from the values is decided now.
+    /// [`from_tensor_async`](Self::from_tensor_async). Which loss follows from the values is decided now.
+    /// Does not block.
     ///
     /// # Errors
     ///
-    /// As [`targets`](Self::targets) and [`from_tensor`](Self::from_tensor);
+    /// As [`targets`](Self::targets) and [`from_tensor_async`](Self::from_tensor_async);
     /// [`Error::OtherGpu`](crate::Error::OtherGpu).
-    pub fn target_tensor(self, y: &Tensor) -> Result<Self> {
+    pub async fn target_tensor_async(self, y: &Tensor) -> Result<Self> {
+        self.target_tensor_by(y, &platform::wait_aside).await
+    }
+
+    pub(in crate::nn) async fn target_tensor_by(
+        self,
+        y: &Tensor,
+        progress: &impl Progress,
+    ) -> Result<Self> {
         if !y.gpu().is(&self.gpu) {
             return Err(Error::OtherGpu {
                 op: OP,
@@ -353,32 +338,32 @@ impl Dataset {
         }
         let outputs = shape.last().copied().unwrap_or(1);
         let each = count(shape)? as usize;
-        let facts = inspect::targets(&self.gpu, &parts, each, outputs)?;
+        let facts = inspect::targets(&self.gpu, &parts, each, outputs, progress).await?;
+        let value = match facts.worst() {
+            Some(index) => inspect::value(y, index, progress).await?,
+            None => 0.0,
+        };
         let owned = Self {
             owner: Owner::Application,
             ..self
         };
-        owned.set_targets(parts, shape, facts, |index| inspect::value(y, index))
+        owned.set_targets(parts, shape, facts, value)
     }
 
-    /// Targets of `shape`, with the first values that are special. `value` gives one.
+    /// Targets of `shape`, and the value of the worst.
     fn set_targets(
         mut self,
         parts: Vec<Part>,
         shape: &[usize],
         facts: Facts,
-        value: impl Fn(usize) -> Result<f32>,
+        worst: f32,
     ) -> Result<Self> {
         if let Some(index) = facts.not_finite {
-            return refuse_target(OP, index, value(index)?, shape);
+            return refuse_target(OP, index, worst, shape);
         }
         let outputs = shape.last().copied().unwrap_or(1).max(1);
-        let improbable = [facts.below_0, facts.above_1].into_iter().flatten().min();
         let found = Values {
-            improbable: match improbable {
-                Some(index) => Some((index, value(index)?)),
-                None => None,
-            },
+            improbable: facts.worst().map(|index| (index, worst)),
             kind: TargetKind::of(&facts, outputs),
         };
         self.targets = Some(Targets::Values(parts, shape.into(), found));

@@ -3,6 +3,7 @@
 use super::super::sequential::{self, Sequential, SequentialBuilder};
 use super::fourier::FourierFeatures;
 use super::function::{Function, LANES, Step, StepKind, blocks};
+use crate::gpu::{platform, transfer};
 use crate::nn::network::Network;
 use crate::ops::elementwise::Elementwise;
 use crate::shader::files::{self, File, with_calls};
@@ -212,9 +213,26 @@ impl Sequential {
     /// for 0 points, an encoding that does not fit, too many weights without loops, or constants that are
     /// NaN or infinite; [`Error::TooLarge`] for weights that no uniform buffer holds;
     /// [`Error::DeviceLost`].
+    #[cfg(not(target_family = "wasm"))]
     pub fn wgsl(&self, function: impl Into<Wgsl>) -> Result<String> {
-        let read = || sequential::read(&self.gpu, &self.weights);
-        emit(&function.into(), &self.network, read)
+        pollster::block_on(self.wgsl_by(&function.into(), &platform::wait_for_answer))
+    }
+
+    /// As `wgsl`: the network as a WGSL function. Does not block, as [`Wgsl::constants`] otherwise does.
+    ///
+    /// # Errors
+    ///
+    /// Those of `wgsl`.
+    pub async fn wgsl_async(&self, function: impl Into<Wgsl>) -> Result<String> {
+        self.wgsl_by(&function.into(), &platform::wait_aside).await
+    }
+
+    async fn wgsl_by(&self, wgsl: &Wgsl, progress: &impl transfer::Progress) -> Result<String> {
+        let parameters = match wgsl.weights {
+            Weights::Constants => Some(sequential::read(&self.gpu, &self.weights, progress).await?),
+            _ => None,
+        };
+        emit(wgsl, &self.network, parameters.as_deref())
     }
 }
 
@@ -225,8 +243,7 @@ impl SequentialBuilder {
     ///
     /// As [`Sequential::wgsl`] and [`build`](Self::build).
     pub fn wgsl(&self, function: impl Into<Wgsl>) -> Result<String> {
-        let read = || error("constants are of a network that is built: call wgsl of that one");
-        emit(&function.into(), &self.network()?, read)
+        emit(&function.into(), &self.network()?, None)
     }
 }
 
@@ -237,12 +254,8 @@ fn error<T>(detail: impl Into<String>) -> Result<T> {
     })
 }
 
-/// `parameters` reads those of the network.
-fn emit(
-    wgsl: &Wgsl,
-    network: &Network,
-    parameters: impl FnOnce() -> Result<Vec<f32>>,
-) -> Result<String> {
+/// `parameters` are those of the network, which constants need.
+fn emit(wgsl: &Wgsl, network: &Network, parameters: Option<&[f32]>) -> Result<String> {
     let name = &wgsl.name;
     if !is_name(name) || name.starts_with("__") || name == "_" {
         return error(format!("{name:?} is no name of WGSL"));
@@ -285,8 +298,11 @@ fn emit(
             ),
         });
     }
-    let constants = match wgsl.weights {
-        Weights::Constants => constants(&chain, &parameters()?)?,
+    let constants = match (wgsl.weights, parameters) {
+        (Weights::Constants, Some(parameters)) => constants(&chain, parameters)?,
+        (Weights::Constants, None) => {
+            return error("constants are of a network that is built: call wgsl of that one");
+        }
         _ => Vec::new(),
     };
     // Not of a uniform buffer: lavapipe would take the count for a constant, and compile in every frame.

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use crate::gpu::device::{Mark, Owner};
+use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::kept::Id;
+use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::region::Region;
+use crate::gpu::transfer::{self, Mark};
 use crate::nn::Sequential;
 use crate::nn::network::{Network, Stage, StageKind, Value};
 use crate::nn::training::AHEAD;
@@ -336,7 +338,7 @@ fn default_batch(plan: Plan) -> usize {
 }
 
 impl Sequential {
-    /// The output, [n, output shape], for x, [n, input shape]. Dropout is the identity.
+    /// The output, [n, output shape], for x, [n, input shape]. Dropout is the identity. Does not block.
     ///
     /// Each batch is a submission of its own, so that other work comes between; see
     /// [`Predict::batch`]. In an encoder of your own, see [`Pass::predict`].
@@ -345,7 +347,15 @@ impl Sequential {
     ///
     /// [`Error::Shape`], [`Error::OtherGpu`]; [`Error::TooLarge`], [`Error::OutOfMemory`],
     /// [`Error::DeviceLost`].
-    pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
+    pub async fn predict_async(&self, x: &Tensor) -> Result<Tensor> {
+        self.predict_by(x, &platform::wait_aside).await
+    }
+
+    pub(in crate::nn) async fn predict_by(
+        &self,
+        x: &Tensor,
+        progress: &impl transfer::Progress,
+    ) -> Result<Tensor> {
         let n = self.samples("predict", "x", x, self.input_shape())?;
         let y = Tensor::uninitialized(&self.gpu, &[&[n], self.output_shape()].concat())?;
         if n == 0 {
@@ -374,9 +384,10 @@ impl Sequential {
             if under_way.len() >= AHEAD
                 && let Some(end) = under_way.pop_front()
             {
-                link.wait(&end);
+                end.reached(link, progress).await;
             }
         }
+        link.settle(link.calls()).await?;
         Ok(y)
     }
 

@@ -6,12 +6,22 @@ use super::run::ordered;
 use super::score::{Score, Sums};
 use super::step::{AHEAD, Records};
 use crate::Result;
-use crate::gpu::transfer;
+use crate::gpu::{platform, transfer};
 use crate::nn::data::Feed;
 use crate::nn::{Dataset, Sequential};
 
 impl Sequential {
-    pub(super) async fn evaluate_by(
+    /// The score on `data`. Dropout is the identity. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`train`](Self::train); [`Error::Data`](crate::Error::Data) if all targets are void. A NaN
+    /// is a loss like any other here.
+    pub async fn evaluate_async(&self, data: &Dataset) -> Result<Score> {
+        self.evaluate_by(data, &platform::wait_aside).await
+    }
+
+    pub(in crate::nn) async fn evaluate_by(
         &self,
         data: &Dataset,
         progress: &impl transfer::Progress,

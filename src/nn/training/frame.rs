@@ -4,7 +4,6 @@ use super::Score;
 use super::score::Sums;
 use super::step::{Flight, Outcome, Parts, Training};
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::platform;
 use crate::gpu::transfer::Arrival;
 use crate::nn::Sequential;
 use crate::nn::workspace::F32;
@@ -182,8 +181,8 @@ impl Sequential {
     /// changed nothing. [`Error::DeviceLost`].
     pub fn try_score(&mut self) -> Result<Option<Score>> {
         let is_awaited = !self.recorded.is_empty();
-        if is_awaited && !platform::poll(self.gpu.device()) {
-            return Err(Error::DeviceLost);
+        if is_awaited {
+            self.gpu.link().progress()?;
         }
         self.land_recorded()?;
         Ok(self.latest.take())

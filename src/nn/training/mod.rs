@@ -1,6 +1,5 @@
-//! Training: what a step consists of, which comes next, and who waits for it.
+//! Training: what a step consists of, and which comes next.
 
-mod drive;
 mod evaluate;
 mod fit;
 mod frame;

@@ -1,5 +1,6 @@
 //! What training does to a network: its optimizer, its counts, and what it has learned of a step.
 
+use super::prepare::Buffers;
 use super::step::Batch;
 use super::{Score, score::Sums};
 use crate::gpu::platform;
@@ -19,8 +20,13 @@ fn require_count(op: &'static str, name: &'static str, count: u64) -> Result<()>
 }
 
 /// An error that names the first of the targets that a loss does not take.
-fn check_targets(op: &'static str, loss: Loss, y: &Tensor) -> Result<()> {
-    let values = y.to_vec()?;
+async fn check_targets(
+    op: &'static str,
+    loss: Loss,
+    y: &Tensor,
+    progress: &impl transfer::Progress,
+) -> Result<()> {
+    let values = y.read_by(progress).await?;
     let shape = y.shape().get(1..).unwrap_or_default();
     let are_probabilities = loss.link().is_some();
     let is_wrong = |t: &f32| !t.is_finite() || are_probabilities && !(0.0..=1.0).contains(t);
@@ -115,19 +121,27 @@ impl Sequential {
     }
 
     /// One training step on x, [n, input shape], and the targets y, [n, output shape]: one-hot for a
-    /// network that ends with a softmax.
+    /// network that ends with a softmax. Does not block.
     ///
     /// # Errors
     ///
-    /// As [`predict`](Self::predict); [`Error::NotFinite`] and [`Error::Data`] if the loss, a
+    /// As [`predict_async`](Self::predict_async); [`Error::NotFinite`] and [`Error::Data`] if the loss, a
     /// gradient or a target is not allowed: the step has then changed nothing.
-    pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor) -> Result<Score> {
+    pub async fn train_on_batch_async(&mut self, x: &Tensor, y: &Tensor) -> Result<Score> {
+        self.train_on_batch_by(x, y, &platform::wait_aside).await
+    }
+
+    pub(in crate::nn) async fn train_on_batch_by(
+        &mut self,
+        x: &Tensor,
+        y: &Tensor,
+        progress: &impl transfer::Progress,
+    ) -> Result<Score> {
         const OP: &str = "train_on_batch";
         self.check_source(OP, "x", x)?;
         self.check_source(OP, "y", y)?;
         let n = self.batch_of(OP, x, y)?;
-        let progress = &platform::wait_for_answer;
-        pollster::block_on(self.look(progress))?;
+        self.look(progress).await?;
         let loss = self.loss_for(OP, None, None)?;
         let optimizer = self.optimizer.clone();
         let training = &*self.prepare_training(n, &optimizer, loss)?;
@@ -140,12 +154,15 @@ impl Sequential {
         let mut flight = training.submit(&self.gpu, &batch, &parts, Some(records))?;
         self.step += 1;
         self.leave_unseen();
-        let totals = pollster::block_on(flight.land(&self.gpu, progress))?;
+        let totals = match flight.land(&self.gpu, progress).await {
+            Ok(totals) => totals,
+            Err(error) => return Err(self.refused(step, error)),
+        };
         let seen = self.see(OP, loss, step, &totals, 0);
         self.unseen = None;
         if totals.invalid > 0.0 {
             // The error that says which.
-            check_targets(OP, loss, y)?;
+            check_targets(OP, loss, y, progress).await?;
         }
         seen?;
         let mut sums = Sums::default();
@@ -206,6 +223,20 @@ impl Sequential {
         self.skips.retain(|&skipped| skipped < step);
         self.start_over();
         error
+    }
+
+    /// Goes back to before a step that the device has refused.
+    pub(super) fn refused(&mut self, step: u64, error: Error) -> Error {
+        if error == Error::DeviceLost {
+            return error;
+        }
+        self.forget_buffers();
+        self.halt(step, error)
+    }
+
+    /// Makes them anew when they are needed: some may be none.
+    pub(super) fn forget_buffers(&mut self) {
+        *self.buffers() = Buffers::default();
     }
 
     /// Looks at what a step has done; returns whether it is finite.

@@ -263,12 +263,13 @@ impl Flight {
         totals: &Region,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<Self> {
-        let flight = Self::new(gpu, totals.bytes)?;
+        let mut flight = Self::new(gpu, totals.bytes)?;
         gpu.link().enqueue(owner, |encoder| {
             record(encoder);
             flight.record(encoder, &[totals]);
             Ok(())
         })?;
+        flight.readback.submitted(gpu.link());
         Ok(flight)
     }
 

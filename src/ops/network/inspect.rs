@@ -2,8 +2,7 @@
 
 use super::gather::Part;
 use super::{lane_values, per_item};
-use crate::gpu::platform;
-use crate::gpu::transfer;
+use crate::gpu::transfer::{self, Progress};
 use crate::ops::rows::{self, Place};
 use crate::shader::files;
 use crate::shader::module::{Form, Kernel, Module};
@@ -26,6 +25,9 @@ const FIND: Kernel = MODULE.kernel("find_not_finite");
 const TARGETS: Kernel = MODULE.kernel("inspect_targets");
 
 const FACTS: usize = 6;
+
+/// How far off 1 the sum of a row of probabilities may be.
+const SUM_TOLERANCE: f32 = 1e-3;
 
 params! {
     struct InspectParams {
@@ -50,18 +52,58 @@ pub(crate) struct Facts {
     pub not_distributed: Option<usize>,
 }
 
+impl Facts {
+    /// What there is in rows of `outputs` values, as the kernel finds it.
+    pub fn of(values: &[f32], outputs: usize) -> Self {
+        let first = |is: fn(f32) -> bool| values.iter().position(|&x| is(x));
+        let is_distributed = |row: &[f32]| {
+            row.iter().all(|&x| x == 0.0) || (row.iter().sum::<f32>() - 1.0).abs() <= SUM_TOLERANCE
+        };
+        let mut rows = values.chunks(outputs.max(1));
+        Self {
+            not_finite: first(|x| !x.is_finite()),
+            below_0: first(|x| x < 0.0),
+            above_1: first(|x| x > 1.0),
+            not_binary: first(|x| x != 0.0 && x != 1.0),
+            not_0: first(|x| x != 0.0),
+            not_distributed: rows
+                .position(|row| !is_distributed(row))
+                .map(|row| row * outputs),
+        }
+    }
+
+    /// The first value that can't be a target, or else the first that is no probability.
+    pub fn worst(&self) -> Option<usize> {
+        let improbable = [self.below_0, self.above_1].into_iter().flatten().min();
+        self.not_finite.or(improbable)
+    }
+}
+
 /// The first NaN or infinity of samples of `values` f32s.
-pub(crate) fn first_not_finite(gpu: &Gpu, parts: &[Part], values: usize) -> Result<Option<usize>> {
-    Ok(inspect(gpu, parts, values, None)?.not_finite)
+pub(crate) async fn first_not_finite(
+    gpu: &Gpu,
+    parts: &[Part],
+    values: usize,
+    progress: &impl Progress,
+) -> Result<Option<usize>> {
+    Ok(inspect(gpu, parts, values, None, progress)
+        .await?
+        .not_finite)
 }
 
 /// What there is in targets, samples of `values` f32s in rows of `outputs`.
-pub(crate) fn targets(gpu: &Gpu, parts: &[Part], values: usize, outputs: usize) -> Result<Facts> {
-    inspect(gpu, parts, values, Some(outputs as u32))
+pub(crate) async fn targets(
+    gpu: &Gpu,
+    parts: &[Part],
+    values: usize,
+    outputs: usize,
+    progress: &impl Progress,
+) -> Result<Facts> {
+    inspect(gpu, parts, values, Some(outputs as u32), progress).await
 }
 
 /// An element of a tensor, which an application need not have made with `COPY_SRC`.
-pub(crate) fn value(of: &Tensor, index: usize) -> Result<f32> {
+pub(crate) async fn value(of: &Tensor, index: usize, progress: &impl Progress) -> Result<f32> {
     let gpu = of.gpu();
     let copied = Tensor::create(gpu, &[1], |_, copied| {
         let word = size_of::<f32>() as u64;
@@ -74,10 +116,16 @@ pub(crate) fn value(of: &Tensor, index: usize) -> Result<f32> {
         })?;
         Ok(())
     })?;
-    Ok(copied.to_vec()?[0])
+    Ok(copied.read_by(progress).await?[0])
 }
 
-fn inspect(gpu: &Gpu, parts: &[Part], values: usize, outputs: Option<u32>) -> Result<Facts> {
+async fn inspect(
+    gpu: &Gpu,
+    parts: &[Part],
+    values: usize,
+    outputs: Option<u32>,
+    progress: &impl Progress,
+) -> Result<Facts> {
     let mut found = vec![[u32::MAX; FACTS]; parts.len()];
     if parts.is_empty() {
         return Ok(Facts::default());
@@ -109,12 +157,9 @@ fn inspect(gpu: &Gpu, parts: &[Part], values: usize, outputs: Option<u32>) -> Re
             dispatch.record(recording.pass(), None);
         })?;
     }
-    pollster::block_on(transfer::read(
-        gpu.memory(),
-        transfer::Source::of(&region),
-        bytemuck::cast_slice_mut(&mut found),
-        platform::wait_for_answer,
-    ))?;
+    let source = transfer::Source::of(&region);
+    let bytes = bytemuck::cast_slice_mut(&mut found);
+    transfer::read(gpu.memory(), source, bytes, progress).await?;
     let first = |fact: usize| {
         let all = parts
             .iter()

@@ -50,13 +50,20 @@ pub struct BatchEnd<'a> {
 }
 
 impl BatchEnd<'_> {
-    /// The mean so far in this epoch; waits for the GPU.
+    /// The mean so far in this epoch, once the GPU has finished what is under way.
     ///
     /// # Errors
     ///
     /// [`Error::NotFinite`], [`Error::DeviceLost`].
-    pub fn score(&mut self) -> Result<Score> {
-        pollster::block_on(self.state.land(self.model, &platform::wait_for_answer))?;
+    pub async fn score_async(&mut self) -> Result<Score> {
+        self.score_by(&platform::wait_aside).await
+    }
+
+    pub(in crate::nn) async fn score_by(
+        &mut self,
+        progress: &impl transfer::Progress,
+    ) -> Result<Score> {
+        self.state.land(self.model, progress).await?;
         Ok(self.state.sums.score(self.state.training.evaluation.loss))
     }
 
@@ -395,7 +402,7 @@ impl<'a> Run<'a> {
         self.next_by(&platform::wait_aside).await
     }
 
-    pub(super) async fn next_by(
+    pub(in crate::nn) async fn next_by(
         &mut self,
         progress: &impl transfer::Progress,
     ) -> Result<Option<Progress<'_>>> {
@@ -446,6 +453,12 @@ impl<'a> Run<'a> {
         if self.source.has_more(self.batch) {
             if self.state.compiled.is_some() {
                 self.model.look(progress).await?;
+                // Whether everything is there that was prepared.
+                let link = self.model.gpu.link();
+                if let Err(error) = link.settle(link.calls()).await {
+                    self.model.forget_buffers();
+                    return Err(error);
+                }
             }
             self.state
                 .land_beyond(AHEAD - 1, self.model, progress)
@@ -688,7 +701,18 @@ impl State {
         while self.flights.len() > ahead
             && let Some((flight, landing)) = self.flights.front_mut()
         {
-            let totals = flight.land(&model.gpu, progress).await?;
+            let landed = flight.land(&model.gpu, progress).await;
+            let totals = match landed {
+                Ok(totals) => totals,
+                Err(error) => {
+                    self.failure = Some(match *landing {
+                        Landing::Step(step) => model.refused(step, error),
+                        Landing::Validation => error,
+                    });
+                    self.flights.clear();
+                    break;
+                }
+            };
             let loss = self.training.evaluation.loss;
             let seen = match *landing {
                 Landing::Validation => None,

@@ -1,7 +1,6 @@
 //! A run in an application's encoders: nothing is submitted, and nobody waits.
 
 use super::{EpochEnd, OP, Progress, Run, Source, VALIDATION};
-use crate::gpu::platform;
 use crate::gpu::transfer::Arrival;
 use crate::nn::training::score::EpochScores;
 use crate::nn::training::step::{Flight, Outcome};
@@ -204,10 +203,11 @@ impl Run<'_> {
     /// As [`next`](Self::next); the training is then over.
     pub fn try_next(&mut self) -> Result<Option<Progress<'_>>> {
         let is_awaited = !self.state.recorded.is_empty();
-        let landed = match is_awaited && !platform::poll(self.model.gpu.device()) {
-            true => Err(Error::DeviceLost),
-            false => self.land_recorded(),
+        let progress = match is_awaited {
+            true => self.model.gpu.link().progress(),
+            false => Ok(()),
         };
+        let landed = progress.and_then(|()| self.land_recorded());
         self.state.over |= landed.is_err();
         landed?;
         let epochs = self.epochs;

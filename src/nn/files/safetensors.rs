@@ -1,22 +1,20 @@
-//! Weights and checkpoints as safetensors files.
+//! Weights and checkpoints in the safetensors format.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::Read;
 use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorView};
 
-use super::network::Weight;
-use super::sequential::{Sequential, read};
-use super::training::{Buffers, MAX_COUNT};
-use super::workspace::{F32, Slots};
 use crate::gpu::device::Owner;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
+use crate::nn::network::Weight;
+use crate::nn::sequential::{self, Sequential};
+use crate::nn::training::{Buffers, MAX_COUNT};
+use crate::nn::workspace::{F32, Slots};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Result};
@@ -33,55 +31,77 @@ const LOSS: &str = "loss";
 /// The format's limit.
 const MAX_HEADER: u64 = 100_000_000;
 
-fn error(path: &Path, detail: impl ToString) -> Error {
+fn error(name: &str, detail: impl ToString) -> Error {
     Error::File {
-        path: path.display().to_string(),
+        path: name.into(),
         detail: detail.to_string(),
     }
 }
 
+/// What is in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contents {
+    Weights,
+    /// The weights, and everything else that training goes on from.
+    Checkpoint,
+}
+
+/// The name of bytes in errors.
+const BYTES: &str = "the bytes";
+
 impl Sequential {
-    /// Writes the weights to a safetensors file, by their names, atomically.
+    /// The weights as a safetensors file, by their names: what `save` writes. Does not block.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # pollster::block_on(async {
+    /// use selfnorm::nn::{Dense, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let layers = Sequential::new([4]).add(Dense::new(3));
+    /// let bytes = layers.build(&gpu, 42)?.weights_to_bytes().await?;
+    /// let mut model = layers.build(&gpu, 43)?;
+    /// model.weights_from_bytes(&bytes).await?;
+    /// assert_eq!(model.weights_to_bytes().await?, bytes);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::File`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. The file is then unchanged.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        save(self, path.as_ref(), false)
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub async fn weights_to_bytes(&self) -> Result<Vec<u8>> {
+        write(self, BYTES, Contents::Weights, &platform::wait_aside).await
     }
 
-    /// Reads the weights of a safetensors file.
+    /// Reads the weights of a safetensors file: what `load` reads. Does not block.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's
-    /// names, shapes and types; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then
-    /// unchanged.
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        load(self, path.as_ref(), false)
+    /// [`Error::File`] if it is not a safetensors file of exactly this network's names, shapes and types;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then unchanged.
+    pub async fn weights_from_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
+        read(self, BYTES, &mut bytes, Contents::Weights).await
     }
 
-    /// Writes everything needed to continue training: the weights, the optimizer with its state, the
-    /// loss if it was named, the counts of steps and epochs, and the seed.
+    /// Everything needed to continue training, as a file: what `save_checkpoint` writes. Does not
+    /// block.
     ///
     /// # Errors
     ///
-    /// As [`save`](Self::save).
-    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        save(self, path.as_ref(), true)
+    /// As [`weights_to_bytes`](Self::weights_to_bytes).
+    pub async fn checkpoint_to_bytes(&self) -> Result<Vec<u8>> {
+        write(self, BYTES, Contents::Checkpoint, &platform::wait_aside).await
     }
 
-    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written, into a network that is
-    /// compiled with the same kind of optimizer (a new network is, with Adam). Given the same data and
-    /// batches, training with [`Fit::default`](crate::nn::Fit::default) continues from the end of an
-    /// epoch as if it had never stopped. An epoch that was saved midway is not finished: the next
-    /// begins.
+    /// Reads a checkpoint: what `load_checkpoint` reads. Does not block.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load).
-    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        load(self, path.as_ref(), true)
+    /// As [`weights_from_bytes`](Self::weights_from_bytes).
+    pub async fn checkpoint_from_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
+        read(self, BYTES, &mut bytes, Contents::Checkpoint).await
     }
 }
 
@@ -113,39 +133,48 @@ fn tensors(
     tensors
 }
 
-fn save(model: &Sequential, path: &Path, checkpoint: bool) -> Result<()> {
+/// The file; `name` is its name in errors.
+pub(super) async fn write(
+    model: &Sequential,
+    name: &str,
+    contents: Contents,
+    progress: &impl transfer::Progress,
+) -> Result<Vec<u8>> {
     let empty;
-    let slots = match (&model.slots, checkpoint) {
-        (_, false) => None,
-        (Some(slots), true) => Some(&**slots),
-        (None, true) => {
+    let slots = match (contents, &model.slots) {
+        (Contents::Weights, _) => None,
+        (Contents::Checkpoint, Some(slots)) => Some(&**slots),
+        (Contents::Checkpoint, None) => {
             empty = Slots::new(model.plan(), &model.optimizer)?;
             Some(&empty)
         }
     };
-    let mut contents = Vec::new();
-    for (name, weight, region) in tensors(model, &model.weights, slots) {
+    let mut read = Vec::new();
+    for (tensor, weight, region) in tensors(model, &model.weights, slots) {
         let start = weight.offset as u64 * F32;
-        let values: Vec<u8> = read(&model.gpu, &region.part(start, weight.len as u64 * F32))?;
-        contents.push((name, weight.shape, values));
+        let part = region.part(start, weight.len as u64 * F32);
+        let values: Vec<u8> = sequential::read(&model.gpu, &part, progress).await?;
+        read.push((tensor, weight.shape, values));
     }
-    let views = contents.iter().map(|(name, shape, values)| {
+    let views = read.iter().map(|(tensor, shape, values)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), values);
-        view.map(|view| (name, view))
-            .map_err(|problem| error(path, problem))
+        view.map(|view| (tensor, view))
+            .map_err(|problem| error(name, problem))
     });
-    let metadata = match checkpoint {
-        true => Some(metadata(model)?),
-        false => None,
+    let metadata = match contents {
+        Contents::Checkpoint => Some(metadata(model, progress).await?),
+        Contents::Weights => None,
     };
-    let bytes = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
-        .map_err(|problem| error(path, problem))?;
-    write_atomically(path, &bytes).map_err(|problem| error(path, problem))
+    safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
+        .map_err(|problem| error(name, problem))
 }
 
-fn metadata(model: &Sequential) -> Result<HashMap<String, String>> {
+async fn metadata(
+    model: &Sequential,
+    progress: &impl transfer::Progress,
+) -> Result<HashMap<String, String>> {
     // Steps under way from one on that is not finite have changed nothing.
-    let step = pollster::block_on(model.halted(&platform::wait_for_answer))?;
+    let step = model.halted(progress).await?;
     let step = step.unwrap_or(model.step);
     let mut entries = HashMap::from([
         (STEP.into(), step.to_string()),
@@ -165,25 +194,8 @@ fn metadata(model: &Sequential) -> Result<HashMap<String, String>> {
     Ok(entries)
 }
 
-/// Writes a file of another name and renames it when complete.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    // The permissions of any other file; by default only the owner can read a temporary one.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
-}
-
 /// `len` bytes, or all there are: memory grows with what is read, not with what a header announces.
-fn read_bytes(file: &mut File, len: u64) -> std::io::Result<Vec<u8>> {
+fn read_bytes(file: &mut impl Read, len: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -191,9 +203,9 @@ fn read_bytes(file: &mut File, len: u64) -> std::io::Result<Vec<u8>> {
 
 /// The header of a safetensors file. `SafeTensors::deserialize` overflows if the tensors that a
 /// header announces end at the last byte that a number can count.
-fn read_header(path: &Path, file: &mut File) -> Result<Metadata> {
-    let not_one = |detail: String| error(path, format!("not a safetensors file: {detail}"));
-    let mut read = |len| read_bytes(file, len).map_err(|problem| error(path, problem));
+fn read_header(name: &str, file: &mut impl Read) -> Result<Metadata> {
+    let not_one = |detail: String| error(name, format!("not a safetensors file: {detail}"));
+    let mut read = |len| read_bytes(file, len).map_err(|problem| error(name, problem));
     let prefix = <[u8; 8]>::try_from(read(8)?)
         .map_err(|prefix| not_one(format!("it has {} bytes", prefix.len())))?;
     let len = u64::from_le_bytes(prefix);
@@ -209,9 +221,15 @@ fn read_header(path: &Path, file: &mut File) -> Result<Metadata> {
     serde_json::from_slice(&header).map_err(|problem| not_one(problem.to_string()))
 }
 
-fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
-    let mut file = File::open(path).map_err(|problem| error(path, problem))?;
-    let header = read_header(path, &mut file)?;
+/// Reads a file, of this name in errors.
+pub(super) async fn read(
+    model: &mut Sequential,
+    name: &str,
+    file: &mut impl Read,
+    contents: Contents,
+) -> Result<()> {
+    let header = read_header(name, file)?;
+    let checkpoint = contents == Contents::Checkpoint;
     let slots = if checkpoint {
         Some(Slots::new(model.plan(), &model.optimizer)?)
     } else {
@@ -223,24 +241,24 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
     let mut loss = model.loss;
     if checkpoint {
         let metadata = header.metadata().as_ref();
-        let entry = |name: &str| {
-            let missing = || error(path, format!("not a checkpoint: it has no {name}"));
+        let entry = |key: &str| {
+            let missing = || error(name, format!("not a checkpoint: it has no {key}"));
             metadata
-                .and_then(|entries| entries.get(name))
+                .and_then(|entries| entries.get(key))
                 .ok_or_else(missing)
         };
-        let number = |name: &str| {
-            let value = entry(name)?;
-            let wrong = |_| error(path, format!("{name} is {value:?}, not a number"));
+        let number = |key: &str| {
+            let value = entry(key)?;
+            let wrong = |_| error(name, format!("{key} is {value:?}, not a number"));
             value.parse::<u64>().map_err(wrong)
         };
         optimizer = Optimizer::from_json(entry(OPTIMIZER)?, &model.optimizer)
-            .map_err(|problem| error(path, problem))?;
+            .map_err(|problem| error(name, problem))?;
         // One that was not named follows from the data again.
         loss = None;
         if let Some(text) = metadata.and_then(|entries| entries.get(LOSS)) {
             let found = Loss::from_text(text)
-                .ok_or_else(|| error(path, format!("its loss is {text:?}, which is none")))?;
+                .ok_or_else(|| error(name, format!("its loss is {text:?}, which is none")))?;
             model.network.check_loss("load_checkpoint", found)?;
             loss = Some(found);
         }
@@ -248,47 +266,47 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         optimized_from = number(OPTIMIZED_FROM)?;
         if step.max(epoch) > MAX_COUNT {
             let detail = format!("{step} steps in {epoch} epochs are more than there can be");
-            return Err(error(path, detail));
+            return Err(error(name, detail));
         }
         if optimized_from > step {
             let detail = format!("its optimizer begins at step {optimized_from}, of {step}");
-            return Err(error(path, detail));
+            return Err(error(name, detail));
         }
     }
     // Everything that can fail comes before the first change: the weights are staged elsewhere.
     let staged = model.gpu.memory().region(model.weights.bytes)?;
     let tensors = tensors(model, &staged, slots.as_ref());
     let mut values = Vec::new();
-    for (name, weight, region) in &tensors {
+    for (known, weight, region) in &tensors {
         let tensor = header
-            .info(name)
-            .ok_or_else(|| error(path, format!("it has no {name}")))?;
+            .info(known)
+            .ok_or_else(|| error(name, format!("it has no {known}")))?;
         if tensor.dtype != Dtype::F32 || tensor.shape != weight.shape {
             let detail = format!(
-                "{name} is {:?} {:?}, the network has F32 {:?}",
+                "{known} is {:?} {:?}, the network has F32 {:?}",
                 tensor.dtype, tensor.shape, weight.shape
             );
-            return Err(error(path, detail));
+            return Err(error(name, detail));
         }
         let start = weight.offset as u64 * F32;
         let (from, to) = tensor.data_offsets;
         values.push((region.clone(), start, from..to));
     }
-    let known = |name: &str| tensors.iter().any(|(known, ..)| known == name);
-    if let Some(name) = header.offset_keys().into_iter().find(|name| !known(name)) {
+    let is_known = |key: &str| tensors.iter().any(|(known, ..)| known == key);
+    if let Some(key) = header.offset_keys().into_iter().find(|key| !is_known(key)) {
         let is_checkpoint = header
             .metadata()
             .as_ref()
             .is_some_and(|m| m.contains_key(STEP));
         let detail = match is_checkpoint && !checkpoint {
             true => "it is a checkpoint; use load_checkpoint".into(),
-            false => format!("it has {name}, which the network has not"),
+            false => format!("it has {key}, which the network has not"),
         };
-        return Err(error(path, detail));
+        return Err(error(name, detail));
     }
     // The tensors are contiguous and all the network's, so `len` is at most their total length.
     let len = header.data_len() as u64;
-    let data = read_bytes(&mut file, len + 1).map_err(|problem| error(path, problem))?;
+    let data = read_bytes(file, len + 1).map_err(|problem| error(name, problem))?;
     if data.len() as u64 != len {
         let amount = if (data.len() as u64) < len {
             "fewer"
@@ -296,7 +314,7 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
             "more"
         };
         let detail = format!("not a safetensors file: {amount} than {len} bytes of tensors follow");
-        return Err(error(path, detail));
+        return Err(error(name, detail));
     }
     for (region, start, range) in values {
         let alignment = transfer::COPY_ALIGNMENT;
@@ -309,7 +327,9 @@ fn load(model: &mut Sequential, path: &Path, checkpoint: bool) -> Result<()> {
         )?;
     }
     let network = model.network_of(seed)?;
-    model.gpu.link().submit(Owner::Crate, |encoder| {
+    let link = model.gpu.link();
+    link.settle(link.calls()).await?;
+    link.submit(Owner::Crate, |encoder| {
         let to = &model.weights.buffer;
         encoder.copy_buffer_to_buffer(&staged.buffer, 0, to, 0, staged.bytes);
         Ok(())

@@ -1,0 +1,198 @@
+//! What waits for the GPU on the calling thread. Browsers can't; each has an async form for there.
+
+use std::ops::ControlFlow;
+
+use pollster::block_on;
+
+use super::{BatchEnd, Data, Dataset, Fit, History, LayerStatistics, Progress, Score, Sequential};
+use crate::gpu::platform::wait_for_answer;
+use crate::{Result, Tensor};
+
+impl Sequential {
+    /// Trains on `data`: a [`Dataset`], or `&mut` [`Batches`](crate::nn::Batches) from the host. Browsers
+    /// have [`train`](Self::train) and [`Run::next`](super::Run::next).
+    ///
+    /// # Errors
+    ///
+    /// As [`train`](Self::train) and [`Run::next`](super::Run::next).
+    pub fn fit<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit) -> Result<History> {
+        self.fit_with(data, fit, |_| Ok(ControlFlow::Continue(())))
+    }
+
+    /// Trains on `data`; `callback` is called after each batch and epoch, and may stop the training
+    /// with [`ControlFlow::Break`] or an error.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use std::ops::ControlFlow;
+    /// use selfnorm::nn::{Activation::Softmax, Adam, Dataset, Dense, Fit, Progress, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// # let data = Dataset::from_floats(&gpu, &[0.0, 1.0, 1.0, 0.0], [2])?.classes(&[0, 1])?;
+    /// let mut model = Sequential::new([2]).add(Dense::new(2).activation(Softmax)).build(&gpu, 42)?;
+    /// let history = model.fit_with(&data, &Fit::new(Adam::default()).epochs(50), |progress| {
+    ///     if let Progress::Epoch(mut end) = progress {
+    ///         if end.scores.training.loss < 0.5 {
+    ///             return Ok(ControlFlow::Break(()));
+    ///         }
+    ///         if end.epoch == 25 {
+    ///             end.set_learning_rate(1e-2)?;
+    ///         }
+    ///     }
+    ///     Ok(ControlFlow::Continue(()))
+    /// })?;
+    /// # assert!(history.epochs.len() <= 50);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`fit`](Self::fit), and those of the callback.
+    pub fn fit_with<'a>(
+        &'a mut self,
+        data: impl Into<Data<'a>>,
+        fit: &Fit,
+        mut callback: impl FnMut(Progress) -> Result<ControlFlow<()>>,
+    ) -> Result<History> {
+        let mut run = self.train(data, fit)?;
+        while let Some(progress) = block_on(run.next_by(&wait_for_answer))? {
+            if callback(progress)?.is_break() {
+                run.stop();
+            }
+        }
+        Ok(run.finish())
+    }
+
+    /// The score on `data`. Dropout is the identity. Browsers have
+    /// [`evaluate_async`](Self::evaluate_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate_async`](Self::evaluate_async).
+    pub fn evaluate(&self, data: &Dataset) -> Result<Score> {
+        block_on(self.evaluate_by(data, &wait_for_answer))
+    }
+
+    /// The output, [n, output shape], for x, [n, input shape]. Dropout is the identity. Browsers have
+    /// [`predict_async`](Self::predict_async).
+    ///
+    /// Each batch is a submission of its own, so that other work comes between; see
+    /// [`Predict::batch`](super::Predict::batch). It waits only when there are four batches more to do than
+    /// the GPU has done. In an encoder of your own, see [`Pass::predict`](crate::Pass::predict).
+    ///
+    /// # Errors
+    ///
+    /// As [`predict_async`](Self::predict_async).
+    pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
+        block_on(self.predict_by(x, &wait_for_answer))
+    }
+
+    /// One training step on x, [n, input shape], and the targets y, [n, output shape]: one-hot for a
+    /// network that ends with a softmax. Browsers have
+    /// [`train_on_batch_async`](Self::train_on_batch_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`train_on_batch_async`](Self::train_on_batch_async).
+    pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor) -> Result<Score> {
+        block_on(self.train_on_batch_by(x, y, &wait_for_answer))
+    }
+
+    /// Mean and variance of the output of every layer for x, [n, input shape]. Dropout is the identity.
+    /// Browsers have [`statistics_async`](Self::statistics_async).
+    ///
+    /// Allocates buffers for the call.
+    ///
+    /// # Errors
+    ///
+    /// As [`predict_async`](Self::predict_async).
+    pub fn statistics(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
+        block_on(self.measure(x, false, &wait_for_answer))
+    }
+
+    /// As [`statistics`](Self::statistics), with the dropout of the next training step. Browsers have
+    /// [`statistics_in_training_async`](Self::statistics_in_training_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`predict_async`](Self::predict_async).
+    pub fn statistics_in_training(&self, x: &Tensor) -> Result<Vec<LayerStatistics>> {
+        block_on(self.measure(x, true, &wait_for_answer))
+    }
+}
+
+impl BatchEnd<'_> {
+    /// The mean so far in this epoch; waits for the GPU. Browsers have
+    /// [`score_async`](Self::score_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`score_async`](Self::score_async).
+    pub fn score(&mut self) -> Result<Score> {
+        block_on(self.score_by(&wait_for_answer))
+    }
+}
+
+impl Dataset {
+    /// A data set of the samples of a tensor, [n, sample shape], where they are: nothing is copied.
+    /// Browsers have [`from_tensor_async`](Self::from_tensor_async).
+    ///
+    /// The data set keeps the buffer alive, also after the tensor is dropped. What it finds in the values
+    /// now, for which it waits, is not looked for again: whoever writes to the buffer afterwards trains on
+    /// the values that are there when a step runs, in the order of submissions. A NaN or an infinity
+    /// then is an [`Error::NotFinite`](crate::Error::NotFinite) of the step, which changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_tensor_async`](Self::from_tensor_async).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::{Gpu, nn::Dataset};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let x = gpu.tensor(&[0.5, 1.0, 2.0, -1.0], [2, 2])?; // or gpu.wrap(my_buffer.slice(..), [2, 2])?
+    /// let data = Dataset::from_tensor(&x)?.classes(&[1, 0])?;
+    /// assert_eq!((data.len(), data.shape()), (2, &[2][..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_tensor(x: &Tensor) -> Result<Self> {
+        block_on(Self::from_tensor_by(x, &wait_for_answer))
+    }
+
+    /// A data set of the samples of x, [n, sample shape], with the targets y, [n, target shape]: as
+    /// [`from_tensor`](Self::from_tensor) and [`target_tensor`](Self::target_tensor).
+    ///
+    /// # Errors
+    ///
+    /// As these two.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::{Gpu, nn::Dataset};
+    ///
+    /// let gpu = Gpu::new()?;
+    /// let x = gpu.tensor(&[0.0, 1.0, 2.0], [3, 1])?;
+    /// let y = x.tanh()?; // computed where it is needed
+    /// let data = Dataset::from_tensors(&x, &y)?;
+    /// assert_eq!(data.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_tensors(x: &Tensor, y: &Tensor) -> Result<Self> {
+        Self::from_tensor(x)?.target_tensor(y)
+    }
+
+    /// The network's target outputs, of a tensor [n, target shape], where they are: see
+    /// [`from_tensor`](Self::from_tensor). Which loss follows from the values is decided now. Browsers have
+    /// [`target_tensor_async`](Self::target_tensor_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`target_tensor_async`](Self::target_tensor_async).
+    pub fn target_tensor(self, y: &Tensor) -> Result<Self> {
+        block_on(self.target_tensor_by(y, &wait_for_answer))
+    }
+}
