@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use selfnorm::{Gpu, GpuOptions, Result, Tensor, wgpu};
 
 use common::bare_selu::BareSelu;
-use common::ops::{Operands, Yardstick, median, submitted};
+use common::ops::{Operands, median, submitted};
+use common::yardstick::Yardstick;
 
 mod common {
     pub mod bare_selu;
     pub mod ops;
     #[path = "../../tests/common/mod.rs"]
     pub mod tests;
+    pub mod yardstick;
 }
 
 const SIZES: [(usize, &str); 4] = [

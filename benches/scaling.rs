@@ -8,8 +8,9 @@ use plotters::style::RGBAColor;
 use selfnorm::nn::{Adam, Fit};
 use selfnorm::{Error, Gpu};
 
-use common::ops::{Operands, Yardstick, median, submitted};
+use common::ops::{Operands, median, submitted};
 use common::tutorial::tutorial;
+use common::yardstick::Yardstick;
 use plot::{
     Axis, BLUE, Corner, GREY, INK, LIGHT_BLUE, LIGHT_GREY, LIGHT_ORANGE, LIGHT_TEAL, ORANGE,
     PURPLE, Panel, Result, TEAL, YELLOW, picture, power_of_two,
@@ -20,6 +21,7 @@ mod common {
     #[path = "../../tests/common/mod.rs"]
     pub mod tests;
     pub mod tutorial;
+    pub mod yardstick;
 }
 #[path = "../examples/common/plot.rs"]
 mod plot;

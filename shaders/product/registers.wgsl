@@ -33,17 +33,15 @@ fn four_biases(column: u32, q: ProductParams) -> vec4f {
     );
 }
 
-// Stores an octet of sums, plus the biases a and b of its columns.
+// Stores an octet of sums, plus the biases a and b of its columns. A loop: eight rows one after the other
+// take a driver longer to compile than all the products.
 fn store(first: u32, row: u32, column: u32, s: Octet, a: vec4f, b: vec4f, q: ProductParams) {
-    let i = first + row * q.columns + column;
-    store_row(i, row, column, s.t00[0] + a, s.t01[0] + b, q);
-    store_row(i + q.columns, row + 1u, column, s.t00[1] + a, s.t01[1] + b, q);
-    store_row(i + 2u * q.columns, row + 2u, column, s.t00[2] + a, s.t01[2] + b, q);
-    store_row(i + 3u * q.columns, row + 3u, column, s.t00[3] + a, s.t01[3] + b, q);
-    store_row(i + 4u * q.columns, row + 4u, column, s.t10[0] + a, s.t11[0] + b, q);
-    store_row(i + 5u * q.columns, row + 5u, column, s.t10[1] + a, s.t11[1] + b, q);
-    store_row(i + 6u * q.columns, row + 6u, column, s.t10[2] + a, s.t11[2] + b, q);
-    store_row(i + 7u * q.columns, row + 7u, column, s.t10[3] + a, s.t11[3] + b, q);
+    var left_halves = array<mat4x4f, 2>(s.t00, s.t10);
+    var right_halves = array<mat4x4f, 2>(s.t01, s.t11);
+    for (var r = 0u; r < 8u; r++) {
+        let i = first + (row + r) * q.columns + column;
+        store_row(i, row + r, column, left_halves[r / 4u][r % 4u] + a, right_halves[r / 4u][r % 4u] + b, q);
+    }
 }
 
 // Eight lines.

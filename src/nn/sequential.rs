@@ -30,9 +30,9 @@ use crate::{
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SequentialBuilder {
-    input_shape: Vec<usize>,
-    layers: Vec<Layer>,
-    tiling: Option<Tiling>,
+    pub(super) input_shape: Vec<usize>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) tiling: Option<Tiling>,
 }
 
 impl SequentialBuilder {
@@ -62,7 +62,20 @@ impl SequentialBuilder {
     /// [`Error::Parameter`] for a rate or α that is not allowed; [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn build(&self, gpu: &Gpu, seed: u64) -> Result<Sequential> {
-        let network = Network::new(&self.input_shape, &self.layers, seed, alignment(gpu), true)?;
+        let model = self.allocate(gpu, self.network_for(gpu, seed)?, seed)?;
+        model.initialize()?;
+        // A pass of an application's may read the weights next.
+        gpu.link().flush()?;
+        Ok(model)
+    }
+
+    /// The layers with their shapes, as the device can bind them.
+    pub(super) fn network_for(&self, gpu: &Gpu, seed: u64) -> Result<Network> {
+        Network::new(&self.input_shape, &self.layers, seed, alignment(gpu), true)
+    }
+
+    /// The network on a device, with no weights yet.
+    pub(super) fn allocate(&self, gpu: &Gpu, network: Network, seed: u64) -> Result<Sequential> {
         let bytes = network.parameters.max(1) as u64 * F32;
         let limits = gpu.limits();
         let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
@@ -72,10 +85,14 @@ impl SequentialBuilder {
                 limit: format!("the parameters take {bytes} bytes, the device binds {max} at most"),
             });
         }
-        let model = Sequential {
+        let mut builder = self.clone();
+        for (layer, built) in builder.layers.iter_mut().zip(&network.layers) {
+            layer.name = Some(built.name.clone());
+        }
+        Ok(Sequential {
             gpu: gpu.clone(),
             tiling: self.tiling.unwrap_or_else(|| Tiling::of(gpu)),
-            layers: self.layers.clone(),
+            builder,
             weights: gpu.memory().region(bytes)?,
             network,
             seed,
@@ -94,11 +111,7 @@ impl SequentialBuilder {
             buffers: Mutex::default(),
             predictions: Mutex::default(),
             packing: OnceLock::new(),
-        };
-        model.initialize()?;
-        // A pass of an application's may read the weights next.
-        gpu.link().flush()?;
-        Ok(model)
+        })
     }
 }
 
@@ -144,7 +157,8 @@ fn alignment(gpu: &Gpu) -> usize {
 pub struct Sequential {
     pub(super) gpu: Gpu,
     tiling: Tiling,
-    layers: Vec<Layer>,
+    /// What it was built from, with the names of all layers.
+    pub(super) builder: SequentialBuilder,
     pub(super) network: Network,
     pub(super) weights: Region,
     pub(super) seed: u64,
@@ -466,7 +480,7 @@ impl Sequential {
         // Every layer's output is stored, whereas training stores only what it needs.
         let network = Network::new(
             &self.network.input_shape,
-            &self.layers,
+            &self.builder.layers,
             self.seed,
             alignment(&self.gpu),
             false,
@@ -641,12 +655,6 @@ impl Sequential {
     pub(super) fn leave_unseen(&mut self) {
         let slots = self.slots.clone();
         self.unseen = slots.map(|slots| (slots, self.generation));
-    }
-
-    /// The same layers, with random numbers from another seed.
-    pub(super) fn network_of(&self, seed: u64) -> Result<Network> {
-        let shape = &self.network.input_shape;
-        Network::new(shape, &self.layers, seed, alignment(&self.gpu), true)
     }
 
     pub(super) fn plan(&self) -> Plan<'_> {

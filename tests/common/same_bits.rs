@@ -123,14 +123,14 @@ fn dropped(p: &AlphaDropout) -> Result<Vec<f32>> {
 
 impl Stretch {
     /// The checksum of what the device makes.
-    pub fn checksum_on(&self, gpu: &Gpu) -> Result<u32> {
+    pub async fn checksum_on(&self, gpu: &Gpu) -> Result<u32> {
         let x = gpu.zeros([LEN])?;
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = gpu.pass(&mut encoder);
         (self.on_device)(&mut pass, &x)?;
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
-        Ok(checksum(&x.to_vec()?))
+        Ok(checksum(&x.read().await?))
     }
 }
 
