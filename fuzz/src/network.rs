@@ -108,8 +108,8 @@ impl Network {
             },
             unread: 0,
         };
-        if kind == Kind::Checkpoint {
-            // A step that changes nothing has moments, too.
+        if kind == Kind::Model {
+            // A step that changes nothing makes moments.
             let zeros = |len| gpu.tensor(&[0.0; 3][..len], [1, len]).expect("a few");
             let step = new.model.train_on_batch(&zeros(2), &zeros(3));
             step.expect("a step");

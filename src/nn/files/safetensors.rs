@@ -96,33 +96,29 @@ pub(super) async fn write(
         let detail = "the learning rate is a function of the step, which a file can't hold; set_learning_rate before, or save a checkpoint, for a network that is compiled with the function";
         return Err(error(name, detail));
     }
-    let slots = match contents {
-        Contents::Weights => None,
-        Contents::Checkpoint | Contents::Model => model.slots.as_deref(),
+    // In a checkpoint there are zeros for a state that is yet to come, in a whole model there are none.
+    let optimizer = match (contents, &model.slots) {
+        (Contents::Weights, _) | (Contents::Model, None) => None,
+        _ => Some(&model.optimizer),
     };
     // A buffer comes back at once, with all the tensors in it.
-    let mut buffers: Vec<Vec<u8>> = Vec::new();
-    for region in [&model.weights]
-        .into_iter()
-        .chain(slots.into_iter().flat_map(|slots| &slots.slots))
-    {
-        buffers.push(sequential::read(&model.gpu, region, progress).await?);
+    let read = async |region| sequential::read(&model.gpu, region, progress).await;
+    let mut buffers: Vec<Vec<u8>> = vec![read(&model.weights).await?];
+    for slot in 0..optimizer.map_or(0, |optimizer| optimizer.slots().len()) {
+        buffers.push(match &model.slots {
+            Some(slots) => read(&slots.slots[slot]).await?,
+            None => vec![0; buffers[0].len()],
+        });
     }
-    let tensors = tensors(&model.network, slots.map(|_| &model.optimizer));
-    let views = tensors.iter().map(
-        |Stored {
-             name: tensor,
-             weight,
-             slot,
-         }| {
-            let start = weight.offset * F32 as usize;
-            let bytes = &buffers[slot.map_or(0, |slot| slot + 1)][start..];
-            let values = &bytes[..weight.len * F32 as usize];
-            let view = TensorView::new(Dtype::F32, weight.shape.clone(), values);
-            view.map(|view| (tensor, view))
-                .map_err(|problem| error(name, problem))
-        },
-    );
+    let tensors = tensors(&model.network, optimizer);
+    let views = tensors.iter().map(|tensor| {
+        let buffer = &buffers[tensor.slot.map_or(0, |slot| slot + 1)];
+        let [start, len] = [tensor.weight.offset, tensor.weight.len].map(|n| n * F32 as usize);
+        let values = &buffer[start..][..len];
+        let view = TensorView::new(Dtype::F32, tensor.weight.shape.clone(), values);
+        view.map(|view| (&tensor.name, view))
+            .map_err(|problem| error(name, problem))
+    });
     let metadata = match contents {
         Contents::Weights => None,
         Contents::Checkpoint | Contents::Model => {
