@@ -33,17 +33,19 @@ fn four_biases(column: u32, q: ProductParams) -> vec4f {
     );
 }
 
-// Stores an octet of sums, plus the biases a and b of its columns.
-fn store(first: u32, row: u32, column: u32, s: Octet, a: vec4f, b: vec4f, q: ProductParams) {
-    let i = first + row * q.columns + column;
-    store_row(i, row, column, s.t00[0] + a, s.t01[0] + b, q);
-    store_row(i + q.columns, row + 1u, column, s.t00[1] + a, s.t01[1] + b, q);
-    store_row(i + 2u * q.columns, row + 2u, column, s.t00[2] + a, s.t01[2] + b, q);
-    store_row(i + 3u * q.columns, row + 3u, column, s.t00[3] + a, s.t01[3] + b, q);
-    store_row(i + 4u * q.columns, row + 4u, column, s.t10[0] + a, s.t11[0] + b, q);
-    store_row(i + 5u * q.columns, row + 5u, column, s.t10[1] + a, s.t11[1] + b, q);
-    store_row(i + 6u * q.columns, row + 6u, column, s.t10[2] + a, s.t11[2] + b, q);
-    store_row(i + 7u * q.columns, row + 7u, column, s.t10[3] + a, s.t11[3] + b, q);
+// Stores an octet of sums, plus the biases of its columns. In a loop through which the rows move up: one
+// after the other, or at an index, they take drivers longer to compile than all the products.
+fn store(first: u32, row: u32, column: u32, s: Octet, q: ProductParams) {
+    let a = four_biases(column, q);
+    let b = four_biases(column + 4u, q);
+    var t = s;
+    for (var r = 0u; r < 8u; r++) {
+        store_row(first + (row + r) * q.columns + column, row + r, column, t.t00[0] + a, t.t01[0] + b, q);
+        t = Octet(
+            mat4x4f(t.t00[1], t.t00[2], t.t00[3], t.t10[0]), mat4x4f(t.t01[1], t.t01[2], t.t01[3], t.t11[0]),
+            mat4x4f(t.t10[1], t.t10[2], t.t10[3], vec4f()), mat4x4f(t.t11[1], t.t11[2], t.t11[3], vec4f()),
+        );
+    }
 }
 
 // Eight lines.
@@ -107,18 +109,13 @@ fn make_tiles(group: u32, lane: u32) {
         right_k = right_next_slice(right_k, q);
     }
     let first = chunk * q.rows * q.columns;
-    let a = four_biases(column, q);
-    let b = four_biases(column + 4u, q);
-    store(first, row, column, s0, a, b, q);
-    store(first, row + 8u, column, s1, a, b, q);
-    if (IS_SQUARE) {
-        let more_a = four_biases(column + 8u, q);
-        let more_b = four_biases(column + 12u, q);
-        store(first, row, column + 8u, s2, more_a, more_b, q);
-        store(first, row + 8u, column + 8u, s3, more_a, more_b, q);
-    } else {
-        store(first, row + 16u, column, s2, a, b, q);
-        store(first, row + 24u, column, s3, a, b, q);
+    for (var octet = 0u; octet < 4u; octet++) {
+        let below = select(octet, octet % 2u, IS_SQUARE) * 8u;
+        let beside = select(0u, octet / 2u, IS_SQUARE) * 8u;
+        store(first, row + below, column + beside, s0, q);
+        s0 = s1;
+        s1 = s2;
+        s2 = s3;
     }
     if (IS_FINISHED_LATER) {
         // A loop over the sums in memory: there are too many to compile the end of each separately.
