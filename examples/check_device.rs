@@ -113,7 +113,7 @@ fn check(gpu: &Gpu, step: usize) -> Result<bool> {
     half_precision(gpu, &mut table)?;
     dropout(gpu, &mut table)?;
     for stretch in &STRETCHES {
-        let found = stretch.checksum_on(gpu)?;
+        let found = pollster::block_on(stretch.checksum_on(gpu))?;
         table.row(
             &format!("2²⁶ elements of {}", stretch.name),
             format!("{found:#010x}"),

@@ -203,7 +203,7 @@ pub enum Error {
         /// The first such step, by the network's own count, from 1.
         step: u64,
     },
-    /// A file of weights can't be read or written, or belongs to another network.
+    /// A file can't be read or written, or belongs to another network, or to none that can be built.
     #[error("{path}: {detail}")]
     File {
         /// The path.

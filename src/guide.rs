@@ -20,6 +20,8 @@ guides! {
     ways_in = "docs/ways_in.md";
     /// Recipes for egui, Bevy and winit: infer and train in a frame, threads, surfaces, lost devices.
     applications = "docs/applications.md";
+    /// A page that trains and draws: what waits and its async form, errors, size, tests, publishing.
+    browser = "docs/browser.md";
     /// Formulas, error bounds, and the errors measured at every float; random numbers.
     accuracy = "docs/accuracy.md";
     /// Layers, training and files; what SELU is for, in pictures; MNIST; memory.

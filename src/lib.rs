@@ -24,7 +24,9 @@ pub use gpu::{Gpu, GpuOptions};
 pub use ops::alpha_dropout::AlphaDropout;
 pub use ops::conv2d::Conv2dOptions;
 pub use ops::image::Image;
-pub use ops::initializers::{GlorotUniform, LecunNormal, LecunUniform, fans};
+pub use ops::initializers::{
+    GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, fans,
+};
 pub use ops::layer::Gradients;
 pub use ops::rows::Rows;
 pub use ops::selu::Selu;

@@ -41,9 +41,9 @@ impl Operands {
     }
 }
 
-/// Each once, since other constants take as long; and of the two uniform distributions one, for theirs do.
+/// Each once, since other constants take as long; and of each distribution of weights one, for theirs do.
 pub fn ops() -> impl Iterator<Item = &'static Op<f32>> {
-    let mut names = HashSet::from(["glorot_uniform"]);
+    let mut names = HashSet::from(["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]);
     Op::ALL.iter().filter(move |op| names.insert(op.name))
 }
 

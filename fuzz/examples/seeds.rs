@@ -7,10 +7,12 @@ use std::path::Path;
 
 use flate2::{Compression, write::GzEncoder};
 use safetensors::tensor::{Dtype, TensorView, serialize};
-use selfnorm_fuzz::network::Network;
+use selfnorm_fuzz::network::{Kind, Network};
 
 fn main() -> Result<()> {
-    let (weights, checkpoint) = (Network::new(false).saved(), Network::new(true).saved());
+    let saved = |kind| Network::new(kind).saved();
+    let (weights, checkpoint) = (saved(Kind::Weights), saved(Kind::Checkpoint));
+    let model = saved(Kind::Model);
     // Of a network that is not the targets'.
     let half = TensorView::new(Dtype::F16, vec![2, 3], &[0; 12]).expect("12 bytes");
     let other = serialize([("conv2d/kernel", half)], None).expect("a small file");
@@ -26,6 +28,9 @@ fn main() -> Result<()> {
     write("weights", "cut_off", &weights[..weights.len() - 1])?;
     write("checkpoint", "checkpoint", &checkpoint)?;
     write("checkpoint", "weights", &weights)?;
+    write("checkpoint", "model", &model)?;
+    write("model", "model", &model)?;
+    write("model", "checkpoint", &checkpoint)?;
 
     // Two images of 2 × 3 pixels.
     let labels = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];

@@ -6,9 +6,9 @@ use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use selfnorm_fuzz::mutate::mutate;
-use selfnorm_fuzz::network::Network;
+use selfnorm_fuzz::network::{Kind, Network};
 
-static NETWORK: LazyLock<Mutex<Network>> = LazyLock::new(|| Network::new(false).into());
+static NETWORK: LazyLock<Mutex<Network>> = LazyLock::new(|| Network::new(Kind::Weights).into());
 
 fuzz_target!(init: { LazyLock::force(&NETWORK); }, |file: &[u8]| {
     NETWORK.lock().expect("no panic before").load(file);

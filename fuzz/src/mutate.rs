@@ -29,7 +29,7 @@ const NUMBERS: [u64; 20] = [
     u64::MAX,
 ];
 
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 28] = [
     "F32",
     "U8",
     "F16",
@@ -46,6 +46,18 @@ const TEXTS: [&str; 16] = [
     "18446744073709551615",
     "9007199254740993",
     "-1",
+    "model_config",
+    "class_name",
+    "config",
+    "layers",
+    "activation",
+    "Flatten",
+    "Activation",
+    "LeakyReLU",
+    "LecunNormal",
+    "selu",
+    "loss",
+    "huber 0.5",
 ];
 
 /// libFuzzer's own change.
@@ -104,6 +116,9 @@ impl File {
     }
 
     fn change(&mut self, random: &mut Rng) {
+        if random.bool() && self.change_json(random).is_some() {
+            return;
+        }
         let text = TEXTS[random.usize(..TEXTS.len())];
         let number = NUMBERS[random.usize(..NUMBERS.len())];
         let name = random.choice(self.header.keys()).cloned();
@@ -187,6 +202,16 @@ impl File {
         }
     }
 
+    /// Changes an entry of the metadata that is JSON itself, somewhere in it.
+    fn change_json(&mut self, random: &mut Rng) -> Option<()> {
+        let entries = self.header.get_mut("__metadata__")?.as_object_mut()?;
+        let entry = random.choice(entries.values_mut())?;
+        let mut json: Value = serde_json::from_str(entry.as_str()?).ok()?;
+        change_within(&mut json, random);
+        *entry = json.to_string().into();
+        Some(())
+    }
+
     /// Lays the tensors one behind the other, as long as their shapes say, so that a shape comes
     /// further than to the first check. Says where they end.
     fn lay_out(&mut self, max: usize) -> u64 {
@@ -232,6 +257,42 @@ impl File {
             self.header.insert(format!("{start}"), tensor);
             start += len;
         }
+    }
+}
+
+fn change_within(value: &mut Value, random: &mut Rng) {
+    let within: Vec<_> = match value {
+        Value::Array(values) => values.iter_mut().collect(),
+        Value::Object(entries) => entries.values_mut().collect(),
+        _ => Vec::new(),
+    };
+    let containers = within.into_iter();
+    let containers: Vec<_> = containers
+        .filter(|value| value.is_array() || value.is_object())
+        .collect();
+    if random.u8(..4) > 0
+        && let Some(container) = random.choice(containers)
+    {
+        return change_within(container, random);
+    }
+    match value {
+        Value::Object(entries) => {
+            let header = std::mem::take(entries);
+            let mut inner = File {
+                header,
+                data: Vec::new(),
+            };
+            inner.change(random);
+            *entries = inner.header;
+        }
+        Value::Array(values) if !values.is_empty() => {
+            let index = random.usize(..values.len());
+            match random.bool() {
+                true => values.insert(index, values[index].clone()),
+                false => drop(values.remove(index)),
+            }
+        }
+        _ => {}
     }
 }
 

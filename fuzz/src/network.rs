@@ -1,11 +1,12 @@
 //! A network that loads files. What it refuses must leave it as it was, what it takes must be it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use selfnorm::nn::{Dense, Sequential};
+use selfnorm::nn::{Activation, AlphaDropout, Dense, Sequential};
 use selfnorm::{Error, Gpu};
+use serde_json::Value;
 
 use crate::scratch;
 
@@ -29,27 +30,77 @@ impl Contents {
             metadata: metadata.metadata().clone().unwrap_or_default(),
         }
     }
+
+    /// What was saved is what was loaded, which may have more entries, and other ways to write a number.
+    fn assert_is(&self, loaded: &Self) {
+        assert_eq!(self.tensors, loaded.tensors);
+        for (name, saved) in &self.metadata {
+            let [saved, loaded] = [saved, &loaded.metadata[name]];
+            match name.as_str() {
+                // It may have left out much.
+                "model_config" => {}
+                "optimizer" => {
+                    let [saved, loaded] = [saved, loaded].map(|text| {
+                        let json = serde_json::from_str(text).expect("it was read");
+                        as_floats(json)
+                    });
+                    assert_eq!(saved, loaded);
+                }
+                "loss" => assert_eq!(words(saved), words(loaded)),
+                _ => assert_eq!(saved.parse::<u64>(), loaded.parse::<u64>()),
+            }
+        }
+    }
+}
+
+fn words(text: &str) -> Vec<Result<f64, &str>> {
+    text.split(' ')
+        .map(|word| word.parse().map_err(|_| word))
+        .collect()
+}
+
+/// With 1.0 for 1.
+fn as_floats(json: Value) -> Value {
+    match json {
+        Value::Number(number) => number.as_f64().into(),
+        Value::Array(values) => values.into_iter().map(as_floats).collect(),
+        Value::Object(entries) => entries
+            .into_iter()
+            .map(|(name, value)| (name, as_floats(value)))
+            .collect(),
+        json => json,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Weights,
+    Checkpoint,
+    Model,
 }
 
 pub struct Network {
     model: Sequential,
-    is_checkpoint: bool,
+    kind: Kind,
     input: PathBuf,
     state: Contents,
     unread: u32,
 }
 
 impl Network {
-    pub fn new(is_checkpoint: bool) -> Self {
+    pub fn new(kind: Kind) -> Self {
         let gpu = Gpu::new().unwrap_or_else(|error| panic!("{error}"));
         let network = Sequential::new([2]).add(Dense::new(3));
-        let network = match is_checkpoint {
-            true => network,
-            false => network.add(Dense::new(2)),
+        let network = match kind {
+            Kind::Weights => network.add(Dense::new(2)),
+            Kind::Checkpoint => network,
+            Kind::Model => network
+                .add(AlphaDropout::new(0.5).noise_shape([None, Some(1)]))
+                .add(Activation::LeakyRelu(0.5)),
         };
         let mut new = Self {
             model: network.build(&gpu, 1).expect("a small network"),
-            is_checkpoint,
+            kind,
             input: scratch("input"),
             state: Contents {
                 tensors: BTreeMap::new(),
@@ -57,6 +108,12 @@ impl Network {
             },
             unread: 0,
         };
+        if kind == Kind::Model {
+            // A step that changes nothing makes moments.
+            let zeros = |len| gpu.tensor(&[0.0; 3][..len], [1, len]).expect("a few");
+            let step = new.model.train_on_batch(&zeros(2), &zeros(3));
+            step.expect("a step");
+        }
         new.state = new.read();
         new
     }
@@ -64,9 +121,10 @@ impl Network {
     /// The file that it saves now.
     pub fn saved(&self) -> Vec<u8> {
         let path = scratch("state");
-        let result = match self.is_checkpoint {
-            true => self.model.save_checkpoint(&path),
-            false => self.model.save(&path),
+        let result = match self.kind {
+            Kind::Weights => self.model.save(&path),
+            Kind::Checkpoint => self.model.save_checkpoint(&path),
+            Kind::Model => self.model.save_model(&path),
         };
         result.expect("to be saved");
         std::fs::read(path).expect("what was saved")
@@ -76,27 +134,26 @@ impl Network {
         Contents::of(&self.saved())
     }
 
+    fn open(&mut self, path: &Path) -> Result<(), Error> {
+        match self.kind {
+            Kind::Weights => self.model.load(path),
+            Kind::Checkpoint => self.model.load_checkpoint(path),
+            Kind::Model => {
+                self.model = Sequential::load_model(self.model.gpu(), path)?;
+                Ok(())
+            }
+        }
+    }
+
     pub fn load(&mut self, file: &[u8]) {
         std::fs::write(&self.input, file).expect("to write the input");
-        let result = match self.is_checkpoint {
-            true => self.model.load_checkpoint(&self.input),
-            false => self.model.load(&self.input),
-        };
-        match result {
+        match self.open(&self.input.clone()) {
             Ok(()) => {
-                let Contents { tensors, metadata } = Contents::of(file);
-                self.state.tensors = tensors;
-                if self.is_checkpoint {
-                    // It may have more entries than a checkpoint needs, and a number may have
-                    // zeros in front.
-                    for (name, value) in &mut self.state.metadata {
-                        *value = match metadata[name].parse::<u64>() {
-                            Ok(number) => number.to_string(),
-                            Err(_) => metadata[name].clone(),
-                        };
-                    }
-                    let step = self.model.step().to_string();
-                    assert_eq!(self.state.metadata["step"], step);
+                self.state = self.read();
+                self.state.assert_is(&Contents::of(file));
+                // What it has saved is what it loads.
+                if self.kind == Kind::Model {
+                    self.open(&scratch("state")).expect("its own file");
                 }
                 self.compare();
             }
@@ -108,6 +165,8 @@ impl Network {
                     self.compare();
                 }
             }
+            // Of a whole model, it is the file that says how much.
+            Err(Error::TooLarge { .. }) if self.kind == Kind::Model => {}
             Err(error) => panic!("{error}"),
         }
     }

@@ -19,9 +19,12 @@ fn eight_lines(row: u32, q: ProductParams) -> Lines {
 }
 
 fn left_rows(row: u32, lane: u32, q: ProductParams) -> Rows {
-    return Rows(
-        eight_lines(row, q), eight_lines(row + 8u, q), eight_lines(row + 16u, q), eight_lines(row + 24u, q),
-    );
+    // At most 16 rows.
+    var rows = Rows(eight_lines(row, q), Lines(), Lines(), Lines());
+    if (PRODUCT_ROWS > 8u) {
+        rows.o1 = eight_lines(row + 8u, q);
+    }
+    return rows;
 }
 
 fn left_start(k: u32, lane: u32, q: ProductParams) -> At { return left_first(k, q); }

@@ -1,7 +1,7 @@
 // For devices where a load costs several multiplications and workgroup memory is no faster than any
 // other: 256 sums per invocation, in registers, as four octets: 32 x 8 if invocations side by side
-// along the columns share the loads of left, 16 x 16 if each loads its own. A slice is the part of an
-// operand that an octet of sums needs at a time.
+// along the columns share the loads of left, 16 x 16 if each loads its own; or a single octet. A slice is
+// the part of an operand that an octet of sums needs at a time.
 
 // 8 x 8 sums in quarters: t01 has rows 0 to 3 of columns 4 to 7, a row in each column of the matrix.
 struct Octet { t00: mat4x4f, t01: mat4x4f, t10: mat4x4f, t11: mat4x4f }
@@ -62,7 +62,9 @@ fn right_lines(column: u32, q: ProductParams) -> Lines {
     );
 }
 
-const IS_SQUARE = SHARED_BY == 1u;
+const IS_SMALL = PRODUCT_ROWS == 8u;
+const IS_SQUARE = SHARED_BY == 1u && !IS_SMALL;
+const OCTETS = select(4u, 1u, IS_SMALL);
 
 // Computes the tiles of workgroup `group`, of which `lane` is an invocation.
 fn make_tiles(group: u32, lane: u32) {
@@ -94,14 +96,15 @@ fn make_tiles(group: u32, lane: u32) {
     for (var k = start; k < end; k += SLICE) {
         let r = right_slice(columns, right_k, q);
         let l0 = left_slice(rows.o0, left_k, lane, q);
-        let l1 = left_slice(rows.o1, left_k, lane, q);
         s0 = accumulate(s0, l0, r);
-        s1 = accumulate(s1, l1, r);
         if (IS_SQUARE) {
+            let l1 = left_slice(rows.o1, left_k, lane, q);
+            s1 = accumulate(s1, l1, r);
             let more_r = right_slice(more_columns, right_k, q);
             s2 = accumulate(s2, l0, more_r);
             s3 = accumulate(s3, l1, more_r);
-        } else {
+        } else if (!IS_SMALL) {
+            s1 = accumulate(s1, left_slice(rows.o1, left_k, lane, q), r);
             s2 = accumulate(s2, left_slice(rows.o2, left_k, lane, q), r);
             s3 = accumulate(s3, left_slice(rows.o3, left_k, lane, q), r);
         }
@@ -109,7 +112,7 @@ fn make_tiles(group: u32, lane: u32) {
         right_k = right_next_slice(right_k, q);
     }
     let first = chunk * q.rows * q.columns;
-    for (var octet = 0u; octet < 4u; octet++) {
+    for (var octet = 0u; octet < OCTETS; octet++) {
         let below = select(octet, octet % 2u, IS_SQUARE) * 8u;
         let beside = select(0u, octet / 2u, IS_SQUARE) * 8u;
         store(first, row + below, column + beside, s0, q);

@@ -10,6 +10,8 @@ pub(crate) struct Limits {
     pub max_buffer_bytes: u64,
     pub max_workgroups: u64,
     pub offset_alignment: u64,
+    /// The sizes of subgroups, from the smallest to the largest.
+    pub subgroup: [u32; 2],
 }
 
 impl Limits {
@@ -17,11 +19,13 @@ impl Limits {
     pub(super) fn of(device: &wgpu::Device) -> Result<Self> {
         let limits = device.limits();
         check(&limits)?;
+        let info = device.adapter_info();
         Ok(Self {
             max_binding_bytes: limits.max_storage_buffer_binding_size,
             max_buffer_bytes: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension.into(),
             offset_alignment: limits.min_storage_buffer_offset_alignment.into(),
+            subgroup: [info.subgroup_min_size, info.subgroup_max_size],
         })
     }
 }

@@ -96,7 +96,13 @@ struct State {
 
 impl State {
     /// What has become of calls, which may have made a buffer.
-    fn answer(&mut self, question: u64, error: Option<Error>, buffer: Option<wgpu::Buffer>) {
+    #[must_use = "they wait for it"]
+    fn answer(
+        &mut self,
+        question: u64,
+        error: Option<Error>,
+        buffer: Option<wgpu::Buffer>,
+    ) -> Vec<Waker> {
         self.answered += 1;
         if error.is_some() {
             self.has_run_out |= buffer.is_some();
@@ -105,7 +111,7 @@ impl State {
         if let Some(error) = error {
             self.error.get_or_insert((question, error));
         }
-        self.waiting.drain(..).for_each(Waker::wake);
+        std::mem::take(&mut self.waiting)
     }
 
     /// The error, if it is the answer to one of so many questions, or that the device is lost.
@@ -209,7 +215,8 @@ impl Reports {
                     error = Some(named(filter, bytes, report.unchecked_ref()));
                 }
             }
-            state.borrow_mut().answer(question, error, buffer);
+            let waiting = state.borrow_mut().answer(question, error, buffer);
+            waiting.into_iter().for_each(Waker::wake);
         });
     }
 }
@@ -238,19 +245,20 @@ fn named(filter: &str, bytes: u64, report: &Report) -> Error {
         return Error::OutOfMemory { bytes };
     }
     let report = report.message();
-    let label = || {
-        let (_, after) = report.split_once(" \"")?;
-        let (label, _) = after.split_once("\"]")?;
+    // That of what comes before the words, which need not have one.
+    let label_before = |words: &str| {
+        let (before, _) = report.split_once(words)?;
+        let (_, object) = before.rsplit_once('[')?;
+        let label = object.split('"').nth(1).unwrap_or_default();
         Some(label.to_owned())
     };
-    let label = label().unwrap_or_default();
-    if report.contains("while destroyed") {
+    if let Some(label) = label_before("used in submit while destroyed") {
         Error::Destroyed { label }
-    } else if report.contains("while mapped") {
+    } else if let Some(label) = label_before("used in submit while mapped") {
         Error::Mapped { label }
-    } else if report.contains("cannot be used with [Device") {
+    } else if let Some(label) = label_before("is associated with [Device") {
         Error::OtherDevice { label }
-    } else if report.contains("locked while") {
+    } else if report.contains("is locked while") {
         Error::EncoderLocked
     } else {
         device::named(&report)

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use pollster::block_on;
 
-use super::{BatchEnd, Data, Dataset, Fit, History, LayerStatistics, Progress, Score, Sequential};
+use super::{
+    BatchEnd, Data, Dataset, Fit, History, LayerStatistics, Predict, Progress, Score, Sequential,
+};
 use crate::gpu::platform::wait_for_answer;
 use crate::{Result, Tensor};
 
@@ -86,6 +88,28 @@ impl Sequential {
     /// As [`predict_async`](Self::predict_async).
     pub fn predict(&self, x: &Tensor) -> Result<Tensor> {
         block_on(self.predict_by(x, &wait_for_answer))
+    }
+
+    /// Makes everything that predictions of so many rows need, in a frame or not: buffers and pipelines,
+    /// on any thread; it submits nothing. `progress` is called with the share that is done, and at the
+    /// end with 1. The first prediction then compiles nothing.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Dense, Predict, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let model = Sequential::new([2]).add(Dense::new(3)).build(&gpu, 42)?;
+    /// model.prepare_predict(Predict::rows(65_536).batch(4096), |done| println!("{:.0} %", 100.0 * done))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare_predict_async`](Self::prepare_predict_async).
+    pub fn prepare_predict(&self, predict: Predict, progress: impl FnMut(f32)) -> Result<()> {
+        block_on(self.prepare_predict_async(predict, progress))
     }
 
     /// One training step on x, [n, input shape], and the targets y, [n, output shape]: one-hot for a

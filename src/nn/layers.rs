@@ -112,6 +112,13 @@ pub enum Initializer {
     LecunNormal,
     /// Uniform in ±√(3 / fan_in), see [`LecunUniform`](crate::LecunUniform).
     LecunUniform,
+    /// A truncated normal of deviation √(2 / fan_in), for ReLU, see [`HeNormal`](crate::HeNormal).
+    HeNormal,
+    /// Uniform in ±√(6 / fan_in), see [`HeUniform`](crate::HeUniform).
+    HeUniform,
+    /// A truncated normal of deviation √(2 / (fan_in + fan_out)), see
+    /// [`GlorotNormal`](crate::GlorotNormal).
+    GlorotNormal,
     /// 0
     Zeros,
 }

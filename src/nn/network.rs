@@ -1,5 +1,7 @@
 //! From layers to stages: shapes, parameters, and which kernel does what.
 
+use hashbrown::{HashMap, HashSet};
+
 use super::layers::{self, Initializer, Kind, Layer, NoiseShape, Sliding, Weighted};
 use super::losses;
 use crate::ops::alpha_dropout::{Broadcast, Dropout};
@@ -161,8 +163,10 @@ impl Network {
             parameters: 0,
             trainable: 0,
         };
+        let mut names = Names::default();
         for layer in layers {
-            network.add(layer, seed, fused)?;
+            let name = names.of(layer)?;
+            network.add(name, layer, seed, fused)?;
         }
         let last = network.stages.last().map(|stage| stage.kind);
         if let Some(StageKind::Softmax { classes: 1, .. }) = last {
@@ -196,33 +200,7 @@ impl Network {
         }
     }
 
-    /// The given name, or Keras's default: the type, with a number from the second on.
-    fn name(&self, layer: &Layer) -> Result<String> {
-        let (layer_type, default) = layer.types();
-        let taken = |name: &str| self.layers.iter().any(|built| built.name == name);
-        if let Some(name) = &layer.name {
-            if taken(name) {
-                return layers::error(name, "the name is another layer's");
-            }
-            if name.is_empty() || name.contains('/') {
-                return layers::error(
-                    layer_type,
-                    format!("{name:?} is no name for a layer: it is empty, or has a /"),
-                );
-            }
-            return Ok(name.clone());
-        }
-        let mut name = String::from(default);
-        let mut number = 0;
-        while taken(&name) {
-            number += 1;
-            name = format!("{default}_{number}");
-        }
-        Ok(name)
-    }
-
-    fn add(&mut self, layer: &Layer, seed: u64, fused: bool) -> Result<()> {
-        let name = self.name(layer)?;
+    fn add(&mut self, name: String, layer: &Layer, seed: u64, fused: bool) -> Result<()> {
         let position = self.layers.len();
         let draw = |draw| random::derived_seed(seed, position as u64 * 3 + draw as u64);
         let mut built = BuiltLayer {
@@ -534,6 +512,47 @@ impl Network {
             }
         }
         Ok(())
+    }
+}
+
+/// The layers' names so far, and Keras's default names with the number that each has come to.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<String>,
+    numbers: HashMap<&'static str, usize>,
+}
+
+impl Names {
+    /// The given name, or Keras's default: the type, with a number from the second on.
+    fn of(&mut self, layer: &Layer) -> Result<String> {
+        let (layer_type, default) = layer.types();
+        let name = match &layer.name {
+            Some(name) if name.is_empty() || name.contains('/') => {
+                return layers::error(
+                    layer_type,
+                    format!("{name:?} is no name for a layer: it is empty, or has a /"),
+                );
+            }
+            Some(name) if self.taken.contains(name) => {
+                return layers::error(name, "the name is another layer's");
+            }
+            Some(name) => name.clone(),
+            None => {
+                let number = self.numbers.entry(default).or_default();
+                loop {
+                    let name = match *number {
+                        0 => default.into(),
+                        number => format!("{default}_{number}"),
+                    };
+                    *number += 1;
+                    if !self.taken.contains(&name) {
+                        break name;
+                    }
+                }
+            }
+        };
+        self.taken.insert(name.clone());
+        Ok(name)
     }
 }
 

@@ -7,11 +7,12 @@ use super::Tiling;
 use super::inference::Packing;
 use super::inference::Predictions;
 use super::layers::{Initializer, Layer};
-use super::network::{Initial, Network, Weight};
+use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::training::{Buffers, History, Recorded, Score};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, Ticks, fill};
 use crate::gpu::device::Owner;
+use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::region::Region;
@@ -20,15 +21,18 @@ use crate::ops::network::loss::Loss;
 use crate::ops::network::moments;
 use crate::ops::network::optimizer::{Adam, Optimizer};
 use crate::ops::network::step::{Step, Steps};
-use crate::{Error, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
+use crate::{
+    Error, GlorotNormal, GlorotUniform, Gpu, HeNormal, HeUniform, LecunNormal, LecunUniform, Pass,
+    Result, Tensor,
+};
 
 /// The layers of a network that is yet to be built.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SequentialBuilder {
-    input_shape: Vec<usize>,
-    layers: Vec<Layer>,
-    tiling: Option<Tiling>,
+    pub(super) input_shape: Vec<usize>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) tiling: Option<Tiling>,
 }
 
 impl SequentialBuilder {
@@ -58,7 +62,20 @@ impl SequentialBuilder {
     /// [`Error::Parameter`] for a rate or α that is not allowed; [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn build(&self, gpu: &Gpu, seed: u64) -> Result<Sequential> {
-        let network = Network::new(&self.input_shape, &self.layers, seed, alignment(gpu), true)?;
+        let model = self.allocate(gpu, self.network_for(gpu, seed)?, seed)?;
+        model.initialize()?;
+        // A pass of an application's may read the weights next.
+        gpu.link().flush()?;
+        Ok(model)
+    }
+
+    /// The layers with their shapes, as the device can bind them.
+    pub(super) fn network_for(&self, gpu: &Gpu, seed: u64) -> Result<Network> {
+        Network::new(&self.input_shape, &self.layers, seed, alignment(gpu), true)
+    }
+
+    /// The network on a device, with no weights yet.
+    pub(super) fn allocate(&self, gpu: &Gpu, network: Network, seed: u64) -> Result<Sequential> {
         let bytes = network.parameters.max(1) as u64 * F32;
         let limits = gpu.limits();
         let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
@@ -68,10 +85,14 @@ impl SequentialBuilder {
                 limit: format!("the parameters take {bytes} bytes, the device binds {max} at most"),
             });
         }
-        let model = Sequential {
+        let mut builder = self.clone();
+        for (layer, built) in builder.layers.iter_mut().zip(&network.layers) {
+            layer.name = Some(built.name.clone());
+        }
+        Ok(Sequential {
             gpu: gpu.clone(),
             tiling: self.tiling.unwrap_or_else(|| Tiling::of(gpu)),
-            layers: self.layers.clone(),
+            builder,
             weights: gpu.memory().region(bytes)?,
             network,
             seed,
@@ -90,11 +111,7 @@ impl SequentialBuilder {
             buffers: Mutex::default(),
             predictions: Mutex::default(),
             packing: OnceLock::new(),
-        };
-        model.initialize()?;
-        // A pass of an application's may read the weights next.
-        gpu.link().flush()?;
-        Ok(model)
+        })
     }
 }
 
@@ -140,7 +157,8 @@ fn alignment(gpu: &Gpu) -> usize {
 pub struct Sequential {
     pub(super) gpu: Gpu,
     tiling: Tiling,
-    layers: Vec<Layer>,
+    /// What it was built from, with the names of all layers.
+    pub(super) builder: SequentialBuilder,
     pub(super) network: Network,
     pub(super) weights: Region,
     pub(super) seed: u64,
@@ -381,59 +399,131 @@ impl Sequential {
         training: bool,
         progress: &impl transfer::Progress,
     ) -> Result<Vec<LayerStatistics>> {
-        let n = self.copied_samples("statistics", "x", x, self.input_shape())?;
+        let Inspection {
+            network,
+            forward,
+            steps,
+            rows,
+        } = self.inspection("statistics", x, training)?;
+        let len = |layer: &BuiltLayer| (rows * network.len(layer.output)) as u32;
+        let bytes = |layer| u64::from(moments::partials(len(layer))) * PARTIAL;
+        let alignment = self.gpu.limits().offset_alignment;
+        let mut places = Vec::new();
+        let mut end = 0;
+        for layer in &network.layers {
+            places.push((end, bytes(layer)));
+            end += bytes(layer).next_multiple_of(alignment);
+        }
+        // Of all layers, so that they come back at once.
+        let partials = self.gpu.memory().region(end)?;
+        let measured = network.layers.iter().zip(&places);
+        let moments = measured.map(|(layer, &(start, bytes))| {
+            let out = partials.part(start, bytes);
+            moments::moments(&self.gpu, forward.value(layer.output), &out, len(layer))
+        });
+        let moments = moments.collect::<Result<Vec<_>>>()?;
+        self.inspect(x, rows, &forward, &steps, &moments)?;
+        let partials: Vec<[f32; 4]> = read(&self.gpu, &partials, progress).await?;
+        let statistics = network.layers.iter().zip(places);
+        Ok(statistics
+            .map(|(layer, (start, bytes))| {
+                let [first, count] = [start, bytes].map(|bytes| (bytes / PARTIAL) as usize);
+                let (mean, variance) = moments::merge(&partials[first..][..count]);
+                LayerStatistics {
+                    name: layer.name.clone(),
+                    mean,
+                    variance,
+                }
+            })
+            .collect())
+    }
+
+    /// The output of the layer `name` for x, [n, input shape]: its shape is [n, the layer's output shape].
+    /// With `training`, dropout drops what it would drop in the next training step.
+    ///
+    /// Allocates buffers for the call.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Activation::Selu, Dense, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let model = Sequential::new([4])
+    ///     .add(Dense::new(8).activation(Selu).name("hidden"))
+    ///     .add(Dense::new(3))
+    ///     .build(&gpu, 42)?;
+    /// let x = gpu.tensor(&[0.5; 8], [2, 4])?;
+    /// assert_eq!(model.layer_output("hidden", &x, false)?.shape(), [2, 8]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] if there is no such layer; as [`predict_async`](Self::predict_async).
+    pub fn layer_output(&self, name: &str, x: &Tensor, training: bool) -> Result<Tensor> {
+        const OP: &str = "layer_output";
+        let layers = &self.network.layers;
+        let names = layers.iter().map(|layer| &layer.name);
+        let index = position(OP, "layer", name, names)?;
+        let inspection = self.inspection(OP, x, training)?;
+        let Inspection { forward, rows, .. } = &inspection;
+        self.inspect(x, *rows, forward, &inspection.steps, &[])?;
+        let layer = &inspection.network.layers[index];
+        let shape = [&[*rows], &layer.output_shape[..]].concat();
+        self.copied(forward.value(layer.output), &shape)
+    }
+
+    /// What computes every layer's output for x. Errors name `op`.
+    fn inspection(&self, op: &'static str, x: &Tensor, training: bool) -> Result<Inspection> {
+        let rows = self.copied_samples(op, "x", x, self.input_shape())?;
         // Every layer's output is stored, whereas training stores only what it needs.
-        let alignment = alignment(&self.gpu);
         let network = Network::new(
             &self.network.input_shape,
-            &self.layers,
+            &self.builder.layers,
             self.seed,
-            alignment,
+            alignment(&self.gpu),
             false,
         )?;
         let plan = Plan {
             network: &network,
             ..self.plan()
         };
-        let forward = Forward::new(plan, n)?;
+        let forward = Forward::new(plan, rows)?;
         let steps = Steps::new(&self.gpu, 1)?;
         let step = Step {
             training,
-            count: n as u32,
+            count: rows as u32,
             call: self.step,
             ..Step::default()
         };
         steps.write(&self.gpu, &[step])?;
-        let mut measured = Vec::new();
-        for layer in &network.layers {
-            let len = (n * network.len(layer.output)) as u32;
-            let bytes = u64::from(moments::partials(len)) * size_of::<[f32; 4]>() as u64;
-            let partials = self.gpu.memory().region(bytes)?;
-            let value = forward.value(layer.output);
-            let dispatch = moments::moments(&self.gpu, value, &partials, len)?;
-            measured.push((layer, partials, dispatch));
-        }
-        let moments = measured.iter().map(|(_, _, dispatch)| dispatch);
+        Ok(Inspection {
+            network,
+            forward,
+            steps,
+            rows,
+        })
+    }
+
+    /// Submits every layer's output for x, and what follows.
+    fn inspect(
+        &self,
+        x: &Tensor,
+        rows: usize,
+        forward: &Forward,
+        steps: &Steps,
+        then: &[Dispatch],
+    ) -> Result<()> {
         let owner = Owner::of(x.is_private());
         self.gpu.link().submit(owner, |encoder| {
-            fill(encoder, x, 0, n, &forward.input);
+            fill(encoder, x, 0, rows, &forward.input);
             let mut pass = begin_pass(encoder);
-            for dispatch in forward.to_output().chain(moments) {
+            for dispatch in forward.to_output().chain(then) {
                 dispatch.record(&mut pass, Some(steps.bound(0)));
             }
             Ok(())
-        })?;
-        let mut statistics = Vec::new();
-        for (layer, partials, _) in measured {
-            let partials: Vec<[f32; 4]> = read(&self.gpu, &partials, progress).await?;
-            let (mean, variance) = moments::merge(&partials);
-            statistics.push(LayerStatistics {
-                name: layer.name.clone(),
-                mean,
-                variance,
-            });
-        }
-        Ok(statistics)
+        })
     }
 
     /// Copies of the weights by name, in Keras's order: for each layer the kernel
@@ -449,6 +539,22 @@ impl Sequential {
             .collect()
     }
 
+    /// A copy of the weight of this name, such as `dense/kernel`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] if there is no such weight; [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn weight(&self, name: &str) -> Result<Tensor> {
+        let weight = self.find("weight", name)?;
+        Ok(self.named(&self.weights, weight)?.1)
+    }
+
+    fn find(&self, op: &'static str, name: &str) -> Result<&Weight> {
+        let weights: Vec<_> = self.network.weights().collect();
+        let names = weights.iter().map(|weight| &weight.name);
+        Ok(weights[position(op, "weight", name, names)?])
+    }
+
     /// Sets weights by name; the others stay as they are.
     ///
     /// # Errors
@@ -459,14 +565,7 @@ impl Sequential {
         const OP: &str = "set_weights";
         let mut copies = Vec::new();
         for (name, tensor) in weights {
-            let name = name.as_ref();
-            let Some(weight) = self.network.weights().find(|weight| weight.name == name) else {
-                let names: Vec<_> = self.network.weights().map(|weight| &weight.name).collect();
-                return Err(Error::Data {
-                    op: OP,
-                    detail: format!("there is no weight {name:?}, only {names:?}"),
-                });
-            };
+            let weight = self.find(OP, name.as_ref())?;
             self.check_source(OP, "a weight", tensor)?;
             if tensor.shape() != weight.shape {
                 return Err(Error::Shape {
@@ -524,6 +623,13 @@ impl Sequential {
                 Initializer::LecunUniform => {
                     pass.lecun_uniform(&LecunUniform::for_kernel(shape).seed(seed), w)
                 }
+                Initializer::HeNormal => pass.he_normal(&HeNormal::for_kernel(shape).seed(seed), w),
+                Initializer::HeUniform => {
+                    pass.he_uniform(&HeUniform::for_kernel(shape).seed(seed), w)
+                }
+                Initializer::GlorotNormal => {
+                    pass.glorot_normal(&GlorotNormal::for_kernel(shape).seed(seed), w)
+                }
                 Initializer::Zeros => pass.zeros(w),
             };
             let bytes = weight.len as u64 * F32;
@@ -549,12 +655,6 @@ impl Sequential {
     pub(super) fn leave_unseen(&mut self) {
         let slots = self.slots.clone();
         self.unseen = slots.map(|slots| (slots, self.generation));
-    }
-
-    /// The same layers, with random numbers from another seed.
-    pub(super) fn network_of(&self, seed: u64) -> Result<Network> {
-        let shape = &self.network.input_shape;
-        Network::new(shape, &self.layers, seed, alignment(&self.gpu), true)
     }
 
     pub(super) fn plan(&self) -> Plan<'_> {
@@ -643,6 +743,36 @@ impl Sequential {
         let region = of.part(start, weight.len as u64 * F32);
         Ok((weight.name.clone(), self.copied(&region, &weight.shape)?))
     }
+}
+
+/// What computes every layer's output.
+struct Inspection {
+    network: Network,
+    forward: Forward,
+    steps: Steps,
+    rows: usize,
+}
+
+/// The bytes of a share of a layer's statistics.
+const PARTIAL: u64 = size_of::<[f32; 4]>() as u64;
+
+/// Where `name` is among the names of things of a kind.
+fn position<'a>(
+    op: &'static str,
+    kind: &str,
+    name: &str,
+    names: impl Iterator<Item = &'a String> + Clone,
+) -> Result<usize> {
+    names
+        .clone()
+        .position(|found| found == name)
+        .ok_or_else(|| {
+            let names: Vec<_> = names.collect();
+            Error::Data {
+                op,
+                detail: format!("there is no {kind} {name:?}, only {names:?}"),
+            }
+        })
 }
 
 /// The elements of a region.

@@ -116,14 +116,14 @@ impl Dropout {
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct AlphaDropout {
-    rate: f64,
+    pub(crate) rate: f64,
     seed: u64,
     call: u64,
     offset: u64,
     noise_shape: Option<Vec<usize>>,
     training: bool,
-    mean: f64,
-    variance: f64,
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
 }
 
 /// Maps a tensor's element to its mask element: each dimension's extent and its stride in the

@@ -58,13 +58,20 @@ pub fn fans(shape: impl AsRef<[usize]>) -> (usize, usize) {
     }
 }
 
-/// A distribution of weights: each random word becomes an integer, times a scale.
+/// Weights of mean 0 and of the variance gain / fan: Keras's variance scaling.
 struct Weights {
     op: &'static str,
-    kernel: Kernel,
-    integer: fn(u32) -> i32,
-    scale: f32,
+    distribution: Distribution,
+    gain: f64,
+    fan: usize,
     place: Place,
+}
+
+/// How a random word becomes a weight: as an integer, times a scale.
+#[derive(Clone, Copy)]
+enum Distribution {
+    TruncatedNormal,
+    Uniform,
 }
 
 /// Where a tensor's random numbers are.
@@ -76,44 +83,41 @@ struct Place {
 }
 
 impl Weights {
-    fn truncated_normal(op: &'static str, deviation: f64, place: Place) -> Self {
-        let scale = deviation / TRUNCATED_DEVIATION * 2f64.powi(-22);
-        Self {
-            op,
-            kernel: TRUNCATED_NORMAL,
-            integer: random::truncated_normal,
-            scale: scale as f32,
-            place,
-        }
-    }
-
-    fn uniform(op: &'static str, limit: f64, place: Place) -> Self {
-        let scale = limit * 2f64.powi(-24);
-        Self {
-            op,
-            kernel: UNIFORM,
-            integer: random::uniform,
-            scale: scale as f32,
-            place,
-        }
+    /// The weight of the integer 1.
+    fn scale(&self) -> f32 {
+        let root = |gain: f64| (gain / self.fan.max(1) as f64).sqrt();
+        let scale = match self.distribution {
+            Distribution::TruncatedNormal => root(self.gain) / TRUNCATED_DEVIATION * 2f64.powi(-22),
+            // Uniform numbers in (−l, l) have the variance l² / 3.
+            Distribution::Uniform => root(3.0 * self.gain) * 2f64.powi(-24),
+        };
+        scale as f32
     }
 
     fn values(&self, len: usize) -> Result<Vec<f32>> {
-        let value = |word| self.scale * (self.integer)(word) as f32;
+        let integer = match self.distribution {
+            Distribution::TruncatedNormal => random::truncated_normal,
+            Distribution::Uniform => random::uniform,
+        };
+        let scale = self.scale();
         let Place { seed, call, offset } = self.place;
         let stream = Stream::weights(self.op, call)?;
         first_block(self.op, offset)?;
         let words = stream.words(seed, offset..offset + len as u64);
-        Ok(words.map(value).collect())
+        Ok(words.map(|word| scale * integer(word) as f32).collect())
     }
 
     fn record<T: Element>(&self, pass: &mut Pass, w: &Tensor<T>) -> Result<()> {
-        let (op, scale, seed) = (self.op, self.scale, words(self.place.seed));
+        let (op, scale, seed) = (self.op, self.scale(), words(self.place.seed));
         let call = words(Stream::weights(op, self.place.call)?.call());
         let block = first_block(op, self.place.offset)?;
+        let kernel = match self.distribution {
+            Distribution::TruncatedNormal => TRUNCATED_NORMAL,
+            Distribution::Uniform => UNIFORM,
+        };
         pass.elementwise(
             op,
-            self.kernel,
+            kernel,
             Form::default(),
             [write("w", w)],
             |chunk: Chunk| InitializerParams {
@@ -129,235 +133,197 @@ impl Weights {
     }
 }
 
-/// Lecun-normal weights: a normal truncated at two deviations, rescaled to the deviation
-/// σ = √(1 / max(1, fan_in)), which keeps the variance of a SELU network at 1.
-///
-/// w = (σ / 0.8796…) · z, where z, in [−2, 2], comes from one random word by an inverse CDF in integer
-/// arithmetic ([`random::truncated_normal`]): a seed gives the same bits on every device and on the
-/// host.
-///
-/// LeCun et al. 1998, *Efficient BackProp*.
-///
-/// ```
-/// # fn main() -> selfnorm::Result<()> {
-/// let gpu = selfnorm::Gpu::new()?;
-/// let w = gpu.lecun_normal([784, 256], 42)?;
-/// let same = selfnorm::LecunNormal::new(784).seed(42).values(784 * 256)?;
-/// assert_eq!(w.to_vec()?, same);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct LecunNormal {
-    fan_in: usize,
-    place: Place,
-}
-
-impl LecunNormal {
-    /// For a kernel with `fan_in` inputs to each output. Seed and call are 0.
-    pub fn new(fan_in: usize) -> Self {
-        Self {
-            fan_in,
-            place: Place::default(),
+/// How an initializer is made, by what its variance depends on.
+macro_rules! constructors {
+    (fan_in) => {
+        /// For a kernel with `fan_in` inputs to each output. Seed and call are 0.
+        pub fn new(fan_in: usize) -> Self {
+            Self {
+                fan: fan_in,
+                place: Place::default(),
+            }
         }
-    }
 
-    /// For a kernel of `shape`, with the fan_in of [`fans`].
-    pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
-        Self::new(fans(shape).0)
-    }
-
-    /// The seed of the random numbers.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.place.seed = seed;
-        self
-    }
-
-    /// The number of the weights under this seed, below 2⁶² (checked when it is used), so that one seed
-    /// serves all weights of a program. 0 by default. Masks never have the same random numbers, whatever
-    /// their call.
-    pub fn call(mut self, call: u64) -> Self {
-        self.place.call = call;
-        self
-    }
-
-    /// The position of the first weight in the stream of random numbers, a multiple of 4, at most
-    /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
-    /// are those of the whole. 0 by default.
-    pub fn offset(mut self, offset: u64) -> Self {
-        self.place.offset = offset;
-        self
-    }
-
-    /// The first `len` weights from the offset on, on the host.
-    ///
-    /// # Errors
-    ///
-    /// [`Parameter`](crate::Error::Parameter) for a call or an offset that is not allowed.
-    pub fn values(&self, len: usize) -> Result<Vec<f32>> {
-        self.weights().values(len)
-    }
-
-    fn weights(&self) -> Weights {
-        let deviation = (1.0 / self.fan_in.max(1) as f64).sqrt();
-        Weights::truncated_normal("lecun_normal", deviation, self.place)
-    }
-}
-
-/// Lecun-uniform weights: uniform in (−l, l), l = √(3 / max(1, fan_in)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct LecunUniform {
-    fan_in: usize,
-    place: Place,
-}
-
-impl LecunUniform {
-    /// For a kernel with `fan_in` inputs to each output. Seed and call are 0.
-    pub fn new(fan_in: usize) -> Self {
-        Self {
-            fan_in,
-            place: Place::default(),
+        /// For a kernel of `shape`, with the fan_in of [`fans`].
+        pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
+            Self::new(fans(shape).0)
         }
-    }
-
-    /// For a kernel of `shape`, with the fan_in of [`fans`].
-    pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
-        Self::new(fans(shape).0)
-    }
-
-    /// The seed of the random numbers.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.place.seed = seed;
-        self
-    }
-
-    /// The number of the weights under this seed, below 2⁶² (checked when it is used), so that one seed
-    /// serves all weights of a program. 0 by default. Masks never have the same random numbers, whatever
-    /// their call.
-    pub fn call(mut self, call: u64) -> Self {
-        self.place.call = call;
-        self
-    }
-
-    /// The position of the first weight in the stream of random numbers, a multiple of 4, at most
-    /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
-    /// are those of the whole. 0 by default.
-    pub fn offset(mut self, offset: u64) -> Self {
-        self.place.offset = offset;
-        self
-    }
-
-    /// The first `len` weights from the offset on, on the host.
-    ///
-    /// # Errors
-    ///
-    /// [`Parameter`](crate::Error::Parameter) for a call or an offset that is not allowed.
-    pub fn values(&self, len: usize) -> Result<Vec<f32>> {
-        self.weights().values(len)
-    }
-
-    fn weights(&self) -> Weights {
-        let limit = (3.0 / self.fan_in.max(1) as f64).sqrt();
-        Weights::uniform("lecun_uniform", limit, self.place)
-    }
-}
-
-/// Glorot-uniform weights, Keras's default: uniform in (−l, l), l = √(6 / max(1, fan_in + fan_out)).
-///
-/// Glorot and Bengio 2010, *Understanding the difficulty of training deep feedforward neural
-/// networks*.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct GlorotUniform {
-    fan_sum: usize,
-    place: Place,
-}
-
-impl GlorotUniform {
-    /// For a kernel with `fan_in` inputs to each output and `fan_out` outputs of each input. Seed
-    /// and call are 0.
-    pub fn new(fan_in: usize, fan_out: usize) -> Self {
-        Self {
-            fan_sum: fan_in.saturating_add(fan_out),
-            place: Place::default(),
+    };
+    (fan_in + fan_out) => {
+        /// For a kernel with `fan_in` inputs to each output and `fan_out` outputs of each input. Seed
+        /// and call are 0.
+        pub fn new(fan_in: usize, fan_out: usize) -> Self {
+            Self {
+                fan: fan_in.saturating_add(fan_out),
+                place: Place::default(),
+            }
         }
-    }
 
-    /// For a kernel of `shape`, with its [`fans`].
-    pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
-        let (fan_in, fan_out) = fans(shape);
-        Self::new(fan_in, fan_out)
-    }
+        /// For a kernel of `shape`, with its [`fans`].
+        pub fn for_kernel(shape: impl AsRef<[usize]>) -> Self {
+            let (fan_in, fan_out) = fans(shape);
+            Self::new(fan_in, fan_out)
+        }
+    };
+}
 
-    /// The seed of the random numbers.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.place.seed = seed;
-        self
-    }
+/// Each initializer is a type, and a method of [`Pass`] and of [`Gpu`]; its weights have a distribution and
+/// a variance.
+macro_rules! initializers {
+    ($(
+        $(#[$about:meta])+
+        $Type:ident, $op:ident: $distribution:ident, $gain:literal / ($($fan:tt)+);
+    )+) => {
+        $(
+            $(#[$about])+
+            ///
+            /// ```
+            /// # fn main() -> selfnorm::Result<()> {
+            /// let gpu = selfnorm::Gpu::new()?;
+            #[doc = concat!("let w = gpu.", stringify!($op), "([784, 256], 42)?;")]
+            #[doc = concat!("let p = selfnorm::", stringify!($Type), "::for_kernel([784, 256]).seed(42);")]
+            /// assert_eq!(w.to_vec()?, p.values(784 * 256)?); // the same on the host
+            /// # Ok(())
+            /// # }
+            /// ```
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            #[must_use]
+            pub struct $Type {
+                fan: usize,
+                place: Place,
+            }
 
-    /// The number of the weights under this seed, below 2⁶² (checked when it is used), so that one seed
-    /// serves all weights of a program. 0 by default. Masks never have the same random numbers, whatever
-    /// their call.
-    pub fn call(mut self, call: u64) -> Self {
-        self.place.call = call;
-        self
-    }
+            impl $Type {
+                constructors!($($fan)+);
 
-    /// The position of the first weight in the stream of random numbers, a multiple of 4, at most
-    /// 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or devices
-    /// are those of the whole. 0 by default.
-    pub fn offset(mut self, offset: u64) -> Self {
-        self.place.offset = offset;
-        self
-    }
+                /// The seed of the random numbers.
+                pub fn seed(mut self, seed: u64) -> Self {
+                    self.place.seed = seed;
+                    self
+                }
 
-    /// The first `len` weights from the offset on, on the host.
+                /// The number of the weights under this seed, below 2⁶² (checked when it is used), so that
+                /// one seed serves all weights of a program. 0 by default. Masks never have the same random
+                /// numbers, whatever their call.
+                pub fn call(mut self, call: u64) -> Self {
+                    self.place.call = call;
+                    self
+                }
+
+                /// The position of the first weight in the stream of random numbers, a multiple of 4, at
+                /// most 2⁶³ (checked when it is used). With it, the parts of a kernel split over tensors or
+                /// devices are those of the whole. 0 by default.
+                pub fn offset(mut self, offset: u64) -> Self {
+                    self.place.offset = offset;
+                    self
+                }
+
+                /// The first `len` weights from the offset on, on the host.
+                ///
+                /// # Errors
+                ///
+                /// [`Parameter`](crate::Error::Parameter) for a call or an offset that is not allowed.
+                pub fn values(&self, len: usize) -> Result<Vec<f32>> {
+                    self.weights().values(len)
+                }
+
+                fn weights(&self) -> Weights {
+                    Weights {
+                        op: stringify!($op),
+                        distribution: Distribution::$distribution,
+                        gain: $gain,
+                        fan: self.fan,
+                        place: self.place,
+                    }
+                }
+            }
+        )+
+
+        impl Pass<'_> {$(
+            #[doc = concat!("w = the weights of a [`", stringify!($Type), "`].")]
+            ///
+            /// # Errors
+            ///
+            /// [`Parameter`](crate::Error::Parameter) for a call of 2⁶² or more, or an offset that is not a
+            /// multiple of 4, [`OtherGpu`](crate::Error::OtherGpu),
+            /// [`MissingFeature`](crate::Error::MissingFeature) for f16.
+            pub fn $op<T: Element>(&mut self, p: &$Type, w: &Tensor<T>) -> Result<()> {
+                p.weights().record(self, w)
+            }
+        )+}
+
+        impl Gpu {$(
+            #[doc = concat!("The weights of a [`", stringify!($Type), "`] for a kernel of `shape`.")]
+            ///
+            /// # Errors
+            ///
+            /// [`TooLarge`](crate::Error::TooLarge), [`OutOfMemory`](crate::Error::OutOfMemory),
+            /// [`DeviceLost`](crate::Error::DeviceLost).
+            pub fn $op(&self, shape: impl AsRef<[usize]>, seed: u64) -> Result<Tensor> {
+                let shape = shape.as_ref();
+                Tensor::create(self, shape, |pass, w| {
+                    pass.$op(&$Type::for_kernel(shape).seed(seed), w)
+                })
+            }
+        )+}
+    };
+}
+
+initializers! {
+    /// Lecun-normal weights: a normal truncated at two deviations, rescaled to the deviation
+    /// σ = √(1 / max(1, fan_in)), which keeps the variance of a SELU network at 1.
     ///
-    /// # Errors
+    /// w = (σ / 0.8796…) · z, where z, in [−2, 2], comes from one random word by an inverse CDF in integer
+    /// arithmetic ([`random::truncated_normal`]): a seed gives the same bits on every device and on the
+    /// host.
     ///
-    /// [`Parameter`](crate::Error::Parameter) for a call or an offset that is not allowed.
-    pub fn values(&self, len: usize) -> Result<Vec<f32>> {
-        self.weights().values(len)
-    }
+    /// LeCun et al. 1998, *Efficient BackProp*.
+    LecunNormal, lecun_normal: TruncatedNormal, 1.0 / (fan_in);
 
-    fn weights(&self) -> Weights {
-        let limit = (6.0 / self.fan_sum.max(1) as f64).sqrt();
-        Weights::uniform("glorot_uniform", limit, self.place)
-    }
+    /// Lecun-uniform weights, with the variance of [`LecunNormal`]'s: uniform in (−l, l),
+    /// l = √(3 / max(1, fan_in)).
+    ///
+    /// w = l · u, where u comes from one random word ([`random::uniform`]).
+    ///
+    /// LeCun et al. 1998, *Efficient BackProp*.
+    LecunUniform, lecun_uniform: Uniform, 1.0 / (fan_in);
+
+    /// He-normal weights, for ReLU and its relatives: a normal truncated at two deviations, rescaled to the
+    /// deviation σ = √(2 / max(1, fan_in)).
+    ///
+    /// ReLU takes away the values below 0, and with them half of the mean square. Weights with twice the
+    /// variance of [`LecunNormal`]'s make up for that: the signal keeps its size from layer to layer.
+    ///
+    /// He et al. 2015, *Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet
+    /// Classification*.
+    HeNormal, he_normal: TruncatedNormal, 2.0 / (fan_in);
+
+    /// He-uniform weights, with the variance of [`HeNormal`]'s: uniform in (−l, l),
+    /// l = √(6 / max(1, fan_in)).
+    ///
+    /// He et al. 2015, *Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet
+    /// Classification*.
+    HeUniform, he_uniform: Uniform, 2.0 / (fan_in);
+
+    /// Glorot-normal weights: a normal truncated at two deviations, rescaled to the deviation
+    /// σ = √(2 / max(1, fan_in + fan_out)).
+    ///
+    /// A linear layer keeps the variance of the signal if its weights have the variance 1 / fan_in, and
+    /// that of the gradient, on its way back, with 1 / fan_out. σ² lies between the two.
+    ///
+    /// Glorot and Bengio 2010, *Understanding the difficulty of training deep feedforward neural
+    /// networks*.
+    GlorotNormal, glorot_normal: TruncatedNormal, 2.0 / (fan_in + fan_out);
+
+    /// Glorot-uniform weights, Keras's default, with the variance of [`GlorotNormal`]'s: uniform in
+    /// (−l, l), l = √(6 / max(1, fan_in + fan_out)).
+    ///
+    /// Glorot and Bengio 2010, *Understanding the difficulty of training deep feedforward neural
+    /// networks*.
+    GlorotUniform, glorot_uniform: Uniform, 2.0 / (fan_in + fan_out);
 }
 
 impl Pass<'_> {
-    /// w = Lecun-normal weights.
-    ///
-    /// # Errors
-    ///
-    /// [`Parameter`](crate::Error::Parameter) for a call of 2⁶² or more, or an offset that is not a
-    /// multiple of 4, [`OtherGpu`](crate::Error::OtherGpu), [`MissingFeature`](crate::Error::MissingFeature) for
-    /// f16.
-    pub fn lecun_normal<T: Element>(&mut self, p: &LecunNormal, w: &Tensor<T>) -> Result<()> {
-        p.weights().record(self, w)
-    }
-
-    /// w = Lecun-uniform weights.
-    ///
-    /// # Errors
-    ///
-    /// As [`lecun_normal`](Self::lecun_normal).
-    pub fn lecun_uniform<T: Element>(&mut self, p: &LecunUniform, w: &Tensor<T>) -> Result<()> {
-        p.weights().record(self, w)
-    }
-
-    /// w = Glorot-uniform weights.
-    ///
-    /// # Errors
-    ///
-    /// As [`lecun_normal`](Self::lecun_normal).
-    pub fn glorot_uniform<T: Element>(&mut self, p: &GlorotUniform, w: &Tensor<T>) -> Result<()> {
-        p.weights().record(self, w)
-    }
-
     /// w = 0
     ///
     /// # Errors
@@ -378,19 +344,6 @@ impl Pass<'_> {
 }
 
 impl Gpu {
-    /// Lecun-normal weights for a kernel of `shape`, see [`LecunNormal`].
-    ///
-    /// # Errors
-    ///
-    /// [`TooLarge`](crate::Error::TooLarge), [`OutOfMemory`](crate::Error::OutOfMemory),
-    /// [`DeviceLost`](crate::Error::DeviceLost).
-    pub fn lecun_normal(&self, shape: impl AsRef<[usize]>, seed: u64) -> Result<Tensor> {
-        let shape = shape.as_ref();
-        Tensor::create(self, shape, |pass, w| {
-            pass.lecun_normal(&LecunNormal::for_kernel(shape).seed(seed), w)
-        })
-    }
-
     /// A tensor of zeros, as a destination for a [`Pass`].
     ///
     /// # Errors

@@ -8,7 +8,9 @@ use std::path::Path;
 use crate::common::gpu;
 use crate::{ALLOCATOR, alone, digits, idx};
 use flate2::{Compression, write::GzEncoder};
+use safetensors::SafeTensors;
 use selfnorm::nn::{Dense, Sequential};
+use serde_json::{Value, json};
 
 /// What buffers, paths and messages take.
 const FEW: usize = 1 << 20;
@@ -392,5 +394,113 @@ fn weights_that_announce_too_much_take_no_memory() {
             let error = result.unwrap_err();
             assert!(peak <= FEW, "{peak} bytes: {error}");
         }
+    }
+}
+
+/// The header of a whole model's file, whose layers and tensors are these.
+fn model_header(layers: &str, tensors: Value) -> Vec<u8> {
+    let network = Sequential::new([1]).add(Dense::new(1));
+    let model = network.build(gpu(), 1).unwrap();
+    let bytes = pollster::block_on(model.to_bytes()).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut metadata = header.metadata().clone().unwrap();
+    let config =
+        format!(r#"{{"class_name":"Sequential","config":{{"name":"","layers":[{layers}]}}}}"#);
+    metadata.insert("model_config".into(), config);
+    let mut header = tensors;
+    header["__metadata__"] = json!(metadata);
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+}
+
+fn input(shape: &[usize]) -> String {
+    let mut extents = vec![Value::Null];
+    extents.extend(shape.iter().map(|&extent| extent.into()));
+    let config = json!({"name": "", "batch_shape": extents});
+    json!({"class_name": "InputLayer", "config": config}).to_string()
+}
+
+/// That many layers, each made from its number.
+fn layers(count: usize, layer: impl Fn(usize) -> String) -> String {
+    let layers = (0..count).map(|position| format!(",{}", layer(position)));
+    layers.collect()
+}
+
+fn flatten(position: usize) -> String {
+    format!(r#"{{"class_name":"Flatten","config":{{"name":"{position}","trainable":true}}}}"#)
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn models_that_announce_too_much_take_no_memory() {
+    let _alone = alone();
+    let dense = |units: u64| {
+        let initializer = json!({"class_name": "Zeros", "config": {}});
+        let config = json!({
+            "name": "dense", "trainable": true, "units": units, "activation": "linear",
+            "use_bias": false, "kernel_initializer": initializer, "bias_initializer": initializer,
+        });
+        format!(",{}", json!({"class_name": "Dense", "config": config}))
+    };
+    let kernel = |units: u64| {
+        let shape = json!([8, units]);
+        let end = units.wrapping_mul(32);
+        json!({"dense/kernel": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}})
+    };
+    // Some are such that a device binds them, all such that 32 bits count their elements.
+    let mut files = Vec::new();
+    for units in [1u64 << 20, 1 << 24, 1 << 28] {
+        files.push((input(&[8]) + &dense(units), kernel(units), "fewer than"));
+        files.push((
+            input(&[8]) + &dense(units),
+            kernel(1),
+            "dense/kernel is F32 [8, 1]",
+        ));
+    }
+    for units in [1u64 << 29, 1 << 59, 1 << 60, u64::MAX] {
+        files.push((input(&[8]) + &dense(units), json!({}), "is too large"));
+    }
+    // The square of the file's size.
+    let axes = input(&[1; 10_000]) + &layers(10_000, flatten);
+    files.push((axes, json!({}), "batch_shape is [null,1,1"));
+    let known = input(&[1]) + &layers(1, flatten);
+    files.push((known, kernel(1 << 28), "it has dense/kernel"));
+    for (layers, tensors, expected) in files {
+        let file = model_header(&layers, tensors);
+        let (result, peak) = peak(|| pollster::block_on(Sequential::from_bytes(gpu(), &file)));
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}, not {expected}");
+        assert!(
+            peak <= 32 * file.len() + FEW,
+            "{peak} bytes for a file of {}",
+            file.len()
+        );
+    }
+}
+
+/// If each were compared with all others, this would take an hour.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_model_of_a_million_layers_takes_a_million_times_one() {
+    let _alone = alone();
+    let same = |_| flatten(7);
+    let unknown = |position| format!(r#"{{"class_name":"{position}","config":{{}}}}"#);
+    let all_unknown = r#"layers[100000].class_name is "99999""#;
+    for (layers, expected) in [
+        (layers(1_000_000, flatten), None),
+        (
+            layers(100_000, same),
+            Some("7: the name is another layer's"),
+        ),
+        (layers(100_000, unknown), Some(all_unknown)),
+    ] {
+        let file = model_header(&(input(&[1]) + &layers), json!({}));
+        let (result, peak) = peak(|| pollster::block_on(Sequential::from_bytes(gpu(), &file)));
+        match expected {
+            None => assert_eq!(result.unwrap().output_shape(), [1]),
+            Some(expected) => assert!(result.unwrap_err().to_string().contains(expected)),
+        }
+        let len = file.len();
+        assert!(peak <= 32 * len, "{peak} bytes for a file of {len}");
     }
 }

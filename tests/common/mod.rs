@@ -1,20 +1,27 @@
 //! What the tests share: the device, the real numbers they compare with, and how far off a float is.
 #![allow(dead_code)]
 
+#[cfg(not(target_family = "wasm"))]
 pub mod calls;
+#[cfg(not(target_family = "wasm"))]
 pub mod every_float;
 pub mod functions;
 pub mod ops;
+#[cfg(not(target_family = "wasm"))]
 pub mod reference;
 pub mod same_bits;
 pub mod value;
 
+#[cfg_attr(not(target_family = "wasm"), path = "native.rs")]
+#[cfg_attr(target_family = "wasm", path = "web.rs")]
+mod platform;
+
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use ops::Bound;
-use selfnorm::{Gpu, GpuOptions, Tensor, wgpu};
+pub use platform::*;
+use selfnorm::{Gpu, Tensor, wgpu};
 
 /// The published constants, to f64.
 pub const SCALE: f64 = 1.050_700_987_355_480_5;
@@ -28,16 +35,26 @@ pub const LENGTHS: [usize; 7] = [0, 1, 3, 255, 257, 1757, (1 << 20) + 1];
 /// workgroups of 256 invocations of four values; no multiple of four.
 pub const HUGE: usize = 65_535 * 256 * 4 + 1757;
 
-/// The device of this test program. Without an adapter the test fails and says what to install.
-pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(new_gpu)
+/// Of so many floats that a native test tries, one is tried in a browser, where all would take minutes.
+pub const SAMPLE: u32 = if cfg!(target_family = "wasm") { 16 } else { 1 };
+
+/// A device as an application may have made it: WebGPU's default limits and no features.
+pub async fn smallest_gpu_async() -> Gpu {
+    gpu_with_async(wgpu::Features::empty(), wgpu::Limits::default()).await
 }
 
-/// Another device of the same adapter, which keeps no pipelines in the user's cache directory.
-pub fn new_gpu() -> Gpu {
-    let options = GpuOptions::new().pipeline_cache(false);
-    pollster::block_on(Gpu::request(&options)).unwrap_or_else(|error| panic!("{error}"))
+pub async fn gpu_with_async(
+    required_features: wgpu::Features,
+    required_limits: wgpu::Limits,
+) -> Gpu {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features,
+        required_limits,
+        ..Default::default()
+    };
+    let request = adapter_async().await.request_device(&descriptor).await;
+    let (device, queue) = request.unwrap();
+    Gpu::from_wgpu(device, queue).unwrap()
 }
 
 /// A device that fails the test if an error reaches the application's handler.
@@ -79,32 +96,6 @@ impl Drop for Watched {
     }
 }
 
-/// A device as an application may have made it: WebGPU's default limits and no features.
-pub fn smallest_gpu() -> Gpu {
-    gpu_with(wgpu::Features::empty(), wgpu::Limits::default())
-}
-
-pub fn gpu_with(required_features: wgpu::Features, required_limits: wgpu::Limits) -> Gpu {
-    let descriptor = wgpu::DeviceDescriptor {
-        required_features,
-        required_limits,
-        ..Default::default()
-    };
-    let (device, queue) = pollster::block_on(adapter().request_device(&descriptor)).unwrap();
-    Gpu::from_wgpu(device, queue).unwrap()
-}
-
-/// The adapter of [`gpu`].
-pub fn adapter() -> wgpu::Adapter {
-    let info = gpu().adapter_info();
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    pollster::block_on(instance.enumerate_adapters(info.backend.into()))
-        .into_iter()
-        .find(|adapter| adapter.get_info().name == info.name)
-        .unwrap()
-}
-
 /// An application's buffer.
 pub fn foreign_buffer(gpu: &Gpu, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
     gpu.device().create_buffer(&wgpu::BufferDescriptor {
@@ -139,61 +130,12 @@ const GUARD: usize = 256 / 4;
 const GUARD_VALUE: f32 = 12345.0;
 
 /// Whether nothing was written around the tensor of [`wrapped`].
-pub fn guards_hold(gpu: &Gpu, buffer: &wgpu::Buffer) -> bool {
-    let all = gpu
-        .wrap::<f32>(buffer.slice(..), [buffer.size() as usize / 4])
-        .unwrap()
-        .to_vec()
-        .unwrap();
+pub async fn guards_hold_async(gpu: &Gpu, buffer: &wgpu::Buffer) -> bool {
+    let len = buffer.size() as usize / 4;
+    let all: Tensor = gpu.wrap(buffer.slice(..), [len]).unwrap();
+    let all = all.read().await.unwrap();
     let (front, back) = (&all[..GUARD], &all[all.len() - GUARD..]);
     front.iter().chain(back).all(|&value| value == GUARD_VALUE)
-}
-
-/// All elements of a tensor's buffer, including those behind the tensor's own.
-pub fn whole_buffer<T: selfnorm::Element>(tensor: &Tensor<T>) -> Vec<T> {
-    let slice = tensor.slice();
-    let len = slice.buffer().size() as usize / size_of::<T>();
-    let whole = tensor
-        .gpu()
-        .wrap::<T>(slice.buffer().slice(..), [len])
-        .unwrap();
-    whole.to_vec().unwrap()
-}
-
-/// The number of the device's allocations, their bytes, and the bytes reserved, if the backend reports
-/// them. Polling first lets wgpu free what has been dropped.
-pub fn allocated(gpu: &Gpu) -> Option<(usize, u64, u64)> {
-    for poll in [wgpu::PollType::wait_indefinitely(), wgpu::PollType::Poll] {
-        gpu.device().poll(poll).unwrap();
-    }
-    let report = gpu.device().generate_allocator_report()?;
-    let (used, reserved) = (report.total_allocated_bytes, report.total_reserved_bytes);
-    Some((report.allocations.len(), used, reserved))
-}
-
-/// Bytes of this process that are in memory, on Linux.
-pub fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
-/// The answer of `call`; fails if it takes longer.
-#[track_caller]
-pub fn answers_within<R: Send + 'static>(
-    limit: Duration,
-    call: impl FnOnce() -> R + Send + 'static,
-) -> R {
-    let (sender, receiver) = mpsc::channel();
-    let thread = std::thread::spawn(move || sender.send(call()));
-    match receiver.recv_timeout(limit) {
-        Ok(answer) => answer,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("no answer within {limit:?}"),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            std::panic::resume_unwind(thread.join().unwrap_err())
-        }
-    }
 }
 
 /// Records into an encoder as an application does, and submits it.
@@ -303,10 +245,10 @@ pub fn gradient_underflow(derivative: f64, dy: f64) -> f64 {
 }
 
 /// Every float of either sign whose bits are `start`, `start + step`, …: all binades, all kinds,
-/// NaNs, infinities and subnormals among them.
+/// NaNs, infinities and subnormals among them. In a browser a [`SAMPLE`].
 pub fn all_floats(start: u32, step: u32) -> Vec<f32> {
     (start..=u32::MAX)
-        .step_by(step as usize)
+        .step_by((step * SAMPLE) as usize)
         .map(f32::from_bits)
         .collect()
 }
@@ -350,19 +292,39 @@ pub fn activations(len: usize) -> Vec<f32> {
 }
 
 /// Values that Keras 3 computed in float64.
-pub struct Golden(Vec<u8>);
+pub struct Golden(&'static [u8]);
 
-pub fn golden(name: &str) -> Golden {
-    let path = format!(
-        "{}/tests/data/{name}.safetensors",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    Golden(std::fs::read(path).unwrap())
+/// The files of the folder, which a page can't open.
+macro_rules! golden {
+    ($($name:literal)*) => {
+        pub fn golden(name: &str) -> Golden {
+            Golden(match name {
+                $($name => include_bytes!(concat!("../data/", $name, ".safetensors")),)*
+                _ => panic!("{name} is not among the golden files"),
+            })
+        }
+    };
+}
+
+golden! {
+    "activations"
+    "conv2d_same_stride2"
+    "conv2d_valid"
+    "dense"
+    "dense_rank4"
+    "losses"
+    "max_pool2d"
+    "max_pool2d_3_stride2_same"
+    "optimizers"
+    "softmax"
+    "train_elu_pool_cnn"
+    "train_selu_cnn"
+    "train_sigmoid"
 }
 
 impl Golden {
     fn bytes(&self, name: &str) -> Vec<u8> {
-        let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
+        let file = safetensors::SafeTensors::deserialize(self.0).unwrap();
         file.tensor(name).unwrap().data().to_vec()
     }
 
@@ -371,96 +333,11 @@ impl Golden {
     }
 
     pub fn shape(&self, name: &str) -> Vec<usize> {
-        let file = safetensors::SafeTensors::deserialize(&self.0).unwrap();
+        let file = safetensors::SafeTensors::deserialize(self.0).unwrap();
         file.tensor(name).unwrap().shape().to_vec()
     }
 
     pub fn f64(&self, name: &str) -> Vec<f64> {
         bytemuck::pod_collect_to_vec(&self.bytes(name))
     }
-}
-
-/// Runs the test `name` of this program, with its module's path, once more, in a process of its own with
-/// these environment variables, and asserts that it passes there.
-pub fn passes_apart(name: &str, environment: &[(&str, &str)]) {
-    let program = std::process::Command::new(std::env::current_exe().unwrap());
-    passes_as(program, name, environment);
-}
-
-/// As [`passes_apart`], with a command that runs this program and passes its own arguments on.
-pub fn passes_as(program: std::process::Command, name: &str, environment: &[(&str, &str)]) {
-    assert_passed(name, &output_of(program, name, environment));
-}
-
-/// As [`passes_apart`], for a test that leaves the process no memory. A software driver may crash in one of
-/// its own threads, as Mesa 25's does; then nothing can be tested.
-pub fn passes_without_memory(name: &str, environment: &[(&str, &str)]) {
-    let program = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = output_of(program, name, environment);
-    if is_segmentation_fault(output.status) {
-        eprintln!("not run: the driver can't go on without memory");
-    } else {
-        assert_passed(name, &output);
-    }
-}
-
-#[cfg(unix)]
-fn is_segmentation_fault(status: std::process::ExitStatus) -> bool {
-    std::os::unix::process::ExitStatusExt::signal(&status) == Some(11)
-}
-
-#[cfg(not(unix))]
-fn is_segmentation_fault(_: std::process::ExitStatus) -> bool {
-    false
-}
-
-fn output_of(
-    mut program: std::process::Command,
-    name: &str,
-    environment: &[(&str, &str)],
-) -> std::process::Output {
-    program
-        .args([name, "--exact", "--nocapture", "--include-ignored"])
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap()
-}
-
-fn assert_passed(name: &str, output: &std::process::Output) {
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        !printed.contains("running 0 tests"),
-        "this program has no test {name}; a name begins with its module's path"
-    );
-    assert!(
-        output.status.success() && printed.contains("1 passed"),
-        "{printed}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// Limits this process to `more` bytes beyond what it has now (on Linux).
-pub fn limit_memory(more: u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
-    let kilobytes: u64 = size
-        .and_then(|size| size.trim().strip_suffix(" kB"))
-        .and_then(|size| size.parse().ok())
-        .unwrap();
-    limit("as", kilobytes * 1024 + more);
-}
-
-/// Sets a limit of this process that can be raised again (on Linux).
-pub fn limit(resource: &str, value: u64) {
-    let limited = std::process::Command::new("prlimit")
-        .arg(format!("--pid={}", std::process::id()))
-        .arg(format!("--{resource}={value}:"))
-        .status();
-    assert!(limited.expect("prlimit of util-linux").success());
-}
-
-/// The answer of `call`; fails if it takes longer than anything should, compilation included.
-#[track_caller]
-pub fn without_hanging<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
-    answers_within(Duration::from_secs(300), call)
 }

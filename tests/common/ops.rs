@@ -6,8 +6,8 @@ use std::mem::discriminant;
 
 use half::f16;
 use selfnorm::{
-    AlphaDropout, Element, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Selu,
-    Tensor,
+    AlphaDropout, Element, GlorotNormal, GlorotUniform, Gpu, HeNormal, HeUniform, LecunNormal,
+    LecunUniform, Pass, Result, Selu, Tensor,
 };
 
 use super::functions::*;
@@ -48,11 +48,7 @@ pub enum Parameter {
     /// The tanh form of GELU.
     Approximate,
     Dropout(Dropout),
-    Weights {
-        fan: usize,
-        seed: u64,
-        call: u64,
-    },
+    Weights(Weights),
 }
 
 /// What the results are compared with: f64, or the host's own bits.
@@ -64,8 +60,10 @@ pub enum Reference {
     Dropout,
     DropoutBackward,
     /// The first values of a stream.
-    Host(fn(&Parameter, usize) -> Vec<f32>),
+    Host(Host),
 }
+
+pub type Host = fn(&Parameter, usize) -> Result<Vec<f32>>;
 
 pub type Real = fn(&Parameter, f64) -> f64;
 
@@ -356,36 +354,36 @@ impl<T: Element> Op<T> {
             call: Some(|t, p| t[0].alpha_dropout_backward(&p.dropout(t[0].shape()))),
             reference: Reference::DropoutBackward,
         },
-        Self {
-            name: "lecun_normal",
-            inputs: &[],
-            output: "w",
-            parameters: WEIGHTS,
-            to: |pass, t, p| pass.lecun_normal(&p.lecun_normal(), t[0]),
-            in_place: None,
-            call: None,
-            reference: Reference::Host(|p, len| p.lecun_normal().values(len).unwrap()),
-        },
-        Self {
-            name: "lecun_uniform",
-            inputs: &[],
-            output: "w",
-            parameters: WEIGHTS,
-            to: |pass, t, p| pass.lecun_uniform(&p.lecun_uniform(), t[0]),
-            in_place: None,
-            call: None,
-            reference: Reference::Host(|p, len| p.lecun_uniform().values(len).unwrap()),
-        },
-        Self {
-            name: "glorot_uniform",
-            inputs: &[],
-            output: "w",
-            parameters: WEIGHTS,
-            to: |pass, t, p| pass.glorot_uniform(&p.glorot_uniform(), t[0]),
-            in_place: None,
-            call: None,
-            reference: Reference::Host(|p, len| p.glorot_uniform().values(len).unwrap()),
-        },
+        Self::initializer(
+            "lecun_normal",
+            |pass, t, p| pass.lecun_normal(&p.lecun_normal(), t[0]),
+            |p, len| p.lecun_normal().values(len),
+        ),
+        Self::initializer(
+            "lecun_uniform",
+            |pass, t, p| pass.lecun_uniform(&p.lecun_uniform(), t[0]),
+            |p, len| p.lecun_uniform().values(len),
+        ),
+        Self::initializer(
+            "he_normal",
+            |pass, t, p| pass.he_normal(&p.he_normal(), t[0]),
+            |p, len| p.he_normal().values(len),
+        ),
+        Self::initializer(
+            "he_uniform",
+            |pass, t, p| pass.he_uniform(&p.he_uniform(), t[0]),
+            |p, len| p.he_uniform().values(len),
+        ),
+        Self::initializer(
+            "glorot_normal",
+            |pass, t, p| pass.glorot_normal(&p.glorot_normal(), t[0]),
+            |p, len| p.glorot_normal().values(len),
+        ),
+        Self::initializer(
+            "glorot_uniform",
+            |pass, t, p| pass.glorot_uniform(&p.glorot_uniform(), t[0]),
+            |p, len| p.glorot_uniform().values(len),
+        ),
         Self {
             name: "zeros",
             inputs: &[],
@@ -394,9 +392,29 @@ impl<T: Element> Op<T> {
             to: |pass, t, _| pass.zeros(t[0]),
             in_place: None,
             call: None,
-            reference: Reference::Host(|_, len| vec![0.0; len]),
+            reference: Reference::Host(|_, len| Ok(vec![0.0; len])),
         },
     ];
+
+    const fn initializer(name: &'static str, to: Record<T>, values: Host) -> Self {
+        Self {
+            name,
+            inputs: &[],
+            output: "w",
+            parameters: &[Parameter::Weights(WEIGHTS)],
+            to,
+            in_place: None,
+            call: None,
+            reference: Reference::Host(values),
+        }
+    }
+
+    /// The rows of random weights.
+    pub fn initializers() -> impl Iterator<Item = &'static Self> {
+        Self::ALL
+            .iter()
+            .filter(|op| matches!(op.parameters[0], Parameter::Weights(_)))
+    }
 
     /// The row of this name, with parameters of this kind.
     pub fn of(name: &str, p: &Parameter) -> &'static Self {
@@ -420,9 +438,7 @@ impl<T: Element> Op<T> {
             Parameter::Constant(name, value) => format!("{} with {name} = {value}", self.name),
             Parameter::Selu(p) => format!("{} with {p:?}", self.name),
             Parameter::Dropout(p) => format!("{} with {p:?}", self.name),
-            Parameter::Weights { fan, seed, call } => {
-                format!("{} of fan {fan}, seed {seed}, call {call}", self.name)
-            }
+            Parameter::Weights(p) => format!("{} with {p:?}", self.name),
         }
     }
 
@@ -437,6 +453,14 @@ impl<T: Element> Op<T> {
         match self.reference {
             Reference::Value(real, bound) | Reference::Gradient(real, bound) => (real, bound),
             _ => panic!("{} is no function of an element", self.name),
+        }
+    }
+
+    /// The host's values.
+    pub fn host(&self) -> Host {
+        match self.reference {
+            Reference::Host(values) => values,
+            _ => panic!("{} depends on its inputs", self.name),
         }
     }
 
@@ -543,7 +567,7 @@ impl<T: Value> Op<T> {
                 self.check_dropout(p, shape, &inputs[0], y, is_backward, near);
             }
             Reference::Host(values) => {
-                for (i, w) in values(p, y.len()).into_iter().enumerate() {
+                for (i, w) in values(p, y.len()).unwrap().into_iter().enumerate() {
                     let flushed = T::HALF && y[i].real() == 0.0 && w.abs() < SMALLEST_HALF;
                     let expected = T::rounded(w.into());
                     assert!(
@@ -673,11 +697,12 @@ pub const DROPOUTS: &[Parameter] = &[
     }),
 ];
 
-const WEIGHTS: &[Parameter] = &[Parameter::Weights {
+pub const WEIGHTS: Weights = Weights {
     fan: 3,
     seed: 1 << 40 | 5,
     call: 1 << 33 | 6,
-}];
+    offset: 0,
+};
 
 impl Parameter {
     pub fn selu(&self) -> &Selu {
@@ -702,26 +727,68 @@ impl Parameter {
     }
 
     fn lecun_normal(&self) -> LecunNormal {
-        let (fan, seed, call) = self.weights();
-        LecunNormal::new(fan).seed(seed).call(call)
+        let p = self.weights();
+        LecunNormal::new(p.fan)
+            .seed(p.seed)
+            .call(p.call)
+            .offset(p.offset)
     }
 
     fn lecun_uniform(&self) -> LecunUniform {
-        let (fan, seed, call) = self.weights();
-        LecunUniform::new(fan).seed(seed).call(call)
+        let p = self.weights();
+        LecunUniform::new(p.fan)
+            .seed(p.seed)
+            .call(p.call)
+            .offset(p.offset)
+    }
+
+    fn he_normal(&self) -> HeNormal {
+        let p = self.weights();
+        HeNormal::new(p.fan)
+            .seed(p.seed)
+            .call(p.call)
+            .offset(p.offset)
+    }
+
+    fn he_uniform(&self) -> HeUniform {
+        let p = self.weights();
+        HeUniform::new(p.fan)
+            .seed(p.seed)
+            .call(p.call)
+            .offset(p.offset)
+    }
+
+    fn glorot_normal(&self) -> GlorotNormal {
+        let p = self.weights();
+        GlorotNormal::new(p.fan, 2 * p.fan)
+            .seed(p.seed)
+            .call(p.call)
+            .offset(p.offset)
     }
 
     fn glorot_uniform(&self) -> GlorotUniform {
-        let (fan, seed, call) = self.weights();
-        GlorotUniform::new(fan, 2 * fan).seed(seed).call(call)
+        let p = self.weights();
+        GlorotUniform::new(p.fan, 2 * p.fan)
+            .seed(p.seed)
+            .call(p.call)
+            .offset(p.offset)
     }
 
-    fn weights(&self) -> (usize, u64, u64) {
+    fn weights(&self) -> &Weights {
         match self {
-            Self::Weights { fan, seed, call } => (*fan, *seed, *call),
+            Self::Weights(p) => p,
             p => panic!("{p:?}"),
         }
     }
+}
+
+/// An initializer of any kind. Where a kernel's outputs count, there are twice as many as inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights {
+    pub fan: usize,
+    pub seed: u64,
+    pub call: u64,
+    pub offset: u64,
 }
 
 /// An [`AlphaDropout`] for tensors of any shape.

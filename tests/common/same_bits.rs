@@ -1,7 +1,10 @@
 //! Masks and weights that must be the same on every device: their checksums, which the host's own
 //! numbers have too.
 
-use selfnorm::{AlphaDropout, GlorotUniform, Gpu, LecunNormal, LecunUniform, Pass, Result, Tensor};
+use selfnorm::{
+    AlphaDropout, GlorotNormal, GlorotUniform, Gpu, HeNormal, HeUniform, LecunNormal, LecunUniform,
+    Pass, Result, Tensor,
+};
 
 /// The elements of each stretch.
 pub const LEN: usize = 1 << 26;
@@ -21,7 +24,7 @@ pub struct Stretch {
     pub on_host: fn() -> Result<Vec<f32>>,
 }
 
-pub static STRETCHES: [Stretch; 6] = [
+pub static STRETCHES: [Stretch; 9] = [
     Stretch {
         name: "alpha_dropout",
         checksum: 0x0beb_6441,
@@ -58,6 +61,24 @@ pub static STRETCHES: [Stretch; 6] = [
         on_device: |pass, w| pass.glorot_uniform(&glorot(), w),
         on_host: || glorot().values(LEN),
     },
+    Stretch {
+        name: "glorot_normal, past 2³² blocks",
+        checksum: 0x75c9_e7ff,
+        on_device: |pass, w| pass.glorot_normal(&glorot_normal(), w),
+        on_host: || glorot_normal().values(LEN),
+    },
+    Stretch {
+        name: "he_normal, a late call",
+        checksum: 0x80c1_0e25,
+        on_device: |pass, w| pass.he_normal(&he_normal(), w),
+        on_host: || he_normal().values(LEN),
+    },
+    Stretch {
+        name: "he_uniform",
+        checksum: 0x7fa2_86a4,
+        on_device: |pass, w| pass.he_uniform(&he_uniform(), w),
+        on_host: || he_uniform().values(LEN),
+    },
 ];
 
 fn dropout(call: u64, offset: u64) -> AlphaDropout {
@@ -76,6 +97,18 @@ fn glorot() -> GlorotUniform {
     GlorotUniform::new(3, 1000).seed(SEED).offset(FAR)
 }
 
+fn glorot_normal() -> GlorotNormal {
+    GlorotNormal::new(3, 1000).seed(SEED).offset(FAR)
+}
+
+fn he_normal() -> HeNormal {
+    HeNormal::new(1757).seed(SEED).call(CALL)
+}
+
+fn he_uniform() -> HeUniform {
+    HeUniform::new(784).seed(SEED)
+}
+
 /// The alpha dropout of zeros, which has no rounding: b where it is kept, a α' + b where not.
 fn dropped(p: &AlphaDropout) -> Result<Vec<f32>> {
     let (a, b) = p.coefficients()?;
@@ -90,14 +123,14 @@ fn dropped(p: &AlphaDropout) -> Result<Vec<f32>> {
 
 impl Stretch {
     /// The checksum of what the device makes.
-    pub fn checksum_on(&self, gpu: &Gpu) -> Result<u32> {
+    pub async fn checksum_on(&self, gpu: &Gpu) -> Result<u32> {
         let x = gpu.zeros([LEN])?;
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = gpu.pass(&mut encoder);
         (self.on_device)(&mut pass, &x)?;
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
-        Ok(checksum(&x.to_vec()?))
+        Ok(checksum(&x.read().await?))
     }
 }
 

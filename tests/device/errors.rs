@@ -4,14 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
-use crate::common::ops::Op;
+use crate::common::ops::{Op, Parameter, WEIGHTS, Weights};
 use crate::common::{self, Watched, activations, foreign_buffer, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::nn::{Dense, Sequential};
-use selfnorm::{
-    AlphaDropout, Element, Error, GlorotUniform, Gpu, GpuOptions, LecunNormal, LecunUniform, Pass,
-    Result, Selu, Tensor, wgpu,
-};
+use selfnorm::{AlphaDropout, Element, Error, Gpu, GpuOptions, Pass, Result, Selu, Tensor, wgpu};
 use wgpu::BufferUsages as Usage;
 
 fn watched() -> Watched {
@@ -231,7 +228,7 @@ fn a_wrapped_buffer_of_another_instance_is_taken_for_one_of_this() {
 
 /// Everything that takes a wrapped tensor. The networks take 4 features to 4 outputs.
 type Use = fn(&Gpu, &mut Sequential, &Tensor, &Tensor) -> Result<()>;
-const USES: [(&str, Use); 11] = [
+const USES: [(&str, Use); 12] = [
     ("selu", |_, _, x, _| x.selu().map(drop)),
     ("selu_backward", |_, _, x, own| {
         own.selu_backward(x).map(drop)
@@ -252,6 +249,9 @@ const USES: [(&str, Use); 11] = [
         model.gradient(own, x, false).map(drop)
     }),
     ("statistics", |_, model, x, _| model.statistics(x).map(drop)),
+    ("layer_output", |_, model, x, _| {
+        model.layer_output("dense", x, false).map(drop)
+    }),
     ("set_weights", |_, model, x, _| {
         model.set_weights(&[("dense/kernel", clone(x))])
     }),
@@ -564,20 +564,18 @@ fn an_offset_that_no_block_begins_at_is_an_error() {
     let [x, y, _] = &given.0;
     for offset in [1, 4 + 2, (1 << 63) + 4, u64::MAX] {
         let p = AlphaDropout::new(0.5).offset(offset);
-        let normal = LecunNormal::new(3).offset(offset);
-        let uniform = LecunUniform::new(3).offset(offset);
-        let glorot = GlorotUniform::new(3, 4).offset(offset);
-        for result in [
+        let weights = Parameter::Weights(Weights { offset, ..WEIGHTS });
+        let of_weights = Op::initializers().flat_map(|op| {
+            let on_host = (op.host())(&weights, 9).map(|_| ());
+            let on_device = attempt(&gpu, |pass| op.record(pass, false, &[y], &weights));
+            [on_host, on_device]
+        });
+        let of_masks = [
             x.alpha_dropout(&p).map(|_| ()),
             attempt(&gpu, |pass| pass.alpha_dropout_backward(x, &p, y)),
             p.mask([2, 3]).map(|_| ()),
-            normal.values(9).map(|_| ()),
-            uniform.values(9).map(|_| ()),
-            glorot.values(9).map(|_| ()),
-            attempt(&gpu, |pass| pass.lecun_normal(&normal, y)),
-            attempt(&gpu, |pass| pass.lecun_uniform(&uniform, y)),
-            attempt(&gpu, |pass| pass.glorot_uniform(&glorot, y)),
-        ] {
+        ];
+        for result in of_masks.into_iter().chain(of_weights) {
             let message = result.unwrap_err().to_string();
             let rule = if offset % 4 == 0 {
                 "must be at most 2^63"
@@ -620,31 +618,17 @@ fn a_call_in_another_stream_is_an_error() {
         }
     }
     for call in [1 << 62, 1 << 63, u64::MAX] {
-        let normal = LecunNormal::new(3).call(call);
-        let uniform = LecunUniform::new(3).call(call);
-        let glorot = GlorotUniform::new(3, 4).call(call);
-        for (op, result) in [
-            ("lecun_normal", normal.values(9).map(|_| ())),
-            ("lecun_uniform", uniform.values(9).map(|_| ())),
-            ("glorot_uniform", glorot.values(9).map(|_| ())),
-            (
-                "lecun_normal",
-                attempt(&gpu, |pass| pass.lecun_normal(&normal, y)),
-            ),
-            (
-                "lecun_uniform",
-                attempt(&gpu, |pass| pass.lecun_uniform(&uniform, y)),
-            ),
-            (
-                "glorot_uniform",
-                attempt(&gpu, |pass| pass.glorot_uniform(&glorot, y)),
-            ),
-        ] {
-            let message = result.unwrap_err().to_string();
-            assert_eq!(
-                message,
-                format!("{op}: call is {:?}, must be below 2^62", call as f64)
-            );
+        let weights = Parameter::Weights(Weights { call, ..WEIGHTS });
+        for op in Op::initializers() {
+            for result in [
+                (op.host())(&weights, 9).map(|_| ()),
+                attempt(&gpu, |pass| op.record(pass, false, &[y], &weights)),
+            ] {
+                let message = result.unwrap_err().to_string();
+                let expected =
+                    format!("{}: call is {:?}, must be below 2^62", op.name, call as f64);
+                assert_eq!(message, expected);
+            }
         }
     }
     unchanged(&given);

@@ -47,15 +47,15 @@ fn no_layer_knows_a_later_one() {
     // What lib.rs gives another name to: `pub use ops::selu::Selu`.
     let root = std::fs::read_to_string(src.join("lib.rs")).unwrap();
     let mut exported = HashMap::new();
-    for line in root.lines() {
-        let Some((path, names)) = line
-            .strip_prefix("pub use ")
-            .and_then(|path| path.rsplit_once("::"))
-        else {
+    for statement in root.split(';') {
+        let Some((_, path)) = statement.split_once("pub use ") else {
+            continue;
+        };
+        let Some((path, names)) = path.rsplit_once("::") else {
             continue;
         };
         let layer = path.split("::").next().unwrap();
-        for name in names.trim_matches(|c| "{};".contains(c)).split(", ") {
+        for name in names.split([',', '{', '}']).map(str::trim) {
             exported.insert(name.to_owned(), layer.to_owned());
         }
     }

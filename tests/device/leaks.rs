@@ -12,7 +12,7 @@ use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
     Adam, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, MaxPool2d, Sequential, SequentialBuilder,
 };
-use selfnorm::{Element, GlorotUniform, Gpu, LecunNormal, LecunUniform, Result, Tensor, wgpu};
+use selfnorm::{Element, Gpu, Result, Tensor, wgpu};
 
 const SECRETS: [f32; 2] = [f32::from_bits(0xffc5_ec2e), 8_615_309.0];
 
@@ -107,9 +107,9 @@ fn leaks<T: Element>(values: impl Fn(usize) -> Vec<T>) -> Vec<String> {
         leaks.look("operations in a pass", || {
             let [x, w] = [gpu.tensor(&data, [len])?, gpu.zeros([len])?];
             record(gpu, |pass| {
-                pass.glorot_uniform(&GlorotUniform::new(3, 4), &w)?;
-                pass.lecun_uniform(&LecunUniform::new(3), &w)?;
-                pass.lecun_normal(&LecunNormal::new(3), &w)?;
+                for op in Op::initializers() {
+                    op.record(pass, false, &[&w], &op.parameters[0])?;
+                }
                 pass.selu_in_place(&x)?;
                 pass.selu_backward(&w, &x, &gpu.zeros([len])?)?;
                 pass.selu_backward_in_place(&x, &w)

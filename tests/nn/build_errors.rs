@@ -796,9 +796,12 @@ fn tensors_have_the_network_s_shapes_and_device() {
     };
     let (x, y) = (tensor(&[4, 6]), tensor(&[4, 3]));
     type Call<'a> = &'a dyn Fn(&mut Sequential, &Tensor) -> Result<()>;
-    let calls: [(&str, Call); 5] = [
+    let calls: [(&str, Call); 6] = [
         ("predict", &|model, x| model.predict(x).map(drop)),
         ("statistics", &|model, x| model.statistics(x).map(drop)),
+        ("layer_output", &|model, x| {
+            model.layer_output("dense", x, false).map(drop)
+        }),
         ("gradient", &|model, x| {
             model.gradient(x, &y, false).map(drop)
         }),

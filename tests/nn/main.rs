@@ -7,5 +7,6 @@ mod build_errors;
 mod emit;
 mod golden_networks;
 mod layers;
+mod models;
 mod networks;
 mod weights;

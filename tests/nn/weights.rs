@@ -13,7 +13,9 @@ use selfnorm::nn::{
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, Initializer, Loss, MaxPool2d,
     Optimizer, Sequential, SequentialBuilder, Sgd,
 };
-use selfnorm::{Error, GlorotUniform, LecunNormal, LecunUniform, Tensor};
+use selfnorm::{
+    Error, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Tensor,
+};
 
 type Bits = Vec<(String, Vec<usize>, Vec<u32>)>;
 
@@ -131,7 +133,10 @@ fn weights_are_the_host_s_from_the_seeds_of_their_layers() {
         .add(AlphaDropout::new(0.2))
         .add(Dense::new(5).bias_initializer(Initializer::LecunUniform))
         .add(Dense::new(4).kernel_initializer(Initializer::LecunNormal))
-        .add(Dense::new(3).kernel_initializer(Initializer::LecunUniform));
+        .add(Dense::new(3).kernel_initializer(Initializer::LecunUniform))
+        .add(Dense::new(7).kernel_initializer(Initializer::HeNormal))
+        .add(Dense::new(2).kernel_initializer(Initializer::HeUniform))
+        .add(Dense::new(8).kernel_initializer(Initializer::GlorotNormal));
     let model = network.build(gpu(), seed).unwrap();
     let found: Vec<_> = model
         .weights()
@@ -160,6 +165,21 @@ fn weights_are_the_host_s_from_the_seeds_of_their_layers() {
             .values(12)
             .unwrap(),
         vec![0.0; 3],
+        HeNormal::for_kernel([3, 7])
+            .seed(seed(4, 0))
+            .values(21)
+            .unwrap(),
+        vec![0.0; 7],
+        HeUniform::for_kernel([7, 2])
+            .seed(seed(5, 0))
+            .values(14)
+            .unwrap(),
+        vec![0.0; 2],
+        GlorotNormal::for_kernel([2, 8])
+            .seed(seed(6, 0))
+            .values(16)
+            .unwrap(),
+        vec![0.0; 8],
     ];
     assert_eq!(found, expected);
 }
@@ -183,6 +203,23 @@ fn weights_that_are_set_are_the_weights() {
             assert_eq!(*before, after, "{name}");
         }
     }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_weight_is_found_by_its_name() {
+    let model = build(1);
+    for (name, shape, expected) in bits(&model) {
+        let weight = model.weight(&name).unwrap();
+        assert_eq!(weight.shape(), shape, "{name}");
+        let values = weight.to_vec().unwrap().into_iter().map(f32::to_bits);
+        assert_eq!(values.collect::<Vec<_>>(), expected, "{name}");
+    }
+    let error = model.weight("dense/gamma").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("weight: there is no weight \"dense/gamma\", only {NAMES:?}")
+    );
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! AlphaDropout against its definition in f64 and the mask that the host draws.
 
 use crate::common::ops::DROPOUTS;
-use crate::common::{self, ALPHA, HUGE, LENGTHS, SCALE, activations, gpu, record, wrapped};
+use crate::common::{self, ALPHA, HUGE, LENGTHS, SCALE, activations, gpu_async, record, wrapped};
 use crate::unary::every_way_in_gives_the_same_bits;
 use half::f16;
 use selfnorm::{AlphaDropout, LecunNormal, Selu, Tensor, random};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Klambauer et al. 2017, section 3: (a, b, a α' + b).
 fn coefficients(rate: f64) -> (f64, f64, f64) {
@@ -36,9 +37,10 @@ fn assert_dropped_out(y: &[f32], x: &[f32], kept: &[bool], rate: f64) {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn kept_elements_are_scaled_and_the_mask_is_the_host_s() {
+async fn kept_elements_are_scaled_and_the_mask_is_the_host_s() {
+    let gpu = gpu_async().await;
     for len in LENGTHS {
         for (rate, seed, call) in [
             (0.05, 1, 0),
@@ -48,31 +50,34 @@ fn kept_elements_are_scaled_and_the_mask_is_the_host_s() {
         ] {
             let dropout = AlphaDropout::new(rate).seed(seed).call(call);
             let x = activations(len);
-            let y = gpu()
+            let y = gpu
                 .tensor(&x, [len])
                 .unwrap()
                 .alpha_dropout(&dropout)
                 .unwrap()
-                .to_vec()
+                .read()
+                .await
                 .unwrap();
             assert_dropped_out(&y, &x, &dropout.mask([len]).unwrap(), rate);
         }
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_gradient_passes_where_the_mask_keeps_and_nowhere_else() {
+async fn the_gradient_passes_where_the_mask_keeps_and_nowhere_else() {
+    let gpu = gpu_async().await;
     let len = 100_003;
     let dropout = AlphaDropout::new(0.3).seed(8).call(9);
     let (a, ..) = coefficients(0.3);
     let dy = activations(len);
-    let dx = gpu()
+    let dx = gpu
         .tensor(&dy, [len])
         .unwrap()
         .alpha_dropout_backward(&dropout)
         .unwrap()
-        .to_vec()
+        .read()
+        .await
         .unwrap();
     for ((&dx, &dy), kept) in dx.iter().zip(&dy).zip(dropout.mask([len]).unwrap()) {
         let expected = if kept { a * f64::from(dy) } else { 0.0 };
@@ -81,48 +86,52 @@ fn the_gradient_passes_where_the_mask_keeps_and_nowhere_else() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_gradient_is_the_slope_of_the_function() {
+async fn the_gradient_is_the_slope_of_the_function() {
+    let gpu = gpu_async().await;
     // The function is linear in x for a fixed mask: the difference of two calls is exact in f64 up to
     // the documented error of each.
     let dropout = AlphaDropout::new(0.25).seed(3);
     let x = activations(5000);
     let moved: Vec<f32> = x.iter().map(|x| x + 1.0).collect();
-    let call = |x: &[f32]| {
-        gpu()
-            .tensor(x, [x.len()])
+    let call = async |x: &[f32]| {
+        gpu.tensor(x, [x.len()])
             .unwrap()
             .alpha_dropout(&dropout)
             .unwrap()
-            .to_vec()
+            .read()
+            .await
             .unwrap()
     };
-    let (low, high) = (call(&x), call(&moved));
-    let ones = gpu().tensor(&vec![1.0; x.len()], [x.len()]).unwrap();
+    let (low, high) = (call(&x).await, call(&moved).await);
+    let ones = gpu.tensor(&vec![1.0; x.len()], [x.len()]).unwrap();
     let dx = ones
         .alpha_dropout_backward(&dropout)
         .unwrap()
-        .to_vec()
+        .read()
+        .await
         .unwrap();
     for i in 0..x.len() {
         approx::assert_abs_diff_eq!(high[i] - low[i], dx[i], epsilon = 4e-6);
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn mean_and_variance_stay_zero_and_one() {
+async fn mean_and_variance_stay_zero_and_one() {
+    let gpu = gpu_async().await;
     // Truncated normals of variance 1. 4 Mi of them: the standard error of the mean is 1/2048, of the
     // variance at most twice that for these distributions; five of each are allowed.
     let len = 1 << 22;
     let x = LecunNormal::new(1).seed(2).values(len).unwrap();
-    let tensor = gpu().tensor(&x, [len]).unwrap();
+    let tensor = gpu.tensor(&x, [len]).unwrap();
     for rate in [0.05, 0.1, 0.25, 0.5, 0.9] {
         let y = tensor
             .alpha_dropout(&AlphaDropout::new(rate).seed(11))
             .unwrap()
-            .to_vec()
+            .read()
+            .await
             .unwrap();
         let mean = y.iter().map(|&y| f64::from(y)).sum::<f64>() / len as f64;
         let variance = y
@@ -139,7 +148,7 @@ fn mean_and_variance_stay_zero_and_one() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn the_default_fixed_point_changes_no_bit_of_the_coefficients() {
     for rate in [0.0, 0.01, 0.05, 0.1, 0.25, 0.3, 0.5, 0.9, 0.999] {
         let dropout = AlphaDropout::new(rate);
@@ -169,7 +178,7 @@ const FIXED_POINTS: [(f64, f64); 6] = [
     (-4.0, 25.0),
 ];
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn coefficients_are_the_paper_s_for_any_fixed_point() {
     for (mean, variance) in FIXED_POINTS {
         for rate in [0.0, 0.05, 0.5, 0.99] {
@@ -190,9 +199,10 @@ fn coefficients_are_the_paper_s_for_any_fixed_point() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn mean_and_variance_stay_those_of_the_fixed_point() {
+async fn mean_and_variance_stay_those_of_the_fixed_point() {
+    let gpu = gpu_async().await;
     let len = 1 << 20;
     // N(0, 1) by Box and Muller.
     let words: Vec<u32> = random::words(21, 0, 0..len).collect();
@@ -229,25 +239,22 @@ fn mean_and_variance_stay_those_of_the_fixed_point() {
             .map(|n| (variance.sqrt() * n) as f32)
             .collect();
         let selu = Selu::with_fixed_point(mean, variance).unwrap();
-        let x = gpu()
-            .tensor(&z, [z.len()])
-            .unwrap()
-            .selu_with(&selu)
-            .unwrap();
-        check(&x.to_vec().unwrap(), "selu");
+        let x = gpu.tensor(&z, [z.len()]).unwrap().selu_with(&selu).unwrap();
+        check(&x.read().await.unwrap(), "selu");
         for rate in [0.05, 0.3, 0.8] {
             let dropout = AlphaDropout::new(rate).fixed_point(mean, variance).seed(31);
-            let y = x.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+            let y = x.alpha_dropout(&dropout).unwrap().read().await.unwrap();
             check(&y, &format!("dropout of {rate}"));
         }
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn another_fixed_point_keeps_the_mask_and_the_bounds() {
+async fn another_fixed_point_keeps_the_mask_and_the_bounds() {
+    let gpu = gpu_async().await;
     let x = activations(1757);
-    let tensor = gpu().tensor(&x, [1757]).unwrap();
+    let tensor = gpu.tensor(&x, [1757]).unwrap();
     for (mean, variance) in FIXED_POINTS {
         let plain = AlphaDropout::new(0.4).seed(5);
         let dropout = plain.clone().fixed_point(mean, variance);
@@ -256,11 +263,17 @@ fn another_fixed_point_keeps_the_mask_and_the_bounds() {
         let (a, b) = dropout.coefficients().unwrap();
         let selu = Selu::with_fixed_point(mean, variance).unwrap();
         let dropped = b - a * selu.scale * selu.alpha;
-        let y = tensor.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+        let y = tensor
+            .alpha_dropout(&dropout)
+            .unwrap()
+            .read()
+            .await
+            .unwrap();
         let dx = tensor
             .alpha_dropout_backward(&dropout)
             .unwrap()
-            .to_vec()
+            .read()
+            .await
             .unwrap();
         for (((&x, &y), &dx), &kept) in x.iter().zip(&y).zip(&dx).zip(&kept) {
             // A dropped element is rounded once, and from an f64 with a few roundings.
@@ -281,10 +294,11 @@ fn another_fixed_point_keeps_the_mask_and_the_bounds() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_fixed_point_that_no_selu_has_is_an_error_where_it_is_used() {
-    let x = gpu().tensor(&[1.0], [1]).unwrap();
+async fn a_fixed_point_that_no_selu_has_is_an_error_where_it_is_used() {
+    let gpu = gpu_async().await;
+    let x = gpu.tensor(&[1.0], [1]).unwrap();
     let dropout = AlphaDropout::new(0.5).fixed_point(0.7, 1.0);
     let rule = "mean is 0.7, must be below 0.683 sqrt(variance), which is what ReLU gives";
     for (error, op) in [
@@ -305,7 +319,7 @@ fn a_fixed_point_that_no_selu_has_is_an_error_where_it_is_used() {
     );
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn the_share_of_dropped_elements_is_the_rate() {
     let len = 1 << 20;
     for rate in [0.01, 0.1, 0.5, 0.99] {
@@ -317,7 +331,7 @@ fn the_share_of_dropped_elements_is_the_rate() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn seeds_and_calls_give_different_masks_and_the_same_ones_again() {
     let mask = |seed, call| {
         AlphaDropout::new(0.5)
@@ -360,9 +374,10 @@ fn broadcast(dropout: &AlphaDropout, noise_shape: &[usize], shape: &[usize]) -> 
         .collect()
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn noise_shape_broadcasts_as_numpy_does() {
+async fn noise_shape_broadcasts_as_numpy_does() {
+    let gpu = gpu_async().await;
     let cases: [(&[usize], &[usize]); 8] = [
         (&[7, 13, 5], &[7, 1, 5]),
         (&[7, 13, 5], &[1, 13, 1]),
@@ -383,46 +398,51 @@ fn noise_shape_broadcasts_as_numpy_does() {
             "{noise_shape:?} on the host"
         );
         let x = activations(expected.len());
-        let tensor = gpu().tensor(&x, shape).unwrap();
-        let y = tensor.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+        let tensor = gpu.tensor(&x, shape).unwrap();
+        let y = tensor
+            .alpha_dropout(&dropout)
+            .unwrap()
+            .read()
+            .await
+            .unwrap();
         assert_dropped_out(&y, &x, &expected, 0.5);
 
-        let (_buffer, wrapped) = wrapped(gpu(), &x);
-        let wrapped = gpu().wrap::<f32>(wrapped.slice(), shape).unwrap();
-        record(gpu(), |pass| {
-            pass.alpha_dropout_in_place(&wrapped, &dropout)
-        });
+        let (_buffer, wrapped) = wrapped(gpu, &x);
+        let wrapped = gpu.wrap::<f32>(wrapped.slice(), shape).unwrap();
+        record(gpu, |pass| pass.alpha_dropout_in_place(&wrapped, &dropout));
         assert_eq!(
-            wrapped.to_vec().unwrap(),
+            wrapped.read().await.unwrap(),
             y,
             "{noise_shape:?} in place, in somebody's buffer"
         );
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn every_way_in_gives_the_same_bits_and_writes_nothing_else() {
+async fn every_way_in_gives_the_same_bits_and_writes_nothing_else() {
     for p in DROPOUTS {
-        every_way_in_gives_the_same_bits("alpha_dropout", p);
+        every_way_in_gives_the_same_bits("alpha_dropout", p).await;
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_mask_beyond_one_binding_and_one_dispatch_is_the_host_s() {
+async fn a_mask_beyond_one_binding_and_one_dispatch_is_the_host_s() {
+    let gpu = gpu_async().await;
     let dropout = AlphaDropout::new(0.5).seed(12);
-    let x = gpu().tensor(&vec![1.0; HUGE], [HUGE]).unwrap();
-    let y = x.alpha_dropout(&dropout).unwrap().to_vec().unwrap();
+    let x = gpu.tensor(&vec![1.0; HUGE], [HUGE]).unwrap();
+    let y = x.alpha_dropout(&dropout).unwrap().read().await.unwrap();
     let mask = dropout.mask([HUGE]).unwrap();
     assert!(y.iter().zip(&mask).all(|(&y, &kept)| (y > 0.0) == kept));
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn outside_training_and_at_rate_zero_it_is_the_identity() {
+async fn outside_training_and_at_rate_zero_it_is_the_identity() {
+    let gpu = gpu_async().await;
     let data = common::special();
-    let x = gpu().tensor(&data, [data.len()]).unwrap();
+    let x = gpu.tensor(&data, [data.len()]).unwrap();
     for dropout in [
         AlphaDropout::new(0.5).training(false),
         AlphaDropout::new(0.0),
@@ -431,7 +451,7 @@ fn outside_training_and_at_rate_zero_it_is_the_identity() {
             x.alpha_dropout(&dropout).unwrap(),
             x.alpha_dropout_backward(&dropout).unwrap(),
         ] {
-            for (y, x) in y.to_vec().unwrap().into_iter().zip(&data) {
+            for (y, x) in y.read().await.unwrap().into_iter().zip(&data) {
                 // Devices may flush subnormals.
                 let flushed = x.is_subnormal() && y == 0.0;
                 assert!(
@@ -444,31 +464,34 @@ fn outside_training_and_at_rate_zero_it_is_the_identity() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn nans_stay_and_infinities_follow_the_mask() {
+async fn nans_stay_and_infinities_follow_the_mask() {
+    let gpu = gpu_async().await;
     let dropout = AlphaDropout::new(0.5).seed(1);
     let kept = dropout.mask([64]).unwrap();
-    let y = |x: f32| {
-        gpu()
-            .tensor(&[x; 64], [64])
+    let y = async |x: f32| {
+        gpu.tensor(&[x; 64], [64])
             .unwrap()
             .alpha_dropout(&dropout)
             .unwrap()
-            .to_vec()
+            .read()
+            .await
             .unwrap()
     };
-    assert!(y(f32::NAN).iter().chain(&y(-f32::NAN)).all(|y| y.is_nan()));
+    for nan in [f32::NAN, -f32::NAN] {
+        assert!(y(nan).await.iter().all(|y| y.is_nan()));
+    }
     let dropped = coefficients(0.5).2 as f32;
-    for (y, &kept) in y(f32::INFINITY).into_iter().zip(&kept) {
+    for (y, &kept) in y(f32::INFINITY).await.into_iter().zip(&kept) {
         assert_eq!(y, if kept { f32::INFINITY } else { dropped });
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn half_precision_is_the_rounded_single_precision_result() {
-    let gpu = gpu();
+async fn half_precision_is_the_rounded_single_precision_result() {
+    let gpu = gpu_async().await;
     if !gpu.supports_f16() {
         return common::assert_f16_is_an_error(gpu);
     }
@@ -481,14 +504,16 @@ fn half_precision_is_the_rounded_single_precision_result() {
             .unwrap()
             .alpha_dropout(&dropout)
             .unwrap()
-            .to_vec()
+            .read()
+            .await
             .unwrap();
         let single = gpu
             .tensor(&single, [len])
             .unwrap()
             .alpha_dropout(&dropout)
             .unwrap()
-            .to_vec()
+            .read()
+            .await
             .unwrap();
         assert!(
             half.iter()
@@ -498,9 +523,10 @@ fn half_precision_is_the_rounded_single_precision_result() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_parts_of_a_tensor_have_the_mask_of_the_whole() {
+async fn the_parts_of_a_tensor_have_the_mask_of_the_whole() {
+    let gpu = gpu_async().await;
     // Across the end of the 2³² blocks that a counter's low word counts; the host counts in u64.
     let start = (1u64 << 34) - 400;
     let p = AlphaDropout::new(0.5).seed(9).call(1 << 33);
@@ -519,8 +545,8 @@ fn the_parts_of_a_tensor_have_the_mask_of_the_whole() {
             } else {
                 part.clone()
             };
-            let x: Tensor = gpu().zeros(&shape).unwrap();
-            let y = x.alpha_dropout(&part).unwrap().to_vec().unwrap();
+            let x: Tensor = gpu.zeros(&shape).unwrap();
+            let y = x.alpha_dropout(&part).unwrap().read().await.unwrap();
             for (row, y) in y.chunks(shape.get(1).copied().unwrap_or(1)).enumerate() {
                 let kept = expected[range.start + row];
                 assert!(y.iter().all(|&y| (y == b as f32) == kept), "row {row}");

@@ -2,6 +2,7 @@
 
 use crate::common::ops::Parameter;
 use crate::unary::{Unary, tested_floats};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 const GELU: Unary = Unary {
     name: "gelu",
@@ -13,96 +14,113 @@ const GELU_TANH: Unary = Unary {
     p: Parameter::Approximate,
 };
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn gelu_is_within_five_and_a_half_ulp_of_the_real_value_over_all_binades() {
-    GELU.is_within_its_bound(&tested_floats());
+async fn gelu_is_within_five_and_a_half_ulp_of_the_real_value_over_all_binades() {
+    GELU.is_within_its_bound(&tested_floats()).await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn gelu_backward_is_within_six_ulp_of_the_real_value() {
-    GELU.gradient_is_within_its_bound(&tested_floats());
-    GELU.gradient_is_within_its_bound_for_the_largest_and_smallest();
+async fn gelu_backward_is_within_six_ulp_of_the_real_value() {
+    GELU.gradient_is_within_its_bound(&tested_floats()).await;
+    GELU.gradient_is_within_its_bound_for_the_largest_and_smallest()
+        .await;
 }
 
+#[cfg(not(target_family = "wasm"))]
 #[test]
 #[ignore = "all 2^32 floats, forward and backward: minutes"]
 fn gelu_is_within_its_bounds_at_every_float() {
     GELU.is_within_its_bounds_at_every_float();
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn gelu_tanh_is_within_three_ulp_of_the_real_value_over_all_binades() {
-    GELU_TANH.is_within_its_bound(&tested_floats());
+async fn gelu_tanh_is_within_three_ulp_of_the_real_value_over_all_binades() {
+    GELU_TANH.is_within_its_bound(&tested_floats()).await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn gelu_tanh_backward_is_within_seven_ulp_of_the_real_value_or_of_an_eighth_of_the_gradient() {
-    GELU_TANH.gradient_is_within_its_bound(&tested_floats());
-    GELU_TANH.gradient_is_within_its_bound_for_the_largest_and_smallest();
+async fn gelu_tanh_backward_is_within_seven_ulp_of_the_real_value_or_of_an_eighth_of_the_gradient()
+{
+    GELU_TANH
+        .gradient_is_within_its_bound(&tested_floats())
+        .await;
+    GELU_TANH
+        .gradient_is_within_its_bound_for_the_largest_and_smallest()
+        .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn gelu_tanh_backward_is_within_seven_ulp_of_the_real_value_below_minus_three() {
-    GELU_TANH.gradient_has_no_floor_below(-3.0);
+async fn gelu_tanh_backward_is_within_seven_ulp_of_the_real_value_below_minus_three() {
+    GELU_TANH.gradient_has_no_floor_below(-3.0).await;
 }
 
+#[cfg(not(target_family = "wasm"))]
 #[test]
 #[ignore = "all 2^32 floats, forward and backward: minutes"]
 fn gelu_tanh_is_within_its_bounds_at_every_float() {
     GELU_TANH.is_within_its_bounds_at_every_float();
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn limits_are_exact() {
+async fn limits_are_exact() {
     GELU.gives(&[
         [f32::NEG_INFINITY, 0.0, 0.0],
         [0.0, 0.0, 0.5],
         [200.0, 200.0, 1.0],
         [f32::INFINITY, f32::INFINITY, 1.0],
-    ]);
+    ])
+    .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn limits_of_the_tanh_form_are_exact() {
-    GELU_TANH.gives(&[
-        [f32::NEG_INFINITY, 0.0, 0.0],
-        [0.0, 0.0, 0.5],
-        [200.0, 200.0, 1.0],
-        [f32::INFINITY, f32::INFINITY, 1.0],
-    ]);
+async fn limits_of_the_tanh_form_are_exact() {
+    GELU_TANH
+        .gives(&[
+            [f32::NEG_INFINITY, 0.0, 0.0],
+            [0.0, 0.0, 0.5],
+            [200.0, 200.0, 1.0],
+            [f32::INFINITY, f32::INFINITY, 1.0],
+        ])
+        .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn nans_of_every_kind_come_out_as_nans() {
-    GELU.nans_of_every_kind_come_out_as_nans();
-    GELU_TANH.nans_of_every_kind_come_out_as_nans();
+async fn nans_of_every_kind_come_out_as_nans() {
+    GELU.nans_of_every_kind_come_out_as_nans().await;
+    GELU_TANH.nans_of_every_kind_come_out_as_nans().await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_else() {
-    GELU.every_length_and_every_way_in_gives_the_same_bits();
-    GELU_TANH.every_length_and_every_way_in_gives_the_same_bits();
+async fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_else() {
+    GELU.every_length_and_every_way_in_gives_the_same_bits()
+        .await;
+    GELU_TANH
+        .every_length_and_every_way_in_gives_the_same_bits()
+        .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn half_precision_is_the_rounded_single_precision_result() {
-    GELU.half_precision_is_the_rounded_single_precision_result();
-    GELU_TANH.half_precision_is_the_rounded_single_precision_result();
+async fn half_precision_is_the_rounded_single_precision_result() {
+    GELU.half_precision_is_the_rounded_single_precision_result()
+        .await;
+    GELU_TANH
+        .half_precision_is_the_rounded_single_precision_result()
+        .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_gradient_is_the_slope_of_the_function() {
-    GELU.gradient_is_the_slope_of_the_function();
-    GELU_TANH.gradient_is_the_slope_of_the_function();
+async fn the_gradient_is_the_slope_of_the_function() {
+    GELU.gradient_is_the_slope_of_the_function().await;
+    GELU_TANH.gradient_is_the_slope_of_the_function().await;
 }

@@ -1,8 +1,12 @@
 //! Initial weights: the host's bits, and the distributions they are drawn from.
 
+use crate::common::ops::{Op, Parameter, WEIGHTS, Weights};
 use crate::common::{self, HUGE, LENGTHS, gpu, record, wrapped};
 use half::f16;
-use selfnorm::{GlorotUniform, LecunNormal, LecunUniform, Tensor, fans, random};
+use selfnorm::{
+    GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Tensor, fans,
+    random,
+};
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
@@ -10,39 +14,68 @@ fn every_initializer_has_the_host_s_bits_at_every_length() {
     let gpu = gpu();
     for len in LENGTHS {
         for (seed, call) in [(0, 0), (7, 1), (u64::MAX, (1 << 62) - 1)] {
-            let normal = LecunNormal::new(300).seed(seed).call(call);
-            let uniform = LecunUniform::new(300).seed(seed).call(call);
-            let glorot = GlorotUniform::new(300, 100).seed(seed).call(call);
-            let w: [Tensor; 3] = std::array::from_fn(|_| gpu.zeros([len]).unwrap());
-            let (buffers, wrapped): (Vec<_>, Vec<_>) =
-                (0..3).map(|_| wrapped(gpu, &vec![0.0; len])).unzip();
-            record(gpu, |pass| {
-                pass.lecun_normal(&normal, &w[0])?;
-                pass.lecun_uniform(&uniform, &w[1])?;
-                pass.glorot_uniform(&glorot, &w[2])?;
-                pass.lecun_normal(&normal, &wrapped[0])?;
-                pass.lecun_uniform(&uniform, &wrapped[1])?;
-                pass.glorot_uniform(&glorot, &wrapped[2])
+            let p = Parameter::Weights(Weights {
+                fan: 300,
+                seed,
+                call,
+                ..WEIGHTS
             });
-            let expected =
-                [normal.values(len), uniform.values(len), glorot.values(len)].map(Result::unwrap);
-            for i in 0..3 {
-                assert_eq!(
-                    w[i].to_vec().unwrap(),
-                    expected[i],
-                    "initializer {i}, length {len}"
-                );
-                assert_eq!(
-                    wrapped[i].to_vec().unwrap(),
-                    expected[i],
-                    "in somebody's buffer, length {len}"
+            for op in Op::initializers() {
+                let w: Tensor = gpu.zeros([len]).unwrap();
+                let (buffer, wrapped) = wrapped(gpu, &vec![0.0; len]);
+                record(gpu, |pass| {
+                    op.record(pass, false, &[&w], &p)?;
+                    op.record(pass, false, &[&wrapped], &p)
+                });
+                let (expected, title) = ((op.host())(&p, len).unwrap(), op.title(&p));
+                let in_buffer = wrapped.to_vec().unwrap();
+                assert!(w.to_vec().unwrap() == expected, "{title}, length {len}");
+                assert!(
+                    in_buffer == expected,
+                    "{title}, in somebody's buffer, length {len}"
                 );
                 assert!(
-                    common::guards_hold(gpu, &buffers[i]),
-                    "a write outside, length {len}"
+                    common::guards_hold(gpu, &buffer),
+                    "{title}: a write outside, length {len}"
                 );
             }
         }
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_gpu_makes_the_weights_of_a_kernel() {
+    let (gpu, shape, len) = (gpu(), [3, 2, 5, 7], 210);
+    for (made, host) in [
+        (
+            gpu.lecun_normal(shape, 3),
+            LecunNormal::new(30).seed(3).values(len),
+        ),
+        (
+            gpu.lecun_uniform(shape, 3),
+            LecunUniform::new(30).seed(3).values(len),
+        ),
+        (
+            gpu.he_normal(shape, 3),
+            HeNormal::new(30).seed(3).values(len),
+        ),
+        (
+            gpu.he_uniform(shape, 3),
+            HeUniform::new(30).seed(3).values(len),
+        ),
+        (
+            gpu.glorot_normal(shape, 3),
+            GlorotNormal::new(30, 42).seed(3).values(len),
+        ),
+        (
+            gpu.glorot_uniform(shape, 3),
+            GlorotUniform::new(30, 42).seed(3).values(len),
+        ),
+    ] {
+        let made = made.unwrap();
+        assert_eq!(made.shape(), shape);
+        assert_eq!(made.to_vec().unwrap(), host.unwrap());
     }
 }
 
@@ -230,25 +263,79 @@ fn lecun_normal_weights_follow_the_truncated_normal() {
     }
 }
 
+/// Scale, mode and distribution of each are those of keras.src.initializers.random_initializers, as is what
+/// they mean: `VarianceScaling`.
 #[test]
-fn uniform_weights_follow_the_uniform_distribution_within_their_limits() {
-    let len = 1 << 20;
-    for (weights, limit) in [
-        (
-            LecunUniform::new(50).seed(4).values(len).unwrap(),
-            (3.0f64 / 50.0).sqrt(),
-        ),
-        (
-            GlorotUniform::new(50, 30).seed(5).values(len).unwrap(),
-            (6.0f64 / 80.0).sqrt(),
-        ),
+fn weights_have_keras_s_distributions() {
+    let (kernel, len) = ([3, 3, 16, 32], 1 << 20);
+    let (fan_in, fan_avg) = (144.0, (144.0 + 288.0) / 2.0);
+    let lecun_normal = LecunNormal::for_kernel(kernel).seed(4).values(len);
+    let lecun_uniform = LecunUniform::for_kernel(kernel).seed(5).values(len);
+    let he_normal = HeNormal::for_kernel(kernel).seed(6).values(len);
+    let he_uniform = HeUniform::for_kernel(kernel).seed(7).values(len);
+    let glorot_normal = GlorotNormal::for_kernel(kernel).seed(8).values(len);
+    let glorot_uniform = GlorotUniform::for_kernel(kernel).seed(9).values(len);
+    for (name, weights, scale, fan, is_normal) in [
+        ("lecun_normal", lecun_normal, 1.0, fan_in, true),
+        ("lecun_uniform", lecun_uniform, 1.0, fan_in, false),
+        ("he_normal", he_normal, 2.0, fan_in, true),
+        ("he_uniform", he_uniform, 2.0, fan_in, false),
+        ("glorot_normal", glorot_normal, 1.0, fan_avg, true),
+        ("glorot_uniform", glorot_uniform, 1.0, fan_avg, false),
     ] {
-        let scaled: Vec<f64> = weights.iter().map(|&w| f64::from(w) / limit).collect();
+        let variance: f64 = scale / fan;
+        let (limit, kurtosis): (f64, f64) = if is_normal {
+            // The fourth moment of a normal truncated at ±2, of variance 1, is 2.37.
+            (2.0 * variance.sqrt() / 0.879_625_661_034_239_8, 2.37)
+        } else {
+            ((3.0 * variance).sqrt(), 9.0 / 5.0)
+        };
+        let scaled: Vec<f64> = weights
+            .unwrap()
+            .into_iter()
+            .map(|w| f64::from(w) / limit)
+            .collect();
         // The limit is rounded to f32.
-        assert!(scaled.iter().all(|u| u.abs() < 1.0 + 1e-7 && *u != 0.0));
-        let distance = kolmogorov_smirnov(scaled, |u| (u + 1.0) / 2.0);
-        assert!(distance < critical_distance(len), "{distance}");
+        let within = |u: &f64| u.abs() < 1.0 + 1e-7 && (is_normal || *u != 0.0);
+        assert!(scaled.iter().all(within), "{name}");
+        // Four standard errors.
+        let (n, to_one) = (len as f64, limit.powi(2) / variance);
+        let found = scaled.iter().map(|u| u * u).sum::<f64>() / n * to_one;
+        assert!(
+            (found - 1.0).abs() < 4.0 * ((kurtosis - 1.0) / n).sqrt(),
+            "{name}: {found} of the variance"
+        );
+        let distance = kolmogorov_smirnov(scaled, |u| match is_normal {
+            true => truncated_cdf(2.0 * u),
+            false => (u + 1.0) / 2.0,
+        });
+        assert!(distance < critical_distance(len), "{name}: {distance}");
     }
+}
+
+/// Kernels for which two initializers have the same variance, 1 / 72.
+#[test]
+fn weights_of_one_variance_and_distribution_have_the_same_bits() {
+    let (len, seed, call, offset) = (1757, 11, 5, 400);
+    let lecun = LecunNormal::new(72).seed(seed).call(call).offset(offset);
+    let he = HeNormal::new(144).seed(seed).call(call).offset(offset);
+    let glorot = GlorotNormal::new(100, 44)
+        .seed(seed)
+        .call(call)
+        .offset(offset);
+    let normal = lecun.values(len).unwrap();
+    assert_eq!(he.values(len).unwrap(), normal);
+    assert_eq!(glorot.values(len).unwrap(), normal);
+
+    let lecun = LecunUniform::new(72).seed(seed).call(call).offset(offset);
+    let he = HeUniform::new(144).seed(seed).call(call).offset(offset);
+    let glorot = GlorotUniform::new(100, 44)
+        .seed(seed)
+        .call(call)
+        .offset(offset);
+    let uniform = lecun.values(len).unwrap();
+    assert_eq!(he.values(len).unwrap(), uniform);
+    assert_eq!(glorot.values(len).unwrap(), uniform);
 }
 
 #[test]

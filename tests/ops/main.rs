@@ -4,35 +4,47 @@
 mod common;
 
 mod alpha_dropout;
+#[cfg(not(target_family = "wasm"))]
 mod conv2d;
+#[cfg(not(target_family = "wasm"))]
 mod dense;
+#[cfg(not(target_family = "wasm"))]
 mod distributions;
 mod elu;
+mod every_operation;
 mod gelu;
+#[cfg(not(target_family = "wasm"))]
 mod image;
+#[cfg(not(target_family = "wasm"))]
 mod initializers;
+#[cfg(not(target_family = "wasm"))]
 mod layer;
 mod leaky_relu;
 mod random;
 mod relu;
+#[cfg(not(target_family = "wasm"))]
 mod rows;
 mod same_bits;
 mod selu;
 mod sigmoid;
 mod silu;
 mod sine;
+#[cfg(not(target_family = "wasm"))]
 mod softmax;
 mod softplus;
 mod tanh;
 mod unary;
 mod wgsl;
 
-use std::fs;
-use std::path::Path;
+#[cfg(target_family = "wasm")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 /// A file that is not named is not compiled, and its tests never run.
+#[cfg(not(target_family = "wasm"))]
 #[test]
 fn every_file_of_a_folder_of_tests_is_named_in_its_main_or_mod() {
+    use std::fs;
+    use std::path::Path;
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
     let mut files = 0;
     while let Some(folder) = folders.pop() {

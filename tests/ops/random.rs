@@ -2,8 +2,9 @@
 
 use selfnorm::random::{philox4x32_10, truncated_normal, uniform, words};
 use selfnorm::{AlphaDropout, GlorotUniform, LecunNormal, LecunUniform};
+use wasm_bindgen_test::wasm_bindgen_test;
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn philox_gives_the_published_known_answers() {
     // kat_vectors of Random123 (Salmon et al. 2011), philox4x32 10
     let answers = [
@@ -28,7 +29,7 @@ fn philox_gives_the_published_known_answers() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn element_i_is_word_i_mod_4_of_block_i_div_4() {
     let (seed, call) = (0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
     for first in [0, 1, 2, 3, 4, 1757, (1 << 34) - 3, 1 << 40] {
@@ -46,7 +47,7 @@ fn element_i_is_word_i_mod_4_of_block_i_div_4() {
     assert_eq!(words(1, 2, 5..5).count(), 0);
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn masks_have_their_call_in_the_counter_and_weights_their_call_with_the_top_bit() {
     const N: usize = 1757;
     for (seed, offset) in [(0, 0), (7, 4), (u64::MAX, (1 << 34) - 400)] {

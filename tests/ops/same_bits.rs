@@ -1,26 +1,29 @@
 //! A seed gives the same bits on every device and on the host.
 
-use crate::common::gpu;
+use crate::common::gpu_async;
 use crate::common::same_bits::{STRETCHES, Stretch, checksum};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Every stretch is looked at, so that the message names all that differ.
-fn check(found: impl Fn(&Stretch) -> u32) {
-    let differing: Vec<String> = STRETCHES
-        .iter()
-        .map(|stretch| (stretch, found(stretch)))
-        .filter(|(stretch, found)| *found != stretch.checksum)
-        .map(|(stretch, found)| format!("{}: {found:#010x}", stretch.name))
-        .collect();
+async fn check(found: impl AsyncFn(&Stretch) -> u32) {
+    let mut differing = Vec::new();
+    for stretch in &STRETCHES {
+        let found = found(stretch).await;
+        if found != stretch.checksum {
+            differing.push(format!("{}: {found:#010x}", stretch.name));
+        }
+    }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn masks_and_weights_have_the_checksums_that_every_device_has() {
-    check(|stretch| stretch.checksum_on(gpu()).unwrap());
+async fn masks_and_weights_have_the_checksums_that_every_device_has() {
+    let gpu = gpu_async().await;
+    check(async |stretch| stretch.checksum_on(gpu).await.unwrap()).await;
 }
 
-#[test]
-fn masks_and_weights_have_these_checksums_on_the_host() {
-    check(|stretch| checksum(&(stretch.on_host)().unwrap()));
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn masks_and_weights_have_these_checksums_on_the_host() {
+    check(async |stretch| checksum(&(stretch.on_host)().unwrap())).await;
 }

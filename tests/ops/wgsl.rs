@@ -3,8 +3,9 @@
 
 use crate::common::functions;
 use crate::common::ops::{Op, Parameter, Real};
-use crate::common::{all_floats, gpu, special, worst};
+use crate::common::{SAMPLE, all_floats, gpu_async, special, worst};
 use selfnorm::{random, wgpu, wgsl};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// As the documentation of `selfnorm::wgsl` promises.
 const MAX_ULPS: f64 = 2.0;
@@ -12,8 +13,8 @@ const EXPM1_MAX_ULPS: f64 = 1.5;
 
 /// Runs an application's kernel, one lane of four words an invocation: no `Pass`, no `Tensor` operation,
 /// only its own pipeline on the device.
-fn run(source: &str, inputs: &[&[f32]]) -> Vec<f32> {
-    let gpu = gpu();
+async fn run(source: &str, inputs: &[&[f32]]) -> Vec<f32> {
+    let gpu = gpu_async().await;
     let device = gpu.device();
     let len = inputs[0].len();
     let output = vec![0.0; len];
@@ -55,12 +56,12 @@ fn run(source: &str, inputs: &[&[f32]]) -> Vec<f32> {
     pass.dispatch_workgroups(len.div_ceil(4 * 64) as u32, 1, 1);
     drop(pass);
     gpu.queue().submit([encoder.finish()]);
-    buffers.last().unwrap().to_vec().unwrap()
+    buffers.last().unwrap().read().await.unwrap()
 }
 
 /// The values at `x` of `name(x, arguments)`, which must be those of its version for a `vec4f`, too.
-fn values(constant: &str, name: &str, arguments: &str, x: &[f32]) -> Vec<f32> {
-    let kernel = |expression: String| {
+async fn values(constant: &str, name: &str, arguments: &str, x: &[f32]) -> Vec<f32> {
+    let kernel = async |expression: String| {
         let source = format!(
             "@group(0) @binding(0) var<storage> x: array<vec4f>;
             @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
@@ -74,7 +75,7 @@ fn values(constant: &str, name: &str, arguments: &str, x: &[f32]) -> Vec<f32> {
             }}
             {constant}"
         );
-        run(&source, &[x])
+        run(&source, &[x]).await
     };
     let of = |component| format!("{name}(v.{component}{arguments})");
     let scalars = kernel(format!(
@@ -83,13 +84,14 @@ fn values(constant: &str, name: &str, arguments: &str, x: &[f32]) -> Vec<f32> {
         of('y'),
         of('z'),
         of('w')
-    ));
+    ))
+    .await;
     let name4 = match name {
         "expm1" => "expm1_4".into(),
         "tanh1" => "tanh4".into(),
         name => format!("{name}4"),
     };
-    let vectors = kernel(format!("{name4}(v{arguments})"));
+    let vectors = kernel(format!("{name4}(v{arguments})")).await;
     assert!(
         bytemuck::cast_slice::<_, u8>(&scalars) == bytemuck::cast_slice::<_, u8>(&vectors),
         "{name} and {name4} differ"
@@ -110,35 +112,35 @@ fn check(actual: &[f32], x: &[f32], real: Real, p: &Parameter) {
     assert!(error <= MAX_ULPS, "{p:?}: {error} ulp at {at:e}");
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn expm1_is_within_one_and_a_half_ulp_over_all_binades() {
+async fn expm1_is_within_one_and_a_half_ulp_over_all_binades() {
     let x = everywhere(1021);
-    let y = values(wgsl::EXPM1, "expm1", "", &x);
+    let y = values(wgsl::EXPM1, "expm1", "", &x).await;
     let (error, at) = worst(&y, &x, |x| f64::from(x).exp_m1());
     println!("worst error {error:.3} ulp at {at:e}");
     assert!(error <= EXPM1_MAX_ULPS, "{error} ulp at {at:e}");
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn expm1_is_within_one_and_a_half_ulp_where_it_bends() {
+async fn expm1_is_within_one_and_a_half_ulp_where_it_bends() {
     // From 2⁻¹⁰ to beyond the overflow at 88.72 and to −18, where the result has become −1.
-    let floats = |from: f32, to: f32| (from.to_bits()..to.to_bits()).step_by(37);
+    let floats = |from: f32, to: f32| (from.to_bits()..to.to_bits()).step_by(37 * SAMPLE as usize);
     let x: Vec<f32> = floats(2f32.powi(-10), 89.5)
         .chain(floats(-(2f32.powi(-10)), -18.5))
         .map(f32::from_bits)
         .collect();
     let x = &x[..x.len() / 4 * 4];
-    let y = values(wgsl::EXPM1, "expm1", "", x);
+    let y = values(wgsl::EXPM1, "expm1", "", x).await;
     let (error, at) = worst(&y, x, |x| f64::from(x).exp_m1());
     println!("worst error {error:.3} ulp at {at:e}");
     assert!(error <= EXPM1_MAX_ULPS, "{error} ulp at {at:e}");
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn expm1_keeps_zeros_and_nans_and_has_the_limits_of_the_real_function() {
+async fn expm1_keeps_zeros_and_nans_and_has_the_limits_of_the_real_function() {
     // The two floats around ln(2¹²⁸): e to the first is the last that is below 2¹²⁸.
     let below = 88.722_83;
     let above = f32::from_bits(f32::to_bits(below) + 1);
@@ -152,7 +154,7 @@ fn expm1_keeps_zeros_and_nans_and_has_the_limits_of_the_real_function() {
         above,
         below,
     ];
-    let y = values(wgsl::EXPM1, "expm1", "", &x);
+    let y = values(wgsl::EXPM1, "expm1", "", &x).await;
     let expected = [0.0, -0.0, -1.0, -1.0]
         .into_iter()
         .chain([f32::INFINITY; 3]);
@@ -161,57 +163,59 @@ fn expm1_keeps_zeros_and_nans_and_has_the_limits_of_the_real_function() {
     }
     assert!(y[7].is_finite(), "expm1({below}) is {}", y[7]);
     let nans = [0x7f80_0001, 0x7fc0_0000, 0xff80_0001, 0xffff_ffff].map(f32::from_bits);
-    let y = values(wgsl::EXPM1, "expm1", "", &nans);
+    let y = values(wgsl::EXPM1, "expm1", "", &nans).await;
     assert!(y.iter().all(|y| y.is_nan()), "{y:?}");
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn elu_and_its_derivative_are_within_two_ulp() {
+async fn elu_and_its_derivative_are_within_two_ulp() {
     let x = everywhere(2039);
     for alpha in [1.0, 0.3f32, -2.1] {
         let (argument, p) = (
             format!(", {alpha:?}"),
             Parameter::Constant("alpha", alpha.into()),
         );
-        let y = values(wgsl::ELU, "elu", &argument, &x);
+        let y = values(wgsl::ELU, "elu", &argument, &x).await;
         check(&y, &x, functions::elu, &p);
-        let dx = values(wgsl::ELU, "elu_derivative", &argument, &x);
+        let dx = values(wgsl::ELU, "elu_derivative", &argument, &x).await;
         check(&dx, &x, functions::elu_derivative, &p);
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn selu_and_its_derivative_are_within_two_ulp() {
+async fn selu_and_its_derivative_are_within_two_ulp() {
     let x = everywhere(2039);
-    let y = values(wgsl::SELU, "selu", "", &x);
+    let y = values(wgsl::SELU, "selu", "", &x).await;
     check(&y, &x, functions::selu, &Parameter::None);
-    let dx = values(wgsl::SELU, "selu_derivative", "", &x);
+    let dx = values(wgsl::SELU, "selu_derivative", "", &x).await;
     check(&dx, &x, functions::selu_derivative, &Parameter::None);
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn selu_is_the_tensor_operation_bit_for_bit() {
+async fn selu_is_the_tensor_operation_bit_for_bit() {
+    let gpu = gpu_async().await;
     let x = everywhere(65_521);
-    let tensor = gpu().tensor(&x, [x.len()]).unwrap();
-    let ones = gpu().tensor(&vec![1.0; x.len()], [x.len()]).unwrap();
+    let tensor = gpu.tensor(&x, [x.len()]).unwrap();
+    let ones = gpu.tensor(&vec![1.0; x.len()], [x.len()]).unwrap();
     for (name, expected) in [
         ("selu", tensor.selu()),
         ("selu_derivative", tensor.selu_backward(&ones)),
     ] {
-        let expected = expected.unwrap().to_vec().unwrap();
-        for ((x, y), expected) in x.iter().zip(values(wgsl::SELU, name, "", &x)).zip(expected) {
+        let expected = expected.unwrap().read().await.unwrap();
+        let found = values(wgsl::SELU, name, "", &x).await;
+        for ((x, y), expected) in x.iter().zip(found).zip(expected) {
             let same = y.to_bits() == expected.to_bits() || y.is_nan() && expected.is_nan();
             assert!(same, "{name}({x:e}) is {y:e}, not {expected:e}");
         }
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() {
+async fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() {
     let x = everywhere(8191);
     let slope = Parameter::Constant("negative_slope", 0.2);
     let frequency = Parameter::Constant("frequency", 30.0);
@@ -243,7 +247,7 @@ fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() 
                 (format!("{function}_derivative"), format!("{op}_backward")),
             ] {
                 let (real, bound) = Op::<f32>::of(&op, &p).real();
-                let results = values(source, &name, argument, &x);
+                let results = values(source, &name, argument, &x).await;
                 for (&x, y) in x.iter().zip(results) {
                     let error = bound.error(y, real(&p, x.into()));
                     assert!(error <= bound.ulps, "{name}({x:e}) is {y:e}: {error} ulp");
@@ -254,13 +258,14 @@ fn the_other_functions_and_their_derivatives_are_within_the_operations_bounds() 
 }
 
 /// As WGSL requires, directives come first, and then the functions can only be behind the kernel.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_functions_go_behind_a_kernel_that_begins_with_a_directive() {
+async fn the_functions_go_behind_a_kernel_that_begins_with_a_directive() {
+    let gpu = gpu_async().await;
     let x = [-1.5f32, -0.0, 0.25, 3.0];
     // All are f16, too.
     let mut kernels = vec![("diagnostic(off, derivative_uniformity);", "x[id.x]")];
-    if gpu().supports_f16() {
+    if gpu.supports_f16() {
         kernels.push(("enable f16;", "vec4f(vec4<f16>(x[id.x]))"));
     }
     for (directive, argument) in kernels {
@@ -277,14 +282,14 @@ fn the_functions_go_behind_a_kernel_that_begins_with_a_directive() {
             }}"
         );
         for functions in [wgsl::SELU, wgsl::ACTIVATIONS] {
-            let y = run(&format!("{kernel}\n{functions}"), &[&x]);
+            let y = run(&format!("{kernel}\n{functions}"), &[&x]).await;
             check(&y, &x, functions::selu, &Parameter::None);
         }
     }
 }
 
 /// `philox` of a shader, of counters and keys.
-fn shader_philox(calls: &[([u32; 4], [u32; 2])]) -> Vec<[u32; 4]> {
+async fn shader_philox(calls: &[([u32; 4], [u32; 2])]) -> Vec<[u32; 4]> {
     // Together with SELU, as the documentation says it goes.
     let source = format!(
         "@group(0) @binding(0) var<storage> counters: array<vec4u>;
@@ -305,7 +310,7 @@ fn shader_philox(calls: &[([u32; 4], [u32; 2])]) -> Vec<[u32; 4]> {
     let keys: Vec<_> = calls.iter().map(|(_, [a, b])| [*a, *b, 0, 0]).collect();
     // Tensors hold floats, but only move their bits.
     let bits = bytemuck::cast_slice::<[u32; 4], f32>;
-    let words = run(&source, &[bits(&counters), bits(&keys)]);
+    let words = run(&source, &[bits(&counters), bits(&keys)]).await;
     bytemuck::cast_slice(&words).to_vec()
 }
 
@@ -328,24 +333,24 @@ const KNOWN_ANSWERS: [([u32; 4], [u32; 2], [u32; 4]); 3] = [
     ),
 ];
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn philox_gives_the_published_words() {
+async fn philox_gives_the_published_words() {
     let calls = KNOWN_ANSWERS.map(|(counter, key, _)| (counter, key));
     let expected = KNOWN_ANSWERS.map(|(_, _, words)| words);
-    assert_eq!(shader_philox(&calls), expected);
+    assert_eq!(shader_philox(&calls).await, expected);
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn philox_on_the_host_gives_the_published_words() {
     for (counter, key, words) in KNOWN_ANSWERS {
         assert_eq!(random::philox4x32_10(counter, key), words);
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn philox_is_the_host_s_for_any_counter_and_key() {
+async fn philox_is_the_host_s_for_any_counter_and_key() {
     // Its own output as counters and keys: words of all sizes.
     let words: Vec<u32> = random::words(3, 1, 0..60_000).collect();
     let calls: Vec<_> = words
@@ -356,5 +361,5 @@ fn philox_is_the_host_s_for_any_counter_and_key() {
         .iter()
         .map(|&(counter, key)| random::philox4x32_10(counter, key))
         .collect();
-    assert_eq!(shader_philox(&calls), expected);
+    assert_eq!(shader_philox(&calls).await, expected);
 }

@@ -8,6 +8,7 @@ mod targets;
 pub use dataset::Dataset;
 pub(super) use dataset::TargetKind;
 pub(super) use feed::{Feed, Places, order_bytes};
+use stream::DynBatches;
 pub use stream::{Batch, Batches, Samples};
 pub(super) use stream::{Staged, Stream};
 pub(super) use targets::refuse_target;
@@ -33,7 +34,7 @@ pub enum Data<'a> {
     /// Samples on the GPU.
     Dataset(&'a Dataset),
     /// Batches that come from the host.
-    Batches(&'a mut (dyn Batches + Send)),
+    Batches(&'a mut DynBatches<'a>),
 }
 
 impl std::fmt::Debug for Data<'_> {
@@ -51,7 +52,7 @@ impl<'a> From<&'a Dataset> for Data<'a> {
     }
 }
 
-impl<'a, B: Batches + Send> From<&'a mut B> for Data<'a> {
+impl<'a, B: Batches + wgpu::WasmNotSend> From<&'a mut B> for Data<'a> {
     fn from(batches: &'a mut B) -> Self {
         Self::Batches(batches)
     }

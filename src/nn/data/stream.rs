@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::task::{Context, Poll};
 
 use super::dataset::TargetKind;
 use super::feed::{self, Arrays};
@@ -92,7 +93,25 @@ pub trait Batches {
     ///
     /// Any; training ends with it.
     fn next_batch(&mut self) -> Result<Option<Batch<'_>>>;
+
+    /// Whether [`next_batch`](Self::next_batch) has an answer: [`Run::next`](crate::nn::Run::next) waits for
+    /// that before each call, for batches that come over a network, say. As in
+    /// [`Future::poll`], who is pending wakes `context`'s waker later.
+    ///
+    /// # Errors
+    ///
+    /// Any; training ends with it.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let _ = context;
+        Poll::Ready(Ok(()))
+    }
 }
+
+/// Batches of any kind. In a browser, where there is one thread, they may hold what JavaScript owns.
+#[cfg(not(target_family = "wasm"))]
+pub(super) type DynBatches<'a> = dyn Batches + Send + 'a;
+#[cfg(target_family = "wasm")]
+pub(super) type DynBatches<'a> = dyn Batches + 'a;
 
 /// What the samples of [`Batches`] are, and how their classes count.
 ///
@@ -276,7 +295,7 @@ const SLOTS: usize = 3;
 /// staged, there is memory for three.
 pub(in crate::nn) struct Stream<'a> {
     gpu: Gpu,
-    batches: &'a mut (dyn Batches + Send),
+    batches: &'a mut DynBatches<'a>,
     samples: Samples,
     op: &'static str,
     output: Vec<usize>,
@@ -313,7 +332,7 @@ impl<'a> Stream<'a> {
 
     /// Streams batches of up to `size` samples to `places`.
     pub fn new(
-        batches: &'a mut (dyn Batches + Send),
+        batches: &'a mut DynBatches<'a>,
         expected: Expected,
         size: usize,
         places: Places,
@@ -388,6 +407,11 @@ impl<'a> Stream<'a> {
     pub fn start(&mut self, epoch: u64) -> Result<()> {
         self.batch = 0;
         self.batches.start(epoch)
+    }
+
+    /// Whether the next batch, or the end of the epoch, is there.
+    pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.batches.poll_ready(context)
     }
 
     /// Uploads the next batch; `None` at the end of the epoch.

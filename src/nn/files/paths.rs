@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use super::safetensors::{Contents, read, write};
+use super::safetensors::{Contents, open, read, write};
 use crate::gpu::platform;
 use crate::nn::Sequential;
-use crate::{Error, Result};
+use crate::{Error, Gpu, Result};
 
 impl Sequential {
     /// Writes the weights to a safetensors file, by their names, atomically.
@@ -24,8 +24,8 @@ impl Sequential {
     /// # Errors
     ///
     /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's
-    /// names, shapes and types; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then
-    /// unchanged.
+    /// names, shapes and types, as a checkpoint and a whole model are not; [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`]. The network is then unchanged.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
         load(self, path.as_ref(), Contents::Weights)
     }
@@ -40,8 +40,9 @@ impl Sequential {
         save(self, path.as_ref(), Contents::Checkpoint)
     }
 
-    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written, into a network that is
-    /// compiled with the same kind of optimizer (a new network is, with Adam). Given the same data and
+    /// Reads what [`save_checkpoint`](Self::save_checkpoint) or [`save_model`](Self::save_model) has
+    /// written, into a network that is compiled with the same kind of optimizer (a new network is, with
+    /// Adam). Given the same data and
     /// batches, training with [`Fit::default`](crate::nn::Fit::default) continues from the end of an
     /// epoch as if it had never stopped. An epoch that was saved midway is not finished: the next
     /// begins.
@@ -51,6 +52,39 @@ impl Sequential {
     /// As [`load`](Self::load).
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
         load(self, path.as_ref(), Contents::Checkpoint)
+    }
+
+    /// Writes the whole model, from which [`load_model`](Self::load_model) makes it again: its layers, its
+    /// weights, and what a checkpoint has; see [`to_bytes`](Self::to_bytes). Atomically.
+    ///
+    /// ```no_run
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::{Dense, Sequential}};
+    /// # let gpu = Gpu::new()?;
+    /// # let model = Sequential::new([4]).add(Dense::new(3)).build(&gpu, 42)?;
+    /// model.save_model("model.safetensors")?;
+    /// let model = Sequential::load_model(&gpu, "model.safetensors")?; // elsewhere
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`to_bytes`](Self::to_bytes), and [`Error::File`] if it can't be written. The file is then
+    /// unchanged.
+    pub fn save_model(&self, path: impl AsRef<Path>) -> Result<()> {
+        save(self, path.as_ref(), Contents::Model)
+    }
+
+    /// The network that [`save_model`](Self::save_model) has written, on a device.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_bytes`](Self::from_bytes), and [`Error::File`] if the file can't be read.
+    pub fn load_model(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let mut file = File::open(path).map_err(|problem| error(path, problem))?;
+        pollster::block_on(open(gpu, &path.display().to_string(), &mut file))
     }
 }
 

@@ -1,23 +1,24 @@
-//! Weights and checkpoints in the safetensors format.
+//! Weights, checkpoints and whole models in the safetensors format.
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorView};
 
+use super::config;
 use crate::gpu::device::Owner;
-use crate::gpu::platform;
-use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::nn::network::Weight;
+use crate::nn::network::{Network, Weight};
 use crate::nn::sequential::{self, Sequential};
 use crate::nn::training::{Buffers, MAX_COUNT};
 use crate::nn::workspace::{F32, Slots};
 use crate::ops::network::loss::Loss;
-use crate::ops::network::optimizer::Optimizer;
-use crate::{Error, Result};
+use crate::ops::network::optimizer::{LearningRate, Optimizer};
+use crate::{Error, Gpu, Result};
 
 const STEP: &str = "step";
 const EPOCH: &str = "epoch";
@@ -27,6 +28,8 @@ const SEED: &str = "seed";
 const OPTIMIZER: &str = "optimizer";
 /// Unless it follows from the data.
 const LOSS: &str = "loss";
+/// The layers of a whole model; Keras's HDF5 files call it so.
+const MODEL_CONFIG: &str = "model_config";
 
 /// The format's limit.
 const MAX_HEADER: u64 = 100_000_000;
@@ -44,89 +47,37 @@ pub(super) enum Contents {
     Weights,
     /// The weights, and everything else that training goes on from.
     Checkpoint,
+    /// A checkpoint, and the layers.
+    Model,
 }
 
-/// The name of bytes in errors.
-const BYTES: &str = "the bytes";
-
-impl Sequential {
-    /// The weights as a safetensors file, by their names: what `save` writes. Does not block.
-    ///
-    /// ```
-    /// # fn main() -> selfnorm::Result<()> {
-    /// # pollster::block_on(async {
-    /// use selfnorm::nn::{Dense, Sequential};
-    ///
-    /// # let gpu = selfnorm::Gpu::new()?;
-    /// let layers = Sequential::new([4]).add(Dense::new(3));
-    /// let bytes = layers.build(&gpu, 42)?.weights_to_bytes().await?;
-    /// let mut model = layers.build(&gpu, 43)?;
-    /// model.weights_from_bytes(&bytes).await?;
-    /// assert_eq!(model.weights_to_bytes().await?, bytes);
-    /// # Ok(())
-    /// # })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
-    pub async fn weights_to_bytes(&self) -> Result<Vec<u8>> {
-        write(self, BYTES, Contents::Weights, &platform::wait_aside).await
-    }
-
-    /// Reads the weights of a safetensors file: what `load` reads. Does not block.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::File`] if it is not a safetensors file of exactly this network's names, shapes and types;
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then unchanged.
-    pub async fn weights_from_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
-        read(self, BYTES, &mut bytes, Contents::Weights).await
-    }
-
-    /// Everything needed to continue training, as a file: what `save_checkpoint` writes. Does not
-    /// block.
-    ///
-    /// # Errors
-    ///
-    /// As [`weights_to_bytes`](Self::weights_to_bytes).
-    pub async fn checkpoint_to_bytes(&self) -> Result<Vec<u8>> {
-        write(self, BYTES, Contents::Checkpoint, &platform::wait_aside).await
-    }
-
-    /// Reads a checkpoint: what `load_checkpoint` reads. Does not block.
-    ///
-    /// # Errors
-    ///
-    /// As [`weights_from_bytes`](Self::weights_from_bytes).
-    pub async fn checkpoint_from_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
-        read(self, BYTES, &mut bytes, Contents::Checkpoint).await
-    }
+/// A tensor of a file.
+struct Stored<'a> {
+    name: String,
+    weight: &'a Weight,
+    /// What of the optimizer's it is, or the weight itself.
+    slot: Option<usize>,
 }
 
-/// The name of what an optimizer stores for a weight.
-fn slot_name(model: &Sequential, weight: &Weight, slot: &str) -> String {
-    format!("{}/{}/{slot}", model.optimizer.name(), weight.name)
-}
-
-/// The tensors of a file: name, weight, and the buffer that it is part of.
-fn tensors(
-    model: &Sequential,
-    weights: &Region,
-    slots: Option<&Slots>,
-) -> Vec<(String, Weight, Region)> {
-    let mut tensors: Vec<_> = model
-        .network
+/// The weights, and what an optimizer stores for them.
+fn tensors<'a>(network: &'a Network, optimizer: Option<&Optimizer>) -> Vec<Stored<'a>> {
+    let mut tensors: Vec<_> = network
         .weights()
-        .map(|weight| (weight.name.clone(), weight.clone(), weights.clone()))
+        .map(|weight| Stored {
+            name: weight.name.clone(),
+            weight,
+            slot: None,
+        })
         .collect();
-    if let Some(slots) = slots {
-        let trained = model.network.layers.iter().filter(|layer| layer.trainable);
-        for weight in trained.flat_map(|layer| &layer.weights) {
-            for (slot, region) in model.optimizer.slots().iter().zip(&slots.slots) {
-                let name = slot_name(model, weight, slot);
-                tensors.push((name, weight.clone(), region.clone()));
+    let trained = || network.layers.iter().filter(|layer| layer.trainable);
+    if let Some(optimizer) = optimizer {
+        for weight in trained().flat_map(|layer| &layer.weights) {
+            for (slot, kind) in optimizer.slots().iter().enumerate() {
+                tensors.push(Stored {
+                    name: format!("{}/{}/{kind}", optimizer.name(), weight.name),
+                    weight,
+                    slot: Some(slot),
+                });
             }
         }
     }
@@ -140,30 +91,43 @@ pub(super) async fn write(
     contents: Contents,
     progress: &impl transfer::Progress,
 ) -> Result<Vec<u8>> {
-    let empty;
-    let slots = match (contents, &model.slots) {
-        (Contents::Weights, _) => None,
-        (Contents::Checkpoint, Some(slots)) => Some(&**slots),
-        (Contents::Checkpoint, None) => {
-            empty = Slots::new(model.plan(), &model.optimizer)?;
-            Some(&empty)
-        }
-    };
-    let mut read = Vec::new();
-    for (tensor, weight, region) in tensors(model, &model.weights, slots) {
-        let start = weight.offset as u64 * F32;
-        let part = region.part(start, weight.len as u64 * F32);
-        let values: Vec<u8> = sequential::read(&model.gpu, &part, progress).await?;
-        read.push((tensor, weight.shape, values));
+    let is_custom = matches!(model.optimizer.learning_rate(), LearningRate::Custom(_));
+    if contents == Contents::Model && is_custom {
+        let detail = "the learning rate is a function of the step, which a file can't hold; set_learning_rate before, or save a checkpoint, for a network that is compiled with the function";
+        return Err(error(name, detail));
     }
-    let views = read.iter().map(|(tensor, shape, values)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), values);
-        view.map(|view| (tensor, view))
+    // In a checkpoint there are zeros for a state that is yet to come, in a whole model there are none.
+    let optimizer = match (contents, &model.slots) {
+        (Contents::Weights, _) | (Contents::Model, None) => None,
+        _ => Some(&model.optimizer),
+    };
+    // A buffer comes back at once, with all the tensors in it.
+    let read = async |region| sequential::read(&model.gpu, region, progress).await;
+    let mut buffers: Vec<Vec<u8>> = vec![read(&model.weights).await?];
+    for slot in 0..optimizer.map_or(0, |optimizer| optimizer.slots().len()) {
+        buffers.push(match &model.slots {
+            Some(slots) => read(&slots.slots[slot]).await?,
+            None => vec![0; buffers[0].len()],
+        });
+    }
+    let tensors = tensors(&model.network, optimizer);
+    let views = tensors.iter().map(|tensor| {
+        let buffer = &buffers[tensor.slot.map_or(0, |slot| slot + 1)];
+        let [start, len] = [tensor.weight.offset, tensor.weight.len].map(|n| n * F32 as usize);
+        let values = &buffer[start..][..len];
+        let view = TensorView::new(Dtype::F32, tensor.weight.shape.clone(), values);
+        view.map(|view| (&tensor.name, view))
             .map_err(|problem| error(name, problem))
     });
     let metadata = match contents {
-        Contents::Checkpoint => Some(metadata(model, progress).await?),
         Contents::Weights => None,
+        Contents::Checkpoint | Contents::Model => {
+            let mut entries = metadata(model, progress).await?;
+            if contents == Contents::Model {
+                entries.insert(MODEL_CONFIG.into(), config::write(&model.builder));
+            }
+            Some(entries)
+        }
     };
     safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
         .map_err(|problem| error(name, problem))
@@ -203,7 +167,7 @@ fn read_bytes(file: &mut impl Read, len: u64) -> std::io::Result<Vec<u8>> {
 
 /// The header of a safetensors file. `SafeTensors::deserialize` overflows if the tensors that a
 /// header announces end at the last byte that a number can count.
-fn read_header(name: &str, file: &mut impl Read) -> Result<Metadata> {
+fn read_header<'a>(name: &'a str, file: &mut impl Read) -> Result<Header<'a>> {
     let not_one = |detail: String| error(name, format!("not a safetensors file: {detail}"));
     let mut read = |len| read_bytes(file, len).map_err(|problem| error(name, problem));
     let prefix = <[u8; 8]>::try_from(read(8)?)
@@ -218,95 +182,137 @@ fn read_header(name: &str, file: &mut impl Read) -> Result<Metadata> {
         let detail = format!("of {len} bytes of its header it has {}", header.len());
         return Err(not_one(detail));
     }
-    serde_json::from_slice(&header).map_err(|problem| not_one(problem.to_string()))
+    let metadata =
+        serde_json::from_slice(&header).map_err(|problem| not_one(problem.to_string()))?;
+    Ok(Header { name, metadata })
 }
 
-/// Reads a file, of this name in errors.
-pub(super) async fn read(
-    model: &mut Sequential,
-    name: &str,
-    file: &mut impl Read,
-    contents: Contents,
-) -> Result<()> {
-    let header = read_header(name, file)?;
-    let checkpoint = contents == Contents::Checkpoint;
-    let slots = if checkpoint {
-        Some(Slots::new(model.plan(), &model.optimizer)?)
-    } else {
-        None
-    };
-    let (mut step, mut epoch, mut optimized_from) = (model.step, model.epoch, model.optimized_from);
-    let mut seed = model.seed;
-    let mut optimizer = model.optimizer.clone();
-    let mut loss = model.loss;
-    if checkpoint {
-        let metadata = header.metadata().as_ref();
-        let entry = |key: &str| {
-            let missing = || error(name, format!("not a checkpoint: it has no {key}"));
-            metadata
-                .and_then(|entries| entries.get(key))
-                .ok_or_else(missing)
-        };
-        let number = |key: &str| {
-            let value = entry(key)?;
-            let wrong = |_| error(name, format!("{key} is {value:?}, not a number"));
-            value.parse::<u64>().map_err(wrong)
-        };
-        optimizer = Optimizer::from_json(entry(OPTIMIZER)?, &model.optimizer)
-            .map_err(|problem| error(name, problem))?;
+/// A file whose header has been read.
+struct Header<'a> {
+    /// In errors.
+    name: &'a str,
+    metadata: Metadata,
+}
+
+impl Header<'_> {
+    fn entry(&self, key: &str) -> Option<&String> {
+        self.metadata.metadata().as_ref()?.get(key)
+    }
+
+    fn needs(&self, key: &str) -> Result<&String> {
+        let missing = || self.error(format!("not a checkpoint: it has no {key}"));
+        self.entry(key).ok_or_else(missing)
+    }
+
+    fn number(&self, key: &str) -> Result<u64> {
+        let value = self.needs(key)?;
+        let wrong = |_| self.error(format!("{key} is {value:?}, not a number"));
+        value.parse().map_err(wrong)
+    }
+
+    fn error(&self, detail: impl ToString) -> Error {
+        error(self.name, detail)
+    }
+}
+
+/// What training goes on from, beside the weights.
+struct State {
+    step: u64,
+    epoch: u64,
+    optimized_from: u64,
+    seed: u64,
+    optimizer: Optimizer,
+    loss: Option<Loss>,
+}
+
+impl State {
+    /// Of a checkpoint, for a network that is `compiled`, or for a new one.
+    fn read(header: &Header, compiled: Option<&Optimizer>) -> Result<Self> {
+        let optimizer = Optimizer::from_json(header.needs(OPTIMIZER)?, compiled)
+            .map_err(|problem| header.error(problem))?;
         // One that was not named follows from the data again.
-        loss = None;
-        if let Some(text) = metadata.and_then(|entries| entries.get(LOSS)) {
-            let found = Loss::from_text(text)
-                .ok_or_else(|| error(name, format!("its loss is {text:?}, which is none")))?;
-            model.network.check_loss("load_checkpoint", found)?;
-            loss = Some(found);
-        }
-        (step, epoch, seed) = (number(STEP)?, number(EPOCH)?, number(SEED)?);
-        optimized_from = number(OPTIMIZED_FROM)?;
+        let loss = match header.entry(LOSS) {
+            None => None,
+            Some(text) => Some(
+                Loss::from_text(text)
+                    .ok_or_else(|| header.error(format!("its loss is {text:?}, which is none")))?,
+            ),
+        };
+        let state = Self {
+            step: header.number(STEP)?,
+            epoch: header.number(EPOCH)?,
+            optimized_from: header.number(OPTIMIZED_FROM)?,
+            seed: header.number(SEED)?,
+            optimizer,
+            loss,
+        };
+        let (step, epoch, begin) = (state.step, state.epoch, state.optimized_from);
         if step.max(epoch) > MAX_COUNT {
             let detail = format!("{step} steps in {epoch} epochs are more than there can be");
-            return Err(error(name, detail));
+            return Err(header.error(detail));
         }
-        if optimized_from > step {
-            let detail = format!("its optimizer begins at step {optimized_from}, of {step}");
-            return Err(error(name, detail));
+        if begin > step {
+            let detail = format!("its optimizer begins at step {begin}, of {step}");
+            return Err(header.error(detail));
         }
+        Ok(state)
     }
-    // Everything that can fail comes before the first change: the weights are staged elsewhere.
-    let staged = model.gpu.memory().region(model.weights.bytes)?;
-    let tensors = tensors(model, &staged, slots.as_ref());
-    let mut values = Vec::new();
-    for (known, weight, region) in &tensors {
-        let tensor = header
-            .info(known)
-            .ok_or_else(|| error(name, format!("it has no {known}")))?;
+}
+
+/// The tensors of a file that fits a network.
+struct Found {
+    data: Vec<u8>,
+    /// The slot, or else the weights; the first byte there; the bytes of the data.
+    places: Vec<(Option<usize>, u64, Range<usize>)>,
+}
+
+/// Reads what is behind the header, if all of it is the network's.
+fn find(
+    header: &Header,
+    file: &mut impl Read,
+    network: &Network,
+    state: Option<&State>,
+) -> Result<Found> {
+    if let Some(loss) = state.and_then(|state| state.loss) {
+        let checked = network.check_loss("its loss", loss);
+        checked.map_err(|problem| header.error(problem))?;
+    }
+    let metadata = &header.metadata;
+    let mut tensors = tensors(network, state.map(|state| &state.optimizer));
+    // Without any state the optimizer begins with none.
+    let is_there = |tensor: &Stored| metadata.info(&tensor.name).is_some();
+    if !tensors
+        .iter()
+        .any(|tensor| tensor.slot.is_some() && is_there(tensor))
+    {
+        tensors.retain(|tensor| tensor.slot.is_none());
+    }
+    let mut places = Vec::new();
+    for Stored { name, weight, slot } in &tensors {
+        let tensor = metadata
+            .info(name)
+            .ok_or_else(|| header.error(format!("it has no {name}")))?;
         if tensor.dtype != Dtype::F32 || tensor.shape != weight.shape {
             let detail = format!(
-                "{known} is {:?} {:?}, the network has F32 {:?}",
+                "{name} is {:?} {:?}, the network has F32 {:?}",
                 tensor.dtype, tensor.shape, weight.shape
             );
-            return Err(error(name, detail));
+            return Err(header.error(detail));
         }
-        let start = weight.offset as u64 * F32;
         let (from, to) = tensor.data_offsets;
-        values.push((region.clone(), start, from..to));
+        places.push((*slot, weight.offset as u64 * F32, from..to));
     }
-    let is_known = |key: &str| tensors.iter().any(|(known, ..)| known == key);
-    if let Some(key) = header.offset_keys().into_iter().find(|key| !is_known(key)) {
-        let is_checkpoint = header
-            .metadata()
-            .as_ref()
-            .is_some_and(|m| m.contains_key(STEP));
-        let detail = match is_checkpoint && !checkpoint {
-            true => "it is a checkpoint; use load_checkpoint".into(),
-            false => format!("it has {key}, which the network has not"),
-        };
-        return Err(error(name, detail));
+    let known: HashSet<_> = tensors.iter().map(|tensor| &tensor.name).collect();
+    if let Some(key) = metadata
+        .offset_keys()
+        .iter()
+        .find(|key| !known.contains(key))
+    {
+        return Err(header.error(format!("it has {key}, which the network has not")));
     }
     // The tensors are contiguous and all the network's, so `len` is at most their total length.
-    let len = header.data_len() as u64;
-    let data = read_bytes(file, len + 1).map_err(|problem| error(name, problem))?;
+    let len = metadata.data_len() as u64;
+    let data = read_bytes(file, len + 1).map_err(|problem| header.error(problem))?;
     if data.len() as u64 != len {
         let amount = if (data.len() as u64) < len {
             "fewer"
@@ -314,19 +320,32 @@ pub(super) async fn read(
             "more"
         };
         let detail = format!("not a safetensors file: {amount} than {len} bytes of tensors follow");
-        return Err(error(name, detail));
+        return Err(header.error(detail));
     }
-    for (region, start, range) in values {
-        let alignment = transfer::COPY_ALIGNMENT;
+    Ok(Found { data, places })
+}
+
+/// Everything that can fail comes before the first change: the weights are staged elsewhere.
+async fn put(model: &mut Sequential, found: Found, state: Option<State>) -> Result<()> {
+    let staged = model.gpu.memory().region(model.weights.bytes)?;
+    let has_slots = found.places.iter().any(|(slot, ..)| slot.is_some());
+    let slots = match &state {
+        Some(state) if has_slots => Some(Slots::new(model.plan(), &state.optimizer)?),
+        _ => None,
+    };
+    for (slot, start, range) in found.places {
+        let region = match (slot, &slots) {
+            (Some(slot), Some(slots)) => &slots.slots[slot],
+            _ => &staged,
+        };
         transfer::write(
             model.gpu.memory(),
             &region.buffer,
             start,
-            &data[range],
-            alignment,
+            &found.data[range],
+            transfer::COPY_ALIGNMENT,
         )?;
     }
-    let network = model.network_of(seed)?;
     let link = model.gpu.link();
     link.settle(link.calls()).await?;
     link.submit(Owner::Crate, |encoder| {
@@ -334,17 +353,67 @@ pub(super) async fn read(
         encoder.copy_buffer_to_buffer(&staged.buffer, 0, to, 0, staged.bytes);
         Ok(())
     })?;
-    if let Some(slots) = slots {
-        model.slots = Some(Arc::new(slots));
-        model.optimizer = optimizer;
-        (model.step, model.epoch) = (step, epoch);
-        model.optimized_from = optimized_from;
+    if let Some(state) = state {
+        model.slots = slots.map(Arc::new);
+        model.optimizer = state.optimizer;
+        (model.step, model.epoch) = (state.step, state.epoch);
+        model.optimized_from = state.optimized_from;
         model.start_over();
         model.skips.clear();
-        model.loss = loss;
-        model.seed = seed;
-        model.network = network;
+        model.loss = state.loss;
+        model.seed = state.seed;
         *model.buffers() = Buffers::default();
     }
     Ok(())
+}
+
+/// Reads a file, of this name in errors, into a network.
+pub(super) async fn read(
+    model: &mut Sequential,
+    name: &str,
+    file: &mut impl Read,
+    contents: Contents,
+) -> Result<()> {
+    let header = read_header(name, file)?;
+    let state = if contents == Contents::Weights {
+        if header.entry(MODEL_CONFIG).is_some() {
+            let detail = "it is a whole model; use load_model, or load_checkpoint";
+            return Err(header.error(detail));
+        }
+        if header.entry(OPTIMIZED_FROM).is_some() {
+            return Err(header.error("it is a checkpoint; use load_checkpoint"));
+        }
+        None
+    } else {
+        Some(State::read(&header, Some(&model.optimizer))?)
+    };
+    let seed = state.as_ref().map_or(model.seed, |state| state.seed);
+    let network = model.builder.network_for(&model.gpu, seed)?;
+    let found = find(&header, file, &network, state.as_ref())?;
+    put(model, found, state).await?;
+    model.network = network;
+    Ok(())
+}
+
+/// Reads a whole model, of this name in errors.
+pub(super) async fn open(gpu: &Gpu, name: &str, file: &mut impl Read) -> Result<Sequential> {
+    let header = read_header(name, file)?;
+    let config = header.entry(MODEL_CONFIG).ok_or_else(|| {
+        header.error(
+            "not a whole model: it has no model_config; build the network, then load or load_checkpoint",
+        )
+    })?;
+    let problem = |problem: &dyn std::fmt::Display| {
+        header.error(format!("not a model that can be built: {problem}"))
+    };
+    let builder = config::read(config, MODEL_CONFIG).map_err(|error| problem(&error))?;
+    let state = State::read(&header, None)?;
+    let seed = state.seed;
+    let network = builder
+        .network_for(gpu, seed)
+        .map_err(|error| problem(&error))?;
+    let found = find(&header, file, &network, Some(&state))?;
+    let mut model = builder.allocate(gpu, network, seed)?;
+    put(&mut model, found, Some(state)).await?;
+    Ok(model)
 }

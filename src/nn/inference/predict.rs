@@ -267,7 +267,7 @@ impl Prediction {
     }
 
     /// Has everything compiled.
-    fn compile(&self, plan: Plan, progress: &mut impl FnMut(f32)) -> Result<()> {
+    async fn compile(&self, plan: Plan<'_>, progress: &mut impl FnMut(f32)) -> Result<()> {
         // Any region stands for x and y here.
         let (x, workspace) = (plan.weights, &self.workspace);
         let mut work = Vec::new();
@@ -285,6 +285,9 @@ impl Prediction {
         for (done, work) in work.into_iter().enumerate() {
             progress(done as f32 / total);
             plan.dispatches(vec![work], workspace.scratch.as_ref())?;
+            // A browser compiles elsewhere, and draws in between.
+            let link = plan.gpu.link();
+            link.settle(link.calls()).await?;
         }
         Ok(())
     }
@@ -391,28 +394,21 @@ impl Sequential {
         Ok(y)
     }
 
-    /// Makes everything that predictions of so many rows need, in a frame or not: buffers and pipelines,
-    /// on any thread; it submits nothing. `progress` is called with the share that is done, and at the
-    /// end with 1. The first prediction then compiles nothing.
-    ///
-    /// ```
-    /// # fn main() -> selfnorm::Result<()> {
-    /// use selfnorm::nn::{Dense, Predict, Sequential};
-    ///
-    /// # let gpu = selfnorm::Gpu::new()?;
-    /// let model = Sequential::new([2]).add(Dense::new(3)).build(&gpu, 42)?;
-    /// model.prepare_predict(Predict::rows(65_536).batch(4096), |done| println!("{:.0} %", 100.0 * done))?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Makes everything that predictions of so many rows need, in a frame or not: buffers and pipelines;
+    /// it submits nothing. `progress` is called with the share that is done, and at the end with 1. The
+    /// first prediction then compiles nothing. Between the pipelines a browser can draw.
     ///
     /// # Errors
     ///
     /// [`Error::TooLarge`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
-    pub fn prepare_predict(&self, predict: Predict, mut progress: impl FnMut(f32)) -> Result<()> {
+    pub async fn prepare_predict_async(
+        &self,
+        predict: Predict,
+        mut progress: impl FnMut(f32),
+    ) -> Result<()> {
         if predict.rows > 0 {
             let prediction = self.prediction(predict)?;
-            prediction.compile(self.plan(), &mut progress)?;
+            prediction.compile(self.plan(), &mut progress).await?;
         }
         progress(1.0);
         Ok(())

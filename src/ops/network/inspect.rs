@@ -178,3 +178,77 @@ async fn inspect(
         not_distributed: first(5),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::platform;
+
+    /// In two parts, if there are two rows.
+    fn on_device(gpu: &Gpu, values: &[f32], outputs: usize) -> Facts {
+        let half = values.len() / outputs / 2;
+        let (front, back) = values.split_at(half * outputs);
+        let tensors = [(0, front), (half, back)]
+            .map(|(first, values)| (first, gpu.tensor(values, [values.len()]).unwrap()));
+        let held = tensors.iter().filter(|(_, tensor)| !tensor.is_empty());
+        let parts: Vec<_> = held
+            .map(|(first, tensor)| Part {
+                region: tensor.region().clone(),
+                first: *first as u32,
+                samples: (tensor.len() / outputs) as u32,
+            })
+            .collect();
+        let found = targets(gpu, &parts, outputs, outputs, &platform::wait_for_answer);
+        pollster::block_on(found).unwrap()
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn the_host_finds_what_the_kernel_finds() {
+        let gpu = &Gpu::new().unwrap();
+        // But subnormal numbers, which a device may take for 0.
+        let special = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            f32::MIN_POSITIVE,
+            -f32::MIN_POSITIVE,
+            1f32.next_down(),
+            1f32.next_up(),
+            0.5,
+            0.25,
+            2.0,
+            f32::MAX,
+            f32::MIN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+            -f32::NAN,
+        ];
+        // Sums on either side of what counts as 1.
+        let sums = [0.9985, 0.9995, 1.0, 1.0005, 1.0015].map(|sum| [sum - 0.25, 0.25]);
+        let mut cases = vec![sums.as_flattened().to_vec(), vec![0.0; 8], vec![1.0, 0.0]];
+        cases.extend(sums.map(Vec::from));
+        // Each value behind and before what is right, and each pair of values.
+        for x in special {
+            cases.push([&[0.0, 1.0].repeat(5)[..], &[x, 0.0]].concat());
+            cases.push([&[0.5, x], &[0.25, 0.75].repeat(5)[..]].concat());
+            cases.extend(special.map(|y| vec![x, y]));
+        }
+        for values in cases {
+            for outputs in [1, 2] {
+                let (host, device) = (
+                    Facts::of(&values, outputs),
+                    on_device(gpu, &values, outputs),
+                );
+                // Of targets with a NaN or an infinity nothing else is asked.
+                let is_same = match host.not_finite {
+                    Some(_) => host.not_finite == device.not_finite,
+                    None => host == device && host.worst() == device.worst(),
+                };
+                assert!(is_same, "{values:?} by {outputs}: {host:?}, not {device:?}");
+            }
+        }
+    }
+}

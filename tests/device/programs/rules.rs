@@ -97,7 +97,11 @@ pub fn mistakes<T: Value>(gpu: &Gpu, op: &Drawn, arguments: &[Argument]) -> Vec<
                 });
             }
         }
-        Parameter::Weights { call, .. } => parameter("call", *call as f64, *call < 1 << 62),
+        Parameter::Weights(p) => {
+            parameter("call", p.call as f64, p.call < 1 << 62);
+            let allowed = p.offset % 4 == 0 && p.offset <= 1 << 63;
+            parameter("offset", p.offset as f64, allowed);
+        }
         Parameter::None | Parameter::Exact | Parameter::Approximate => {}
     }
     errors

@@ -3,7 +3,7 @@
 use std::fmt::{self, Debug, Formatter};
 
 use crate::common;
-use crate::common::ops::{Dropout, Noise, Op, Parameter};
+use crate::common::ops::{Dropout, Noise, Op, Parameter, Weights};
 use crate::common::value::Value;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -304,10 +304,22 @@ fn parameter(like: &Parameter) -> BoxedStrategy<Parameter> {
             .prop_map(move |value| Parameter::Constant(name, value))
             .boxed(),
         Parameter::Dropout(_) => dropout().prop_map(Parameter::Dropout).boxed(),
-        Parameter::Weights { .. } => {
+        Parameter::Weights(_) => {
             let fan = prop::sample::select(&[0usize, 1, 3, 144, 1 << 20][..]);
-            (fan, seed(), call(1 << 62))
-                .prop_map(|(fan, seed, call)| Parameter::Weights { fan, seed, call })
+            let offset = prop_oneof![
+                12 => Just(0),
+                12 => (0..=1u64 << 61).prop_map(|block| 4 * block),
+                1 => any::<u64>(),
+            ];
+            (fan, seed(), call(1 << 62), offset)
+                .prop_map(|(fan, seed, call, offset)| {
+                    Parameter::Weights(Weights {
+                        fan,
+                        seed,
+                        call,
+                        offset,
+                    })
+                })
                 .boxed()
         }
     }

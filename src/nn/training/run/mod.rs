@@ -3,6 +3,7 @@
 mod record;
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use record::Recorded;
@@ -169,18 +170,27 @@ struct Streamed<'a> {
     staged: VecDeque<Staged>,
     /// Whether the epoch has no more.
     has_ended: bool,
+    /// The epoch that was begun last, counted from 0 in this training.
+    begun: Option<usize>,
 }
 
 impl Streamed<'_> {
-    fn start(&mut self, epoch: u64) -> Result<()> {
+    /// Begins an epoch: the network's, and that of this training.
+    fn begin(&mut self, epoch: u64, own: usize) -> Result<()> {
+        if self.begun == Some(own) {
+            return Ok(());
+        }
         self.staged.clear();
         self.has_ended = false;
-        self.stream.start(epoch)
+        self.stream.start(epoch)?;
+        self.begun = Some(own);
+        Ok(())
     }
 
-    /// Asks for batches until `ready` are there.
-    fn fill(&mut self, ready: usize) -> Result<()> {
-        while self.staged.len() < ready && !self.has_ended {
+    /// Asks for batches until as many are there as are staged ahead of the GPU.
+    async fn fill(&mut self) -> Result<()> {
+        while self.staged.len() < Stream::READY && !self.has_ended {
+            poll_fn(|context| self.stream.poll_ready(context)).await?;
             match self.stream.stage()? {
                 Some(batch) => self.staged.push_back(batch),
                 None => self.has_ended = true,
@@ -221,8 +231,8 @@ impl Source<'_> {
     fn has_more(&self, batches: usize) -> bool {
         match self {
             Self::Resident(data) => batches < data.batches(),
-            // The first is asked for by the first step.
-            Self::Streamed(data) => batches == 0 || !data.staged.is_empty() || !data.has_ended,
+            // An epoch without any is an error of its first step.
+            Self::Streamed(data) => batches == 0 || !data.staged.is_empty(),
         }
     }
 }
@@ -338,6 +348,7 @@ impl Sequential {
                     stream,
                     staged: VecDeque::new(),
                     has_ended: false,
+                    begun: None,
                 })
             }
         };
@@ -450,6 +461,11 @@ impl<'a> Run<'a> {
         if self.epoch == self.epochs {
             return Ok(None);
         }
+        if let Err(error) = self.stage(progress).await {
+            // What was submitted before counts.
+            self.state.land_beyond(0, self.model, progress).await?;
+            return Err(error);
+        }
         if self.source.has_more(self.batch) {
             if self.state.compiled.is_some() {
                 self.model.look(progress).await?;
@@ -472,16 +488,6 @@ impl<'a> Run<'a> {
                         self.model.adopt(before);
                         return Err(error);
                     }
-                }
-            }
-            if let Source::Streamed(data) = &mut self.source {
-                // The next is uploaded while the GPU trains.
-                self.state
-                    .land_beyond(Stream::AHEAD, self.model, progress)
-                    .await?;
-                if let Err(error) = data.fill(Stream::READY) {
-                    // The step is submitted all the same.
-                    self.state.failure = Some(error);
                 }
             }
             return Ok(Some(Event::Batch));
@@ -542,6 +548,18 @@ impl<'a> Run<'a> {
         Err(Error::Data { op: OP, detail })
     }
 
+    /// Uploads the next batches from the host, while the GPU trains with the one before.
+    async fn stage(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+        if let Source::Streamed(data) = &mut self.source {
+            data.begin(self.model.epoch, self.epoch)?;
+            self.state
+                .land_beyond(Stream::AHEAD, self.model, progress)
+                .await?;
+            data.fill().await?;
+        }
+        Ok(())
+    }
+
     fn step(&mut self) -> Result<()> {
         if self.batch == 0 {
             self.begin_epoch()?;
@@ -576,18 +594,12 @@ impl<'a> Run<'a> {
     }
 
     fn begin_epoch(&mut self) -> Result<()> {
-        let epoch = self.model.epoch;
-        match &mut self.source {
-            Source::Resident(data) => {
-                if let Some(seed) = data.shuffle {
-                    random::shuffle(&mut data.order[..data.trained], seed, epoch);
-                }
-                data.feed.write(&self.model.gpu, &data.order)?;
+        if let Source::Resident(data) = &mut self.source {
+            if let Some(seed) = data.shuffle {
+                let epoch = self.model.epoch;
+                random::shuffle(&mut data.order[..data.trained], seed, epoch);
             }
-            Source::Streamed(data) => {
-                data.start(epoch)?;
-                data.fill(Stream::READY)?;
-            }
+            data.feed.write(&self.model.gpu, &data.order)?;
         }
         self.state.sums = Sums::default();
         self.state.validation = 0;
@@ -606,8 +618,6 @@ impl<'a> Run<'a> {
         };
         match &mut self.source {
             Source::Streamed(data) => {
-                // There is none if a wait was given up.
-                data.fill(1)?;
                 if let Some(Staged { slot, count }) = data.staged.pop_front() {
                     let step = self.model.step;
                     let record = record_of(step)?;

@@ -38,7 +38,8 @@ pub enum Tiling {
     Subgroups,
 }
 
-/// For SwiftShader's four invocations, sharing costs more than it saves.
+/// For SwiftShader's four invocations, sharing costs more than it saves, and 256 sums in registers of four take
+/// its compiler seconds, to be no faster than 64.
 const WIDE_SUBGROUP: u32 = 8;
 
 impl Tiling {
@@ -56,10 +57,9 @@ impl Tiling {
 
 /// The number of invocations in a subgroup, if the device has subgroups and all are of one size.
 pub(super) fn subgroup(gpu: &Gpu) -> Option<u32> {
-    let info = gpu.adapter_info();
-    let has_one_size = info.subgroup_min_size == info.subgroup_max_size;
+    let [least, most] = gpu.limits().subgroup;
     let has_subgroups = gpu.link().has(wgpu::Features::SUBGROUP);
-    (has_subgroups && has_one_size).then_some(info.subgroup_min_size)
+    (has_subgroups && least == most).then_some(least)
 }
 
 params! {
@@ -286,7 +286,10 @@ impl Product {
                     by,
                 }
             }
-            _ => Tile::Own(loads),
+            _ => Tile::Own {
+                loads,
+                small: gpu.limits().subgroup[1] < WIDE_SUBGROUP,
+            },
         }
     }
 
@@ -302,7 +305,16 @@ impl Product {
                     tile,
                 )
             }
-            Tiling::Registers | Tiling::Subgroups => (64, Tile::Own(Loads::Values)),
+            Tiling::Registers | Tiling::Subgroups => {
+                let loads = Loads::Values;
+                (
+                    64,
+                    Tile::Own {
+                        loads,
+                        small: false,
+                    },
+                )
+            }
         };
         let inner = u64::from(self.params.inner);
         let busy = (wanted / tile.tiles(&self.params)).clamp(1, (inner / MIN_CHUNK).max(1));

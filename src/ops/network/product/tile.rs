@@ -9,8 +9,8 @@ pub(super) enum Tile {
     /// 64 x 64 sums per workgroup, or 128 x 128 with half as many loads per sum, from tiles in
     /// workgroup memory.
     Workgroup { large: bool },
-    /// 16 x 16 sums per invocation, in registers.
-    Own(Loads),
+    /// 16 x 16 sums per invocation, in registers; or 8 x 8, which compile several times as fast.
+    Own { loads: Loads, small: bool },
     /// 32 x 8 sums per invocation; `by` invocations in a row share what they load of left. A
     /// workgroup is a subgroup.
     Shared {
@@ -73,7 +73,8 @@ impl Tile {
         let [rows, columns, invocations, shared_by] = match self {
             Self::Workgroup { large: false } => [64, 64, 256, 256],
             Self::Workgroup { large: true } => [128, 128, 256, 256],
-            Self::Own(_) => [16, 16, 8, 1],
+            Self::Own { small: false, .. } => [16, 16, 8, 1],
+            Self::Own { small: true, .. } => [8, 8, 8, 1],
             Self::Shared { subgroup, by, .. } => [32, 8 * by, subgroup, by],
             Self::Chunks => [1, 4, 64, 1],
         };
@@ -88,7 +89,7 @@ impl Tile {
     pub fn files(self) -> Vec<&'static File> {
         match self {
             Self::Workgroup { .. } => vec![&files::WORKGROUP],
-            Self::Own(loads) => {
+            Self::Own { loads, .. } => {
                 let mut own = loads.files();
                 own.extend([&files::REGISTERS, &files::LEFT_OWN]);
                 own
@@ -111,10 +112,12 @@ impl Tile {
                 by,
             }
         };
+        let own = |small| Loads::ALL.map(|loads| Self::Own { loads, small });
         [false, true]
             .map(|large| Self::Workgroup { large })
             .into_iter()
-            .chain(Loads::ALL.map(Self::Own))
+            .chain(own(false))
+            .chain(own(true))
             .chain(Loads::ALL.map(by(MIN_SHARED_BY)))
             .chain(Loads::ALL.map(by(2 * MIN_SHARED_BY)))
             .chain([Self::Chunks])

@@ -1,0 +1,307 @@
+//! Layers as JSON, and back, in the shape of Keras's `Sequential.get_config()`.
+
+use std::mem::discriminant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::fields::{Fields, Object, Problems, refuse};
+use crate::Selu;
+use crate::nn::layers::{Kind, Layer, NoiseShape, Sliding, Weighted};
+use crate::nn::{
+    Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, MaxPool2d, Padding,
+    Sequential, SequentialBuilder, Tiling,
+};
+
+/// As NumPy's arrays have. Every layer has a shape, so a file could ask for the square of its size.
+const MAX_AXES: usize = 64;
+
+const PADDINGS: [(&str, Padding); 2] = [("valid", Padding::Valid), ("same", Padding::Same)];
+
+const TILINGS: [(&str, Option<Tiling>); 3] = [
+    ("workgroup", Some(Tiling::Workgroup)),
+    ("registers", Some(Tiling::Registers)),
+    ("subgroups", Some(Tiling::Subgroups)),
+];
+
+const INITIALIZERS: [(&str, Initializer); 4] = [
+    ("GlorotUniform", Initializer::GlorotUniform),
+    ("LecunNormal", Initializer::LecunNormal),
+    ("LecunUniform", Initializer::LecunUniform),
+    ("Zeros", Initializer::Zeros),
+];
+
+/// An activation with the parameters that its name has in Keras, and the class of one with others.
+type Named = (&'static str, &'static str, Activation);
+
+fn activations() -> impl Iterator<Item = Named> {
+    use Activation::*;
+    let activations = [
+        ("linear", "Linear", Linear),
+        ("selu", "SELU", Selu),
+        ("selu", "SeluWith", SeluWith(self::Selu::default())),
+        ("elu", "ELU", Elu(1.0)),
+        ("relu", "ReLU", Relu),
+        ("leaky_relu", "LeakyReLU", LeakyRelu(0.2)),
+        ("sigmoid", "Sigmoid", Sigmoid),
+        ("tanh", "Tanh", Tanh),
+        ("silu", "SiLU", Silu),
+        ("gelu", "GELU", Gelu { approximate: false }),
+        ("softplus", "Softplus", Softplus),
+        ("sine", "Sine", Sine(30.0)),
+        ("softmax", "Softmax", Softmax),
+    ];
+    activations.into_iter()
+}
+
+/// What a network is built from, with the names of all layers.
+pub(super) fn write(builder: &SequentialBuilder) -> String {
+    builder.write().to_string()
+}
+
+/// What [`write`] has written, or all that is wrong with it, which is at `at`.
+pub(super) fn read(text: &str, at: &str) -> Result<SequentialBuilder, String> {
+    let found = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
+    let mut problems = Problems::new();
+    match SequentialBuilder::read(found, at, &mut problems) {
+        Some(builder) if problems.is_empty() => Ok(builder),
+        _ => Err(problems.join("; ")),
+    }
+}
+
+impl Object for SequentialBuilder {
+    const MODULE: &'static str = "keras";
+
+    fn class(&self) -> &'static str {
+        "Sequential"
+    }
+
+    fn of_class(class: &str) -> Option<Self> {
+        (class == "Sequential").then(|| Sequential::new([]))
+    }
+
+    fn describe(&mut self, fields: &mut Fields) {
+        fields.plain("name", &mut String::from("sequential"));
+        fields.field("layers", self, write_layers, read_layers);
+        if fields.has("tiling", self.tiling.is_some()) {
+            fields.choice("tiling", &mut self.tiling, &TILINGS);
+        }
+    }
+}
+
+fn write_layers(builder: &SequentialBuilder) -> Value {
+    let shape = builder.input_shape.iter().map(|&extent| Some(extent));
+    let input = Input([None].into_iter().chain(shape).collect());
+    let layers = builder.layers.iter().map(Object::write);
+    [input.write()].into_iter().chain(layers).collect()
+}
+
+fn read_layers(found: Value, at: &str, problems: &mut Problems) -> Option<SequentialBuilder> {
+    let Value::Array(found) = found else {
+        return refuse(&found, at, problems);
+    };
+    let mut builder = Sequential::new([]);
+    for (position, found) in found.into_iter().enumerate() {
+        let at = format!("{at}[{position}]");
+        if position > 0 {
+            builder.layers.extend(Layer::read(found, &at, problems));
+        } else if let Some(Input(shape)) = Input::read(found, &at, problems) {
+            builder.input_shape = shape.into_iter().skip(1).flatten().collect();
+        }
+    }
+    Some(builder)
+}
+
+/// The shape of a batch, of which the first extent is open.
+#[derive(Clone)]
+struct Input(NoiseShape);
+
+impl Object for Input {
+    const MODULE: &'static str = "keras.layers";
+
+    fn class(&self) -> &'static str {
+        "InputLayer"
+    }
+
+    fn of_class(class: &str) -> Option<Self> {
+        (class == "InputLayer").then(|| Self(Vec::new()))
+    }
+
+    fn describe(&mut self, fields: &mut Fields) {
+        fields.plain("name", &mut String::from("input_layer"));
+        let read = |found: Value, at: &str, problems: &mut Problems| {
+            let shape = NoiseShape::deserialize(&found).unwrap_or_default();
+            let is_possible = (1..=MAX_AXES).contains(&shape.len()) && !shape[1..].contains(&None);
+            is_possible
+                .then_some(shape)
+                .or_else(|| refuse(&found, at, problems))
+        };
+        fields.field("batch_shape", &mut self.0, |shape| json!(shape), read);
+    }
+}
+
+impl Object for Layer {
+    const MODULE: &'static str = "keras.layers";
+
+    fn class(&self) -> &'static str {
+        self.types().0
+    }
+
+    /// In Keras, activations are layers, too.
+    fn of_class(class: &str) -> Option<Self> {
+        let layers: [Self; 7] = [
+            Dense::new(1).into(),
+            Conv2d::new(1, [1, 1]).into(),
+            MaxPool2d::new([1, 1]).into(),
+            Flatten::new().into(),
+            Activation::Linear.into(),
+            AlphaDropout::new(0.0).into(),
+            Dropout::new(0.0).into(),
+        ];
+        let layer = layers.into_iter().find(|layer| layer.class() == class);
+        layer.or_else(|| Activation::of_class(class).map(Self::from))
+    }
+
+    fn describe(&mut self, fields: &mut Fields) {
+        fields.plain("name", &mut self.name);
+        fields.plain("trainable", &mut self.trainable);
+        match &mut self.kind {
+            Kind::Dense { units, weighted } => {
+                fields.plain("units", units);
+                weighted.describe(fields);
+            }
+            Kind::Conv2d {
+                filters,
+                window,
+                weighted,
+            } => {
+                fields.plain("filters", filters);
+                window.describe(fields, "kernel_size");
+                weighted.describe(fields);
+            }
+            Kind::MaxPool2d(window) => window.describe(fields, "pool_size"),
+            Kind::Flatten => {}
+            Kind::Activation(activation) if fields.class() == "Activation" => {
+                activation.describe_as(fields, "activation");
+            }
+            Kind::Activation(activation) => activation.describe(fields),
+            Kind::AlphaDropout(dropout, noise_shape) => {
+                fields.plain("rate", &mut dropout.rate);
+                fields.plain("noise_shape", noise_shape);
+                let mut fixed_point = [dropout.mean, dropout.variance];
+                if fields.has("fixed_point", fixed_point != [0.0, 1.0]) {
+                    fields.plain("fixed_point", &mut fixed_point);
+                    [dropout.mean, dropout.variance] = fixed_point;
+                }
+            }
+            Kind::Dropout(rate, noise_shape) => {
+                fields.plain("rate", rate);
+                fields.plain("noise_shape", noise_shape);
+            }
+        }
+    }
+}
+
+impl Weighted {
+    /// All but the weights, which are tensors of the file.
+    fn describe(&mut self, fields: &mut Fields) {
+        self.activation.describe_as(fields, "activation");
+        fields.plain("use_bias", &mut self.use_bias);
+        fields.object("kernel_initializer", &mut self.kernel_initializer);
+        fields.object("bias_initializer", &mut self.bias_initializer);
+    }
+}
+
+impl Sliding {
+    fn describe(&mut self, fields: &mut Fields, size: &str) {
+        fields.plain(size, &mut self.size);
+        fields.plain("strides", &mut self.strides);
+        fields.choice("padding", &mut self.padding, &PADDINGS);
+    }
+}
+
+impl Object for Activation {
+    const MODULE: &'static str = "keras.layers";
+
+    fn class(&self) -> &'static str {
+        self.named().map_or("", |(_, class, _)| class)
+    }
+
+    fn of_class(class: &str) -> Option<Self> {
+        let known = activations().find(|(_, known, _)| *known == class);
+        known.map(|(.., activation)| activation)
+    }
+
+    fn describe(&mut self, fields: &mut Fields) {
+        match self {
+            Self::SeluWith(selu) => {
+                fields.plain("alpha", &mut selu.alpha);
+                fields.plain("scale", &mut selu.scale);
+            }
+            Self::Elu(alpha) => fields.plain("alpha", alpha),
+            Self::LeakyRelu(slope) => fields.plain("negative_slope", slope),
+            Self::Gelu { approximate } => fields.plain("approximate", approximate),
+            Self::Sine(frequency) => fields.plain("frequency", frequency),
+            Self::Linear | Self::Selu | Self::Relu | Self::Sigmoid | Self::Tanh => {}
+            Self::Silu | Self::Softplus | Self::Softmax => {}
+        }
+    }
+}
+
+impl Activation {
+    fn named(&self) -> Option<Named> {
+        activations().find(|(.., known)| discriminant(known) == discriminant(self))
+    }
+
+    /// A field that is a name if there are no parameters but the usual ones.
+    fn describe_as(&mut self, fields: &mut Fields, key: &str) {
+        let write = |activation: &Self| match activation.named() {
+            Some((name, _, usual)) if usual == *activation => name.into(),
+            _ => activation.write(),
+        };
+        let read = |found: Value, at: &str, problems: &mut Problems| {
+            let known = activations().find(|(name, ..)| found == *name);
+            match known {
+                Some((.., activation)) => Some(activation),
+                None if found.is_string() => refuse(&found, at, problems),
+                None => Self::read(found, at, problems),
+            }
+        };
+        fields.field(key, self, write, read);
+    }
+}
+
+impl Object for Initializer {
+    const MODULE: &'static str = "keras.initializers";
+
+    fn class(&self) -> &'static str {
+        let known = INITIALIZERS.iter().find(|(_, known)| known == self);
+        known.map_or("", |(class, _)| class)
+    }
+
+    fn of_class(class: &str) -> Option<Self> {
+        let known = INITIALIZERS.iter().find(|(name, _)| *name == class);
+        known.map(|(_, initializer)| *initializer)
+    }
+
+    fn describe(&mut self, _: &mut Fields) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shader::files;
+
+    #[test]
+    fn every_activation_has_a_name_in_files() {
+        let named: Vec<_> = activations()
+            .map(|(.., activation)| activation)
+            .chain([Activation::Gelu { approximate: true }])
+            .filter_map(|activation| activation.elementwise("").unwrap())
+            .map(|elementwise| elementwise.file.path)
+            .collect();
+        for kernel in files::ACTIVATIONS {
+            assert!(named.contains(&kernel.path), "{}", kernel.path);
+        }
+    }
+}

@@ -1,0 +1,735 @@
+//! Whole models, from and to bytes: layers, weights, and what training goes on from. Everything is compared by
+//! its bits. Whatever is wrong with a file is an error, and all that this crate has not is in it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::common::gpu;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use selfnorm::nn::Initializer::{GlorotUniform, LecunNormal, LecunUniform, Zeros};
+use selfnorm::nn::{
+    Activation, Adam, AdamW, AlphaDropout, Conv2d, CosineDecay, Dense, Dropout, Flatten, Layer,
+    LearningRate, Loss, MaxPool2d, Optimizer, Padding, Sequential, SequentialBuilder, Sgd, Tiling,
+};
+use selfnorm::{Error, Selu, Tensor};
+use serde_json::{Value, json};
+
+/// A file, to be changed and written again.
+#[derive(Clone, Debug, PartialEq)]
+struct File {
+    tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)>,
+    metadata: HashMap<String, String>,
+}
+
+impl File {
+    fn read(bytes: &[u8]) -> Self {
+        let file = SafeTensors::deserialize(bytes).unwrap();
+        let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+        let tensors = file.iter().map(|(name, view)| {
+            let contents = (view.shape().to_vec(), view.data().to_vec());
+            (name.to_owned(), contents)
+        });
+        Self {
+            tensors: tensors.collect(),
+            metadata: header.metadata().clone().unwrap_or_default(),
+        }
+    }
+
+    async fn of(model: &Sequential) -> Self {
+        Self::read(&model.to_bytes().await.unwrap())
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let views = self.tensors.iter().map(|(name, (shape, data))| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), data).unwrap();
+            (name, view)
+        });
+        safetensors::serialize(views, Some(self.metadata.clone())).unwrap()
+    }
+
+    fn config(&self) -> Value {
+        serde_json::from_str(&self.metadata["model_config"]).unwrap()
+    }
+
+    fn with_config(&self, config: &Value) -> Self {
+        let mut file = self.clone();
+        let config = config.to_string();
+        file.metadata.insert("model_config".into(), config);
+        file
+    }
+
+    async fn open(&self) -> Result<Sequential, Error> {
+        Sequential::from_bytes(gpu(), &self.bytes()).await
+    }
+
+    /// What is wrong with it.
+    async fn problem(&self) -> String {
+        match self.open().await {
+            Err(Error::File { path, detail }) if path == "the bytes" => detail,
+            result => panic!("{result:?}"),
+        }
+    }
+}
+
+/// Values without a pattern, from 0 to 1.
+fn noise(shape: &[usize], seed: u64) -> Tensor {
+    let len: usize = shape.iter().product();
+    let words = selfnorm::random::words(seed, 1, 0..len as u64);
+    let values: Vec<_> = words.map(|word| word as f32 * 2f32.powi(-32)).collect();
+    gpu().tensor(&values, shape).unwrap()
+}
+
+async fn bits(x: &Tensor) -> Vec<u32> {
+    let values = x.read().await.unwrap();
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+/// Trains on batches of 3 samples, a new one each step; the bits of their losses.
+async fn train(model: &mut Sequential, steps: usize) -> Vec<u64> {
+    let mut losses = Vec::new();
+    for _ in 0..steps {
+        let shape = |sample: &[usize]| [&[3], sample].concat();
+        let x = noise(&shape(model.input_shape()), model.step());
+        let y = noise(&shape(model.output_shape()), model.step() + 1000);
+        let score = model.train_on_batch_async(&x, &y).await.unwrap();
+        losses.push(score.loss.to_bits());
+    }
+    losses
+}
+
+fn activations() -> [Activation; 18] {
+    use Activation::*;
+    [
+        Linear,
+        Selu,
+        SeluWith(self::Selu::default()),
+        SeluWith(self::Selu::with_fixed_point(0.1, 2.0).unwrap()),
+        Elu(1.0),
+        Elu(1.0 / 3.0),
+        Relu,
+        LeakyRelu(0.2),
+        LeakyRelu(0.1 + 0.2),
+        Sigmoid,
+        Tanh,
+        Silu,
+        Gelu { approximate: false },
+        Gelu { approximate: true },
+        Softplus,
+        Sine(30.0),
+        Sine(0.7),
+        Softmax,
+    ]
+}
+
+/// Among them every layer, option, activation and initializer.
+fn networks() -> Vec<(SequentialBuilder, Option<(Optimizer, Loss)>)> {
+    let mut all_activations = Sequential::new([5]);
+    for activation in activations() {
+        all_activations = all_activations
+            .add(activation)
+            .add(Dense::new(5).activation(activation));
+    }
+    let convolutions = Sequential::new([9, 8, 2])
+        .add(
+            Conv2d::new(4, [3, 2])
+                .strides([2, 1])
+                .padding(Padding::Same)
+                .kernel_initializer(LecunNormal)
+                .bias_initializer(LecunUniform)
+                .activation(Activation::Selu),
+        )
+        .add(AlphaDropout::new(0.2).fixed_point(0.1, 1.5))
+        .add(AlphaDropout::new(0.1).noise_shape([None, Some(1), Some(1), None]))
+        .add(
+            MaxPool2d::new([2, 3])
+                .strides([1, 2])
+                .padding(Padding::Same),
+        )
+        .add(MaxPool2d::new([2, 2]))
+        .add(
+            Conv2d::new(3, [1, 1])
+                .use_bias(false)
+                .kernel_initializer(LecunUniform),
+        )
+        .add(Dropout::new(1.0 / 3.0).noise_shape([Some(1), None, Some(1), Some(3)]))
+        .add(Dropout::new(0.25).name("dropout_7"))
+        .add(Flatten::new().name("flat"))
+        .tiling(Tiling::Workgroup);
+    let frozen = Sequential::new([2, 3])
+        .add(
+            Dense::new(4)
+                .kernel_initializer(GlorotUniform)
+                .name("dense_1"),
+        )
+        .add(
+            Dense::new(3)
+                .trainable(false)
+                .bias_initializer(GlorotUniform),
+        )
+        .add(Activation::Tanh)
+        .add(Dense::new(2).kernel_initializer(Zeros))
+        .add(Dense::new(1).weights([0.5, -0.25], [1.0]).name("given"))
+        .tiling(Tiling::Registers);
+    let decay = CosineDecay::new(0.01, 1000).warmup(0.1, 7);
+    let adamw = AdamW::new(decay).clipnorm(0.5);
+    let momentum = Sgd::new(0.05).momentum(0.9);
+    vec![
+        (all_activations, None),
+        (convolutions, Some((momentum.into(), Loss::Huber(0.3)))),
+        (
+            frozen.clone(),
+            Some((adamw.into(), Loss::MeanAbsoluteError)),
+        ),
+        (frozen, Some((Sgd::new(0.1).into(), Loss::MeanSquaredError))),
+    ]
+}
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_model_from_its_bytes_goes_on_as_the_one_that_wrote_them() {
+    for (network, compiled) in networks() {
+        let build = || {
+            let mut model = network.build(gpu(), 0x0123_4567_89ab_cdef).unwrap();
+            if let Some((optimizer, loss)) = compiled.clone() {
+                model.compile(optimizer, loss).unwrap();
+            }
+            model
+        };
+        let mut whole = build();
+        let losses = train(&mut whole, 10).await;
+
+        let mut first = build();
+        assert_eq!(train(&mut first, 5).await, losses[..5]);
+        first.set_epoch(3).unwrap();
+        let file = File::of(&first).await;
+        let mut second = file.open().await.unwrap();
+        assert_eq!(File::of(&second).await, file);
+        assert_eq!(second.summary(), first.summary());
+        assert_eq!(second.optimizer(), first.optimizer());
+        assert_eq!((second.step(), second.epoch()), (5, 3));
+        let x = noise(&[&[7], first.input_shape()].concat(), 9);
+        let [y, z] = [&first, &second].map(|model| model.predict_async(&x));
+        assert_eq!(bits(&y.await.unwrap()).await, bits(&z.await.unwrap()).await);
+
+        assert_eq!(train(&mut second, 5).await, losses[5..]);
+        second.set_epoch(0).unwrap();
+        assert_eq!(File::of(&second).await, File::of(&whole).await);
+    }
+}
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn the_layers_of_a_file_are_keras_s_json() {
+    let network = Sequential::new([4, 4, 1])
+        .add(Conv2d::new(2, [3, 2]).activation(Activation::Selu))
+        .add(Activation::LeakyRelu(0.5))
+        .add(AlphaDropout::new(0.25).fixed_point(0.5, 2.0))
+        .add(Flatten::new().name("flat"))
+        .add(
+            Dense::new(3)
+                .trainable(false)
+                .kernel_initializer(LecunNormal),
+        )
+        .tiling(Tiling::Registers);
+    let file = File::of(&network.build(gpu(), 1).unwrap()).await;
+    let object = |module: &str, class: &str, config: Value| json!({"module": module, "class_name": class, "config": config});
+    let layer = |class: &str, config: Value| object("keras.layers", class, config);
+    let initializer = |class: &str| object("keras.initializers", class, json!({}));
+    let layers = [
+        layer(
+            "InputLayer",
+            json!({"name": "input_layer", "batch_shape": [null, 4, 4, 1]}),
+        ),
+        layer(
+            "Conv2D",
+            json!({
+                "name": "conv2d", "trainable": true, "filters": 2, "kernel_size": [3, 2],
+                "strides": [1, 1], "padding": "valid", "activation": "selu", "use_bias": true,
+                "kernel_initializer": initializer("GlorotUniform"),
+                "bias_initializer": initializer("Zeros"),
+            }),
+        ),
+        layer(
+            "Activation",
+            json!({
+                "name": "activation", "trainable": true,
+                "activation": layer("LeakyReLU", json!({"negative_slope": 0.5})),
+            }),
+        ),
+        layer(
+            "AlphaDropout",
+            json!({
+                "name": "alpha_dropout", "trainable": true, "rate": 0.25, "noise_shape": null,
+                "fixed_point": [0.5, 2.0],
+            }),
+        ),
+        layer("Flatten", json!({"name": "flat", "trainable": true})),
+        layer(
+            "Dense",
+            json!({
+                "name": "dense", "trainable": false, "units": 3, "activation": "linear",
+                "use_bias": true, "kernel_initializer": initializer("LecunNormal"),
+                "bias_initializer": initializer("Zeros"),
+            }),
+        ),
+    ];
+    let config = json!({"name": "sequential", "layers": layers, "tiling": "registers"});
+    assert_eq!(file.config(), object("keras", "Sequential", config));
+}
+
+/// What `model.to_json()` of Keras 3.15.1 gives for
+///
+/// ```python
+/// from keras import Sequential, layers as L
+/// model = Sequential([L.Input((8, 8, 1)),
+///     L.Conv2D(4, (3, 3), strides=(2, 1), padding="same", activation="selu", kernel_initializer="lecun_normal", name="first"),
+///     L.AlphaDropout(0.1), L.MaxPooling2D((2, 2)), L.ReLU(), L.LeakyReLU(0.1), L.ELU(0.5), L.Softmax(),
+///     L.Dropout(0.2, noise_shape=(None, 1, 1, 4), seed=3), L.Flatten(), L.Activation("gelu"),
+///     L.Dense(5, activation=L.LeakyReLU(0.25), use_bias=False, trainable=False),
+///     L.Dense(3, activation="softmax", bias_initializer="lecun_uniform")])
+/// ```
+const KERAS: &str = include_str!("../data/keras_sequential.json");
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn keras_s_own_json_is_the_same_network() {
+    let network = Sequential::new([8, 8, 1])
+        .add(
+            Conv2d::new(4, [3, 3])
+                .strides([2, 1])
+                .padding(Padding::Same)
+                .activation(Activation::Selu)
+                .kernel_initializer(LecunNormal)
+                .name("first"),
+        )
+        .add(AlphaDropout::new(0.1))
+        .add(MaxPool2d::new([2, 2]))
+        .add(named(Activation::Relu, "re_lu"))
+        .add(named(Activation::LeakyRelu(0.1), "leaky_re_lu"))
+        .add(named(Activation::Elu(0.5), "elu"))
+        .add(named(Activation::Softmax, "softmax"))
+        .add(Dropout::new(0.2).noise_shape([None, Some(1), Some(1), Some(4)]))
+        .add(Flatten::new())
+        .add(Activation::Gelu { approximate: false })
+        .add(
+            Dense::new(5)
+                .activation(Activation::LeakyRelu(0.25))
+                .use_bias(false)
+                .trainable(false),
+        )
+        .add(
+            Dense::new(3)
+                .activation(Activation::Softmax)
+                .bias_initializer(LecunUniform),
+        );
+    let file = File::of(&network.build(gpu(), 1).unwrap()).await;
+    let keras = file.with_config(&serde_json::from_str(KERAS).unwrap());
+    assert_eq!(File::of(&keras.open().await.unwrap()).await, file);
+}
+
+fn named(activation: Activation, name: &str) -> Layer {
+    Layer::from(activation).name(name)
+}
+
+/// A file of a network with one layer of each kind that has options, all by default.
+async fn small() -> File {
+    let network = Sequential::new([4, 4, 1])
+        .add(Conv2d::new(2, [3, 3]))
+        .add(AlphaDropout::new(0.5))
+        .add(Flatten::new())
+        .add(Dense::new(3).activation(Activation::Elu(0.5)));
+    File::of(&network.build(gpu(), 1).unwrap()).await
+}
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn all_that_this_crate_has_not_is_in_one_error() {
+    let file = small().await;
+    let mut config = file.config();
+    let layers = &mut config["config"]["layers"];
+    layers[0]["config"]["batch_shape"] = json!([null, null, 4, 1]);
+    layers[0]["config"]["sparse"] = json!(true);
+    layers[1]["config"]["dilation_rate"] = json!([2, 2]);
+    layers[1]["config"]["kernel_regularizer"] = json!({"class_name": "L2", "config": {"l2": 0.01}});
+    layers[1]["config"]["kernel_initializer"]["class_name"] = json!("Orthogonal");
+    layers[1]["config"]["padding"] = json!("causal");
+    layers[1]["config"]["dtype"] = json!("float16");
+    layers[2]["class_name"] = json!("LSTM");
+    layers[2]["config"]["units"] = json!(3);
+    layers[3]["config"]["name"] = json!(7);
+    layers[3]["build"] = json!(null);
+    layers[4]["config"]["units"] = json!(-3);
+    layers[4]["config"]["use_bias"] = json!("yes");
+    layers[4]["config"]["activation"]["config"]["alpha"] = json!(null);
+    layers[4]["config"]["bias_initializer"] = json!("zeros");
+    layers[4]["config"]
+        .as_object_mut()
+        .unwrap()
+        .remove("trainable");
+    config["config"]["tiling"] = json!("diagonal");
+    let expected = [
+        "layers[0].batch_shape is [null,null,4,1], which is not possible here",
+        "layers[0].sparse is true, which is not possible here",
+        r#"layers[1].padding is "causal", which is not possible here"#,
+        r#"layers[1].kernel_initializer.class_name is "Orthogonal", which is not possible here"#,
+        "layers[1].dilation_rate is [2,2], which is not possible here",
+        r#"layers[1].dtype is "float16", which is not possible here"#,
+        r#"layers[1].kernel_regularizer is {"class_name":"L2","config":{"l2":0.01}}, which is not possible here"#,
+        r#"layers[2].class_name is "LSTM", which is not possible here"#,
+        "layers[3].build is null, which is not possible here",
+        "layers[3].name: invalid type: integer `7`, expected a string",
+        "layers[4].trainable is missing",
+        "layers[4].units: invalid value: integer `-3`, expected usize",
+        "layers[4].activation.alpha: invalid type: null, expected f64",
+        r#"layers[4].use_bias: invalid type: string "yes", expected a boolean"#,
+        r#"layers[4].bias_initializer is "zeros", which is not possible here"#,
+        r#"tiling is "diagonal", which is not possible here"#,
+    ];
+    let expected = expected.map(|problem| format!("model_config.{problem}"));
+    let expected = expected.join("; ");
+    let problem = file.with_config(&config).problem().await;
+    assert_eq!(
+        problem,
+        format!("not a model that can be built: {expected}")
+    );
+}
+
+/// A change of a file that makes it no model, and what it is then.
+type Change = (fn(&mut File), &'static str);
+
+/// The configuration of a layer, changed.
+fn change(file: &mut File, layer: usize, key: &str, value: Value) {
+    let mut config = file.config();
+    config["config"]["layers"][layer]["config"][key] = value;
+    *file = file.with_config(&config);
+}
+
+fn entry(file: &mut File, key: &str, value: &str) {
+    file.metadata.insert(key.into(), value.into());
+}
+
+const CHANGES: &[Change] = &[
+    (
+        |file| drop(file.metadata.remove("model_config")),
+        "not a whole model: it has no model_config; build the network, then load or load_checkpoint",
+    ),
+    (
+        |file| drop(file.metadata.remove("seed")),
+        "not a checkpoint: it has no seed",
+    ),
+    (
+        |file| entry(file, "seed", "18446744073709551616"),
+        "seed is \"18446744073709551616\", not a number",
+    ),
+    (
+        |file| entry(file, "step", "9007199254740993"),
+        "9007199254740993 steps in 0 epochs are more than there can be",
+    ),
+    (
+        |file| entry(file, "optimized_from", "1"),
+        "its optimizer begins at step 1, of 0",
+    ),
+    (
+        |file| {
+            entry(
+                file,
+                "optimizer",
+                r#"{"optimizer":"lion","learning_rate":1}"#,
+            )
+        },
+        "the optimizer has no weight_decay",
+    ),
+    (
+        |file| {
+            let text = file.metadata["optimizer"].replace("\"adam\"", "\"lion\"");
+            entry(file, "optimizer", &text);
+        },
+        "\"lion\" is not an optimizer of this version",
+    ),
+    (
+        |file| {
+            let text = file.metadata["optimizer"].replace("0.001", "\"custom\"");
+            entry(file, "optimizer", &text);
+        },
+        "its learning rate is a function of the step, which a file can't hold; compile the network with one",
+    ),
+    (
+        |file| entry(file, "loss", "hinge"),
+        "its loss is \"hinge\", which is none",
+    ),
+    (
+        |file| entry(file, "loss", "categorical_crossentropy"),
+        "its loss: categorical cross-entropy is computed from logits: the last activation must be softmax, or linear",
+    ),
+    (
+        |file| entry(file, "model_config", ""),
+        "not a model that can be built: EOF while parsing a value at line 1 column 0",
+    ),
+    (
+        |file| entry(file, "model_config", "[]"),
+        "not a model that can be built: model_config is [], which is not possible here",
+    ),
+    (
+        |file| entry(file, "model_config", "{}"),
+        "not a model that can be built: model_config.class_name is null, which is not possible here",
+    ),
+    (
+        |file| {
+            entry(
+                file,
+                "model_config",
+                r#"{"class_name":"Sequential","config":{"name":""}}"#,
+            )
+        },
+        "not a model that can be built: model_config.layers is missing",
+    ),
+    (
+        |file| {
+            entry(
+                file,
+                "model_config",
+                r#"{"class_name":"Sequential","config":{"name":"","layers":[]}}"#,
+            )
+        },
+        "not a model that can be built: sequential: needs at least one layer",
+    ),
+    (
+        |file| {
+            entry(
+                file,
+                "model_config",
+                r#"{"class_name":"Functional","config":{}}"#,
+            )
+        },
+        "not a model that can be built: model_config.class_name is \"Functional\", which is not possible here",
+    ),
+    // Far deeper than any stack.
+    (
+        |file| entry(file, "model_config", &"[".repeat(1_000_000)),
+        "not a model that can be built: recursion limit exceeded at line 1 column",
+    ),
+    (
+        |file| entry(file, "model_config", &"{\"config\":".repeat(100_000)),
+        "not a model that can be built: recursion limit exceeded at line 1 column",
+    ),
+    (
+        |file| {
+            let text = file.metadata["model_config"].replace("0.5", "1e999");
+            entry(file, "model_config", &text);
+        },
+        "not a model that can be built: number out of range at line 1 column",
+    ),
+    (
+        |file| {
+            let text = file.metadata["model_config"].replace("0.5", "NaN");
+            entry(file, "model_config", &text);
+        },
+        "not a model that can be built: expected value at line 1 column",
+    ),
+    (
+        |file| change(file, 0, "batch_shape", json!([])),
+        "not a model that can be built: model_config.layers[0].batch_shape is [], which is not possible here",
+    ),
+    (
+        |file| change(file, 0, "batch_shape", json!([null, -4, 4, 1])),
+        "not a model that can be built: model_config.layers[0].batch_shape is [null,-4,4,1], which",
+    ),
+    (
+        |file| change(file, 0, "batch_shape", json!([null, 4.5])),
+        "not a model that can be built: model_config.layers[0].batch_shape is [null,4.5], which",
+    ),
+    (
+        |file| change(file, 0, "batch_shape", json!(vec![1; 65])),
+        "not a model that can be built: model_config.layers[0].batch_shape is [1,1,1",
+    ),
+    (
+        |file| change(file, 0, "batch_shape", json!([null, 0, 4, 1])),
+        "not a model that can be built: sequential: an input of shape [0, 4, 1] has no elements",
+    ),
+    (
+        |file| change(file, 0, "batch_shape", json!([null, 1u64 << 63, 4, 1])),
+        "not a model that can be built: a tensor of shape [9223372036854775808, 4, 1] is too large",
+    ),
+    (
+        |file| change(file, 0, "batch_shape", json!([null, 1u64 << 31, 1, 1])),
+        "not a model that can be built: conv2d: a window of [3, 3]",
+    ),
+    (
+        |file| change(file, 1, "filters", json!(0)),
+        "not a model that can be built: conv2d: filters must be at least 1",
+    ),
+    (
+        |file| change(file, 1, "filters", json!(3)),
+        "conv2d/kernel is F32 [3, 3, 1, 2], the network has F32 [3, 3, 1, 3]",
+    ),
+    (
+        |file| change(file, 1, "filters", json!(u64::MAX)),
+        "not a model that can be built: a tensor of shape [3, 3, 1, 18446744073709551615] is too large",
+    ),
+    (
+        |file| change(file, 1, "kernel_size", json!([3, u64::MAX])),
+        "not a model that can be built: conv2d: a window of",
+    ),
+    (
+        |file| change(file, 1, "kernel_size", json!([3, 3, 3])),
+        "not a model that can be built: model_config.layers[1].kernel_size: invalid length 3, expected fewer elements in array",
+    ),
+    (
+        |file| change(file, 1, "strides", json!([0, 1])),
+        "not a model that can be built: conv2d: a window of [3, 3] with strides of [0, 1]",
+    ),
+    (
+        |file| change(file, 2, "rate", json!(1)),
+        "not a model that can be built: alpha_dropout: rate is 1.0, must be at least 0 and below 1",
+    ),
+    (
+        |file| change(file, 2, "rate", json!(-1e-9)),
+        "not a model that can be built: alpha_dropout: rate is -1e-9, must be at least 0 and below 1",
+    ),
+    (
+        |file| change(file, 2, "noise_shape", json!([null])),
+        "not a model that can be built: alpha_dropout: a noise_shape of [None]",
+    ),
+    (
+        |file| change(file, 2, "fixed_point", json!([0, -1])),
+        "not a model that can be built: alpha_dropout: variance is -1.0, must be finite and above 0",
+    ),
+    (
+        |file| change(file, 3, "name", json!("conv2d")),
+        "not a model that can be built: conv2d: the name is another layer's",
+    ),
+    (
+        |file| change(file, 3, "name", json!("a/b")),
+        "not a model that can be built: Flatten: \"a/b\" is no name for a layer: it is empty, or has a /",
+    ),
+    (
+        |file| change(file, 4, "name", json!("dense_1")),
+        "it has no dense_1/kernel",
+    ),
+    (
+        |file| change(file, 4, "units", json!(1u64 << 31)),
+        "not a model that can be built: a tensor of shape [8, 2147483648] is too large",
+    ),
+    (
+        |file| change(file, 4, "units", json!(1u64 << 28)),
+        "dense/kernel is F32 [8, 3], the network has F32 [8, 268435456]",
+    ),
+    (
+        |file| change(file, 4, "use_bias", json!(false)),
+        "it has dense/bias, which the network has not",
+    ),
+    (
+        |file| drop(file.tensors.remove("dense/bias")),
+        "it has no dense/bias",
+    ),
+    (
+        |file| {
+            let tensor = file.tensors["dense/bias"].clone();
+            file.tensors
+                .insert("adam/dense/bias/momentum".into(), tensor);
+        },
+        "it has no adam/conv2d/kernel/momentum",
+    ),
+];
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_file_that_is_no_model_says_why() {
+    let good = small().await;
+    for (change, expected) in CHANGES {
+        let mut file = good.clone();
+        change(&mut file);
+        assert_ne!(file, good, "{expected}");
+        let problem = file.problem().await;
+        assert!(problem.starts_with(expected), "{problem}, not {expected}");
+    }
+    let bytes = good.bytes();
+    for len in [0, 7, 100, bytes.len() - 1] {
+        let error = Sequential::from_bytes(gpu(), &bytes[..len])
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the bytes: not a safetensors file"),
+            "{error}"
+        );
+    }
+}
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_whole_model_is_a_checkpoint_and_no_file_of_weights() {
+    let build = |seed| {
+        let network = Sequential::new([2]).add(Dense::new(3).activation(Activation::Selu));
+        network.build(gpu(), seed).unwrap()
+    };
+    let mut model = build(1);
+    // With no state of the optimizer until there is one, and then with it.
+    for tensors in [2, 6] {
+        let bytes = model.to_bytes().await.unwrap();
+        assert_eq!(File::read(&bytes).tensors.len(), tensors);
+        let mut other = build(2);
+        let error = other.weights_from_bytes(&bytes).await.unwrap_err();
+        let expected = "the bytes: it is a whole model; use load_model, or load_checkpoint";
+        assert_eq!(error.to_string(), expected);
+        assert_ne!(File::of(&other).await, File::read(&bytes));
+        other.checkpoint_from_bytes(&bytes).await.unwrap();
+        assert_eq!(File::of(&other).await, File::read(&bytes));
+
+        let checkpoint = model.checkpoint_to_bytes().await.unwrap();
+        let error = other.weights_from_bytes(&checkpoint).await.unwrap_err();
+        let expected = "the bytes: it is a checkpoint; use load_checkpoint";
+        assert_eq!(error.to_string(), expected);
+        for no_model in [checkpoint, model.weights_to_bytes().await.unwrap()] {
+            let problem = File::read(&no_model).problem().await;
+            assert!(
+                problem.starts_with("not a whole model: it has no model_config"),
+                "{problem}"
+            );
+        }
+        train(&mut model, 1).await;
+    }
+    model.reset_optimizer();
+    assert_eq!(File::of(&model).await.tensors.len(), 2);
+}
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_learning_rate_that_is_a_function_is_in_no_whole_model() {
+    let network = Sequential::new([2]).add(Dense::new(3));
+    let mut model = network.build(gpu(), 1).unwrap();
+    let custom = Adam::new(LearningRate::custom(|step| 1.0 / (step + 1) as f64));
+    model.compile(custom, Loss::MeanSquaredError).unwrap();
+    let error = model.to_bytes().await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("the bytes: the learning rate is a function of the step"),
+        "{error}"
+    );
+    model.set_learning_rate(0.25).unwrap();
+    let again = File::of(&model).await.open().await.unwrap();
+    assert_eq!(again.optimizer(), model.optimizer());
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_saved_model_is_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let network = Sequential::new([2]).add(Dense::new(3));
+    let model = network.build(gpu(), 1).unwrap();
+    model.save_model(&path).unwrap();
+    let saved = File::read(&std::fs::read(&path).unwrap());
+    let loaded = Sequential::load_model(gpu(), &path).unwrap();
+    for model in [&model, &loaded] {
+        assert_eq!(pollster::block_on(File::of(model)), saved);
+    }
+    let missing = folder.path().join("missing");
+    let error = Sequential::load_model(gpu(), &missing).unwrap_err();
+    assert!(
+        matches!(&error, Error::File { path, .. } if *path == missing.display().to_string()),
+        "{error}"
+    );
+    let error = model.save_model(missing.join("model")).unwrap_err();
+    assert!(matches!(error, Error::File { .. }), "{error}");
+}

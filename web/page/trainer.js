@@ -1,0 +1,125 @@
+// Trains, and reports to the page through a port. It runs in a worker, or, where a worker has no WebGPU, beside
+// the page.
+
+import init, { Lab, Recipe } from './selfnorm_web.js';
+
+/** Answers the messages of `port`, whose fields are named after what they ask for. */
+export function serve(port) {
+  const post = (kind, message = {}, transferred = []) => port.postMessage({ kind, ...message }, transferred);
+  let lab;
+  let session;
+  let training = Promise.resolve();
+  let mnist;
+  let drawing = new Uint8Array();
+  let layer = 1;
+  // What each network goes on from: the epoch, and bytes.
+  let checkpoints = [];
+
+  const listener = {
+    steps: (side, first, losses, milliseconds) => post('steps', { side, first, losses, milliseconds }),
+    epoch: (side, epoch, loss, accuracy, heldOutLoss, heldOutAccuracy, checksum) =>
+      post('epoch', { side, epoch, loss, accuracy, heldOutLoss, heldOutAccuracy, checksum }),
+    checkpoint: (side, epoch, bytes) => {
+      checkpoints[side] = { epoch, bytes };
+    },
+    statistics: (side, means, variances) => post('statistics', { side, means, variances }),
+    histogram: (side, layer, shares) => post('histogram', { side, layer, shares }),
+    kernel: (side, weights) => post('kernel', { side, weights }),
+    probabilities: (side, probabilities) => post('probabilities', { side, probabilities }),
+    diverged: (side, message) => post('diverged', { side, message }),
+    finished: (side) => post('finished', { side }),
+    weights: (side, bytes) => post('weights', { side, bytes }, [bytes.buffer]),
+  };
+
+  async function open() {
+    await init();
+    lab?.free();
+    lab = undefined;
+    lab = await Lab.open();
+    if (mnist) lab.loadMnist(mnist.names, mnist.files);
+    const { vendor, architecture, description } = (await navigator.gpu.requestAdapter())?.info ?? {};
+    const adapter = description || [vendor, architecture].filter(Boolean).join(' ') || 'not named by the browser';
+    post('opened', { adapter, checksum: await lab.checksum() });
+    describe();
+  }
+
+  function describe() {
+    const { side, ink, images, heldOut } = lab;
+    post('data', { side, ink, images, heldOut });
+  }
+
+  /** Ends the training that there is. */
+  async function end() {
+    session?.stop();
+    await training;
+    session?.free();
+    session = undefined;
+  }
+
+  const requests = {
+    open,
+    mnist({ names, files }) {
+      try {
+        lab.loadMnist(names, files);
+      } catch ({ message }) {
+        post('refused', { message });
+        return;
+      }
+      mnist = { names, files };
+      // Of another size.
+      drawing = new Uint8Array();
+      describe();
+    },
+    async start({ settings, isPaused, goesOn }) {
+      await end();
+      if (!lab) await open();
+      const { depth, optimizer, rate, seed, epochs } = settings;
+      const recipes = [settings.a, settings.b].map(
+        ({ activation, initializer, dropout }) =>
+          new Recipe(depth, activation, initializer, dropout, optimizer, rate),
+      );
+      if (!goesOn) checkpoints = [];
+      session = lab.session(recipes, BigInt(seed), epochs);
+      session.watch(layer);
+      session.pause(isPaused);
+      session.draw(drawing);
+      const from = recipes.map((_, side) => checkpoints[side]);
+      post('started', { epochs: from.map((checkpoint) => checkpoint?.epoch ?? 0) });
+      const bytes = from.map((checkpoint) => checkpoint?.bytes ?? new Uint8Array());
+      // Awaited by `end`: other requests come first.
+      training = session.train(listener, bytes).catch(fail);
+    },
+    pause: ({ isPaused }) => session?.pause(isPaused),
+    save: ({ side }) => session?.save(side),
+    draw({ pixels }) {
+      drawing = pixels;
+      session?.draw(pixels);
+    },
+    watch(request) {
+      layer = request.layer;
+      session?.watch(layer);
+    },
+    example({ number }) {
+      post('example', { number, pixels: lab.picture(number), label: lab.label(number) });
+    },
+  };
+
+  function fail(error) {
+    const { name, message } = error;
+    // Of a device that is lost nothing is of use.
+    if (name === 'DeviceLost') {
+      session?.free();
+      lab?.free();
+      session = lab = undefined;
+    }
+    const epochs = checkpoints.map((checkpoint) => checkpoint?.epoch ?? 0);
+    post('failed', { name, message: message ?? String(error), epoch: Math.max(0, ...epochs) });
+  }
+
+  // One after the other.
+  let last = Promise.resolve();
+  port.onmessage = ({ data: { request, ...details } }) => {
+    last = last.then(() => requests[request](details)).catch(fail);
+  };
+  post('ready');
+}

@@ -1,0 +1,3 @@
+import { serve } from './trainer.js';
+
+serve(self);
