@@ -8,7 +8,7 @@ import { chromium } from "playwright-core";
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 /** Where the page's files are, the first that fits. */
-const FOLDERS = { "/modules/": "node_modules/", "/pkg/": `${process.env.PKG}/`, "/": "./" };
+const FOLDERS = { "/modules/": "node_modules/", "/pkg/": `${process.env.PKG}/`, "/data/": "../../examples/data/", "/": "./" };
 
 const server = createServer(async (request, response) => {
   const path = normalize(new URL(request.url, "http://localhost").pathname);
@@ -52,6 +52,13 @@ if (!what || what === "operations") {
 if (!what || what === "beside") {
   for (const row of await measure("operationsBeside", filter)) {
     console.log(`| ${row.name} | ${row.size} | ${ms(row.operation.time)} | ${ms(row.other.time)} | ${ms(row.copy.time)} | ${row.operation.part.toFixed(2)} | ${row.other.part.toFixed(2)} |`);
+  }
+}
+for (const name of ["digits", "tutorial"]) {
+  if (!what || what === name) {
+    for (const row of await measure("network", name)) {
+      console.log(`| ${row.name} | ${row.what} | ${ms(row.ours)} | ${ms(row.theirs)} | ${row.part.toFixed(2)} |`);
+    }
   }
 }
 await browser.close();

@@ -1,7 +1,7 @@
 // For devices where a load costs several multiplications and workgroup memory is no faster than any
 // other: 256 sums per invocation, in registers, as four octets: 32 x 8 if invocations side by side
-// along the columns share the loads of left, 16 x 16 if each loads its own; or a single octet. A slice is the part of an
-// operand that an octet of sums needs at a time.
+// along the columns share the loads of left, 16 x 16 if each loads its own; or a single octet. A slice is
+// the part of an operand that an octet of sums needs at a time.
 
 // 8 x 8 sums in quarters: t01 has rows 0 to 3 of columns 4 to 7, a row in each column of the matrix.
 struct Octet { t00: mat4x4f, t01: mat4x4f, t10: mat4x4f, t11: mat4x4f }
@@ -33,14 +33,18 @@ fn four_biases(column: u32, q: ProductParams) -> vec4f {
     );
 }
 
-// Stores an octet of sums, plus the biases a and b of its columns. A loop: eight rows one after the other
-// take a driver longer to compile than all the products.
-fn store(first: u32, row: u32, column: u32, s: Octet, a: vec4f, b: vec4f, q: ProductParams) {
-    var left_halves = array<mat4x4f, 2>(s.t00, s.t10);
-    var right_halves = array<mat4x4f, 2>(s.t01, s.t11);
+// Stores an octet of sums, plus the biases of its columns. In a loop through which the rows move up: one
+// after the other, or at an index, they take drivers longer to compile than all the products.
+fn store(first: u32, row: u32, column: u32, s: Octet, q: ProductParams) {
+    let a = four_biases(column, q);
+    let b = four_biases(column + 4u, q);
+    var t = s;
     for (var r = 0u; r < 8u; r++) {
-        let i = first + (row + r) * q.columns + column;
-        store_row(i, row + r, column, left_halves[r / 4u][r % 4u] + a, right_halves[r / 4u][r % 4u] + b, q);
+        store_row(first + (row + r) * q.columns + column, row + r, column, t.t00[0] + a, t.t01[0] + b, q);
+        t = Octet(
+            mat4x4f(t.t00[1], t.t00[2], t.t00[3], t.t10[0]), mat4x4f(t.t01[1], t.t01[2], t.t01[3], t.t11[0]),
+            mat4x4f(t.t10[1], t.t10[2], t.t10[3], vec4f()), mat4x4f(t.t11[1], t.t11[2], t.t11[3], vec4f()),
+        );
     }
 }
 
@@ -60,6 +64,7 @@ fn right_lines(column: u32, q: ProductParams) -> Lines {
 
 const IS_SMALL = PRODUCT_ROWS == 8u;
 const IS_SQUARE = SHARED_BY == 1u && !IS_SMALL;
+const OCTETS = select(4u, 1u, IS_SMALL);
 
 // Computes the tiles of workgroup `group`, of which `lane` is an invocation.
 fn make_tiles(group: u32, lane: u32) {
@@ -107,20 +112,13 @@ fn make_tiles(group: u32, lane: u32) {
         right_k = right_next_slice(right_k, q);
     }
     let first = chunk * q.rows * q.columns;
-    let a = four_biases(column, q);
-    let b = four_biases(column + 4u, q);
-    store(first, row, column, s0, a, b, q);
-    if (!IS_SMALL) {
-        store(first, row + 8u, column, s1, a, b, q);
-    }
-    if (IS_SQUARE) {
-        let more_a = four_biases(column + 8u, q);
-        let more_b = four_biases(column + 12u, q);
-        store(first, row, column + 8u, s2, more_a, more_b, q);
-        store(first, row + 8u, column + 8u, s3, more_a, more_b, q);
-    } else if (!IS_SMALL) {
-        store(first, row + 16u, column, s2, a, b, q);
-        store(first, row + 24u, column, s3, a, b, q);
+    for (var octet = 0u; octet < OCTETS; octet++) {
+        let below = select(octet, octet % 2u, IS_SQUARE) * 8u;
+        let beside = select(0u, octet / 2u, IS_SQUARE) * 8u;
+        store(first, row + below, column + beside, s0, q);
+        s0 = s1;
+        s1 = s2;
+        s2 = s3;
     }
     if (IS_FINISHED_LATER) {
         // A loop over the sums in memory: there are too many to compile the end of each separately.

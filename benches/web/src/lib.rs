@@ -1,5 +1,6 @@
 //! What the page times of selfnorm. Each call's promise is fulfilled once the GPU has done the work.
 
+mod networks;
 mod operations;
 
 #[path = "../../common/yardstick.rs"]
