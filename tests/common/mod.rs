@@ -7,7 +7,6 @@ pub mod calls;
 pub mod every_float;
 pub mod functions;
 pub mod ops;
-#[cfg(not(target_family = "wasm"))]
 pub mod reference;
 pub mod same_bits;
 pub mod value;

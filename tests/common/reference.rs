@@ -5,10 +5,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+#[cfg(not(target_family = "wasm"))]
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use selfnorm::nn::{
-    self, Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Layer, Loss, MaxPool2d,
-    Padding, Sequential, Tiling,
+    Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Layer, Loss, MaxPool2d, Padding,
+    Sequential, Tiling,
 };
 use selfnorm::{Gpu, random};
 
@@ -594,12 +595,14 @@ impl Case {
     }
 
     /// Compares forward and backward with f64; `training` with dropout.
+    #[cfg(not(target_family = "wasm"))]
     pub fn check(&self, gpu: &Gpu, training: bool) {
         let mut model = self.model(gpu);
         self.check_model(gpu, &mut model, training);
     }
 
     /// Of a model that has [`weights`](Self::weights), and some layers of which may be frozen.
+    #[cfg(not(target_family = "wasm"))]
     pub fn check_model(&self, gpu: &Gpu, model: &mut Sequential, training: bool) {
         assert_eq!(model.output_shape(), self.output());
         let (x, dy) = (self.x(), self.dy());
@@ -617,7 +620,7 @@ impl Case {
         assert_close("predict", &predicted.to_vec().unwrap(), &y);
 
         let call = training.then(|| model.step());
-        let nn::Gradient {
+        let selfnorm::nn::Gradient {
             y: actual,
             dx,
             weights: gradients,
@@ -785,6 +788,7 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f64]) {
 }
 
 /// Runs `test` on `cases` values, always the same ones, and shrinks those that fail.
+#[cfg(not(target_family = "wasm"))]
 pub fn for_all<S: proptest::strategy::Strategy>(cases: u32, values: S, test: impl Fn(S::Value)) {
     let config = Config {
         cases,
@@ -796,6 +800,7 @@ pub fn for_all<S: proptest::strategy::Strategy>(cases: u32, values: S, test: imp
 }
 
 /// [`for_all`], as `config` says, on the values that `rng` makes.
+#[cfg(not(target_family = "wasm"))]
 pub fn for_all_of<S: proptest::strategy::Strategy>(
     config: Config,
     rng: TestRng,

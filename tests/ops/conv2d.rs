@@ -1,16 +1,21 @@
 //! Convolutions as operations.
 
 use crate::common::golden;
+#[cfg(not(target_family = "wasm"))]
 use crate::common::reference::{Spec, for_all};
 use crate::layer::{self, Layer};
+#[cfg(not(target_family = "wasm"))]
 use proptest::prelude::*;
 use selfnorm::Conv2dOptions;
-use selfnorm::nn::Activation::{Elu, Linear, Selu, Softmax};
+use selfnorm::nn::Activation::{Elu, Selu};
 use selfnorm::nn::Padding;
+use wasm_bindgen_test::wasm_bindgen_test;
 
+#[cfg(not(target_family = "wasm"))]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn conv2d_and_its_gradients_are_the_reference() {
+    use selfnorm::nn::Activation::{Linear, Softmax};
     let image = || [1usize..10, 1..10];
     let windows = image().prop_flat_map(|[height, width]| {
         let kernel = [1..=height.min(4), 1..=width.min(4)];
@@ -32,19 +37,20 @@ fn conv2d_and_its_gradients_are_the_reference() {
             bias,
             activation,
         };
-        layer::check(vec![height, width, channels], spec, batch, seed);
+        let input = vec![height, width, channels];
+        pollster::block_on(layer::check(input, spec, batch, seed));
     });
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn conv2d_and_its_gradients_are_keras_s() {
+async fn conv2d_and_its_gradients_are_keras_s() {
     let valid = Conv2dOptions::new();
     let same = valid.padding(Padding::Same).strides([2, 2]);
     for (name, options, activation) in [
         ("conv2d_valid", valid, Selu),
         ("conv2d_same_stride2", same, Elu(1.0)),
     ] {
-        layer::check_golden(&golden(name), Layer::Conv2d(options), activation);
+        layer::check_golden(&golden(name), Layer::Conv2d(options), activation).await;
     }
 }

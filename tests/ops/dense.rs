@@ -1,11 +1,18 @@
 //! Dense layers as operations.
 
 use crate::common::golden;
-use crate::common::reference::{Spec, for_all};
+use crate::common::reference::Spec;
+#[cfg(not(target_family = "wasm"))]
+use crate::common::reference::for_all;
 use crate::layer::{self, Layer};
+#[cfg(not(target_family = "wasm"))]
 use proptest::prelude::*;
-use selfnorm::nn::Activation::{self, Linear, Selu, Softmax, Tanh};
+use selfnorm::nn::Activation::{
+    self, Elu, Gelu, LeakyRelu, Linear, Relu, Selu, Sigmoid, Silu, Sine, Softmax, Softplus, Tanh,
+};
+use wasm_bindgen_test::wasm_bindgen_test;
 
+#[cfg(not(target_family = "wasm"))]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn dense_and_its_gradients_are_the_reference() {
@@ -20,21 +27,44 @@ fn dense_and_its_gradients_are_the_reference() {
     for_all(30, values, |(parts, batch, seed)| {
         let (mut input, inputs, units, bias, activation) = parts;
         input.push(inputs);
-        check(input, units, bias, activation, batch, seed);
+        pollster::block_on(check(input, units, bias, activation, batch, seed));
     });
 }
 
 /// Few sums, each of many products: they are cut into chunks.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn long_sums_are_the_reference() {
-    check(vec![2000], 3, true, Selu, 2, 1);
-    check(vec![1600], 8, false, Selu, 1, 2);
-    check(vec![301, 3], 2, true, Linear, 3, 3);
-    check(vec![8], 1024, true, Softmax, 3, 4);
+async fn long_sums_are_the_reference() {
+    check(vec![2000], 3, true, Selu, 2, 1).await;
+    check(vec![1600], 8, false, Selu, 1, 2).await;
+    check(vec![301, 3], 2, true, Linear, 3, 3).await;
+    check(vec![8], 1024, true, Softmax, 3, 4).await;
 }
 
-fn check(
+/// In the kernel of the product.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn every_activation_behind_a_product_is_the_reference() {
+    for activation in [
+        Elu(0.5),
+        Relu,
+        LeakyRelu(0.2),
+        Sigmoid,
+        Silu,
+        Gelu { approximate: false },
+        Gelu { approximate: true },
+        Softplus,
+        Sine(1.5),
+        Linear,
+        Selu,
+        Softmax,
+        Tanh,
+    ] {
+        check(vec![5], 7, true, activation, 6, 5).await;
+    }
+}
+
+async fn check(
     input: Vec<usize>,
     units: usize,
     bias: bool,
@@ -47,13 +77,13 @@ fn check(
         bias,
         activation,
     };
-    layer::check(input, spec, batch, seed);
+    layer::check(input, spec, batch, seed).await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn dense_and_its_gradients_are_keras_s() {
+async fn dense_and_its_gradients_are_keras_s() {
     for (name, activation) in [("dense", Linear), ("dense_rank4", Selu)] {
-        layer::check_golden(&golden(name), Layer::Dense, activation);
+        layer::check_golden(&golden(name), Layer::Dense, activation).await;
     }
 }

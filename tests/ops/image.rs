@@ -1,9 +1,10 @@
 //! Textures to tensors and back: floats bit for bit, bytes against k / 255 and the nearest k, 16-bit floats
 //! against `half`'s, sRGB against its formula in f64.
 
-use crate::common::{activations, allocated, foreign_buffer, gpu, new_gpu, record};
+use crate::common::{activations, adapter_async, foreign_buffer, gpu_async, new_gpu_async, record};
 use half::f16;
 use selfnorm::{Error, Gpu, Tensor, wgpu};
+use wasm_bindgen_test::wasm_bindgen_test;
 use wgpu::TextureFormat::{
     self as Format, R32Float, Rgba8Unorm, Rgba8UnormSrgb, Rgba16Float, Rgba32Float,
 };
@@ -59,12 +60,12 @@ fn filled(gpu: &Gpu, size: [u32; 2], format: Format, bytes: &[u8]) -> wgpu::Text
 }
 
 /// The bytes of a texture, copied by wgpu.
-fn bytes_of(gpu: &Gpu, texture: &wgpu::Texture) -> Vec<u8> {
+async fn bytes_of(gpu: &Gpu, texture: &wgpu::Texture) -> Vec<u8> {
     let row = texture.width() * texture.format().block_copy_size(None).unwrap();
     let pitch = row.next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
     let bytes = u64::from(pitch * texture.height());
-    let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
-    let buffer = foreign_buffer(gpu, bytes, usage);
+    let usages = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let buffer = foreign_buffer(gpu, bytes, usages | wgpu::BufferUsages::STORAGE);
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     encoder.copy_texture_to_buffer(
         texture.as_image_copy(),
@@ -79,43 +80,41 @@ fn bytes_of(gpu: &Gpu, texture: &wgpu::Texture) -> Vec<u8> {
         texture.size(),
     );
     gpu.queue().submit([encoder.finish()]);
-    buffer.slice(..).map_async(wgpu::MapMode::Read, |_| ());
-    gpu.device()
-        .poll(wgpu::PollType::wait_indefinitely())
-        .unwrap();
-    let view = buffer.get_mapped_range(..).unwrap();
-    let rows = view.chunks(pitch as usize);
+    // A tensor's read copies bits.
+    let padded: Tensor = gpu.wrap(buffer.slice(..), [bytes as usize / 4]).unwrap();
+    let padded = padded.read().await.unwrap();
+    let rows = bytemuck::cast_slice::<_, u8>(&padded).chunks(pitch as usize);
     rows.flat_map(|padded| padded[..row as usize].to_vec())
         .collect()
 }
 
-fn read(gpu: &Gpu, texture: &wgpu::Texture, shape: &[usize]) -> Vec<f32> {
+async fn read(gpu: &Gpu, texture: &wgpu::Texture, shape: &[usize]) -> Vec<f32> {
     let image = gpu.wrap_texture(texture).unwrap();
     let x = gpu
         .tensor(&vec![7.0; shape.iter().product()], shape)
         .unwrap();
     record(gpu, |pass| pass.read_texture(&image, &x));
-    x.to_vec().unwrap()
+    x.read().await.unwrap()
 }
 
 /// A texture that is written from these values, over bytes that are all 99.
-fn written(gpu: &Gpu, size: [u32; 2], format: Format, x: &Tensor) -> Vec<u8> {
+async fn written(gpu: &Gpu, size: [u32; 2], format: Format, x: &Tensor) -> Vec<u8> {
     let texels = (size[0] * size[1]) as usize;
     let texel = format.block_copy_size(None).unwrap() as usize;
     let texture = filled(gpu, size, format, &vec![99; texels * texel]);
     let image = gpu.wrap_texture(&texture).unwrap();
     record(gpu, |pass| pass.write_texture(x, &image));
-    bytes_of(gpu, &texture)
+    bytes_of(gpu, &texture).await
 }
 
 fn shape(size: [u32; 2], channels: usize) -> [usize; 3] {
     [size[0] as usize, size[1] as usize, channels]
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn floats_are_read_and_written_bit_for_bit() {
-    let gpu = gpu();
+async fn floats_are_read_and_written_bit_for_bit() {
+    let gpu = gpu_async().await;
     for (format, channels) in [(R32Float, 1), (Rgba32Float, 4)] {
         for size in SIZES {
             let shape = shape(size, channels);
@@ -123,10 +122,11 @@ fn floats_are_read_and_written_bit_for_bit() {
             values[0] = f32::INFINITY;
             let bytes: &[u8] = bytemuck::cast_slice(&values);
             let texture = filled(gpu, size, format, bytes);
-            assert_eq!(read(gpu, &texture, &shape), values, "{format:?} {size:?}");
+            let read = read(gpu, &texture, &shape).await;
+            assert_eq!(read, values, "{format:?} {size:?}");
             let x = gpu.tensor(&values, shape).unwrap();
             assert!(
-                written(gpu, size, format, &x) == bytes,
+                written(gpu, size, format, &x).await == bytes,
                 "{format:?} {size:?}"
             );
         }
@@ -134,34 +134,34 @@ fn floats_are_read_and_written_bit_for_bit() {
 }
 
 /// Every byte in every channel, each in its place.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_byte_is_read_as_its_255th_and_written_back() {
-    let gpu = gpu();
+async fn a_byte_is_read_as_its_255th_and_written_back() {
+    let gpu = gpu_async().await;
     let size = [16, 16];
     let bytes: Vec<u8> = (0..1024).map(|i| (i / 4 + i % 4 * 77) as u8).collect();
     let texture = filled(gpu, size, Rgba8Unorm, &bytes);
-    let values = read(gpu, &texture, &shape(size, 4));
+    let values = read(gpu, &texture, &shape(size, 4)).await;
     for (&value, &byte) in values.iter().zip(&bytes) {
         // Devices convert within an ulp.
         let error = f64::from(value) - f64::from(byte) / 255.0;
         assert!(error.abs() <= 2f64.powi(-23), "{byte}: {value}");
     }
     let x = gpu.tensor(&values, shape(size, 4)).unwrap();
-    assert_eq!(written(gpu, size, Rgba8Unorm, &x), bytes);
+    assert_eq!(written(gpu, size, Rgba8Unorm, &x).await, bytes);
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_value_is_written_as_the_nearest_byte() {
-    let gpu = gpu();
+async fn a_value_is_written_as_the_nearest_byte() {
+    let gpu = gpu_async().await;
     let size = [64, 64];
     let mut values: Vec<f32> = (0..64 * 64 * 4)
         .map(|i| i as f32 / 16_000.0 - 0.01)
         .collect();
     values[..6].copy_from_slice(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -3.0, 9.0, 1.0]);
     let x = gpu.tensor(&values, shape(size, 4)).unwrap();
-    let bytes = written(gpu, size, Rgba8Unorm, &x);
+    let bytes = written(gpu, size, Rgba8Unorm, &x).await;
     assert_eq!(bytes[..6], [0, 255, 0, 0, 255, 255]);
     for (&value, byte) in values.iter().zip(bytes).skip(6) {
         let exact = f64::from(value).clamp(0.0, 1.0) * 255.0;
@@ -171,15 +171,15 @@ fn a_value_is_written_as_the_nearest_byte() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn half_floats_are_read_exactly_and_written_as_one_of_the_two_nearest() {
-    let gpu = gpu();
+async fn half_floats_are_read_exactly_and_written_as_one_of_the_two_nearest() {
+    let gpu = gpu_async().await;
     let size = [65, 64];
     let shape = shape(size, 4);
     let values = activations(shape.iter().product());
     let x = gpu.tensor(&values, shape).unwrap();
-    let bytes = written(gpu, size, Rgba16Float, &x);
+    let bytes = written(gpu, size, Rgba16Float, &x).await;
     let halves: &[f16] = bytemuck::cast_slice(&bytes);
     for (half, &value) in halves.iter().zip(&values) {
         let next = |by: i32| f16::from_bits((i32::from(half.to_bits()) + by) as u16).to_f32();
@@ -188,20 +188,20 @@ fn half_floats_are_read_exactly_and_written_as_one_of_the_two_nearest() {
     }
     let texture = filled(gpu, size, Rgba16Float, &bytes);
     let exact: Vec<_> = halves.iter().map(|half| half.to_f32()).collect();
-    assert_eq!(read(gpu, &texture, &shape), exact);
+    assert_eq!(read(gpu, &texture, &shape).await, exact);
 }
 
 /// The decoding of IEC 61966-2-1. Direct3D, the least exact, allows half a byte of error.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn srgb_is_read_as_linear_and_can_only_be_written_through_another_format() {
-    let gpu = gpu();
+async fn srgb_is_read_as_linear_and_can_only_be_written_through_another_format() {
+    let gpu = gpu_async().await;
     let size = [16, 16];
     let bytes: Vec<u8> = (0..=255)
         .flat_map(|byte| [byte, 0, 255 - byte, byte])
         .collect();
     let texture = filled(gpu, size, Rgba8UnormSrgb, &bytes);
-    let values = read(gpu, &texture, &shape(size, 4));
+    let values = read(gpu, &texture, &shape(size, 4)).await;
     let decoded = |encoded: f64| match encoded <= 0.04045 {
         true => encoded / 12.92,
         false => ((encoded + 0.055) / 1.055).powf(2.4),
@@ -234,7 +234,7 @@ fn srgb_is_read_as_linear_and_can_only_be_written_through_another_format() {
 
     // As the documentation advises: the bytes are the encoded values, and a view decodes them. OpenGL has
     // no views of other formats.
-    let downlevel = crate::common::adapter().get_downlevel_capabilities();
+    let downlevel = adapter_async().await.get_downlevel_capabilities();
     if !downlevel.flags.contains(wgpu::DownlevelFlags::VIEW_FORMATS) {
         return;
     }
@@ -256,7 +256,7 @@ fn srgb_is_read_as_linear_and_can_only_be_written_through_another_format() {
         gpu.device().create_command_encoder(&Default::default()),
     )
     .finish()]);
-    let first = &read(gpu, &twofold, &shape(size, 4))[..4];
+    let first = &read(gpu, &twofold, &shape(size, 4)).await[..4];
     let error = (f64::from(first[0]) - 0.5).abs();
     assert!(error <= 1.0 / 255.0, "{first:?}");
     assert_eq!(first[1..], [0.0, 1.0, 1.0]);
@@ -289,10 +289,10 @@ fn clear(
 }
 
 /// In one encoder: a frame is rendered, read, inverted, and written to the texture that is shown.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_frame_is_read_after_it_is_rendered_in_the_same_encoder() {
-    let gpu = gpu();
+async fn a_frame_is_read_after_it_is_rendered_in_the_same_encoder() {
+    let gpu = gpu_async().await;
     let size = [9, 21];
     let usage = Usage::TEXTURE_BINDING | Usage::RENDER_ATTACHMENT;
     let rendered = gpu
@@ -311,14 +311,14 @@ fn a_frame_is_read_after_it_is_rendered_in_the_same_encoder() {
     drop(pass);
     gpu.queue().submit([encoder.finish()]);
     let expected = [64, 255, 255, 255].repeat(9 * 21);
-    assert_eq!(bytes_of(gpu, &shown), expected);
+    assert_eq!(bytes_of(gpu, &shown).await, expected);
 }
 
 /// Fewer channels than the format's, and the shapes that other operations take.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_tensor_may_have_fewer_channels_and_be_a_batch_or_rows_of_pixels() {
-    let gpu = gpu();
+async fn a_tensor_may_have_fewer_channels_and_be_a_batch_or_rows_of_pixels() {
+    let gpu = gpu_async().await;
     let size = [3, 5];
     let values = activations(3 * 5 * 4);
     let texture = filled(gpu, size, Rgba32Float, bytemuck::cast_slice(&values));
@@ -329,9 +329,9 @@ fn a_tensor_may_have_fewer_channels_and_be_a_batch_or_rows_of_pixels() {
             .copied()
             .collect();
         for shape in [&[3, 5, channels][..], &[1, 3, 5, channels], &[15, channels]] {
-            assert_eq!(read(gpu, &texture, shape), expected, "{shape:?}");
+            assert_eq!(read(gpu, &texture, shape).await, expected, "{shape:?}");
             let x = gpu.tensor(&expected, shape).unwrap();
-            let bytes = written(gpu, size, Rgba32Float, &x);
+            let bytes = written(gpu, size, Rgba32Float, &x).await;
             let found: &[f32] = bytemuck::cast_slice(&bytes);
             for (found, texel) in found.chunks(4).zip(values.chunks(4)) {
                 let mut expected = [0.0, 0.0, 0.0, 1.0];
@@ -342,10 +342,10 @@ fn a_tensor_may_have_fewer_channels_and_be_a_batch_or_rows_of_pixels() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_texture_that_can_t_be_used_is_an_error_that_says_why() {
-    let gpu = gpu();
+async fn a_texture_that_can_t_be_used_is_an_error_that_says_why() {
+    let gpu = gpu_async().await;
     let error = |descriptor| {
         let texture = gpu.device().create_texture(&descriptor);
         gpu.wrap_texture(&texture).unwrap_err().to_string()
@@ -399,7 +399,10 @@ fn a_texture_that_can_t_be_used_is_an_error_that_says_why() {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let label = "mine".into();
     let written = gpu.pass(&mut encoder).write_texture(&x, &image);
-    assert_eq!(written, Err(Error::Destroyed { label }));
+    // Browsers find it when the application submits.
+    if !cfg!(target_family = "wasm") {
+        assert_eq!(written, Err(Error::Destroyed { label }));
+    }
 
     let image = gpu
         .wrap_texture(&gpu.device().create_texture(&plain))
@@ -415,16 +418,18 @@ fn a_texture_that_can_t_be_used_is_an_error_that_says_why() {
         let error = pass.read_texture(&image, &x).unwrap_err();
         assert!(matches!(error, Error::Shape { .. }), "{wrong:?}: {error}");
     }
-    let stranger = new_gpu().zeros([4, 4, 4]).unwrap();
+    let stranger = new_gpu_async().await.zeros([4, 4, 4]).unwrap();
     let error = pass.read_texture(&image, &stranger).unwrap_err();
     assert!(matches!(error, Error::OtherGpu { .. }), "{error}");
     pass.read_texture(&image, &x).unwrap();
 }
 
+#[cfg(not(target_family = "wasm"))]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn what_is_kept_for_an_image_goes_with_it() {
-    let gpu = &new_gpu();
+    use crate::common::allocated;
+    let gpu = &crate::common::new_gpu();
     let x = gpu.zeros([64, 64, 4]).unwrap();
     let run = || {
         let image = gpu

@@ -1,17 +1,18 @@
 //! Initial weights: the host's bits, and the distributions they are drawn from.
 
 use crate::common::ops::{Op, Parameter, WEIGHTS, Weights};
-use crate::common::{self, HUGE, LENGTHS, gpu, record, wrapped};
+use crate::common::{self, HUGE, LENGTHS, gpu_async, record, wrapped};
 use half::f16;
 use selfnorm::{
     GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Tensor, fans,
     random,
 };
+use wasm_bindgen_test::wasm_bindgen_test;
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn every_initializer_has_the_host_s_bits_at_every_length() {
-    let gpu = gpu();
+async fn every_initializer_has_the_host_s_bits_at_every_length() {
+    let gpu = gpu_async().await;
     for len in LENGTHS {
         for (seed, call) in [(0, 0), (7, 1), (u64::MAX, (1 << 62) - 1)] {
             let p = Parameter::Weights(Weights {
@@ -28,14 +29,14 @@ fn every_initializer_has_the_host_s_bits_at_every_length() {
                     op.record(pass, false, &[&wrapped], &p)
                 });
                 let (expected, title) = ((op.host())(&p, len).unwrap(), op.title(&p));
-                let in_buffer = wrapped.to_vec().unwrap();
-                assert!(w.to_vec().unwrap() == expected, "{title}, length {len}");
+                let in_buffer = wrapped.read().await.unwrap();
+                assert!(w.read().await.unwrap() == expected, "{title}, length {len}");
                 assert!(
                     in_buffer == expected,
                     "{title}, in somebody's buffer, length {len}"
                 );
                 assert!(
-                    common::guards_hold(gpu, &buffer),
+                    common::guards_hold_async(gpu, &buffer).await,
                     "{title}: a write outside, length {len}"
                 );
             }
@@ -43,10 +44,11 @@ fn every_initializer_has_the_host_s_bits_at_every_length() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_gpu_makes_the_weights_of_a_kernel() {
-    let (gpu, shape, len) = (gpu(), [3, 2, 5, 7], 210);
+async fn a_gpu_makes_the_weights_of_a_kernel() {
+    let gpu = gpu_async().await;
+    let (gpu, shape, len) = (gpu, [3, 2, 5, 7], 210);
     for (made, host) in [
         (
             gpu.lecun_normal(shape, 3),
@@ -75,17 +77,19 @@ fn a_gpu_makes_the_weights_of_a_kernel() {
     ] {
         let made = made.unwrap();
         assert_eq!(made.shape(), shape);
-        assert_eq!(made.to_vec().unwrap(), host.unwrap());
+        assert_eq!(made.read().await.unwrap(), host.unwrap());
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn weights_beyond_one_binding_and_one_dispatch_are_the_host_s() {
-    let w = gpu()
+async fn weights_beyond_one_binding_and_one_dispatch_are_the_host_s() {
+    let gpu = gpu_async().await;
+    let w = gpu
         .lecun_normal([HUGE / 1757, 1757], 9)
         .unwrap()
-        .to_vec()
+        .read()
+        .await
         .unwrap();
     let fan_in = HUGE / 1757;
     assert!(
@@ -96,23 +100,23 @@ fn weights_beyond_one_binding_and_one_dispatch_are_the_host_s() {
     );
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn zeros_are_zeros_whatever_the_buffer_held() {
-    let gpu = gpu();
+async fn zeros_are_zeros_whatever_the_buffer_held() {
+    let gpu = gpu_async().await;
     for len in LENGTHS {
         drop(gpu.tensor(&vec![7.0; len], [len]).unwrap());
         assert_eq!(
-            gpu.zeros::<f32>([len]).unwrap().to_vec().unwrap(),
+            gpu.zeros::<f32>([len]).unwrap().read().await.unwrap(),
             vec![0.0; len]
         );
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn half_precision_weights_are_the_rounded_ones() {
-    let gpu = gpu();
+async fn half_precision_weights_are_the_rounded_ones() {
+    let gpu = gpu_async().await;
     if !gpu.supports_f16() {
         return common::assert_f16_is_an_error(gpu);
     }
@@ -131,7 +135,8 @@ fn half_precision_weights_are_the_rounded_ones() {
             a == b || a == f16::ZERO && b.to_f32().abs() < f16::MIN_POSITIVE.to_f32()
         };
         assert!(
-            w.to_vec()
+            w.read()
+                .await
                 .unwrap()
                 .into_iter()
                 .zip(expected)
@@ -140,7 +145,7 @@ fn half_precision_weights_are_the_rounded_ones() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn fans_are_counted_as_keras_does() {
     // keras.src.initializers.random_initializers.compute_fans
     assert_eq!(fans([]), (1, 1));
@@ -196,7 +201,7 @@ fn critical_distance(n: usize) -> f64 {
     1.628 / (n as f64).sqrt()
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn truncated_normals_are_within_the_documented_error_of_the_true_quantile() {
     let half_mass = normal_cdf(2.0) - 0.5;
     for i in 0..=200_000u64 {
@@ -217,7 +222,7 @@ fn truncated_normals_are_within_the_documented_error_of_the_true_quantile() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn truncated_normals_grow_with_the_word_and_end_at_two() {
     let z: Vec<i32> = (0..1 << 22)
         .map(|i| random::truncated_normal(i << 9))
@@ -227,7 +232,7 @@ fn truncated_normals_grow_with_the_word_and_end_at_two() {
     assert!(end <= 2.0 && end > 2.0 - 1e-6, "{end}");
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn lecun_normal_weights_follow_the_truncated_normal() {
     let fan_in = 144;
     let sigma = (1.0 / fan_in as f64).sqrt();
@@ -265,7 +270,7 @@ fn lecun_normal_weights_follow_the_truncated_normal() {
 
 /// Scale, mode and distribution of each are those of keras.src.initializers.random_initializers, as is what
 /// they mean: `VarianceScaling`.
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn weights_have_keras_s_distributions() {
     let (kernel, len) = ([3, 3, 16, 32], 1 << 20);
     let (fan_in, fan_avg) = (144.0, (144.0 + 288.0) / 2.0);
@@ -314,7 +319,7 @@ fn weights_have_keras_s_distributions() {
 }
 
 /// Kernels for which two initializers have the same variance, 1 / 72.
-#[test]
+#[wasm_bindgen_test(unsupported = test)]
 fn weights_of_one_variance_and_distribution_have_the_same_bits() {
     let (len, seed, call, offset) = (1757, 11, 5, 400);
     let lecun = LecunNormal::new(72).seed(seed).call(call).offset(offset);
@@ -338,9 +343,10 @@ fn weights_of_one_variance_and_distribution_have_the_same_bits() {
     assert_eq!(glorot.values(len).unwrap(), uniform);
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_parts_of_a_kernel_are_those_of_the_whole() {
+async fn the_parts_of_a_kernel_are_those_of_the_whole() {
+    let gpu = gpu_async().await;
     // Across the end of the 2³² blocks that a counter's low word counts; the host counts in u64.
     let start = (1u64 << 34) - 400;
     let whole = LecunNormal::new(3)
@@ -349,11 +355,11 @@ fn the_parts_of_a_kernel_are_those_of_the_whole() {
         .values(1757)
         .unwrap();
     for range in [0..1757, 0..400, 400..1757, 396..404] {
-        let w: Tensor = gpu().zeros([range.len()]).unwrap();
+        let w: Tensor = gpu.zeros([range.len()]).unwrap();
         let part = LecunNormal::new(3)
             .seed(9)
             .offset(start + range.start as u64);
-        record(gpu(), |pass| pass.lecun_normal(&part, &w));
-        assert_eq!(w.to_vec().unwrap(), whole[range]);
+        record(gpu, |pass| pass.lecun_normal(&part, &w));
+        assert_eq!(w.read().await.unwrap(), whole[range]);
     }
 }

@@ -4,9 +4,10 @@
 //! The bound is that of layers, see `reference::BOUND`.
 
 use crate::common::reference::{Case, Spec, assert_close};
-use crate::common::{Golden, allocated, gpu, new_gpu, record};
+use crate::common::{Golden, gpu_async, new_gpu_async, record};
 use selfnorm::nn::{Activation, Padding, Tiling};
 use selfnorm::{Conv2dOptions, Error, Gpu, Gradients, Pass, Result, Tensor};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// One of the two.
 #[derive(Clone, Copy)]
@@ -92,15 +93,22 @@ fn through(activation: Activation, z: &Tensor, dy: Tensor) -> Tensor {
         Activation::Linear => dy,
         Activation::Selu => z.selu_backward(&dy).unwrap(),
         Activation::Elu(alpha) => z.elu_backward(alpha, &dy).unwrap(),
+        Activation::Relu => z.relu_backward(&dy).unwrap(),
+        Activation::LeakyRelu(slope) => z.leaky_relu_backward(slope, &dy).unwrap(),
+        Activation::Sigmoid => z.sigmoid_backward(&dy).unwrap(),
         Activation::Tanh => z.tanh_backward(&dy).unwrap(),
+        Activation::Silu => z.silu_backward(&dy).unwrap(),
+        Activation::Gelu { approximate } => z.gelu_backward(approximate, &dy).unwrap(),
+        Activation::Softplus => z.softplus_backward(&dy).unwrap(),
+        Activation::Sine(frequency) => z.sine_backward(frequency, &dy).unwrap(),
         Activation::Softmax => z.softmax().unwrap().softmax_backward(&dy).unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
 /// Forward and backward of one layer, in new tensors and recorded by an application.
-pub fn check(input: Vec<usize>, spec: Spec, batch: usize, seed: u64) {
-    let gpu = gpu();
+pub async fn check(input: Vec<usize>, spec: Spec, batch: usize, seed: u64) {
+    let gpu = gpu_async().await;
     let case = Case {
         input: input.clone(),
         layers: vec![spec.clone()],
@@ -124,23 +132,28 @@ pub fn check(input: Vec<usize>, spec: Spec, batch: usize, seed: u64) {
 
     let y = layer.call([&x, w], b, activation).unwrap();
     assert_eq!(y.shape(), output);
-    assert_close("y", &y.to_vec().unwrap(), &expected);
+    assert_close("y", &y.read().await.unwrap(), &expected);
     let recorded = gpu.tensor(&vec![7.0; y.len()], &output).unwrap();
     record(gpu, |pass| {
         layer.record(pass, [&x, w], b, activation, &recorded)
     });
-    assert_eq!(recorded.to_vec().unwrap(), y.to_vec().unwrap(), "recorded");
+    assert_eq!(
+        recorded.read().await.unwrap(),
+        y.read().await.unwrap(),
+        "recorded"
+    );
 
     let z = layer.call([&x, w], b, Activation::Linear).unwrap();
     let dy = gpu.tensor(&case.dy(), &output).unwrap();
     let dz = through(activation, &z, dy);
     let [dx, dw, db] = layer.call_backward([&x, w, &dz]).unwrap();
-    let gradients = [("w", &dw), ("b", &db)].into_iter().zip(0..weights.len());
-    let gradients = gradients.map(|((name, gradient), which)| {
+    let mut gradients = Vec::new();
+    for (which, (name, gradient)) in [("w", &dw), ("b", &db)][..weights.len()].iter().enumerate() {
         assert_eq!(gradient.shape(), shapes[which]);
-        (name.into(), which, real(gradient.to_vec().unwrap()))
-    });
-    case.check_gradients(None, sides, &real(dx.to_vec().unwrap()), gradients);
+        let values = real(gradient.read().await.unwrap());
+        gradients.push((name.to_string(), which, values));
+    }
+    case.check_gradients(None, sides, &real(dx.read().await.unwrap()), gradients);
 
     let again = [&dx, &dw, &db].map(|gradient| {
         let sevens = vec![7.0; gradient.len()];
@@ -154,13 +167,13 @@ pub fn check(input: Vec<usize>, spec: Spec, batch: usize, seed: u64) {
     };
     record(gpu, |pass| layer.record_backward(pass, [&x, w, &dz], to));
     for (again, gradient) in again.iter().zip([&dx, &dw, &db]) {
-        assert_eq!(again.to_vec().unwrap(), gradient.to_vec().unwrap());
+        assert_eq!(again.read().await.unwrap(), gradient.read().await.unwrap());
     }
 }
 
 /// Values of Keras 3 in float64.
-pub fn check_golden(golden: &Golden, layer: Layer, activation: Activation) {
-    let gpu = gpu();
+pub async fn check_golden(golden: &Golden, layer: Layer, activation: Activation) {
+    let gpu = gpu_async().await;
     let tensor = |name: &str| gpu.tensor(&golden.f32(name), golden.shape(name)).unwrap();
     let [x, w, b, dy] = ["x", "kernel", "bias", "dy"].map(tensor);
     let y = layer.call([&x, &w], Some(&b), activation).unwrap();
@@ -170,7 +183,7 @@ pub fn check_golden(golden: &Golden, layer: Layer, activation: Activation) {
     let found = std::iter::once(&y).chain(&gradients);
     for (found, name) in found.zip(["y", "dx", "dkernel", "dbias"]) {
         assert_eq!(found.shape(), golden.shape(name), "{name}");
-        assert_close(name, &found.to_vec().unwrap(), &golden.f64(name));
+        assert_close(name, &found.read().await.unwrap(), &golden.f64(name));
     }
 }
 
@@ -206,11 +219,11 @@ fn both() -> [Layer; 2] {
     [Layer::Dense, Layer::Conv2d(Conv2dOptions::new())]
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_wrong_call_names_the_argument_and_records_nothing() {
-    let gpu = gpu();
-    let other = new_gpu();
+async fn a_wrong_call_names_the_argument_and_records_nothing() {
+    let gpu = gpu_async().await;
+    let other = new_gpu_async().await;
     for layer in both() {
         let a = arguments(gpu, layer, 2);
         let stranger = arguments(&other, layer, 2);
@@ -285,10 +298,10 @@ fn a_wrong_call_names_the_argument_and_records_nothing() {
 }
 
 /// What is kept for tensors is not what another operation on them wants.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn the_same_tensors_with_other_options_are_another_operation() {
-    let gpu = gpu();
+async fn the_same_tensors_with_other_options_are_another_operation() {
+    let gpu = gpu_async().await;
     let x = gpu.tensor(&[1.0, -2.0, 3.0, -4.0], [1, 2, 2, 1]).unwrap();
     let w = gpu.tensor(&[1.0], [1, 1, 1, 1]).unwrap();
     let y = gpu.zeros([1, 2, 2, 1]).unwrap();
@@ -304,7 +317,7 @@ fn the_same_tensors_with_other_options_are_another_operation() {
         record(gpu, |pass| {
             pass.conv2d(&x, &w, None, &options, activation, &y)
         });
-        assert_eq!(y.to_vec().unwrap(), expected, "{activation:?}");
+        assert_eq!(y.read().await.unwrap(), expected, "{activation:?}");
     }
     // Two positions in five columns, with strides of 3 and of 2.
     let x = gpu.tensor(&[1.0, 2.0, 4.0, 8.0, 16.0], [1, 1, 5, 1]);
@@ -314,15 +327,15 @@ fn the_same_tensors_with_other_options_are_another_operation() {
         let options = options.strides([1, stride]);
         let linear = Activation::Linear;
         record(gpu, |pass| pass.conv2d(&x, &w, None, &options, linear, &y));
-        assert_eq!(y.to_vec().unwrap(), expected, "{options:?}");
+        assert_eq!(y.read().await.unwrap(), expected, "{options:?}");
     }
 }
 
 /// Of no rows there is no output, and a sum over none of them is 0.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn without_rows_there_is_no_output_and_gradients_are_0() {
-    let gpu = gpu();
+async fn without_rows_there_is_no_output_and_gradients_are_0() {
+    let gpu = gpu_async().await;
     for layer in both() {
         let a = arguments(gpu, layer, 0);
         let y = layer.call([&a.x, &a.w], Some(&a.b), Activation::Selu);
@@ -330,17 +343,19 @@ fn without_rows_there_is_no_output_and_gradients_are_0() {
         assert_eq!(y.shape(), a.y.shape());
         let [dx, dw, db] = layer.call_backward([&a.x, &a.w, &y]).unwrap();
         assert!(dx.is_empty());
-        assert_eq!(dw.to_vec().unwrap(), vec![0.0; a.w.len()]);
-        assert_eq!(db.to_vec().unwrap(), [0.0; 2]);
+        assert_eq!(dw.read().await.unwrap(), vec![0.0; a.w.len()]);
+        assert_eq!(db.read().await.unwrap(), [0.0; 2]);
     }
 }
 
 /// Whatever a frame needs is there from the first one on, the memory for sums in chunks too: the
 /// encoder's recording is all that is new.
+#[cfg(not(target_family = "wasm"))]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_second_frame_allocates_nothing_and_tensors_take_along_what_was_kept_for_them() {
-    let gpu = &new_gpu();
+    use crate::common::allocated;
+    let gpu = &crate::common::new_gpu();
     let frame = |x: &Tensor, w: &Tensor, y: &Tensor, dx: &Tensor, dw: &Tensor| {
         record(gpu, |pass| {
             pass.dense(x, w, None, Activation::Softmax, y)?;

@@ -4,32 +4,25 @@
 mod common;
 
 mod alpha_dropout;
-#[cfg(not(target_family = "wasm"))]
 mod conv2d;
-#[cfg(not(target_family = "wasm"))]
 mod dense;
 #[cfg(not(target_family = "wasm"))]
 mod distributions;
 mod elu;
 mod every_operation;
 mod gelu;
-#[cfg(not(target_family = "wasm"))]
 mod image;
-#[cfg(not(target_family = "wasm"))]
 mod initializers;
-#[cfg(not(target_family = "wasm"))]
 mod layer;
 mod leaky_relu;
 mod random;
 mod relu;
-#[cfg(not(target_family = "wasm"))]
 mod rows;
 mod same_bits;
 mod selu;
 mod sigmoid;
 mod silu;
 mod sine;
-#[cfg(not(target_family = "wasm"))]
 mod softmax;
 mod softplus;
 mod tanh;

@@ -1,7 +1,8 @@
 //! Rows with a stride, against copies on the host: every bit of the rows, and none of what is between them.
 
-use crate::common::{allocated, foreign_buffer, gpu, gpu_with, new_gpu, record};
+use crate::common::{foreign_buffer, gpu_async, new_gpu_async, record};
 use selfnorm::{Error, Gpu, Rows, Tensor, wgpu};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Shape, stride and offset in bytes.
 const CASES: [(&[usize], u64, u64); 8] = [
@@ -35,14 +36,14 @@ fn vertices(gpu: &Gpu, words: &[u32]) -> wgpu::Buffer {
 }
 
 /// What is in a buffer: a tensor's read copies bits.
-fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u32> {
+async fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<u32> {
     let len = buffer.size() as usize / 4;
     let all: Tensor = gpu.wrap(buffer.slice(..), [len]).unwrap();
-    bits(&all)
+    bits(&all).await
 }
 
-fn bits(tensor: &Tensor) -> Vec<u32> {
-    let values = tensor.to_vec().unwrap();
+async fn bits(tensor: &Tensor) -> Vec<u32> {
+    let values = tensor.read().await.unwrap();
     values.into_iter().map(f32::to_bits).collect()
 }
 
@@ -55,7 +56,7 @@ fn places(shape: &[usize], stride: u64, offset: u64) -> Vec<usize> {
         .collect()
 }
 
-fn check(gpu: &Gpu, shape: &[usize], stride: u64, offset: u64) {
+async fn check(gpu: &Gpu, shape: &[usize], stride: u64, offset: u64) {
     let places = places(shape, stride, offset);
     let len = places.last().map_or(100, |last| last + 1);
     let before = words(len, 1);
@@ -67,7 +68,7 @@ fn check(gpu: &Gpu, shape: &[usize], stride: u64, offset: u64) {
     let x = gpu.tensor(&vec![7.0; places.len()], shape).unwrap();
     record(gpu, |pass| pass.read_rows(&rows, &x));
     let expected: Vec<_> = places.iter().map(|&place| before[place]).collect();
-    assert_eq!(bits(&x), expected, "read {shape:?} every {stride}");
+    assert_eq!(bits(&x).await, expected, "read {shape:?} every {stride}");
 
     let values = words(places.len(), 2);
     let y = vertices(gpu, &[&values[..], &[0; 4]].concat());
@@ -78,23 +79,26 @@ fn check(gpu: &Gpu, shape: &[usize], stride: u64, offset: u64) {
         after[place] = value;
     }
     assert!(
-        read(gpu, &buffer) == after,
+        read(gpu, &buffer).await == after,
         "written {shape:?} every {stride}"
     );
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn rows_are_copied_bit_by_bit_and_nothing_between_them_is_touched() {
+async fn rows_are_copied_bit_by_bit_and_nothing_between_them_is_touched() {
+    let gpu = gpu_async().await;
     for (shape, stride, offset) in CASES {
-        check(gpu(), shape, stride, offset);
+        check(gpu, shape, stride, offset).await;
     }
 }
 
-#[test]
+/// Browsers have no lower limits than the default ones.
+#[cfg(not(target_family = "wasm"))]
+#[pollster::test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn rows_beyond_a_binding_are_copied_too() {
-    let gpu = &gpu_with(
+async fn rows_beyond_a_binding_are_copied_too() {
+    let gpu = &crate::common::gpu_with(
         wgpu::Features::empty(),
         wgpu::Limits {
             max_storage_buffer_binding_size: 1 << 16,
@@ -103,7 +107,7 @@ fn rows_beyond_a_binding_are_copied_too() {
     );
     // read() binds nothing: it copies. The bindings end within a row, and within the space behind one.
     for stride in [12, 20, 1000] {
-        check(gpu, &[9000, 3], stride, 44);
+        check(gpu, &[9000, 3], stride, 44).await;
     }
     let buffer = vertices(gpu, &[0; 1 << 16]);
     let error = gpu.wrap_rows(buffer.slice(..), [2, 3], 1 << 16);
@@ -112,10 +116,10 @@ fn rows_beyond_a_binding_are_copied_too() {
 }
 
 /// A network's points and colours as vertices: rows in, an operation, rows out, and no copy by hand.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn an_operation_in_between_sees_the_rows_in_the_order_recorded() {
-    let gpu = gpu();
+async fn an_operation_in_between_sees_the_rows_in_the_order_recorded() {
+    let gpu = gpu_async().await;
     let values: Vec<f32> = (0..60).map(|i| i as f32 - 30.0).collect();
     let buffer = vertices(gpu, bytemuck::cast_slice(&values));
     let [positions, colours] = [0, 12].map(|offset| {
@@ -128,7 +132,7 @@ fn an_operation_in_between_sees_the_rows_in_the_order_recorded() {
         pass.relu_in_place(&x)?;
         pass.write_rows(&x, &colours)
     });
-    let found = read(gpu, &buffer).into_iter().map(f32::from_bits);
+    let found = read(gpu, &buffer).await.into_iter().map(f32::from_bits);
     for (i, found) in found.enumerate() {
         let (vertex, place) = (i / 6, i % 6);
         let expected = match place {
@@ -139,10 +143,10 @@ fn an_operation_in_between_sees_the_rows_in_the_order_recorded() {
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_wrong_range_is_an_error_that_states_the_rule() {
-    let gpu = gpu();
+async fn a_wrong_range_is_an_error_that_states_the_rule() {
+    let gpu = gpu_async().await;
     let buffer = vertices(gpu, &[0; 100]);
     let error = |offset: u64, shape: &[usize], stride| {
         let rows: Result<Rows, Error> = gpu.wrap_rows(buffer.slice(offset..), shape, stride);
@@ -173,10 +177,10 @@ fn a_wrong_range_is_an_error_that_states_the_rule() {
     assert!(matches!(error, Error::MissingUsage { .. }), "{error}");
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_wrong_tensor_is_an_error() {
-    let gpu = gpu();
+async fn a_wrong_tensor_is_an_error() {
+    let gpu = gpu_async().await;
     let buffer = vertices(gpu, &[0; 300]);
     let rows = gpu.wrap_rows(buffer.slice(..), [10, 3], 16).unwrap();
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -193,7 +197,7 @@ fn a_wrong_tensor_is_an_error() {
     let behind: Tensor = gpu.wrap(buffer.slice(512..), [10, 3]).unwrap();
     pass.write_rows(&behind, &rows).unwrap();
 
-    let other = new_gpu();
+    let other = new_gpu_async().await;
     let stranger = other.zeros([10, 3]).unwrap();
     let error = pass.write_rows(&stranger, &rows).unwrap_err();
     assert!(matches!(error, Error::OtherGpu { .. }), "{error}");
@@ -204,10 +208,12 @@ fn a_wrong_tensor_is_an_error() {
     assert!(matches!(error, Error::OtherGpu { .. }), "{error}");
 }
 
+#[cfg(not(target_family = "wasm"))]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn what_is_kept_for_rows_goes_with_them() {
-    let gpu = &new_gpu();
+    use crate::common::allocated;
+    let gpu = &crate::common::new_gpu();
     let x = gpu.zeros([100, 3]).unwrap();
     let run = || {
         let buffer = vertices(gpu, &[0; 1000]);

@@ -1,7 +1,8 @@
 //! Softmax against eˣ / Σ eˣ in f64, and its gradient against y (dy − Σ dy y).
 
-use crate::common::{activations, golden, gpu, record};
+use crate::common::{activations, golden, gpu_async, record};
 use selfnorm::{Error, Tensor};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// (rows, classes): one class, one row, around a workgroup of rows, and long rows.
 const SHAPES: [[usize; 2]; 5] = [[1, 1], [257, 3], [1, 1000], [31, 10], [5, 64]];
@@ -23,15 +24,15 @@ fn exact(x: &[f32], classes: usize) -> Vec<(f64, f64)> {
     rows.collect()
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn softmax_is_within_its_bound() {
-    let gpu = gpu();
+async fn softmax_is_within_its_bound() {
+    let gpu = gpu_async().await;
     for shape in SHAPES {
         for spread in [0.0, 1.0, 20.0, 1e4] {
             let x = logits(shape, spread);
             let tensor = gpu.tensor(&x, shape).unwrap();
-            let y = tensor.softmax().unwrap().to_vec().unwrap();
+            let y = tensor.softmax().unwrap().read().await.unwrap();
             for (&y, (expected, d)) in y.iter().zip(exact(&x, shape[1])) {
                 let bound = (2.0 * shape[1] as f64 + d + 12.0) * 2f64.powi(-24);
                 let error = (f64::from(y) - expected).abs();
@@ -46,22 +47,27 @@ fn softmax_is_within_its_bound() {
                 );
             }
             record(gpu, |pass| pass.softmax_in_place(&tensor));
-            assert_eq!(tensor.to_vec().unwrap(), y, "in place");
+            assert_eq!(tensor.read().await.unwrap(), y, "in place");
         }
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn softmax_backward_is_within_its_bound() {
-    let gpu = gpu();
+async fn softmax_backward_is_within_its_bound() {
+    let gpu = gpu_async().await;
     for shape in SHAPES {
         let x = gpu.tensor(&logits(shape, 3.0), shape).unwrap();
         let y = x.softmax().unwrap();
         let dy = logits(shape, 1.0).into_iter().rev().collect::<Vec<_>>();
         let dy_tensor = gpu.tensor(&dy, shape).unwrap();
-        let dx = y.softmax_backward(&dy_tensor).unwrap().to_vec().unwrap();
-        let y_values = y.to_vec().unwrap();
+        let dx = y
+            .softmax_backward(&dy_tensor)
+            .unwrap()
+            .read()
+            .await
+            .unwrap();
+        let y_values = y.read().await.unwrap();
         let classes = shape[1];
         let rows = y_values.chunks(classes).zip(dy.chunks(classes));
         for ((y, dy), dx) in rows.zip(dx.chunks(classes)) {
@@ -83,31 +89,39 @@ fn softmax_backward_is_within_its_bound() {
             }
         }
         record(gpu, |pass| pass.softmax_backward_in_place(&y, &dy_tensor));
-        assert_eq!(dy_tensor.to_vec().unwrap(), dx, "in place");
+        assert_eq!(dy_tensor.read().await.unwrap(), dx, "in place");
     }
 }
 
 /// Keras 3 in float64; of size 1, so 10⁻⁶ is the bound at ten classes.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn softmax_and_its_gradient_are_keras_s() {
+async fn softmax_and_its_gradient_are_keras_s() {
+    let gpu = gpu_async().await;
     let golden = golden("softmax");
     let tensor = |name: &str| {
         let shape = golden.shape(name);
-        gpu().tensor(&golden.f32(name), shape).unwrap()
+        gpu.tensor(&golden.f32(name), shape).unwrap()
     };
     let y = tensor("x").softmax().unwrap();
     let dx = y.softmax_backward(&tensor("dy")).unwrap();
     for (found, name) in [(&y, "y"), (&dx, "dx")] {
-        for (found, expected) in found.to_vec().unwrap().into_iter().zip(golden.f64(name)) {
+        for (found, expected) in found
+            .read()
+            .await
+            .unwrap()
+            .into_iter()
+            .zip(golden.f64(name))
+        {
             assert!((f64::from(found) - expected).abs() < 1e-6, "{name}");
         }
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_row_with_a_nan_is_nan_and_the_others_are_not() {
+async fn a_row_with_a_nan_is_nan_and_the_others_are_not() {
+    let gpu = gpu_async().await;
     let nan = f32::NAN;
     let x = [
         1.0,
@@ -120,17 +134,17 @@ fn a_row_with_a_nan_is_nan_and_the_others_are_not() {
         0.0,
         0.0,
     ];
-    let y = gpu().tensor(&x, [3, 3]).unwrap().softmax().unwrap();
-    let y = y.to_vec().unwrap();
+    let y = gpu.tensor(&x, [3, 3]).unwrap().softmax().unwrap();
+    let y = y.read().await.unwrap();
     assert!(y[..3].iter().all(|y| y.is_nan()));
     assert_eq!(y[3..6], [0.5, 0.0, 0.5]);
     assert!(y[6..].iter().all(|y| y.is_nan()));
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_wrong_call_is_an_error_and_nothing_is_fine() {
-    let gpu = gpu();
+async fn a_wrong_call_is_an_error_and_nothing_is_fine() {
+    let gpu = gpu_async().await;
     let [x, y]: [Tensor; 2] = [[2, 3], [3, 2]].map(|shape| gpu.zeros(shape).unwrap());
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = gpu.pass(&mut encoder);
