@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=wasm32-unknown-unknown
 # Those that have tests for browsers.
-tests=(--test ops)
+tests=(--test ops --test nn)
 [ $# -gt 0 ] || set -- "${tests[@]}"
 folder=$PWD/target/rust-src
 . tests/debian.sh

@@ -33,14 +33,15 @@ fn inner_extents(q: ProductParams) -> vec2u {
     return vec2u(q.kernel.y, select(q.channels, q.filters, PRODUCT == PRODUCT_INPUT_GRADIENT));
 }
 
-// The index of a value, or OUTSIDE if (y, x) is not inside the image.
+// The index of a value, or OUTSIDE if (y, x) is not inside the image. Conditions are joined by &: a && is a branch, and
+// SwiftShader compiles dozens of them, one for each value that an invocation loads, for minutes.
 fn place_of(image: i32, at: vec2i, channel: i32, extents: vec2u, channels: u32) -> i32 {
     let e = vec2i(extents);
     let place = ((image * e.x + at.x) * e.y + at.y) * i32(channels) + channel;
     if (IS_UNPADDED != 0u) {
         return place;
     }
-    return select(OUTSIDE, place, all(at >= vec2i(0)) && all(at < e));
+    return select(OUTSIDE, place, all(at >= vec2i(0)) & all(at < e));
 }
 
 // The extents of the two lower digits of a line of left.
@@ -95,7 +96,7 @@ fn left_place(line: vec4i, at: vec4i, q: ProductParams) -> i32 {
             out = strided / vec2i(q.strides);
         }
         let place = place_of(line.z, out, at.z, q.output, q.filters);
-        return select(OUTSIDE, place, all(strided >= vec2i(0)) && all(out * vec2i(q.strides) == strided));
+        return select(OUTSIDE, place, all(strided >= vec2i(0)) & all(out * vec2i(q.strides) == strided));
     }
     return place_of(line.z, line.xy + at.xy, at.z, q.input, q.channels);
 }

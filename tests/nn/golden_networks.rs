@@ -1,11 +1,12 @@
 //! Layers and trainings against Keras 3's values in float64.
 
-use crate::common::{Golden, golden, gpu, smallest_gpu};
+use crate::common::{Golden, golden, gpu_async, smallest_gpu_async};
 use selfnorm::nn::{
     Activation, Adam, Conv2d, Dense, Flatten, Layer, Loss, MaxPool2d, Padding, Sequential,
     SequentialBuilder, Tiling,
 };
 use selfnorm::{Gpu, Tensor};
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// The bound of the documentation, relative to the largest value of a tensor: what f32 leaves of sums
 /// of some hundred products.
@@ -33,8 +34,8 @@ fn tensor(gpu: &Gpu, file: &Golden, name: &str) -> Tensor {
 }
 
 /// One layer forward and backward, with the weights of the file.
-fn check_layer(file: &str, layer: impl Fn(&Golden) -> Layer) {
-    let (gpu, file) = (gpu(), golden(file));
+async fn check_layer(file: &str, layer: impl Fn(&Golden) -> Layer) {
+    let (gpu, file) = (gpu_async().await, golden(file));
     for tiling in TILINGS {
         let x = tensor(gpu, &file, "x");
         let model = Sequential::new(&x.shape()[1..])
@@ -42,56 +43,59 @@ fn check_layer(file: &str, layer: impl Fn(&Golden) -> Layer) {
             .tiling(tiling)
             .build(gpu, 1)
             .unwrap();
-        let y = model.predict(&x).unwrap();
+        let y = model.predict_async(&x).await.unwrap();
         assert_eq!(y.shape(), file.shape("y"));
-        assert_close("y", &y.to_vec().unwrap(), &file.f64("y"));
+        assert_close("y", &y.read().await.unwrap(), &file.f64("y"));
         let gradient = model
             .gradient(&x, &tensor(gpu, &file, "dy"), false)
             .unwrap();
-        assert_close("y", &gradient.y.to_vec().unwrap(), &file.f64("y"));
-        assert_close("dx", &gradient.dx.to_vec().unwrap(), &file.f64("dx"));
+        assert_close("y", &gradient.y.read().await.unwrap(), &file.f64("y"));
+        assert_close("dx", &gradient.dx.read().await.unwrap(), &file.f64("dx"));
         for (name, dw) in gradient.weights {
             let name = format!("d{}", name.split('/').next_back().unwrap());
-            assert_close(&name, &dw.to_vec().unwrap(), &file.f64(&name));
+            assert_close(&name, &dw.read().await.unwrap(), &file.f64(&name));
         }
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn dense_is_keras_s() {
+async fn dense_is_keras_s() {
     check_layer("dense", |file| {
         Dense::new(7)
             .weights(file.f32("kernel"), file.f32("bias"))
             .into()
-    });
+    })
+    .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn dense_on_the_last_of_four_axes_is_keras_s() {
+async fn dense_on_the_last_of_four_axes_is_keras_s() {
     check_layer("dense_rank4", |file| {
         Dense::new(5)
             .activation(Activation::Selu)
             .weights(file.f32("kernel"), file.f32("bias"))
             .into()
-    });
+    })
+    .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn conv2d_is_keras_s() {
+async fn conv2d_is_keras_s() {
     check_layer("conv2d_valid", |file| {
         Conv2d::new(4, [3, 3])
             .activation(Activation::Selu)
             .weights(file.f32("kernel"), file.f32("bias"))
             .into()
-    });
+    })
+    .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn conv2d_with_strides_and_same_padding_is_keras_s() {
+async fn conv2d_with_strides_and_same_padding_is_keras_s() {
     check_layer("conv2d_same_stride2", |file| {
         Conv2d::new(6, [3, 2])
             .strides([2, 2])
@@ -99,32 +103,34 @@ fn conv2d_with_strides_and_same_padding_is_keras_s() {
             .activation(Activation::Elu(1.0))
             .weights(file.f32("kernel"), file.f32("bias"))
             .into()
-    });
+    })
+    .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn max_pool2d_is_keras_s() {
-    check_layer("max_pool2d", |_| MaxPool2d::new([2, 2]).into());
+async fn max_pool2d_is_keras_s() {
+    check_layer("max_pool2d", |_| MaxPool2d::new([2, 2]).into()).await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn max_pool2d_with_strides_and_same_padding_is_keras_s() {
+async fn max_pool2d_with_strides_and_same_padding_is_keras_s() {
     check_layer("max_pool2d_3_stride2_same", |_| {
         let pool = MaxPool2d::new([3, 3]).strides([2, 2]);
         pool.padding(Padding::Same).into()
-    });
+    })
+    .await;
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn softmax_is_keras_s() {
-    check_layer("softmax", |_| Activation::Softmax.into());
+async fn softmax_is_keras_s() {
+    check_layer("softmax", |_| Activation::Softmax.into()).await;
 }
 
 /// Ten steps of Adam: every loss, every final weight, and what the network then makes of a probe.
-fn check_training(gpu: &Gpu, file: &str, network: SequentialBuilder) {
+async fn check_training(gpu: &Gpu, file: &str, network: SequentialBuilder) {
     let file = golden(file);
     for tiling in TILINGS {
         let mut model = network.clone().tiling(tiling).build(gpu, 1).unwrap();
@@ -143,7 +149,10 @@ fn check_training(gpu: &Gpu, file: &str, network: SequentialBuilder) {
                 .unwrap()
         };
         for (i, &expected) in file.f64("losses").iter().enumerate() {
-            let score = model.train_on_batch(&step("x", i), &step("y", i)).unwrap();
+            let score = model
+                .train_on_batch_async(&step("x", i), &step("y", i))
+                .await
+                .unwrap();
             let error = (score.loss - expected).abs();
             assert!(
                 error <= BOUND * expected,
@@ -152,35 +161,33 @@ fn check_training(gpu: &Gpu, file: &str, network: SequentialBuilder) {
         }
         for (i, (name, weight)) in model.weights().unwrap().iter().enumerate() {
             let expected = file.f64(&format!("final.{i}"));
-            for (actual, expected) in weight.to_vec().unwrap().iter().zip(expected) {
+            for (actual, expected) in weight.read().await.unwrap().iter().zip(expected) {
                 let error = (f64::from(*actual) - expected).abs();
                 assert!(error <= BOUND, "{name}: {actual}, not {expected}");
             }
         }
-        let probe = model.predict(&tensor(gpu, &file, "probe")).unwrap();
-        for (actual, expected) in probe
-            .to_vec()
-            .unwrap()
-            .iter()
-            .zip(file.f64("probe_softmax"))
-        {
-            let error = (f64::from(*actual) - expected).abs();
+        let probe = tensor(gpu, &file, "probe");
+        let y = model.predict_async(&probe).await.unwrap();
+        let y = y.read().await.unwrap();
+        for (actual, expected) in y.into_iter().zip(file.f64("probe_softmax")) {
+            let error = (f64::from(actual) - expected).abs();
             assert!(error <= BOUND, "probe: {actual}, not {expected}");
         }
     }
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn ten_steps_of_a_selu_network_are_keras_s() {
-    check_training(gpu(), "train_selu_cnn", selu_network());
+async fn ten_steps_of_a_selu_network_are_keras_s() {
+    check_training(gpu_async().await, "train_selu_cnn", selu_network()).await;
 }
 
 /// Parameters in uniform buffers, and no 64-bit integers.
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn ten_steps_on_a_device_with_webgpu_s_defaults_are_keras_s() {
-    check_training(&smallest_gpu(), "train_selu_cnn", selu_network());
+async fn ten_steps_on_a_device_with_webgpu_s_defaults_are_keras_s() {
+    let gpu = smallest_gpu_async().await;
+    check_training(&gpu, "train_selu_cnn", selu_network()).await;
 }
 
 fn selu_network() -> SequentialBuilder {
@@ -191,9 +198,9 @@ fn selu_network() -> SequentialBuilder {
         .add(Dense::new(10).activation(Activation::Softmax))
 }
 
-#[test]
+#[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn ten_steps_of_an_elu_network_with_pools_are_keras_s() {
+async fn ten_steps_of_an_elu_network_with_pools_are_keras_s() {
     let elu = Activation::Elu(1.0);
     let network = Sequential::new([12, 12, 1])
         .add(Conv2d::new(4, [3, 3]).activation(elu))
@@ -202,5 +209,5 @@ fn ten_steps_of_an_elu_network_with_pools_are_keras_s() {
         .add(MaxPool2d::new([2, 2]))
         .add(Flatten::new())
         .add(Dense::new(10).activation(Activation::Softmax));
-    check_training(gpu(), "train_elu_pool_cnn", network);
+    check_training(gpu_async().await, "train_elu_pool_cnn", network).await;
 }

@@ -680,6 +680,11 @@ async fn a_whole_model_is_a_checkpoint_and_no_file_of_weights() {
         let error = other.weights_from_bytes(&checkpoint).await.unwrap_err();
         let expected = "the bytes: it is a checkpoint; use load_checkpoint";
         assert_eq!(error.to_string(), expected);
+        let mut stripped = File::read(&checkpoint);
+        stripped.tensors.retain(|name, _| !name.starts_with("adam"));
+        let error = other.checkpoint_from_bytes(&stripped.bytes()).await;
+        let expected = "the bytes: it has no adam/dense/kernel/momentum";
+        assert_eq!(error.unwrap_err().to_string(), expected);
         for no_model in [checkpoint, model.weights_to_bytes().await.unwrap()] {
             let problem = File::read(&no_model).problem().await;
             assert!(

@@ -279,12 +279,9 @@ fn find(
     }
     let metadata = &header.metadata;
     let mut tensors = tensors(network, state.map(|state| &state.optimizer));
-    // Without any state the optimizer begins with none.
-    let is_there = |tensor: &Stored| metadata.info(&tensor.name).is_some();
-    if !tensors
-        .iter()
-        .any(|tensor| tensor.slot.is_some() && is_there(tensor))
-    {
+    // A whole model may have none of the optimizer's, which then begins without.
+    let is_there = |tensor: &Stored| tensor.slot.is_some() && metadata.info(&tensor.name).is_some();
+    if header.entry(MODEL_CONFIG).is_some() && !tensors.iter().any(is_there) {
         tensors.retain(|tensor| tensor.slot.is_none());
     }
     let mut places = Vec::new();

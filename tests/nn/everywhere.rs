@@ -1,0 +1,375 @@
+//! What networks do on every platform, a browser's page among them: train on after whatever happens, wait for
+//! data, and say what is wrong with a call, a file or a device.
+
+use std::task::{Context, Poll};
+
+use crate::common::{gpu_async, new_gpu_async, smallest_gpu_async};
+use half::f16;
+use selfnorm::nn::{
+    Activation::{Selu, Softmax},
+    Adam, AlphaDropout, Batch, Batches, Dataset, Dense, Fit, Initializer, Progress, Samples,
+    Sequential, SequentialBuilder,
+};
+use selfnorm::wgpu::{BufferDescriptor, BufferUsages};
+use selfnorm::{Error, Gpu, GpuOptions, Result, Tensor, wgpu};
+use wasm_bindgen_test::wasm_bindgen_test;
+
+const SAMPLES: usize = 60;
+const INPUTS: usize = 6;
+const CLASSES: u32 = 3;
+
+/// Numbers from −1 to 1, and class numbers, that look random.
+fn samples() -> (Vec<f32>, Vec<u32>) {
+    let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 8;
+    let pixels = (0..SAMPLES * INPUTS).map(|i| hash(i) as f32 / (1 << 23) as f32 - 1.0);
+    let labels = (0..SAMPLES).map(|i| hash(i + 9) % CLASSES);
+    (pixels.collect(), labels.collect())
+}
+
+fn data(gpu: &Gpu) -> Dataset {
+    let (values, labels) = samples();
+    let data = Dataset::from_floats(gpu, &values, [INPUTS]).unwrap();
+    data.classes(&labels).unwrap()
+}
+
+fn layers() -> SequentialBuilder {
+    let hidden = Dense::new(16).kernel_initializer(Initializer::LecunNormal);
+    Sequential::new([INPUTS])
+        .add(hidden.activation(Selu))
+        .add(AlphaDropout::new(0.1))
+        .add(Dense::new(CLASSES as usize).activation(Softmax))
+}
+
+fn fit() -> Fit<'static> {
+    Fit::new(Adam::new(0.01)).batch_size(16)
+}
+
+async fn train(model: &mut Sequential, data: &Dataset, epochs: usize) -> Result<()> {
+    let mut run = model.train(data, &fit().epochs(epochs))?;
+    while run.next().await?.is_some() {}
+    Ok(())
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_training_goes_on_from_its_checkpoint_on_another_device_with_the_same_bits() {
+    let gpu = gpu_async().await;
+    let mut whole = layers().build(gpu, 1).unwrap();
+    train(&mut whole, &data(gpu), 4).await.unwrap();
+
+    let lost = new_gpu_async().await;
+    let mut model = layers().build(&lost, 1).unwrap();
+    train(&mut model, &data(&lost), 2).await.unwrap();
+    let checkpoint = model.checkpoint_to_bytes().await.unwrap();
+    // In the middle of the third epoch.
+    let on_lost = data(&lost);
+    let mut run = model.train(&on_lost, &fit().epochs(2)).unwrap();
+    let step = run.next().await.unwrap();
+    assert!(matches!(step, Some(Progress::Batch(_))));
+    lost.device().destroy();
+    let error = loop {
+        match run.next().await {
+            Ok(progress) => assert!(progress.is_some(), "the training has ended"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, Error::DeviceLost);
+
+    let other = new_gpu_async().await;
+    // The seed is the checkpoint's.
+    let mut resumed = layers().build(&other, 7).unwrap();
+    resumed.checkpoint_from_bytes(&checkpoint).await.unwrap();
+    train(&mut resumed, &data(&other), 2).await.unwrap();
+    let bytes = [&whole, &resumed].map(Sequential::weights_to_bytes);
+    let [whole, resumed] = bytes;
+    assert!(whole.await.unwrap() == resumed.await.unwrap());
+}
+
+/// The samples in batches, each there when it is asked for the second time.
+struct Later {
+    values: Vec<f32>,
+    labels: Vec<u32>,
+    next: usize,
+    is_ready: bool,
+    waits: usize,
+}
+
+impl Batches for Later {
+    fn samples(&self) -> Samples {
+        Samples::floats([INPUTS]).classes()
+    }
+
+    fn start(&mut self, _epoch: u64) -> Result<()> {
+        self.next = 0;
+        Ok(())
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.is_ready = !self.is_ready;
+        if self.is_ready {
+            return Poll::Ready(Ok(()));
+        }
+        self.waits += 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch<'_>>> {
+        assert!(self.is_ready);
+        let range = self.next..SAMPLES.min(self.next + 16);
+        self.next = range.end;
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let values = &self.values[range.start * INPUTS..range.end * INPUTS];
+        let labels = &self.labels[range];
+        Batch::floats(values).classes(labels).map(Some)
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn batches_that_come_later_train_like_a_data_set() {
+    let gpu = gpu_async().await;
+    let mut resident = layers().build(gpu, 1).unwrap();
+    let on_gpu = data(gpu);
+    let mut run = resident
+        .train(&on_gpu, &fit().epochs(2).shuffle(false))
+        .unwrap();
+    while run.next().await.unwrap().is_some() {}
+
+    let (values, labels) = samples();
+    let mut later = Later {
+        values,
+        labels,
+        next: 0,
+        is_ready: true,
+        waits: 0,
+    };
+    let mut streamed = layers().build(gpu, 1).unwrap();
+    let mut run = streamed.train(&mut later, &fit().epochs(2)).unwrap();
+    while run.next().await.unwrap().is_some() {}
+    // Four batches an epoch, and its end.
+    assert_eq!(later.waits, 10);
+    let bytes = [&resident, &streamed].map(Sequential::weights_to_bytes);
+    let [resident, streamed] = bytes;
+    assert!(resident.await.unwrap() == streamed.await.unwrap());
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn bytes_that_are_no_such_file_are_errors_and_change_nothing() {
+    let gpu = gpu_async().await;
+    let mut model = layers().build(gpu, 1).unwrap();
+    let good = model.to_bytes().await.unwrap();
+    let before = model.weights_to_bytes().await.unwrap();
+    let mut hostile: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        vec![0; 8],
+        vec![0xff; 64],
+        b"<!doctype html>".into(),
+    ];
+    // Cut off, with a byte more, with a header of any length, and with each byte of the header changed.
+    hostile.extend([1, 7, 8, 9, 100, good.len() - 1].map(|len| good[..len].to_vec()));
+    hostile.push([&good[..], &[0]].concat());
+    for len in [1u64, 1 << 27, 1 << 40, u64::MAX] {
+        hostile.push([&len.to_le_bytes(), &good[8..]].concat());
+    }
+    let header = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    for at in (8..8 + header).step_by(7) {
+        let mut bytes = good.clone();
+        bytes[at] = b'9';
+        hostile.push(bytes);
+    }
+    let mut refused = 0;
+    for bytes in hostile {
+        // What a changed byte has left right is taken.
+        if let Err(error) = Sequential::from_bytes(gpu, &bytes).await {
+            let is_it = matches!(
+                error,
+                Error::File { .. }
+                    | Error::Layer { .. }
+                    | Error::TooLarge { .. }
+                    | Error::Parameter { .. }
+                    | Error::Length { .. }
+                    | Error::Shape { .. }
+            );
+            assert!(is_it, "{error}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 20, "{refused}");
+    for bytes in [&b""[..], &good[..100]] {
+        let error = model.weights_from_bytes(bytes).await.unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error}");
+        let error = model.checkpoint_from_bytes(bytes).await.unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error}");
+    }
+    assert!(model.weights_to_bytes().await.unwrap() == before);
+}
+
+/// The error of what is known at once, or of what is read then.
+async fn read(tensor: Result<Tensor>) -> Error {
+    match tensor {
+        Ok(tensor) => tensor.read().await.unwrap_err(),
+        Err(error) => error,
+    }
+}
+
+fn buffer(gpu: &Gpu, usage: BufferUsages, mapped_at_creation: bool) -> wgpu::Buffer {
+    gpu.device().create_buffer(&BufferDescriptor {
+        label: Some("image"),
+        size: 1024,
+        usage,
+        mapped_at_creation,
+    })
+}
+
+macro_rules! assert_error {
+    ($error:expr, $pattern:pat) => {
+        let error: Error = $error;
+        assert!(
+            matches!(error, $pattern),
+            "{error}, not {}",
+            stringify!($pattern)
+        );
+    };
+}
+
+/// But [`Error::NoAdapter`] and [`Error::UnsupportedDevice`], which this machine does not give, and
+/// [`Error::Application`], which is an application's.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn every_mistake_is_its_error() {
+    let gpu = &gpu_async().await;
+    let usages = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+    let x = gpu.tensor(&[1.0f32; 4], [4]).unwrap();
+    let wanted = GpuOptions::new().adapter_name("none of this name");
+    assert_error!(
+        Gpu::request(&wanted).await.unwrap_err(),
+        Error::AdapterNotFound { .. }
+    );
+    let y: Tensor = gpu.zeros([5]).unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    assert_error!(
+        gpu.pass(&mut encoder).selu(&x, &y).unwrap_err(),
+        Error::Shape { .. }
+    );
+    assert_error!(
+        gpu.pass(&mut encoder).selu(&x, &x).unwrap_err(),
+        Error::Aliased { .. }
+    );
+    drop(encoder);
+    assert_error!(
+        gpu.tensor(&[1.0f32], [2]).unwrap_err(),
+        Error::Length { .. }
+    );
+    assert_error!(
+        gpu.zeros::<f32>([1 << 20, 1 << 20]).unwrap_err(),
+        Error::TooLarge { .. }
+    );
+    let p = selfnorm::AlphaDropout::new(1.5);
+    assert_error!(x.alpha_dropout(&p).unwrap_err(), Error::Parameter { .. });
+    let p = selfnorm::AlphaDropout::new(0.5).noise_shape([3]);
+    assert_error!(x.alpha_dropout(&p).unwrap_err(), Error::NoiseShape { .. });
+    let whole = buffer(gpu, usages, false);
+    assert_error!(
+        gpu.wrap::<f32>(whole.slice(4..), [4]).unwrap_err(),
+        Error::Misaligned { .. }
+    );
+    assert_error!(
+        gpu.wrap::<f32>(whole.slice(..), [999]).unwrap_err(),
+        Error::TooShort { .. }
+    );
+    let unreadable = buffer(gpu, BufferUsages::STORAGE, false);
+    let unreadable = gpu.wrap::<f32>(unreadable.slice(..), [4]).unwrap();
+    assert_error!(
+        unreadable.read().await.unwrap_err(),
+        Error::MissingUsage { .. }
+    );
+
+    let small = smallest_gpu_async().await;
+    let model = layers().build(gpu, 1).unwrap();
+    let on_small = small.tensor(&[0.5f32; INPUTS], [1, INPUTS]).unwrap();
+    assert_error!(
+        model.predict_async(&on_small).await.unwrap_err(),
+        Error::OtherGpu { .. }
+    );
+    let halves = small.tensor(&[f16::ONE], [1]);
+    assert_error!(
+        match halves.and_then(|halves| halves.selu()) {
+            Ok(_) => panic!("no device of no features computes with f16"),
+            Err(error) => error,
+        },
+        Error::MissingFeature { .. }
+    );
+    let error = Sequential::new([4]).add(Dense::new(0)).build(gpu, 1);
+    assert_error!(error.unwrap_err(), Error::Layer { .. });
+    let error = Dataset::from_floats(gpu, &[f32::NAN], [1]);
+    assert_error!(error.unwrap_err(), Error::Data { .. });
+
+    // Too high a rate for numbers of this size.
+    let mut model = layers().build(gpu, 1).unwrap();
+    let huge = gpu.tensor(&[1e30f32; INPUTS], [1, INPUTS]).unwrap();
+    let y = gpu.tensor(&[1.0f32, 0.0, 0.0], [1, 3]).unwrap();
+    let before = model.weights_to_bytes().await.unwrap();
+    let error = model.train_on_batch_async(&huge, &y).await;
+    assert_error!(error.unwrap_err(), Error::NotFinite { step: 1 });
+    assert!(model.weights_to_bytes().await.unwrap() == before);
+
+    // What wgpu or the browser finds out.
+    let image = buffer(gpu, usages, false);
+    let t = gpu.wrap::<f32>(image.slice(..), [256]).unwrap();
+    image.destroy();
+    assert_eq!(
+        read(t.selu()).await,
+        Error::Destroyed {
+            label: "image".into()
+        }
+    );
+    let image = buffer(gpu, usages, true);
+    let t = gpu.wrap::<f32>(image.slice(..), [256]).unwrap();
+    assert_eq!(
+        read(t.selu()).await,
+        Error::Mapped {
+            label: "image".into()
+        }
+    );
+    image.unmap();
+    // Natively a buffer of another wgpu::Instance may be taken for one of this; tests/device has one of the same.
+    if cfg!(target_family = "wasm") {
+        let foreign = buffer(&small, usages, false);
+        let foreign = gpu.wrap::<f32>(foreign.slice(..), [256]);
+        let foreign = foreign.and_then(|t| t.selu());
+        let label = "image".into();
+        assert_eq!(read(foreign).await, Error::OtherDevice { label });
+    }
+    // Everything goes on.
+    assert_eq!(x.selu().unwrap().read().await.unwrap(), [1.050_701; 4]);
+
+    small.device().destroy();
+    assert_eq!(read(on_small.selu()).await, Error::DeviceLost);
+    assert_eq!(read(small.tensor(&[1.0f32], [1])).await, Error::DeviceLost);
+}
+
+/// Natively there may be as much memory as the machine has: tests/faults.rs limits it.
+#[cfg(target_family = "wasm")]
+#[wasm_bindgen_test]
+async fn no_memory_is_an_error_and_the_device_goes_on() {
+    let gpu = new_gpu_async().await;
+    let len = gpu.device().limits().max_storage_buffer_binding_size as usize / size_of::<f32>();
+    let x = gpu.tensor(&[1.0f32], [1]).unwrap();
+    let mut held: Vec<Tensor> = Vec::new();
+    let error = loop {
+        held.push(gpu.zeros([len]).unwrap());
+        if let Err(error) = x.selu().unwrap().read().await {
+            break error;
+        }
+        assert!(held.len() < 1000, "no end of memory");
+    };
+    assert_error!(error, Error::OutOfMemory { .. });
+    drop(held);
+    assert_eq!(x.selu().unwrap().read().await.unwrap(), [1.050_701]);
+    let mut model = layers().build(&gpu, 1).unwrap();
+    train(&mut model, &data(&gpu), 1).await.unwrap();
+}
