@@ -1,4 +1,4 @@
-// The page's measurements, each a function that the driver calls, and that returns rows of numbers.
+// The page's measurements: each a function that the driver calls, and that yields rows.
 
 import { digits, noise, seen } from "./data.js";
 import init, * as selfnorm from "./pkg/selfnorm_web.js";
@@ -7,29 +7,19 @@ import { turns } from "./turns.js";
 
 const SIZES = { "1 Mi": 1 << 20, "16 Mi": 1 << 24 };
 
-/** What a network has besides its data. */
+/** The steps of an epoch. */
+const STEPS = 8;
+
+/** What a network has besides its data, of which it gets so many samples. */
 const NETWORKS = {
-  digits: { units: 128, rate: 0.1, batch: 64, data: digits },
-  tutorial: { units: 256, rate: 0.25, batch: 250, data: () => noise(8 * 250) },
+  digits: { units: 128, rate: 0.1, batch: 64, load: digits },
+  tutorial: { units: 256, rate: 0.25, batch: 250, load: noise },
 };
 
-const ready = (async () => {
-  await init();
-  await tensorflow.request();
-  return selfnorm.Device.request();
-})();
-
-export async function adapter() {
-  await ready;
-  const { info } = await navigator.gpu.requestAdapter();
-  console.log(`fallback ${info.isFallbackAdapter} ${info.subgroupMinSize} ${info.subgroupMaxSize} ${[...(await navigator.gpu.requestAdapter()).features]}`);
-  return `${info.vendor}, ${info.architecture}, ${info.description}`;
-}
-
 /** Each operation beside a kernel that moves as many bytes. */
-export async function operations(filter) {
-  const device = await ready;
-  const rows = [];
+export async function* operations(filter) {
+  await init();
+  const device = await selfnorm.Device.request();
   for (const [size, len] of Object.entries(SIZES)) {
     const ours = new selfnorm.Operations(device, len);
     for (const name of selfnorm.Operations.names().filter((name) => name.includes(filter))) {
@@ -37,76 +27,71 @@ export async function operations(filter) {
         (repeats) => ours.runYardstick(name, repeats),
         (repeats) => ours.run(name, repeats),
       ]);
-      rows.push({ name, size, time: operation.time, yardstick: yardstick.time, part: operation.part });
+      yield { name, size, operation, yardstick };
     }
     ours.free();
   }
-  return rows;
 }
 
-/** Operations as a page calls them, beside TensorFlow.js's, and both beside a copy or fill. */
-export async function operationsBeside(filter) {
-  const device = await ready;
+/** Operations as a page calls them, beside TensorFlow.js's. */
+export async function* operationsBeside(filter) {
+  await Promise.all([init(), tensorflow.request()]);
+  const device = await selfnorm.Device.request();
   const x = Float32Array.from({ length: 1 << 16 }, (_, i) => (i - (1 << 15)) / 2048);
   agree(await selfnorm.selu(device, x), await tensorflow.selu(x), "SELU");
-  const rows = [];
-  for (const [size, len] of Object.entries(SIZES)) {
-    const ours = new selfnorm.Operations(device, len);
-    const theirs = tensorflow.operations(len);
-    for (const name of ["selu", "elu", "alpha_dropout", "lecun_normal"].filter((name) => name.includes(filter))) {
-      const [copy, operation, other] = await turns([
-        (repeats) => ours.runYardstick(name, repeats),
-        (repeats) => ours.runTensors(name, repeats),
-        theirs[name],
-      ]);
-      rows.push({ name, size, copy, operation, other });
+  for (const [what, len] of Object.entries(SIZES)) {
+    const all = new selfnorm.Operations(device, len);
+    const { dispose, ...others } = tensorflow.operations(len);
+    for (const [name, run] of Object.entries(others).filter(([name]) => name.includes(filter))) {
+      const [ours, theirs] = await turns([(repeats) => all.runTensors(name, repeats), run]);
+      yield { name, what, ours, theirs };
     }
-    ours.free();
-    theirs.dispose();
+    all.free();
+    dispose();
   }
-  return rows;
 }
 
 /** Steps and predictions of a network, beside TensorFlow.js's. */
-export async function network(name) {
-  const device = await ready;
-  const { units, rate, batch, ...rest } = NETWORKS[name];
-  const data = await rest.data();
+export async function* network(name) {
+  await Promise.all([init(), tensorflow.request()]);
+  const device = await selfnorm.Device.request();
+  const { units, rate, batch, load } = NETWORKS[name];
+  const data = await load(STEPS * batch);
   const { side, pixels, labels, scale, shift } = data;
-  const steps = Math.ceil(labels.length / batch);
-  const ours = new selfnorm.Network(device, side, units, rate, batch, pixels, labels, scale, shift);
-  const theirs = new tensorflow.Network({ units, rate, batch }, data);
-  theirs.setWeights(await ours.weights());
-  for (const n of [1, 64]) {
-    agree(await ours.predict(seen(data, n)), await theirs.predict(seen(data, n)), `predictions of ${n}`);
-  }
-  const rows = [];
-  const compare = async (what, run, count = 1) => {
-    const [selfnorm, tensorflow] = await turns([ours, theirs].map((network) => (repeats) => run(network, repeats)));
-    rows.push({ name, what, ours: selfnorm.time / count, theirs: tensorflow.time / count, part: tensorflow.part });
-  };
-  const repeated = (run) => async (network, repeats) => {
-    for (let i = 0; i < repeats; i++) await run(network);
+  const both = [
+    new selfnorm.Network(device, side, units, rate, batch, pixels, labels, scale, shift),
+    new tensorflow.Network({ units, rate, batch }, data),
+  ];
+  const losses = new Map(both.map((network) => [network, []]));
+  const [mine, other] = both;
+  other.setWeights(await mine.weights());
+
+  const compare = async (what, run, parts = 1) => {
+    const times = await turns(both.map((network) => (repeats) => run(network, repeats)));
+    const [ours, theirs] = times.map(({ time, part }) => ({ time: time / parts, part }));
+    return { name, what, ours, theirs };
   };
   for (const n of [1, 64]) {
     const x = seen(data, n);
-    await compare(`prediction of ${n}`, repeated((network) => network.predict(x)));
+    agree(await mine.predict(x), await other.predict(x), `predictions of ${n}`);
+    yield await compare(`prediction of ${n}, with the read`, async (network, repeats) => {
+      for (let i = 0; i < repeats; i++) await network.predict(x);
+    });
   }
-  const losses = new Map([[ours, []], [theirs, []]]);
-  await compare("a step, its loss awaited", repeated(async (network) => losses.get(network).push(await network.step())));
-  await compare("a step of an epoch", async (network, epochs) => losses.get(network).push(...await network.fit(epochs)), steps);
-  for (const [network, of] of losses) {
+  yield await compare("step, its loss awaited", async (network, repeats) => {
+    for (let i = 0; i < repeats; i++) losses.get(network).push(await network.step());
+  });
+  yield await compare("step of an epoch", async (network, epochs) => {
+    losses.get(network).push(...(await network.fit(epochs)));
+  }, STEPS);
+  for (const of of losses.values()) {
     if (!(of.at(-1) < of[0])) {
-      throw new Error(`the loss of ${network === ours ? "selfnorm" : "TensorFlow.js"} does not fall: ${of}`);
+      throw new Error(`a loss that does not fall: ${of}`);
     }
   }
-  rows.losses = [...losses.values()].map((of) => [of[0], of.at(-1)]);
-  ours.free();
-  theirs.free();
-  return rows;
 }
 
-/** Values that do not agree are not timed. */
+/** What does not agree is not timed. */
 function agree(ours, theirs, what) {
   ours.forEach((y, i) => {
     if (!(Math.abs(y - theirs[i]) <= 1e-5 * Math.max(1, Math.abs(y)))) {

@@ -1,10 +1,10 @@
 // The samples: pixels and labels, and what the networks see, pixel · scale + shift.
 
-/** The handwritten digits of the examples, as their network sees them: with mean 0 and variance 1. */
-export async function digits() {
+/** So many handwritten digits of the examples, as their network sees them: with mean 0 and variance 1. */
+export async function digits(count) {
   const packed = await fetch("data/digits.csv.gz");
   const csv = await new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).text();
-  const rows = csv.trim().split("\n").map((row) => row.split(",").map(Number));
+  const rows = csv.trim().split("\n", count).map((row) => row.split(",").map(Number));
   const pixels = Uint8Array.from(rows.flatMap((row) => row.slice(0, -1)));
   const labels = Uint8Array.from(rows, (row) => row.at(-1));
   const mean = pixels.reduce((sum, pixel) => sum + pixel, 0) / pixels.length;

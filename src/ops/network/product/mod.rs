@@ -38,8 +38,7 @@ pub enum Tiling {
     Subgroups,
 }
 
-/// For SwiftShader's four invocations, sharing costs more than it saves, and 256 sums in registers of four take
-/// its compiler seconds, to be no faster than 64.
+/// For SwiftShader's four invocations, sharing costs more than it saves.
 const WIDE_SUBGROUP: u32 = 8;
 
 impl Tiling {
@@ -264,7 +263,19 @@ fn cached_chunks(params: &ProductParams) -> u64 {
     (inner / chunk).min(MAX_SCRATCH_VALUES / (rows * columns))
 }
 
+/// Below so many multiplications, SwiftShader's compiler takes longer for large tiles than they save in a
+/// hundred products.
+const MANY: u64 = 1 << 25;
+
 impl Product {
+    fn multiplications(&self) -> u64 {
+        let params = &self.params;
+        [params.rows, params.inner, params.columns]
+            .map(u64::from)
+            .into_iter()
+            .fold(1, u64::saturating_mul)
+    }
+
     fn tile(&self, gpu: &Gpu, tiling: Tiling) -> Tile {
         let is_aligned = |of: &Region| of.offset.is_multiple_of(RUN_BYTES);
         let in_runs = self.layout.in_runs && is_aligned(&self.left) && is_aligned(&self.right);
@@ -288,7 +299,7 @@ impl Product {
             }
             _ => Tile::Own {
                 loads,
-                small: gpu.limits().subgroup[1] < WIDE_SUBGROUP,
+                small: gpu.limits().subgroup[1] < WIDE_SUBGROUP && self.multiplications() < MANY,
             },
         }
     }
