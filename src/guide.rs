@@ -54,7 +54,7 @@ mod tests {
     fn docs_pictures_md_has_the_pictures_of_docs() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         let mut pictures = String::new();
-        for name in ["curves", "deep", "mnist", "scaling"] {
+        for name in ["curves", "deep", "mnist", "scaling", "web_light_1600"] {
             let png = std::fs::read(docs.join(name).with_extension("png")).unwrap();
             pictures += &format!(
                 "[{name}]: data:image/png;base64,{}\n",
