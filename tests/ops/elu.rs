@@ -73,7 +73,8 @@ async fn every_length_and_every_way_in_gives_the_same_bits_and_writes_nothing_el
         .await;
 }
 
-#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg(not(target_family = "wasm"))]
+#[pollster::test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn a_gradient_beyond_one_binding_and_one_dispatch_is_whole() {
     elu(1.0)

@@ -1,7 +1,7 @@
 //! Initial weights: the host's bits, and the distributions they are drawn from.
 
 use crate::common::ops::{Op, Parameter, WEIGHTS, Weights};
-use crate::common::{self, HUGE, LENGTHS, gpu_async, record, wrapped};
+use crate::common::{self, LENGTHS, gpu_async, record, wrapped};
 use half::f16;
 use selfnorm::{
     GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Tensor, fans,
@@ -81,17 +81,18 @@ async fn a_gpu_makes_the_weights_of_a_kernel() {
     }
 }
 
-#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg(not(target_family = "wasm"))]
+#[pollster::test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn weights_beyond_one_binding_and_one_dispatch_are_the_host_s() {
     let gpu = gpu_async().await;
     let w = gpu
-        .lecun_normal([HUGE / 1757, 1757], 9)
+        .lecun_normal([common::HUGE / 1757, 1757], 9)
         .unwrap()
         .read()
         .await
         .unwrap();
-    let fan_in = HUGE / 1757;
+    let fan_in = common::HUGE / 1757;
     assert!(
         w == LecunNormal::new(fan_in)
             .seed(9)
@@ -232,7 +233,9 @@ fn truncated_normals_grow_with_the_word_and_end_at_two() {
     assert!(end <= 2.0 && end > 2.0 - 1e-6, "{end}");
 }
 
-#[wasm_bindgen_test(unsupported = test)]
+/// A browser's bits are the same, and it would take a while.
+#[cfg(not(target_family = "wasm"))]
+#[test]
 fn lecun_normal_weights_follow_the_truncated_normal() {
     let fan_in = 144;
     let sigma = (1.0 / fan_in as f64).sqrt();

@@ -217,6 +217,7 @@ impl Unary {
         self.assert_values(&data, &y);
     }
 
+    #[cfg(not(target_family = "wasm"))]
     pub async fn gradient_is_whole_beyond_one_binding_and_one_dispatch(&self) {
         let data = activations(HUGE);
         let (derivative, bound) = self.derivative();
