@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::common::gpu;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use selfnorm::nn::Initializer::{GlorotUniform, LecunNormal, LecunUniform, Zeros};
+use selfnorm::nn::Initializer::{
+    GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Zeros,
+};
 use selfnorm::nn::{
     Activation, Adam, AdamW, AlphaDropout, Conv2d, CosineDecay, Dense, Dropout, Flatten, Layer,
     LearningRate, Loss, MaxPool2d, Optimizer, Padding, Sequential, SequentialBuilder, Sgd, Tiling,
@@ -165,7 +167,13 @@ fn networks() -> Vec<(SequentialBuilder, Option<(Optimizer, Loss)>)> {
                 .trainable(false)
                 .bias_initializer(GlorotUniform),
         )
+        .add(
+            Dense::new(3)
+                .kernel_initializer(HeNormal)
+                .bias_initializer(HeUniform),
+        )
         .add(Activation::Tanh)
+        .add(Dense::new(4).kernel_initializer(GlorotNormal))
         .add(Dense::new(2).kernel_initializer(Zeros))
         .add(Dense::new(1).weights([0.5, -0.25], [1.0]).name("given"))
         .tiling(Tiling::Registers);

@@ -24,13 +24,6 @@ const TILINGS: [(&str, Option<Tiling>); 3] = [
     ("subgroups", Some(Tiling::Subgroups)),
 ];
 
-const INITIALIZERS: [(&str, Initializer); 4] = [
-    ("GlorotUniform", Initializer::GlorotUniform),
-    ("LecunNormal", Initializer::LecunNormal),
-    ("LecunUniform", Initializer::LecunUniform),
-    ("Zeros", Initializer::Zeros),
-];
-
 /// An activation with the parameters that its name has in Keras, and the class of one with others.
 type Named = (&'static str, &'static str, Activation);
 
@@ -271,21 +264,31 @@ impl Activation {
     }
 }
 
-impl Object for Initializer {
-    const MODULE: &'static str = "keras.initializers";
+/// All of them, by Keras's names: one that is missing does not compile.
+macro_rules! initializers {
+    ($($name:ident)*) => {
+        impl Object for Initializer {
+            const MODULE: &'static str = "keras.initializers";
 
-    fn class(&self) -> &'static str {
-        let known = INITIALIZERS.iter().find(|(_, known)| known == self);
-        known.map_or("", |(class, _)| class)
-    }
+            fn class(&self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
 
-    fn of_class(class: &str) -> Option<Self> {
-        let known = INITIALIZERS.iter().find(|(name, _)| *name == class);
-        known.map(|(_, initializer)| *initializer)
-    }
+            fn of_class(class: &str) -> Option<Self> {
+                match class {
+                    $(stringify!($name) => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
 
-    fn describe(&mut self, _: &mut Fields) {}
+            fn describe(&mut self, _: &mut Fields) {}
+        }
+    };
 }
+
+initializers!(GlorotUniform LecunNormal LecunUniform HeNormal HeUniform GlorotNormal Zeros);
 
 #[cfg(test)]
 mod tests {
