@@ -6,21 +6,24 @@ pub mod calls;
 #[cfg(not(target_family = "wasm"))]
 pub mod every_float;
 pub mod functions;
+#[cfg(not(target_family = "wasm"))]
+mod native;
 pub mod ops;
 pub mod reference;
 pub mod same_bits;
 pub mod value;
-
-#[cfg_attr(not(target_family = "wasm"), path = "native.rs")]
-#[cfg_attr(target_family = "wasm", path = "web.rs")]
-mod platform;
+#[cfg(target_family = "wasm")]
+mod web;
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
+#[cfg(not(target_family = "wasm"))]
+pub use native::*;
 use ops::Bound;
-pub use platform::*;
 use selfnorm::{Gpu, Tensor, wgpu};
+#[cfg(target_family = "wasm")]
+pub use web::*;
 
 /// The published constants, to f64.
 pub const SCALE: f64 = 1.050_700_987_355_480_5;
