@@ -147,7 +147,7 @@ pub enum Error {
         label: String,
     },
     /// The encoder has another pass that is still open. wgpu then gives the encoder up, and its `finish`
-    /// reports that, too. A later `Pass` over it records nothing, and says nothing.
+    /// reports that, too; in a browser nothing else does. A later `Pass` over it records nothing, and says nothing.
     #[error(
         "the encoder is locked by a pass that is still open; end that pass, or record into it with \
          Gpu::record_in"

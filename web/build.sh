@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds the page into dist/: static files for any host, also in a folder of one.
 #
-# Needs Rust with the target wasm32-unknown-unknown. wasm-bindgen is fetched to target/ unless there is one of the
+# Needs Rust, which gets the target wasm32-unknown-unknown. wasm-bindgen is fetched to target/ unless there is one of the
 # version in Cargo.lock; wasm-opt (binaryen), if there is one, makes the code smaller.
 set -euo pipefail
-cd "$(dirname "$0")"
-target=wasm32-unknown-unknown
+cd "$(dirname "$0")/.."
+. tests/wasm_target.sh
+cd web
 code=target/$target/release/selfnorm_web.wasm
 
 version=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
@@ -19,8 +20,7 @@ if [ -z "${found-}" ]; then
   cargo install --quiet wasm-bindgen-cli --version "$version" --root ../target/wasm-bindgen
 fi
 
-flags=()
-cargo build --quiet --release --locked --target "$target" "${flags[@]}"
+"${cargo[@]}" build --quiet --release --locked "${flags[@]}"
 rm -rf dist
 mkdir dist
 "$bindgen" --target web --out-dir dist --out-name selfnorm_web "$code"

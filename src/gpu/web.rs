@@ -258,8 +258,6 @@ fn named(filter: &str, bytes: u64, report: &Report) -> Error {
         Error::Mapped { label }
     } else if let Some(label) = label_before("is associated with [Device") {
         Error::OtherDevice { label }
-    } else if report.contains("is locked while") {
-        Error::EncoderLocked
     } else {
         device::named(&report)
     }

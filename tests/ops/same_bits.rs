@@ -1,9 +1,7 @@
 //! A seed gives the same bits on every device and on the host.
 
 use crate::common::gpu_async;
-#[cfg(not(target_family = "wasm"))]
-use crate::common::same_bits::checksum;
-use crate::common::same_bits::{STRETCHES, Stretch};
+use crate::common::same_bits::{STRETCHES, Stretch, checksum};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Every stretch is looked at, so that the message names all that differ.
@@ -23,6 +21,18 @@ async fn check(found: impl AsyncFn(&Stretch) -> u32) {
 async fn masks_and_weights_have_the_checksums_that_every_device_has() {
     let gpu = gpu_async().await;
     check(async |stretch| stretch.checksum_on(gpu).await.unwrap()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn weights_have_the_checksum_of_the_front_page() {
+    let weights = gpu_async().await.lecun_normal([784, 256], 42).unwrap();
+    let found = format!("{:08x}", checksum(&weights.read().await.unwrap()));
+    let front_page = include_str!("../../README.md");
+    assert!(
+        front_page.contains(&format!("is {found} on yours")),
+        "{found}"
+    );
 }
 
 /// In a browser it would take half a minute; `every_operation` compares its host's bits with its device's.
