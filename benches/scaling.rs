@@ -8,8 +8,8 @@ use plotters::style::RGBAColor;
 use selfnorm::nn::{Adam, Fit};
 use selfnorm::{Error, Gpu};
 
+use common::networks::TUTORIAL;
 use common::ops::{Operands, median, submitted};
-use common::tutorial::tutorial;
 use common::yardstick::Yardstick;
 use plot::{
     Axis, BLUE, Corner, GREY, INK, LIGHT_BLUE, LIGHT_GREY, LIGHT_ORANGE, LIGHT_TEAL, ORANGE,
@@ -17,10 +17,10 @@ use plot::{
 };
 
 mod common {
+    pub mod networks;
     pub mod ops;
     #[path = "../../tests/common/mod.rs"]
     pub mod tests;
-    pub mod tutorial;
     pub mod yardstick;
 }
 #[path = "../examples/common/plot.rs"]
@@ -131,7 +131,7 @@ fn steps(gpu: &Gpu) -> Result<Line> {
     row("---", ["---".into()].into_iter());
     for batch in BATCHES {
         let steps = (TURN_SAMPLES / batch).clamp(1, STEPS);
-        let (mut model, data) = tutorial(gpu, batch * steps)?;
+        let (mut model, data) = TUTORIAL.with_samples(gpu, batch * steps)?;
         let fit = Fit::new(Adam::default()).batch_size(batch);
         // The first fit compiles and allocates.
         match model.fit(&data, &fit) {

@@ -1,26 +1,27 @@
-//! `cargo bench --bench training`: a training step of the tutorial's network for MNIST, the guard's part in
-//! it, the same from the host's batches, and its largest product beside the same product in a plain loop.
+//! `cargo bench --bench training`: a training step of the digits' network and of the tutorial's for MNIST,
+//! the guard's part in the latter, the same from the host's batches, and its largest product beside the same
+//! product in a plain loop.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use selfnorm::nn::{Adam, Batch, Batches, Dense, Fit, Samples, Sequential};
+use selfnorm::nn::{Adam, Batch, Batches, Dataset, Dense, Fit, Samples, Sequential};
 use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
 
-use common::tutorial::{CLASSES, FILTERS, PIXELS, UNITS, samples, tutorial};
+use common::networks::{CLASSES, DIGITS, FILTERS, Network, TAPS, TUTORIAL};
 
 mod common {
-    pub mod tutorial;
+    pub mod networks;
 }
 
-const BATCH: usize = 250;
+const BATCH: usize = TUTORIAL.batch;
 const STEPS: usize = 8;
 const TURNS: usize = 5;
 
-const POSITIONS: usize = 26 * 26;
-const TAPS: usize = 9;
-const FEATURES: usize = POSITIONS * FILTERS;
+const PIXELS: usize = TUTORIAL.pixels();
+const FEATURES: usize = TUTORIAL.features();
+const UNITS: usize = TUTORIAL.units;
 
 /// One invocation per sum, one multiplication per iteration of the loop.
 const PLAIN: &str = "
@@ -49,6 +50,7 @@ fn main() -> Result<()> {
     let gpu = Gpu::new()?;
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
+    small_step(&gpu)?;
     step(&gpu)?;
     stream(&gpu)?;
     product(&gpu)?;
@@ -60,7 +62,7 @@ fn main() -> Result<()> {
 fn memory() -> Result<()> {
     const SAMPLES: usize = 60_000;
     let gpu = Gpu::new()?;
-    let (mut model, data) = tutorial(&gpu, SAMPLES)?;
+    let (mut model, data) = TUTORIAL.with_samples(&gpu, SAMPLES)?;
     let fit = Fit::new(Adam::default())
         .batch_size(BATCH)
         .validation_split(0.2);
@@ -98,23 +100,29 @@ fn memory() -> Result<()> {
     Ok(())
 }
 
-/// Floating-point operations of a step: each layer's forward product, the gradient of its kernel, and,
-/// except for the first, of its input.
-fn step_operations() -> f64 {
-    let convolution = 2 * BATCH * POSITIONS * TAPS * FILTERS;
-    let dense = 2 * BATCH * (FEATURES * UNITS + UNITS * CLASSES);
-    (2 * convolution + 3 * dense) as f64
-}
-
-fn step(gpu: &Gpu) -> Result<()> {
-    let (mut model, data) = tutorial(gpu, BATCH * STEPS)?;
-    let fit = Fit::new(Adam::default()).batch_size(BATCH);
+/// The network, its data, and how it is trained, after its first steps.
+fn trained(gpu: &Gpu, network: &Network) -> Result<(Sequential, Dataset, Fit<'static>)> {
+    let (mut model, data) = network.with_samples(gpu, network.batch * STEPS)?;
+    let fit = Fit::new(Adam::default()).batch_size(network.batch);
     let start = Instant::now();
     model.fit(&data, &fit)?;
     println!(
         "first {STEPS} steps, with what is compiled: {:.2?}",
         start.elapsed()
     );
+    Ok((model, data, fit))
+}
+
+fn small_step(gpu: &Gpu) -> Result<()> {
+    let (mut model, data, fit) = trained(gpu, &DIGITS)?;
+    let times = turns(TURNS, || model.fit(&data, &fit).map(drop))?;
+    let operations = DIGITS.step_operations();
+    print("a step of the digits' network", times, STEPS, operations);
+    Ok(())
+}
+
+fn step(gpu: &Gpu) -> Result<()> {
+    let (mut model, data, fit) = trained(gpu, &TUTORIAL)?;
     let guard = Guard::new(gpu);
     let (mut times, mut guarded) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
@@ -141,12 +149,12 @@ fn step(gpu: &Gpu) -> Result<()> {
         "a step of the tutorial's network",
         times,
         STEPS,
-        step_operations(),
+        TUTORIAL.step_operations(),
     );
     Ok(())
 }
 
-/// The samples of [`tutorial`] as batches from the host.
+/// The samples of the tutorial as batches from the host.
 struct Host {
     pixels: Vec<u8>,
     labels: Vec<u32>,
@@ -176,9 +184,9 @@ impl Batches for Host {
 
 /// Steps from batches of the host, beside those from a data set on the GPU, in turns.
 fn stream(gpu: &Gpu) -> Result<()> {
-    let (mut resident, data) = tutorial(gpu, BATCH * STEPS)?;
-    let (mut streamed, _) = tutorial(gpu, BATCH)?;
-    let (pixels, labels) = samples(BATCH * STEPS);
+    let (mut resident, data) = TUTORIAL.with_samples(gpu, BATCH * STEPS)?;
+    let mut streamed = TUTORIAL.build(gpu)?;
+    let (pixels, labels) = TUTORIAL.samples(BATCH * STEPS);
     let mut host = Host {
         pixels,
         labels,
@@ -215,26 +223,18 @@ struct Guard<'a> {
 
 impl<'a> Guard<'a> {
     fn new(gpu: &'a Gpu) -> Self {
-        // As the crate cuts gradients: pieces of 2¹⁴ values, parameters that begin at multiples of 64.
+        // As the crate cuts gradients: pieces of 2¹⁴ values, over variables that follow each other, as all of
+        // the tutorial's do.
         const PIECE: u32 = 1 << 14;
-        let (mut pieces, mut end) = (Vec::<[u32; 4]>::new(), 0);
-        for (variable, (kernel, bias)) in [(TAPS, FILTERS), (FEATURES, UNITS), (UNITS, CLASSES)]
-            .into_iter()
-            .enumerate()
-        {
-            let layer = [(0, kernel * bias), (1, bias)];
-            let mut first = u32::next_multiple_of(end, 64);
-            for (is_bias, len) in layer {
-                end = first + len as u32;
-                while first < end {
-                    let next = (first / PIECE + 1) * PIECE;
-                    let variable = 2 * variable as u32 + is_bias;
-                    pieces.push([first, next.min(end), variable, 0]);
-                    first = next.min(end);
-                }
-            }
-        }
+        let layers = [(TAPS, FILTERS), (FEATURES, UNITS), (UNITS, CLASSES)];
+        let end = layers.map(|(fan_in, units)| (fan_in + 1) * units);
+        let end = end.iter().sum::<usize>() as u32;
+        let pieces: Vec<[u32; 4]> = (0..end)
+            .step_by(PIECE as usize)
+            .map(|first| [first, end.min(first + PIECE), 0, 0])
+            .collect();
         let device = gpu.device();
+
         let buffer = |contents: &[u32], usage| {
             device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
                 label: None,

@@ -2,7 +2,7 @@
 
 // [n], four values a lane
 @group(0) @binding(0) var<storage, read_write> g: array<vec4f>;
-// [pieces]: a piece is the values from x up to y, all of the variable z
+// [pieces]: a piece is the values from x up to y
 @group(0) @binding(1) var<storage, read_write> pieces: array<vec4u>;
 // [at least pieces]
 @group(0) @binding(2) var<storage, read_write> norms: array<f32>;

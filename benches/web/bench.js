@@ -7,13 +7,10 @@ import { turns } from "./turns.js";
 
 const SIZES = { "1 Mi": 1 << 20, "16 Mi": 1 << 24 };
 
-/** The steps of an epoch. */
-const STEPS = 8;
-
-/** What a network has besides its data, of which it gets so many samples. */
+/** What a network has besides its data, and the steps of its epochs. */
 const NETWORKS = {
-  digits: { units: 128, rate: 0.1, batch: 64, load: digits },
-  tutorial: { units: 256, rate: 0.25, batch: 250, load: noise },
+  digits: { units: 128, rate: 0.1, batch: 64, steps: 8, load: digits },
+  tutorial: { units: 256, rate: 0.25, batch: 250, steps: 2, load: noise },
 };
 
 /** Each operation beside a kernel that moves as many bytes. */
@@ -55,8 +52,8 @@ export async function* operationsBeside(filter) {
 export async function* network(name) {
   await Promise.all([init(), tensorflow.request()]);
   const device = await selfnorm.Device.request();
-  const { units, rate, batch, load } = NETWORKS[name];
-  const data = await load(STEPS * batch);
+  const { units, rate, batch, steps, load } = NETWORKS[name];
+  const data = await load(steps * batch);
   const { side, pixels, labels, scale, shift } = data;
   const both = [
     new selfnorm.Network(device, side, units, rate, batch, pixels, labels, scale, shift),
@@ -83,7 +80,7 @@ export async function* network(name) {
   });
   yield await compare("step of an epoch", async (network, epochs) => {
     losses.get(network).push(...(await network.fit(epochs)));
-  }, STEPS);
+  }, steps);
   for (const of of losses.values()) {
     if (!(of.at(-1) < of[0])) {
       throw new Error(`a loss that does not fall: ${of}`);

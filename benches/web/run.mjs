@@ -1,11 +1,11 @@
 // Serves the pages, runs them in Chromium and prints what they measure, as Markdown: see run.sh.
 
+import { execFileSync } from "node:child_process";
 import { createReadStream } from "node:fs";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
-import { gzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
 import { median } from "./turns.js";
 
@@ -120,7 +120,7 @@ function besideRow({ name, what, ours, theirs }) {
 
 async function size(name, files) {
   const contents = await Promise.all(files.map((file) => readFile(file)));
-  const packed = contents.map((content) => gzipSync(content, { level: 9 }).length);
+  const packed = contents.map((input) => execFileSync("gzip", ["-9"], { input }).length);
   const sum = (sizes) => sizes.reduce((sum, size) => sum + size, 0).toLocaleString("en");
   console.log(`| ${name} | ${sum(contents.map((content) => content.length))} | ${sum(packed)} |`);
 }

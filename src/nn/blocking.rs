@@ -126,7 +126,7 @@ impl Sequential {
     /// Mean and variance of the output of every layer for x, [n, input shape]. Dropout is the identity.
     /// Browsers have [`statistics_async`](Self::statistics_async).
     ///
-    /// Allocates buffers for the call.
+    /// Allocates buffers, unless the last inspection was of as many samples.
     ///
     /// # Errors
     ///

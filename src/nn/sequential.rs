@@ -150,7 +150,9 @@ fn alignment(gpu: &Gpu) -> usize {
 /// that comes in parts takes what its largest part takes, and 4 T bytes more. All of it is allocated
 /// by the end of the first step. A prediction takes, for each row of its batch ([`Predict::batch`]),
 /// the largest two outputs that lie between its layers, and nothing for a chain of small dense layers.
-/// [`Sequential::memory`] is the sum.
+/// An inspection, which is [`statistics_async`](Self::statistics_async) or
+/// [`layer_output`](Self::layer_output), keeps for each sample the input, each layer's sums and activations
+/// until one of another number of samples. [`Sequential::memory`] is the sum.
 ///
 /// [`Predict::batch`]: super::Predict::batch
 #[derive(Debug)]
@@ -302,6 +304,9 @@ impl Sequential {
         for forward in buffers.forwards() {
             memory.forward += sum(&mut forward.regions());
         }
+        if let Some(inspection) = &buffers.inspection {
+            memory.forward += sum(&mut inspection.regions()) + inspection.steps.bytes();
+        }
         for evaluation in buffers.evaluations() {
             memory.backward += sum(&mut evaluation.losses.regions());
         }
@@ -375,7 +380,7 @@ impl Sequential {
     /// Mean and variance of the output of every layer for x, [n, input shape]. Dropout is the identity.
     /// Does not block.
     ///
-    /// Allocates buffers for the call.
+    /// Allocates buffers, unless the last inspection was of as many samples.
     ///
     /// # Errors
     ///
@@ -399,34 +404,11 @@ impl Sequential {
         training: bool,
         progress: &impl transfer::Progress,
     ) -> Result<Vec<LayerStatistics>> {
-        let Inspection {
-            network,
-            forward,
-            steps,
-            rows,
-        } = self.inspection("statistics", x, training)?;
-        let len = |layer: &BuiltLayer| (rows * network.len(layer.output)) as u32;
-        let bytes = |layer| u64::from(moments::partials(len(layer))) * PARTIAL;
-        let alignment = self.gpu.limits().offset_alignment;
-        let mut places = Vec::new();
-        let mut end = 0;
-        for layer in &network.layers {
-            places.push((end, bytes(layer)));
-            end += bytes(layer).next_multiple_of(alignment);
-        }
-        // Of all layers, so that they come back at once.
-        let partials = self.gpu.memory().region(end)?;
-        let measured = network.layers.iter().zip(&places);
-        let moments = measured.map(|(layer, &(start, bytes))| {
-            let out = partials.part(start, bytes);
-            moments::moments(&self.gpu, forward.value(layer.output), &out, len(layer))
-        });
-        let moments = moments.collect::<Result<Vec<_>>>()?;
-        self.inspect(x, rows, &forward, &steps, &moments)?;
-        let partials: Vec<[f32; 4]> = read(&self.gpu, &partials, progress).await?;
-        let statistics = network.layers.iter().zip(places);
-        Ok(statistics
-            .map(|(layer, (start, bytes))| {
+        let inspection = self.inspect("statistics", x, training, true)?;
+        let partials: Vec<[f32; 4]> = read(&self.gpu, &inspection.partials, progress).await?;
+        let statistics = inspection.network.layers.iter().zip(&inspection.places);
+        let statistics = statistics
+            .map(|(layer, &(start, bytes))| {
                 let [first, count] = [start, bytes].map(|bytes| (bytes / PARTIAL) as usize);
                 let (mean, variance) = moments::merge(&partials[first..][..count]);
                 LayerStatistics {
@@ -435,13 +417,15 @@ impl Sequential {
                     variance,
                 }
             })
-            .collect())
+            .collect();
+        self.buffers().inspection = Some(inspection);
+        Ok(statistics)
     }
 
     /// The output of the layer `name` for x, [n, input shape]: its shape is [n, the layer's output shape].
     /// With `training`, dropout drops what it would drop in the next training step.
     ///
-    /// Allocates buffers for the call.
+    /// Allocates buffers, unless the last inspection was of as many samples.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -466,17 +450,53 @@ impl Sequential {
         let layers = &self.network.layers;
         let names = layers.iter().map(|layer| &layer.name);
         let index = position(OP, "layer", name, names)?;
-        let inspection = self.inspection(OP, x, training)?;
-        let Inspection { forward, rows, .. } = &inspection;
-        self.inspect(x, *rows, forward, &inspection.steps, &[])?;
+        let inspection = self.inspect(OP, x, training, false)?;
         let layer = &inspection.network.layers[index];
-        let shape = [&[*rows], &layer.output_shape[..]].concat();
-        self.copied(forward.value(layer.output), &shape)
+        let shape = [&[inspection.rows], &layer.output_shape[..]].concat();
+        let output = self.copied(inspection.forward.value(layer.output), &shape)?;
+        self.buffers().inspection = Some(inspection);
+        Ok(output)
     }
 
-    /// What computes every layer's output for x. Errors name `op`.
-    fn inspection(&self, op: &'static str, x: &Tensor, training: bool) -> Result<Inspection> {
+    /// Submits every layer's output for x, and its statistics if `measures`. Errors name `op`.
+    fn inspect(
+        &self,
+        op: &'static str,
+        x: &Tensor,
+        training: bool,
+        measures: bool,
+    ) -> Result<Inspection> {
         let rows = self.copied_samples(op, "x", x, self.input_shape())?;
+        // Whoever calls at the same time makes another.
+        let kept = self.buffers().inspection.take();
+        let inspection = match kept.filter(|kept| kept.rows == rows) {
+            Some(kept) => kept,
+            None => self.inspection(rows)?,
+        };
+        let step = Step {
+            training,
+            count: rows as u32,
+            call: self.step,
+            ..Step::default()
+        };
+        inspection.steps.write(&self.gpu, &[step])?;
+        let moments = match measures {
+            true => &inspection.moments[..],
+            false => &[],
+        };
+        let owner = Owner::of(x.is_private());
+        self.gpu.link().submit(owner, |encoder| {
+            fill(encoder, x, 0, rows, &inspection.forward.input);
+            let mut pass = begin_pass(encoder);
+            for dispatch in inspection.forward.to_output().chain(moments) {
+                dispatch.record(&mut pass, Some(inspection.steps.bound(0)));
+            }
+            Ok(())
+        })?;
+        Ok(inspection)
+    }
+
+    fn inspection(&self, rows: usize) -> Result<Inspection> {
         // Every layer's output is stored, whereas training stores only what it needs.
         let network = Network::new(
             &self.network.input_shape,
@@ -490,39 +510,29 @@ impl Sequential {
             ..self.plan()
         };
         let forward = Forward::new(plan, rows)?;
-        let steps = Steps::new(&self.gpu, 1)?;
-        let step = Step {
-            training,
-            count: rows as u32,
-            call: self.step,
-            ..Step::default()
-        };
-        steps.write(&self.gpu, &[step])?;
+        let len = |layer: &BuiltLayer| (rows * network.len(layer.output)) as u32;
+        let alignment = self.gpu.limits().offset_alignment;
+        let mut places = Vec::new();
+        let mut end = 0;
+        for layer in &network.layers {
+            let bytes = u64::from(moments::partials(len(layer))) * PARTIAL;
+            places.push((end, bytes));
+            end += bytes.next_multiple_of(alignment);
+        }
+        let partials = self.gpu.memory().region(end)?;
+        let measured = network.layers.iter().zip(&places);
+        let moments = measured.map(|(layer, &(start, bytes))| {
+            let out = partials.part(start, bytes);
+            moments::moments(&self.gpu, forward.value(layer.output), &out, len(layer))
+        });
         Ok(Inspection {
+            moments: moments.collect::<Result<_>>()?,
+            steps: Steps::new(&self.gpu, 1)?,
             network,
             forward,
-            steps,
             rows,
-        })
-    }
-
-    /// Submits every layer's output for x, and what follows.
-    fn inspect(
-        &self,
-        x: &Tensor,
-        rows: usize,
-        forward: &Forward,
-        steps: &Steps,
-        then: &[Dispatch],
-    ) -> Result<()> {
-        let owner = Owner::of(x.is_private());
-        self.gpu.link().submit(owner, |encoder| {
-            fill(encoder, x, 0, rows, &forward.input);
-            let mut pass = begin_pass(encoder);
-            for dispatch in forward.to_output().chain(then) {
-                dispatch.record(&mut pass, Some(steps.bound(0)));
-            }
-            Ok(())
+            partials,
+            places,
         })
     }
 
@@ -745,12 +755,24 @@ impl Sequential {
     }
 }
 
-/// What computes every layer's output.
-struct Inspection {
+/// What computes every layer's output, and its statistics.
+#[derive(Debug)]
+pub(super) struct Inspection {
     network: Network,
     forward: Forward,
     steps: Steps,
     rows: usize,
+    moments: Vec<Dispatch>,
+    /// Of all layers, so that they come back at once.
+    partials: Region,
+    /// For each layer, the first byte and the bytes of its partials.
+    places: Vec<(u64, u64)>,
+}
+
+impl Inspection {
+    fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.forward.regions().chain([&self.partials])
+    }
 }
 
 /// The bytes of a share of a layer's statistics.

@@ -16,7 +16,7 @@ mod idx_format;
 const TRAINED: usize = 1440;
 
 /// The images that statistics are of.
-const SAMPLE: usize = 256;
+const SAMPLE: usize = 128;
 
 /// Images on the GPU.
 pub struct Task {

@@ -3,6 +3,8 @@
 mod networks;
 mod operations;
 
+#[path = "../../common/networks.rs"]
+mod layers;
 #[path = "../../common/yardstick.rs"]
 mod yardstick;
 

@@ -1,19 +1,13 @@
-//! Two SELU networks: that of `examples/mnist.rs` for the digits, and that of Keras's tutorial for MNIST.
+//! A network in training, and its predictions.
 
-use selfnorm::nn::{
-    Activation::{Selu, Softmax},
-    Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten,
-    Initializer::LecunNormal,
-    Progress, Sequential,
-};
+use selfnorm::nn::{Adam, Dataset, Fit, Progress, Sequential};
 use selfnorm::{Gpu, Tensor};
 use wasm_bindgen::prelude::*;
 
+use crate::layers::{self, CLASSES};
 use crate::{Device, Result};
 
-const CLASSES: usize = 10;
-
-/// Pixels and labels, and the network for them. The network sees pixel · scale + shift.
+/// A network of the native benches, with pixels and labels. It sees pixel · scale + shift.
 #[wasm_bindgen]
 pub struct Network {
     gpu: Gpu,
@@ -41,8 +35,13 @@ impl Network {
         shift: f32,
     ) -> Result<Self> {
         let gpu = device.0.clone();
-        let shape = [side, side, 1];
-        let data = Dataset::from_bytes(&gpu, pixels, shape)?
+        let network = layers::Network {
+            side,
+            units,
+            rate,
+            batch,
+        };
+        let data = Dataset::from_bytes(&gpu, pixels, [side, side, 1])?
             .scaled(scale, shift)
             .classes(labels)?;
         let first = &pixels[..batch * side * side];
@@ -55,7 +54,7 @@ impl Network {
             place[usize::from(label)] = 1.0;
         }
         Ok(Self {
-            model: network(shape, units, rate).build(&gpu, 1)?,
+            model: network.build(&gpu)?,
             x: gpu.tensor(&x, [batch, side, side, 1])?,
             y: gpu.tensor(&y, [batch, CLASSES])?,
             data,
@@ -101,21 +100,4 @@ impl Network {
         }
         Ok(values)
     }
-}
-
-fn network(shape: [usize; 3], units: usize, rate: f64) -> selfnorm::nn::SequentialBuilder {
-    Sequential::new(shape)
-        .add(
-            Conv2d::new(32, [3, 3])
-                .kernel_initializer(LecunNormal)
-                .activation(Selu),
-        )
-        .add(AlphaDropout::new(rate))
-        .add(Flatten::new())
-        .add(
-            Dense::new(units)
-                .kernel_initializer(LecunNormal)
-                .activation(Selu),
-        )
-        .add(Dense::new(CLASSES).activation(Softmax))
 }

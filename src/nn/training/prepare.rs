@@ -10,6 +10,7 @@ use crate::nn::Data;
 use crate::nn::Sequential;
 use crate::nn::data::{Expected, TargetKind};
 use crate::nn::losses::Ending;
+use crate::nn::sequential::Inspection;
 use crate::nn::workspace::{Backward, Forward, Losses, Plan, Slots, Ticks};
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
@@ -31,6 +32,7 @@ pub(in crate::nn) struct Buffers {
     pub training: Option<Arc<Training>>,
     /// Unless that of the training will do.
     evaluation: Option<Arc<Evaluation>>,
+    pub inspection: Option<Inspection>,
 }
 
 impl Buffers {

@@ -23,9 +23,14 @@ params! {
 /// Enough shares for the count of each to be exact in f32, for every length that a u32 can hold.
 const MAX_PARTIALS: u32 = 256;
 
+/// The values that an invocation takes before there are more workgroups: their barriers cost a software
+/// GPU more than the values do.
+const VALUES: u32 = 16;
+
 /// How many partials [`moments`] writes for `len` values.
 pub(crate) fn partials(len: u32) -> u32 {
-    len.div_ceil(WORKGROUP_SIZE).clamp(1, MAX_PARTIALS)
+    let shares = len.div_ceil(VALUES * WORKGROUP_SIZE);
+    shares.clamp(1, MAX_PARTIALS)
 }
 
 /// out [partials, 4] = (count, mean, sum of squared deviations, 0) of shares of the first `len` values

@@ -158,3 +158,38 @@ fn deep_selu_networks_keep_mean_0_and_variance_1() {
         .unwrap();
     assert!(last.variance > 1.15 || last.mean.abs() > 0.1, "{last:?}");
 }
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn an_inspection_is_of_the_network_as_it_is() {
+    let build = |seed| {
+        Sequential::new([16])
+            .add(Dense::new(32).activation(Selu))
+            .add(AlphaDropout::new(0.3))
+            .add(Dense::new(2))
+            .build(gpu(), seed)
+            .unwrap()
+    };
+    let tensor = |rows: usize| {
+        let values = normal(rows * 16, 5, 0);
+        gpu().tensor(&values, [rows, 16]).unwrap()
+    };
+    let (x, fewer) = (tensor(40), tensor(24));
+    let (mut model, other) = (build(1), build(2));
+    let before = model.statistics_in_training(&x).unwrap();
+    assert_ne!(before, other.statistics_in_training(&x).unwrap());
+    let memory = model.memory();
+    assert_eq!(model.statistics_in_training(&x).unwrap(), before);
+    assert_eq!(model.memory(), memory, "it has its buffers");
+    model.statistics(&fewer).unwrap();
+    assert!(model.memory().forward < memory.forward);
+    assert_eq!(model.statistics_in_training(&x).unwrap(), before);
+
+    // Other weights, another step, another seed of the masks.
+    let checkpoint = pollster::block_on(other.checkpoint_to_bytes()).unwrap();
+    pollster::block_on(model.checkpoint_from_bytes(&checkpoint)).unwrap();
+    let expected = other.statistics_in_training(&x).unwrap();
+    assert_eq!(model.statistics_in_training(&x).unwrap(), expected);
+    model.set_step(3).unwrap();
+    assert_ne!(model.statistics_in_training(&x).unwrap(), expected);
+}

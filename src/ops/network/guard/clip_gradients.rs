@@ -25,9 +25,9 @@ params! {
 
 /// Multiplies the gradients by the factor that the judge has written for their variable.
 pub(super) fn dispatch(gpu: &Gpu, guard: &Guard) -> Result<Dispatch> {
-    let pieces = guard.piece_count;
+    let pieces = guard.own.count;
     let params = ClipGradientsParams { pieces };
-    let regions = [&guard.gradients, &guard.pieces, &guard.norms];
+    let regions = [&guard.gradients, &guard.own.table, &guard.norms];
     groups(
         gpu,
         KERNEL,

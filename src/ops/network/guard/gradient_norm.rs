@@ -1,6 +1,6 @@
 //! The squares of the gradients, summed.
 
-use super::Guard;
+use super::{Guard, Pieces};
 use crate::gpu::dispatch::Dispatch;
 use crate::ops::network::dispatch as groups;
 use crate::shader::files;
@@ -24,10 +24,10 @@ params! {
 }
 
 /// The guard's norms = the sum of the squares of each piece.
-pub(super) fn dispatch(gpu: &Gpu, guard: &Guard) -> Result<Dispatch> {
-    let pieces = guard.piece_count;
-    let params = GradientNormParams { pieces };
-    let regions = [&guard.gradients, &guard.pieces, &guard.norms];
+pub(super) fn dispatch(gpu: &Gpu, guard: &Guard, pieces: &Pieces) -> Result<Dispatch> {
+    let count = pieces.count;
+    let params = GradientNormParams { pieces: count };
+    let regions = [&guard.gradients, &pieces.table, &guard.norms];
     groups(
         gpu,
         KERNEL,
@@ -35,6 +35,6 @@ pub(super) fn dispatch(gpu: &Gpu, guard: &Guard) -> Result<Dispatch> {
         true,
         &regions,
         &params,
-        pieces.into(),
+        count.into(),
     )
 }

@@ -30,7 +30,7 @@ params! {
 /// Judges the step of these totals.
 pub(super) fn dispatch(gpu: &Gpu, guard: &Guard, totals: &Region, clip: Clip) -> Result<Dispatch> {
     let mut params = JudgeParams {
-        pieces: guard.piece_count,
+        pieces: guard.pieces(clip).count,
         clipped: 0,
         clipnorm: f32::MAX,
         global_clipnorm: f32::MAX,

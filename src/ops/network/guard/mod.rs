@@ -21,7 +21,7 @@ use crate::gpu::region::Region;
 use crate::gpu::transfer::{self, Source};
 use crate::shader::module::Module;
 use crate::shader::params::{params, vec2u, vec4u};
-use crate::{Gpu, Result};
+use crate::{Error, Gpu, Result};
 
 pub(super) static MODULES: &[&Module] = &[
     &accumulate::MODULE,
@@ -91,14 +91,38 @@ pub(crate) enum Clip {
 pub(crate) struct Guard {
     gradients: Region,
     state: Region,
-    /// \[pieces, 4\]: first value, end, variable.
-    pieces: Region,
+    /// Of each variable for itself, and of all: variables that follow each other share pieces there.
+    own: Pieces,
+    all: Pieces,
     /// \[variables, 2\]: first piece, end.
     variables: Region,
     /// The sums of the pieces' squares, and the variables' factors.
     norms: Region,
-    piece_count: u32,
     variable_count: u32,
+}
+
+/// The pieces whose squares are summed, each by a workgroup.
+#[derive(Debug)]
+struct Pieces {
+    /// \[pieces, 4\]: first value, end, variable.
+    table: Region,
+    count: u32,
+}
+
+/// The pieces of these places, and for each place the first piece and the end.
+fn cut(places: &[Range<u32>]) -> (Vec<vec4u>, Vec<vec2u>) {
+    let (mut pieces, mut runs) = (Vec::new(), Vec::new());
+    for (number, values) in (0..).zip(places) {
+        let first = pieces.len() as u32;
+        // Pieces end where lanes do.
+        let starts = (values.start / PIECE * PIECE..values.end).step_by(PIECE as usize);
+        pieces.extend(starts.map(|start| {
+            let end = values.end.min(start + PIECE);
+            [values.start.max(start), end, number, 0]
+        }));
+        runs.push([first, pieces.len() as u32]);
+    }
+    (pieces, runs)
 }
 
 impl Guard {
@@ -108,18 +132,15 @@ impl Guard {
     /// Of `gradients`, a region of [`VALUES`](Self::VALUES) f32s more than there are gradients, these a
     /// multiple of what the device can bind. `variables` are the places of the variables in it, in f32s.
     pub fn new(gpu: &Gpu, gradients: &Region, variables: &[Range<u32>]) -> Result<Self> {
-        let mut pieces: Vec<vec4u> = Vec::new();
-        let mut runs: Vec<vec2u> = Vec::new();
-        for (variable, values) in (0..).zip(variables) {
-            let first = pieces.len() as u32;
-            // Pieces end where lanes do.
-            let starts = (values.start / PIECE * PIECE..values.end).step_by(PIECE as usize);
-            pieces.extend(starts.map(|start| {
-                let end = values.end.min(start + PIECE);
-                [values.start.max(start), end, variable, 0]
-            }));
-            runs.push([first, pieces.len() as u32]);
+        let mut joined: Vec<Range<u32>> = Vec::new();
+        for variable in variables {
+            match joined.last_mut() {
+                Some(last) if last.end == variable.start => last.end = variable.end,
+                _ => joined.push(variable.clone()),
+            }
         }
+        let (own, runs) = cut(variables);
+        let (all, _) = cut(&joined);
         // A table without entries is bound all the same.
         let bytes = |values: usize| (values * size_of::<u32>()).max(size_of::<vec4u>()) as u64;
         let region = |values: usize| gpu.memory().region(bytes(values));
@@ -135,14 +156,20 @@ impl Guard {
             )?;
             Ok(region)
         };
+        let pieces = |pieces: &[vec4u]| {
+            Ok::<_, Error>(Pieces {
+                table: table(pieces.as_flattened())?,
+                count: pieces.len() as u32,
+            })
+        };
         let state = size_of::<GuardState>() as u64;
         Ok(Self {
             gradients: gradients.clone(),
             state: gradients.part(gradients.bytes - state, state),
-            pieces: table(pieces.as_flattened())?,
+            own: pieces(&own)?,
+            all: pieces(&all)?,
             variables: table(runs.as_flattened())?,
-            norms: region(pieces.len() + runs.len())?,
-            piece_count: pieces.len() as u32,
+            norms: region(own.len() + runs.len())?,
             variable_count: runs.len() as u32,
         })
     }
@@ -166,13 +193,22 @@ impl Guard {
     /// non-finite steps so far).
     pub fn dispatches(&self, gpu: &Gpu, totals: &Region, clip: Clip) -> Result<Vec<Dispatch>> {
         let mut dispatches = vec![
-            gradient_norm::dispatch(gpu, self)?,
+            gradient_norm::dispatch(gpu, self, self.pieces(clip))?,
             judge::dispatch(gpu, self, totals, clip)?,
         ];
         if matches!(clip, Clip::Norm(_)) {
             dispatches.push(clip_gradients::dispatch(gpu, self)?);
         }
         Ok(dispatches)
+    }
+
+    /// The pieces to clip by: fewer where it matters not which variable they are of, because a software GPU
+    /// takes longer for a workgroup's barriers than for a small variable.
+    fn pieces(&self, clip: Clip) -> &Pieces {
+        match clip {
+            Clip::Norm(_) => &self.own,
+            _ => &self.all,
+        }
     }
 
     /// Its state, which a step in a frame brings back.
@@ -182,7 +218,13 @@ impl Guard {
 
     /// The buffers besides the gradients'.
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.pieces, &self.variables, &self.norms].into_iter()
+        [
+            &self.own.table,
+            &self.all.table,
+            &self.variables,
+            &self.norms,
+        ]
+        .into_iter()
     }
 }
 
