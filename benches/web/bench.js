@@ -13,6 +13,9 @@ const NETWORKS = {
   tutorial: { units: 256, rate: 0.25, batch: 250, steps: 2, load: noise },
 };
 
+/** The epochs in which long tasks are counted. */
+const LONG_EPOCHS = 100;
+
 /** Each operation beside a kernel that moves as many bytes. */
 export async function* operations(filter) {
   await init();
@@ -86,6 +89,31 @@ export async function* network(name) {
       throw new Error(`a loss that does not fall: ${of}`);
     }
   }
+}
+
+/** A network trains on the page's own thread; what the browser calls long tasks, those over 50 ms. */
+export async function* tasks(name) {
+  await init();
+  const device = await selfnorm.Device.request();
+  const { units, rate, batch, steps: batches, load } = NETWORKS[name];
+  const { side, pixels, labels, scale, shift } = await load(batches * batch);
+  const long = [];
+  const observer = new PerformanceObserver((list) => long.push(...list.getEntries()));
+  observer.observe({ type: "longtask" });
+  let network;
+  for (const [what, steps, run] of [
+    ["built", 0, () => (network = new selfnorm.Network(device, side, units, rate, batch, pixels, labels, scale, shift))],
+    ["begins to train", batches, () => network.fit(1)],
+    ["trains", batches * LONG_EPOCHS, () => network.fit(LONG_EPOCHS)],
+  ]) {
+    const start = performance.now();
+    await run();
+    const time = performance.now() - start;
+    // What is observed is told in a later task.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    yield { what, steps, time, tasks: long.splice(0).map(({ duration }) => duration) };
+  }
+  observer.disconnect();
 }
 
 /** What does not agree is not timed. */

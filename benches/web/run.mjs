@@ -46,6 +46,11 @@ const PARTS = {
     heading("| | | selfnorm | TensorFlow.js | ours, as a part of theirs |", "| --- | --- | --- | --- | --- |");
     await inPage("network", ["tutorial"], besideRow);
   },
+  async tasks() {
+    heading("| the digits network, in the page's own thread | steps | time | long tasks | the longest |", "| --- | --- | --- | --- | --- |");
+    await inPage("tasks", ["digits"], ({ what, steps, time, tasks }) =>
+      `| ${what} | ${steps} | ${ms(time)} | ${tasks.length} | ${tasks.length ? ms(Math.max(...tasks)) : ""} |`);
+  },
   async first() {
     heading("| from navigation, | loaded | first step done |", "| --- | --- | --- |");
     const libraries = ["selfnorm", "tensorflow"];

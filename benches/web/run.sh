@@ -5,7 +5,7 @@
 #     benches/web/run.sh                    # everything, half an hour
 #     benches/web/run.sh operations selu    # one part, with the operations whose name contains this
 #
-# The parts are sizes, operations, beside, digits, tutorial and first. Needs node and npm, Chromium (CHROMIUM
+# The parts are sizes, operations, beside, digits, tutorial, tasks and first. Needs node and npm, Chromium (CHROMIUM
 # says where, /usr/bin/chromium otherwise), the target wasm32-unknown-unknown, and wasm-bindgen of the
 # version in Cargo.lock: cargo install wasm-bindgen-cli --version VERSION.
 set -euo pipefail
