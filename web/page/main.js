@@ -27,14 +27,14 @@ let isPaused = false;
 let stepTime;
 let networks = SIDES.map(empty);
 let example = 0;
-// What the networks read, and what is said about it.
-let seen = { picture: new Uint8Array(), note: 'What you draw is made 8×8 pixels small.' };
+// What the networks read, which drawing it is, and what is said about it.
+let seen = { picture: new Uint8Array(), number: 0, first: 0, note: 'What you draw is made 8×8 pixels small.' };
 let files = new Map();
 
 function empty() {
   return {
     losses: [], smooth: [], epochs: [], means: [], variances: [], histogram: null, start: null, kernel: null,
-    probabilities: null, note: '', isOver: false,
+    probabilities: null, drawing: 0, note: '', isOver: false,
   };
 }
 
@@ -151,8 +151,10 @@ const received = {
     redraw(`kernel-${SIDES[side]}`);
   },
 
-  probabilities({ side, probabilities }) {
-    networks[side].probabilities = probabilities;
+  probabilities({ side, drawing, probabilities }) {
+    // Of strokes that have been cleared since.
+    if (drawing < seen.first) return;
+    Object.assign(networks[side], { drawing, probabilities });
     redraw('probabilities');
   },
 
@@ -388,6 +390,8 @@ const panels = {
 
   probabilities() {
     const rows = get('probabilities').tBodies[0].rows;
+    const isRead = networks.every(({ drawing }) => drawing === seen.number);
+    get('probabilities').ariaBusy = String(seen.picture.length > 0 && !isRead);
     networks.forEach(({ probabilities }, side) => {
       const best = probabilities && probabilities.indexOf(Math.max(...probabilities));
       for (const [digit, row] of [...rows].entries()) {
@@ -631,8 +635,11 @@ function drawn(strokes) {
 
 /** Shows the networks a picture; none if it is empty. */
 function see(picture, note) {
-  seen = { picture, note };
-  ask('draw', { pixels: picture });
+  const number = seen.number + 1;
+  // Strokes are read as they grow.
+  const first = seen.picture.length > 0 && picture.length > 0 ? seen.first : number;
+  seen = { picture, number, first, note };
+  ask('draw', { pixels: picture, number });
   if (picture.length === 0) for (const network of networks) network.probabilities = null;
   redraw('seen', 'probabilities');
 }

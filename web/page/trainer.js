@@ -10,7 +10,7 @@ export function serve(port) {
   let session;
   let training = Promise.resolve();
   let mnist;
-  let drawing = new Uint8Array();
+  let drawing = { pixels: new Uint8Array(), number: 0 };
   let layer = 1;
   // What each network goes on from: the epoch, and bytes.
   let checkpoints = [];
@@ -25,7 +25,7 @@ export function serve(port) {
     statistics: (side, means, variances) => post('statistics', { side, means, variances }),
     histogram: (side, layer, shares) => post('histogram', { side, layer, shares }),
     kernel: (side, weights) => post('kernel', { side, weights }),
-    probabilities: (side, probabilities) => post('probabilities', { side, probabilities }),
+    probabilities: (side, drawing, probabilities) => post('probabilities', { side, drawing, probabilities }),
     diverged: (side, message) => post('diverged', { side, message }),
     finished: (side) => post('finished', { side }),
     weights: (side, bytes) => post('weights', { side, bytes }, [bytes.buffer]),
@@ -67,7 +67,7 @@ export function serve(port) {
       }
       mnist = { names, files };
       // Of another size.
-      drawing = new Uint8Array();
+      drawing = { pixels: new Uint8Array(), number: 0 };
       describe();
     },
     async start({ settings, isPaused, goesOn }) {
@@ -82,7 +82,7 @@ export function serve(port) {
       session = lab.session(recipes, BigInt(seed), epochs);
       session.watch(layer);
       session.pause(isPaused);
-      session.draw(drawing);
+      session.draw(drawing.pixels, drawing.number);
       const from = recipes.map((_, side) => checkpoints[side]);
       post('started', { epochs: from.map((checkpoint) => checkpoint?.epoch ?? 0) });
       const bytes = from.map((checkpoint) => checkpoint?.bytes ?? new Uint8Array());
@@ -91,9 +91,9 @@ export function serve(port) {
     },
     pause: ({ isPaused }) => session?.pause(isPaused),
     save: ({ side }) => session?.save(side),
-    draw({ pixels }) {
-      drawing = pixels;
-      session?.draw(pixels);
+    draw({ pixels, number }) {
+      drawing = { pixels, number };
+      session?.draw(pixels, number);
     },
     watch(request) {
       layer = request.layer;

@@ -11,8 +11,8 @@ pub struct Control {
     pub is_stopped: Cell<bool>,
     /// The hidden layer whose output is shown, counted from 1.
     pub layer: Cell<usize>,
-    /// The pixels of the digit that is drawn, and how often they have changed.
-    pub drawing: RefCell<(Vec<u8>, u64)>,
+    /// The pixels of the digit that is drawn, and the page's number of the drawing.
+    pub drawing: RefCell<(Vec<u8>, u32)>,
     /// The network whose weights are to be saved.
     pub to_save: Cell<Option<usize>>,
     has_news: Cell<bool>,

@@ -47,8 +47,8 @@ export interface Listener {
   histogram(side: number, layer: number, shares: Float32Array): void;
   /** The first layer's kernel, [pixels, units]. */
   kernel(side: number, weights: Float32Array): void;
-  /** Of the drawn digit to be 0 to 9. */
-  probabilities(side: number, probabilities: Float32Array): void;
+  /** Of the drawing of this number to be 0 to 9. */
+  probabilities(side: number, drawing: number, probabilities: Float32Array): void;
   /** The training of this network is over: its loss or a gradient is not finite. */
   diverged(side: number, message: string): void;
   /** The training of this network is complete. */
@@ -85,7 +85,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn kernel(this: &Listener, side: usize, weights: Vec<f32>);
     #[wasm_bindgen(method)]
-    fn probabilities(this: &Listener, side: usize, probabilities: Vec<f32>);
+    fn probabilities(this: &Listener, side: usize, drawing: u32, probabilities: Vec<f32>);
     #[wasm_bindgen(method)]
     fn diverged(this: &Listener, side: usize, message: &str);
     #[wasm_bindgen(method)]
@@ -176,15 +176,14 @@ impl Session {
         self.control.call();
     }
 
-    /// Reads a digit of these pixels, from now on; none if it is empty.
-    pub fn draw(&self, pixels: Vec<u8>) -> Result<(), Failure> {
+    /// Reads a digit of these pixels, from now on; none if it is empty. Each drawing has another number.
+    pub fn draw(&self, pixels: Vec<u8>, number: u32) -> Result<(), Failure> {
         let expected = self.task.side * self.task.side;
         if !pixels.is_empty() && pixels.len() != expected {
             let detail = format!("{} pixels; an image has {expected}", pixels.len());
             return Err(refused(detail));
         }
-        let mut drawing = self.control.drawing.borrow_mut();
-        *drawing = (pixels, drawing.1 + 1);
+        self.control.drawing.replace((pixels, number));
         self.control.call();
         Ok(())
     }
@@ -214,7 +213,7 @@ struct Side<'a> {
     reported: usize,
     checkpointed: f64,
     /// The drawing that it has read.
-    drawing: u64,
+    drawing: u32,
 }
 
 /// The time that steps take, since the last report.
@@ -362,10 +361,10 @@ impl Training {
 
     /// Answers what has been asked since the last time.
     async fn answer(&self, sides: &mut [Side<'_>]) -> selfnorm::Result<()> {
-        let version = self.control.drawing.borrow().1;
-        for side in sides.iter_mut().filter(|side| side.drawing != version) {
+        let number = self.control.drawing.borrow().1;
+        for side in sides.iter_mut().filter(|side| side.drawing != number) {
             self.read_drawing(side.index, side.run.model()).await?;
-            side.drawing = version;
+            side.drawing = number;
         }
         let asked = self.control.to_save.take();
         if let Some(side) = asked.and_then(|side| sides.get(side)) {
@@ -407,13 +406,13 @@ impl Training {
     }
 
     async fn read_drawing(&self, index: usize, model: &Sequential) -> selfnorm::Result<()> {
-        let pixels = self.control.drawing.borrow().0.clone();
+        let (pixels, number) = self.control.drawing.borrow().clone();
         if pixels.is_empty() {
             return Ok(());
         }
         let x = self.task.input(model.gpu(), &pixels)?;
         let probabilities = model.predict_async(&x).await?.read().await?;
-        self.listener.probabilities(index, probabilities);
+        self.listener.probabilities(index, number, probabilities);
         Ok(())
     }
 }

@@ -69,6 +69,7 @@ export const checksums = (page) => Promise.all(['checksum-a', 'checksum-b'].map(
 /** The digit that network `side` reads. */
 export const reading = (page, side) =>
   until(page, (side) => {
+    if (document.getElementById('probabilities').ariaBusy !== 'false') return false;
     const cells = [...document.querySelectorAll(`#probabilities td.${side}`)];
     const best = cells.findIndex((cell) => cell.classList.contains('best'));
     return best >= 0 && { digit: best, share: parseFloat(cells[best].textContent) / 100 };
