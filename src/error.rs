@@ -239,7 +239,8 @@ const NO_ADAPTER: &str = "This browser has no WebGPU, or no GPU for it. Chrome a
     version 113 on, Safari from 26, Firefox from 141 on Windows and 145 on Macs with Apple silicon; \
     the page must come from https: or from localhost. Elsewhere a flag may turn it on: in Chrome \
     chrome://flags/#enable-unsafe-webgpu, in Firefox dom.webgpu.enabled in about:config, in Safari \
-    WebGPU among the feature flags";
+    WebGPU among the feature flags; Chrome has a software GPU, with \
+    --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader. Node has no WebGPU";
 
 /// Same as [`Display`](std::fmt::Display), because a `main` that returns an error prints this.
 impl std::fmt::Debug for Error {

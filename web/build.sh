@@ -2,7 +2,8 @@
 # Builds the page into dist/: static files for any host, also in a folder of one.
 #
 # Needs Rust, which gets the target wasm32-unknown-unknown. wasm-bindgen is fetched to target/ unless there is one of the
-# version in Cargo.lock; wasm-opt (binaryen), if there is one, makes the code smaller.
+# version in Cargo.lock; wasm-opt (binaryen), if there is one, in web/node_modules for
+# example, makes the code smaller.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/wasm_target.sh
@@ -25,14 +26,17 @@ rm -rf dist
 mkdir dist
 "$bindgen" --target web --out-dir dist --out-name selfnorm_web "$code"
 # Old ones, such as Debian 12's, mix up the tables of code of today.
+optimized=false
 for optimizer in wasm-opt node_modules/.bin/wasm-opt; do
   if [[ "$("$optimizer" --version 2>/dev/null)" =~ version\ ([0-9]+) ]] && ((BASH_REMATCH[1] >= 120)); then
     "$optimizer" -Oz --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
       --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
       dist/selfnorm_web_bg.wasm -o dist/selfnorm_web_bg.wasm
+    optimized=true
     break
   fi
 done
+$optimized || echo 'A quarter larger than it could be: there is no wasm-opt of version 120 or later (npm ci in web/ has one).'
 rm -f dist/*.d.ts
 cp page/* dist
 for file in dist/selfnorm_web_bg.wasm dist/selfnorm_web.js; do

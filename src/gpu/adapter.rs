@@ -93,9 +93,8 @@ pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
         }
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
         descriptor.backends = backends;
-        let instance = wgpu::Instance::new(descriptor);
         let mut candidates = Vec::new();
-        for adapter in adapters(&instance, backends).await {
+        for adapter in adapters(descriptor).await {
             let info = adapter.get_info();
             found.push(format!("{} ({})", info.name, info.backend));
             let software = info.device_type == wgpu::DeviceType::Cpu;

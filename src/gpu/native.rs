@@ -61,10 +61,9 @@ pub(super) fn open_cache(device: &Device, options: &CacheOptions) -> Option<Pipe
     device.checked(0, open).ok().flatten()
 }
 
-pub(super) async fn adapters(
-    instance: &wgpu::Instance,
-    backends: wgpu::Backends,
-) -> Vec<wgpu::Adapter> {
+pub(super) async fn adapters(descriptor: wgpu::InstanceDescriptor) -> Vec<wgpu::Adapter> {
+    let backends = descriptor.backends;
+    let instance = wgpu::Instance::new(descriptor);
     instance.enumerate_adapters(backends).await
 }
 

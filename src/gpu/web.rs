@@ -35,8 +35,18 @@ pub(super) fn open_cache(_: &Device, _: &CacheOptions) -> Option<PipelineCache> 
     None
 }
 
-/// A browser has one adapter, which can be requested but not listed.
-pub(super) async fn adapters(instance: &wgpu::Instance, _: wgpu::Backends) -> Vec<wgpu::Adapter> {
+/// A browser has one adapter, which can be requested but not listed. What is neither a page nor a worker, such as
+/// Node, has none, and wgpu panics there.
+pub(super) async fn adapters(descriptor: wgpu::InstanceDescriptor) -> Vec<wgpu::Adapter> {
+    let global = js_sys::global();
+    let is_browser = ["Window", "WorkerGlobalScope"].iter().any(|kind| {
+        let found = js_sys::Reflect::get(&global, &(*kind).into());
+        found.is_ok_and(|found| !found.is_undefined())
+    });
+    if !is_browser {
+        return Vec::new();
+    }
+    let instance = wgpu::Instance::new(descriptor);
     let adapter = instance.request_adapter(&Default::default()).await;
     adapter.into_iter().collect()
 }
