@@ -1,18 +1,6 @@
 // The maximum of each window, and its gradient. x is [batch, height, width, channels], y the same with
 // the output's height and width.
 
-// (batch, row, column, channel) of value i of a tensor with this height and width
-fn place_of(i: u32, extent: vec2u, channels: u32) -> vec4u {
-    let pixel = i / channels;
-    let row = pixel / extent.y;
-    return vec4u(row / extent.x, row % extent.x, pixel % extent.y, i % channels);
-}
-
-// the index of such a place
-fn index_of(batch: u32, pixel: vec2u, channel: u32, extent: vec2u, channels: u32) -> u32 {
-    return ((batch * extent.x + pixel.x) * extent.y + pixel.y) * channels + channel;
-}
-
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 // Where in x the maximum is: the first of equals, and the first NaN if there is one.
@@ -57,14 +45,12 @@ fn max_pool2d_forward(
 @group(0) @binding(3) var<storage, read_write> z: array<f32>;
 
 // The sum of dy over the windows that chose value i of x, in the order of the windows.
-fn gradient(i: u32, q: MaxPool2dParams) -> f32 {
+fn gradient(i: u32, q: Pool2dParams) -> f32 {
     let place = place_of(i, q.input, q.channels);
-    let padded = place.yz + q.padding;
-    let first = select((padded - q.pool) / q.strides + 1u, vec2u(0u), padded < q.pool);
-    let end = min(padded / q.strides + 1u, q.output);
+    let windows = windows_of(place.yz, q);
     var sum = 0.0;
-    for (var row = first.x; row < end.x; row++) {
-        for (var column = first.y; column < end.y; column++) {
+    for (var row = windows.x; row < windows.z; row++) {
+        for (var column = windows.y; column < windows.w; column++) {
             let k = index_of(place.x, vec2u(row, column), place.w, q.output, q.channels);
             if (chosen[k] == i) {
                 sum += dy[k];

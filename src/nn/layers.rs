@@ -3,7 +3,8 @@ use crate::ops::network::product::Padding;
 use crate::{Error, Result};
 
 /// A layer of a [`Sequential`](super::Sequential) network, made from one of [`Dense`], [`Conv2d`],
-/// [`MaxPool2d`], [`Flatten`], [`Activation`], [`AlphaDropout`] and [`Dropout`].
+/// [`MaxPool2d`], [`AveragePooling2d`], [`GlobalAveragePooling2d`], [`Flatten`], [`Reshape`], [`Activation`],
+/// [`AlphaDropout`], [`Dropout`], [`Normalization`], [`BatchNormalization`] and [`LayerNormalization`].
 #[derive(Clone, Debug)]
 pub struct Layer {
     pub(super) name: Option<String>,
@@ -23,7 +24,19 @@ pub(super) enum Kind {
         weighted: Weighted,
     },
     MaxPool2d(Sliding),
+    AveragePooling2d(Sliding),
+    GlobalAveragePooling2d,
     Flatten,
+    Reshape(Vec<usize>),
+    /// Its means and variances, unless they are 0 and 1.
+    Normalization(Option<[Vec<f32>; 2]>),
+    BatchNormalization {
+        momentum: f64,
+        epsilon: f64,
+    },
+    LayerNormalization {
+        epsilon: f64,
+    },
     Activation(Activation),
     AlphaDropout(crate::AlphaDropout, Option<NoiseShape>),
     Dropout(f64, Option<NoiseShape>),
@@ -84,7 +97,13 @@ impl Layer {
             Kind::Dense { .. } => ("Dense", "dense"),
             Kind::Conv2d { .. } => ("Conv2D", "conv2d"),
             Kind::MaxPool2d(_) => ("MaxPooling2D", "max_pooling2d"),
+            Kind::AveragePooling2d(_) => ("AveragePooling2D", "average_pooling2d"),
+            Kind::GlobalAveragePooling2d => ("GlobalAveragePooling2D", "global_average_pooling2d"),
             Kind::Flatten => ("Flatten", "flatten"),
+            Kind::Reshape(_) => ("Reshape", "reshape"),
+            Kind::Normalization(_) => ("Normalization", "normalization"),
+            Kind::BatchNormalization { .. } => ("BatchNormalization", "batch_normalization"),
+            Kind::LayerNormalization { .. } => ("LayerNormalization", "layer_normalization"),
             Kind::Activation(_) => ("Activation", "activation"),
             Kind::AlphaDropout(..) => ("AlphaDropout", "alpha_dropout"),
             Kind::Dropout(..) => ("Dropout", "dropout"),
@@ -340,6 +359,284 @@ impl From<MaxPool2d> for Layer {
         Self {
             name: pool.name,
             ..Self::new(Kind::MaxPool2d(pool.window))
+        }
+    }
+}
+
+/// The mean of a window that slides over height and width of an input [height, width, channels]. Padding is
+/// no part of a window.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct AveragePooling2d {
+    window: Sliding,
+    name: Option<String>,
+}
+
+impl AveragePooling2d {
+    /// With a window of this height and width, and steps of the same size. Valid padding.
+    pub fn new(pool_size: [usize; 2]) -> Self {
+        Self {
+            window: Sliding {
+                size: pool_size,
+                strides: pool_size,
+                padding: Padding::Valid,
+            },
+            name: None,
+        }
+    }
+
+    /// The window's steps in height and width.
+    pub fn strides(mut self, strides: [usize; 2]) -> Self {
+        self.window.strides = strides;
+        self
+    }
+
+    /// What happens at the border.
+    pub fn padding(mut self, padding: Padding) -> Self {
+        self.window.padding = padding;
+        self
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<AveragePooling2d> for Layer {
+    fn from(pool: AveragePooling2d) -> Self {
+        Self {
+            name: pool.name,
+            ..Self::new(Kind::AveragePooling2d(pool.window))
+        }
+    }
+}
+
+/// The mean of each channel over height and width: from [height, width, channels] to [channels].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct GlobalAveragePooling2d {
+    name: Option<String>,
+}
+
+impl GlobalAveragePooling2d {
+    /// Of images of any size.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<GlobalAveragePooling2d> for Layer {
+    fn from(pool: GlobalAveragePooling2d) -> Self {
+        Self {
+            name: pool.name,
+            ..Self::new(Kind::GlobalAveragePooling2d)
+        }
+    }
+}
+
+/// Gives each sample another shape, of as many elements, in the same order.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Reshape {
+    shape: Vec<usize>,
+    name: Option<String>,
+}
+
+impl Reshape {
+    /// To this shape of a sample.
+    pub fn new(shape: impl AsRef<[usize]>) -> Self {
+        Self {
+            shape: shape.as_ref().into(),
+            name: None,
+        }
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<Reshape> for Layer {
+    fn from(reshape: Reshape) -> Self {
+        Self {
+            name: reshape.name,
+            ..Self::new(Kind::Reshape(reshape.shape))
+        }
+    }
+}
+
+/// y = (x − mean) / max(√variance, 10⁻⁷), with a mean and a variance for each feature, which is a place on the
+/// last axis: what features need that come in all units, such as the columns of a table. Nothing of it is
+/// trained; it is stored with the weights.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Normalization {
+    moments: Option<[Vec<f32>; 2]>,
+    name: Option<String>,
+}
+
+impl Normalization {
+    /// With means of 0 and variances of 1, for weights that are loaded.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The means and variances, one of each for a feature.
+    pub fn moments(mut self, mean: impl Into<Vec<f32>>, variance: impl Into<Vec<f32>>) -> Self {
+        self.moments = Some([mean.into(), variance.into()]);
+        self
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<Normalization> for Layer {
+    fn from(normalization: Normalization) -> Self {
+        Self {
+            name: normalization.name,
+            trainable: false,
+            ..Self::new(Kind::Normalization(normalization.moments))
+        }
+    }
+}
+
+/// y = γ (x − μ) / √(σ² + ε) + β, for each place on the last axis (Ioffe and Szegedy 2015, arXiv 1502.03167).
+///
+/// In training, μ and σ² are mean and variance over the batch and all other axes, and `moving_mean` and
+/// `moving_variance` move towards them: m ← momentum · m + (1 − momentum) · μ. Otherwise these are μ and σ².
+/// A step that changes no weights does not move them. As in Keras, one that is not
+/// [`trainable`](Self::trainable) uses them in training, too.
+///
+/// A batch must fit the device at once: in parts, each would have moments of its own.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct BatchNormalization {
+    momentum: f64,
+    epsilon: f64,
+    trainable: bool,
+    name: Option<String>,
+}
+
+impl Default for BatchNormalization {
+    fn default() -> Self {
+        Self {
+            momentum: 0.99,
+            epsilon: 1e-3,
+            trainable: true,
+            name: None,
+        }
+    }
+}
+
+impl BatchNormalization {
+    /// With Keras's defaults: a momentum of 0.99, ε = 10⁻³.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is left of the moving averages after a step, from 0 to 1.
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// ε, above 0.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// `false`: training leaves γ, β and the moving averages as they are, and normalizes by the latter.
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.trainable = trainable;
+        self
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<BatchNormalization> for Layer {
+    fn from(layer: BatchNormalization) -> Self {
+        let (momentum, epsilon) = (layer.momentum, layer.epsilon);
+        Self {
+            name: layer.name,
+            trainable: layer.trainable,
+            kind: Kind::BatchNormalization { momentum, epsilon },
+        }
+    }
+}
+
+/// y = γ (x − μ) / √(σ² + ε) + β, with mean and variance over the last axis (Ba, Kiros and Hinton 2016, arXiv
+/// 1607.06450).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct LayerNormalization {
+    epsilon: f64,
+    trainable: bool,
+    name: Option<String>,
+}
+
+impl Default for LayerNormalization {
+    fn default() -> Self {
+        Self {
+            epsilon: 1e-3,
+            trainable: true,
+            name: None,
+        }
+    }
+}
+
+impl LayerNormalization {
+    /// With Keras's default, ε = 10⁻³.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// ε, above 0.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// `false`: training leaves γ and β as they are.
+    pub fn trainable(mut self, trainable: bool) -> Self {
+        self.trainable = trainable;
+        self
+    }
+
+    /// The layer's name, see [`Layer::name`].
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl From<LayerNormalization> for Layer {
+    fn from(layer: LayerNormalization) -> Self {
+        Self {
+            name: layer.name,
+            trainable: layer.trainable,
+            kind: Kind::LayerNormalization {
+                epsilon: layer.epsilon,
+            },
         }
     }
 }

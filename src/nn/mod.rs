@@ -76,6 +76,10 @@ pub use callbacks::ModelCheckpoint;
 pub use callbacks::{Callback, CsvLogger, EarlyStopping, Monitor, ReduceLrOnPlateau};
 pub use data::{Batch, Batches, Data, Dataset, Samples};
 pub use inference::{FourierFeatures, Predict, Wgsl};
-pub use layers::{AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d};
+pub use layers::{
+    AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout, Flatten,
+    GlobalAveragePooling2d, Initializer, Layer, LayerNormalization, MaxPool2d, Normalization,
+    Reshape,
+};
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};
 pub use training::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Run, Score};

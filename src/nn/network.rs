@@ -8,7 +8,8 @@ use crate::ops::alpha_dropout::{Broadcast, Dropout};
 use crate::ops::elementwise::Elementwise;
 use crate::ops::network::activation::Activation;
 use crate::ops::network::epilogue::Epilogue;
-use crate::ops::network::product::Window;
+use crate::ops::network::normalization::{self, Normalization};
+use crate::ops::network::product::{Padding, Window};
 use crate::ops::require;
 use crate::tensor::count;
 use crate::{Result, random};
@@ -48,6 +49,9 @@ pub(super) struct Weight {
     pub offset: usize,
     pub len: usize,
     pub initial: Initial,
+    pub trainable: bool,
+    /// Which of its stage's parameters it is in.
+    block: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +106,11 @@ pub(super) enum StageKind {
         window: Window,
         channels: usize,
     },
+    AveragePool2d {
+        window: Window,
+        channels: usize,
+    },
+    Normalization(Normalized),
     /// Nothing but the epilogue.
     Epilogue,
     Softmax {
@@ -110,6 +119,47 @@ pub(super) enum StageKind {
     },
     /// A dropout that is no epilogue, because its mask is broadcast.
     Dropout(Dropout, Broadcast),
+}
+
+/// A normalization of `positions` vectors a sample.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Normalized {
+    pub kind: normalization::Kind,
+    pub positions: usize,
+    pub columns: usize,
+    pub epsilon: f32,
+    /// Of moving averages.
+    pub momentum: f64,
+    /// Gamma and beta; means and variances.
+    pub parameters: [Option<Parameters>; 2],
+}
+
+impl Normalized {
+    /// Of a batch.
+    pub fn of(&self, samples: usize) -> Normalization {
+        Normalization {
+            kind: self.kind,
+            samples,
+            positions: self.positions,
+            columns: self.columns,
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Whether a step changes its means and variances.
+    pub fn moves(&self) -> bool {
+        self.kind == normalization::Kind::Batch { frozen: false }
+    }
+}
+
+impl StageKind {
+    fn parameters_mut(&mut self, block: usize) -> Option<&mut Parameters> {
+        match self {
+            Self::Weighted(_, parameters) => Some(parameters),
+            Self::Normalization(normalized) => normalized.parameters.get_mut(block)?.as_mut(),
+            _ => None,
+        }
+    }
 }
 
 /// The kind of sums that the weights are used in.
@@ -192,6 +242,19 @@ impl Network {
         self.layers.iter().flat_map(|layer| &layer.weights)
     }
 
+    /// The first layer whose output in training depends on the whole batch.
+    pub fn measures_batches(&self) -> Option<&str> {
+        let layer = self.layers.iter().find(|layer| {
+            let stage = layer.stage.map(|stage| self.stages[stage].kind);
+            matches!(stage, Some(StageKind::Normalization(normalized)) if normalized.moves())
+        });
+        layer.map(|layer| &layer.name[..])
+    }
+
+    pub fn trained_weights(&self) -> impl Iterator<Item = &Weight> {
+        self.weights().filter(|weight| weight.trainable)
+    }
+
     /// The number of elements per sample of `value`.
     pub fn len(&self, value: Value) -> usize {
         match value {
@@ -214,6 +277,42 @@ impl Network {
         };
         match &layer.kind {
             Kind::Flatten => built.output_shape = vec![built.output_shape.iter().product()],
+            Kind::Reshape(shape) => {
+                let (from, to) = (&built.output_shape, count(shape)?);
+                if from.iter().product::<usize>() as u64 != to {
+                    let detail = format!(
+                        "{shape:?} has {to} elements, {} gives {from:?}",
+                        self.previous()
+                    );
+                    return layers::error(&built.name, detail);
+                }
+                built.output_shape = shape.clone();
+            }
+            Kind::Normalization(moments) => {
+                self.normalize(
+                    &mut built,
+                    normalization::Kind::Given,
+                    1e-7,
+                    0.0,
+                    moments.as_ref(),
+                )?;
+            }
+            Kind::BatchNormalization { momentum, epsilon } => {
+                let allowed = (0.0..=1.0).contains(momentum);
+                require(
+                    "batch_normalization",
+                    "momentum",
+                    *momentum,
+                    allowed,
+                    "from 0 to 1",
+                )?;
+                let frozen = !layer.trainable;
+                let kind = normalization::Kind::Batch { frozen };
+                self.normalize(&mut built, kind, *epsilon, *momentum, None)?;
+            }
+            Kind::LayerNormalization { epsilon } => {
+                self.normalize(&mut built, normalization::Kind::Layer, *epsilon, 0.0, None)?;
+            }
             Kind::Activation(activation) => self.activate(&mut built, *activation, fused)?,
             Kind::AlphaDropout(dropout, noise_shape) => {
                 let dropout = dropout.clone().seed(draw(Draw::Dropout));
@@ -237,6 +336,28 @@ impl Network {
                 let ([height, width, channels], window) = self.slide(&built, sliding)?;
                 built.output_shape = vec![height, width, channels];
                 let kind = StageKind::MaxPool2d { window, channels };
+                built.output = self.push(kind, &built);
+            }
+            Kind::AveragePooling2d(sliding) => {
+                let ([height, width, channels], window) = self.slide(&built, sliding)?;
+                built.output_shape = vec![height, width, channels];
+                let kind = StageKind::AveragePool2d { window, channels };
+                built.output = self.push(kind, &built);
+            }
+            Kind::GlobalAveragePooling2d => {
+                let size = match built.output_shape[..] {
+                    [height, width, _] => [height, width],
+                    // An error that says so.
+                    _ => [1, 1],
+                };
+                let sliding = Sliding {
+                    size,
+                    strides: size,
+                    padding: Padding::Valid,
+                };
+                let ([.., channels], window) = self.slide(&built, &sliding)?;
+                built.output_shape = vec![channels];
+                let kind = StageKind::AveragePool2d { window, channels };
                 built.output = self.push(kind, &built);
             }
             Kind::Dense { units, weighted } => {
@@ -477,6 +598,8 @@ impl Network {
                 offset: 0,
                 len,
                 initial,
+                trainable: built.trainable,
+                block: 0,
             });
         };
         weight("kernel", shape, kernel_len, kernel);
@@ -488,24 +611,131 @@ impl Network {
         self.activate(built, weighted.activation, fused)
     }
 
+    /// Adds a stage that normalizes the last axis.
+    fn normalize(
+        &mut self,
+        built: &mut BuiltLayer,
+        kind: normalization::Kind,
+        epsilon: f64,
+        momentum: f64,
+        moments: Option<&[Vec<f32>; 2]>,
+    ) -> Result<()> {
+        let allowed = (f32::MIN_POSITIVE..=f32::MAX).contains(&(epsilon as f32));
+        let rule = "above 0, and a normal f32";
+        require("normalization", "epsilon", epsilon, allowed, rule)?;
+        let [axes @ .., columns] = &built.output_shape[..] else {
+            let detail = format!("needs an input with an axis, {} gives []", self.previous());
+            return layers::error(&built.name, detail);
+        };
+        let (positions, columns) = (axes.iter().product(), *columns);
+        let ones = || Initial::Given(vec![1.0; columns]);
+        let zeros = || Initial::Random(Initializer::Zeros, 0);
+        let (gamma, beta) = (("gamma", ones()), ("beta", zeros()));
+        let stored = |mean, variance| [(mean, zeros()), (variance, ones())];
+        let (scales, stored) = match (kind, moments) {
+            (normalization::Kind::Layer, _) => (Some([gamma, beta]), None),
+            (normalization::Kind::Batch { .. }, _) => (
+                Some([gamma, beta]),
+                Some(stored("moving_mean", "moving_variance")),
+            ),
+            (normalization::Kind::Given, None) => (None, Some(stored("mean", "variance"))),
+            (normalization::Kind::Given, Some([mean, variance])) => {
+                self.check_moments(&built.name, columns, mean, variance)?;
+                let given = |name, values: &Vec<f32>| (name, Initial::Given(values.clone()));
+                (
+                    None,
+                    Some([given("mean", mean), given("variance", variance)]),
+                )
+            }
+        };
+        let mut parameters = [None; 2];
+        for (block, weights) in [scales, stored].into_iter().enumerate() {
+            let Some(weights) = weights else { continue };
+            let trainable = built.trainable && block == 0;
+            parameters[block] = Some(Parameters {
+                offset: 0,
+                len: 2 * columns,
+                bias: false,
+                trainable,
+            });
+            built.weights.extend(weights.map(|(name, initial)| Weight {
+                name: format!("{}/{name}", built.name),
+                shape: vec![columns],
+                offset: 0,
+                len: columns,
+                initial,
+                trainable,
+                block,
+            }));
+        }
+        built.stage = Some(self.stages.len());
+        let normalized = Normalized {
+            kind,
+            positions,
+            columns,
+            epsilon: epsilon as f32,
+            momentum,
+            parameters,
+        };
+        built.output = self.push(StageKind::Normalization(normalized), built);
+        Ok(())
+    }
+
+    fn check_moments(
+        &self,
+        name: &str,
+        columns: usize,
+        mean: &[f32],
+        variance: &[f32],
+    ) -> Result<()> {
+        if (mean.len(), variance.len()) != (columns, columns) {
+            let detail = format!(
+                "{} means and {} variances; {} gives {columns} features",
+                mean.len(),
+                variance.len(),
+                self.previous(),
+            );
+            return layers::error(name, detail);
+        }
+        let is_wrong =
+            |i: &usize| !(mean[*i].is_finite() && variance[*i].is_finite() && variance[*i] >= 0.0);
+        match (0..columns).find(is_wrong) {
+            None => Ok(()),
+            Some(i) => layers::error(
+                name,
+                format!(
+                    "feature {i} has mean {:?} and variance {:?}; they are finite, variances at least 0",
+                    mean[i], variance[i]
+                ),
+            ),
+        }
+    }
+
     /// The trainable ones come first, so that an optimizer works on one range.
     fn place_parameters(&mut self, alignment: usize) -> Result<()> {
         for trainable in [true, false] {
             for layer in &mut self.layers {
-                let Some(stage) = layer.stage.filter(|_| layer.trainable == trainable) else {
-                    continue;
-                };
-                let mut end = self.parameters;
-                if let StageKind::Weighted(_, parameters) = &mut self.stages[stage].kind {
-                    parameters.offset = end;
+                let Some(stage) = layer.stage else { continue };
+                for block in 0..2 {
+                    let mut end = self.parameters;
+                    let is_in = |weight: &&mut Weight| {
+                        weight.trainable == trainable && weight.block == block
+                    };
+                    let mut weights = layer.weights.iter_mut().filter(is_in).peekable();
+                    if weights.peek().is_none() {
+                        continue;
+                    }
+                    if let Some(parameters) = self.stages[stage].kind.parameters_mut(block) {
+                        parameters.offset = end;
+                    }
+                    for weight in weights {
+                        weight.offset = end;
+                        end += weight.len;
+                    }
+                    self.parameters = end.next_multiple_of(alignment);
+                    // They are bound as one.
+                    count(&[self.parameters])?;
                 }
-                for weight in &mut layer.weights {
-                    weight.offset = end;
-                    end += weight.len;
-                }
-                self.parameters = end.next_multiple_of(alignment);
-                // They are bound as one.
-                count(&[self.parameters])?;
             }
             if trainable {
                 self.trainable = self.parameters;

@@ -392,10 +392,7 @@ impl Sequential {
             dx: self.copied(dx, &[&[n], self.input_shape()].concat())?,
             weights: self
                 .network
-                .layers
-                .iter()
-                .filter(|layer| layer.trainable)
-                .flat_map(|layer| &layer.weights)
+                .trained_weights()
                 .map(|weight| self.named(&gradients, weight))
                 .collect::<Result<_>>()?,
         })

@@ -28,7 +28,9 @@ pub(super) fn summary(network: &Network) -> String {
             text += &rule('├', '─', '┼', '┤');
         }
         let parameters: usize = layer.weights.iter().map(|weight| weight.len).sum();
-        counts[usize::from(!layer.trainable)] += parameters;
+        for weight in &layer.weights {
+            counts[usize::from(!weight.trainable)] += weight.len;
+        }
         let extents: Vec<_> = layer.output_shape.iter().map(usize::to_string).collect();
         text += &row(
             '│',

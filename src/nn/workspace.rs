@@ -1,13 +1,13 @@
 //! The buffers that batches are computed in, and the dispatches over them.
 
-use super::network::{Network, Parameters, Stage, StageKind, Sums, Value};
+use super::network::{Network, Normalized, Parameters, Stage, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::network::fused::{self, Chain};
 use crate::ops::network::guard::{Guard, accumulate};
 use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_losses};
-use crate::ops::network::max_pool2d::{self, MaxPool2d};
 use crate::ops::network::optimizer::Optimizer;
+use crate::ops::network::pool2d::{self, Pool2d};
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
 use crate::ops::network::weights::Rows;
 use crate::ops::network::{dropout, epilogue, softmax};
@@ -65,10 +65,20 @@ impl Plan<'_> {
     }
 
     /// A stage's work on a batch of `rows`.
-    pub fn stage(&self, stage: &Stage, rows: usize, at: At, end: End) -> Result<Work> {
-        let (gpu, At { x, y, places }) = (self.gpu, at);
+    pub fn stage(&self, stage: &Stage, rows: usize, at: At, end: End) -> Result<Vec<Work>> {
+        let (gpu, At { x, y, kept, infers }) = (self.gpu, at);
         let len = (rows * stage.len) as u32;
-        Ok(match stage.kind {
+        let work = match stage.kind {
+            StageKind::Normalization(normalized) => {
+                let parameters = self.normalized(&normalized);
+                let kept = kept.unwrap_or(y);
+                let normalization = normalized.of(rows);
+                let dispatches = match infers {
+                    true => normalization.infer(gpu, x, parameters.each_ref(), y, kept)?,
+                    false => normalization.forward(gpu, x, parameters.each_ref(), y, kept)?,
+                };
+                return Ok(dispatches.into_iter().map(Work::from).collect());
+            }
             StageKind::Weighted(op, parameters) => {
                 let weights = self.part(self.weights, parameters);
                 match op.of(rows, parameters) {
@@ -79,7 +89,10 @@ impl Plan<'_> {
             }
             StageKind::MaxPool2d { window, channels } => {
                 let pool = pool(window, rows, channels);
-                max_pool2d::forward(gpu, x, y, places.unwrap_or(y), &pool)?.into()
+                pool2d::max::forward(gpu, x, y, kept.unwrap_or(y), &pool)?.into()
+            }
+            StageKind::AveragePool2d { window, channels } => {
+                pool2d::average::forward(gpu, x, y, &pool(window, rows, channels))?.into()
             }
             StageKind::Epilogue => {
                 let (epilogue, y) = match &end {
@@ -95,7 +108,27 @@ impl Plan<'_> {
             StageKind::Dropout(dropout, broadcast) => {
                 dropout::forward(gpu, x, y, len, &dropout, &broadcast)?.into()
             }
+        };
+        Ok(vec![work])
+    }
+
+    /// Gamma and beta, and the moments; anything where there are none.
+    fn normalized(&self, normalized: &Normalized) -> [Region; 2] {
+        normalized.parameters.map(|parameters| match parameters {
+            Some(parameters) => self.part(self.weights, parameters),
+            None => self.weights.clone(),
         })
+    }
+
+    /// The f32s that a stage keeps of a batch, or that an inference writes.
+    pub fn kept(&self, stage: &Stage, rows: usize, infers: bool) -> Option<usize> {
+        match stage.kind {
+            StageKind::MaxPool2d { .. } => Some(rows * stage.len),
+            StageKind::Normalization(normalized) => {
+                Some(normalized.of(rows).kept(self.gpu, infers))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the network is a chain that one dispatch predicts faster.
@@ -152,12 +185,14 @@ impl Plan<'_> {
     }
 }
 
-/// The regions of a stage: its input, its sums, and where a pool's maxima come from.
+/// The regions of a stage: its input, its sums, and what it keeps for its gradient.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     pub x: &'a Region,
     pub y: &'a Region,
-    pub places: Option<&'a Region>,
+    pub kept: Option<&'a Region>,
+    /// Whether there will be none.
+    pub infers: bool,
 }
 
 /// What a stage does: products are cut into dispatches once it is known how much scratch memory they need.
@@ -187,8 +222,8 @@ pub(super) struct Forward {
     /// For each stage.
     sums: Vec<Region>,
     activations: Vec<Region>,
-    /// For each pool, where its maxima come from.
-    indices: Vec<Option<Region>>,
+    /// What a stage keeps for its gradient: where a pool's maxima come from, and a batch's moments.
+    kept: Vec<Option<Region>>,
     scratch: Option<Region>,
     /// All but a softmax at the end.
     dispatches: Vec<Dispatch>,
@@ -206,7 +241,7 @@ impl Forward {
             input: plan.region(rows, network.len(Value::Input))?,
             sums: Vec::new(),
             activations: Vec::new(),
-            indices: Vec::new(),
+            kept: Vec::new(),
             scratch: None,
             dispatches: Vec::new(),
             softmax: None,
@@ -228,27 +263,29 @@ impl Forward {
             } else {
                 End::Forward(stage.epilogue, activations.clone())
             };
-            let index = match stage.kind {
-                StageKind::MaxPool2d { .. } => Some(plan.region(rows, stage.len)?),
-                _ => None,
+            let kept = match plan.kept(stage, rows, false) {
+                Some(len) => Some(plan.region(1, len)?),
+                None => None,
             };
             let at = At {
                 x: &input,
                 y: &sums,
-                places: index.as_ref(),
+                kept: kept.as_ref(),
+                infers: false,
             };
-            let done = plan.stage(stage, rows, at, end)?;
-            match (stage.kind, done) {
-                (StageKind::Softmax { .. }, Work::Dispatch(dispatch))
-                    if i + 1 == network.stages.len() =>
-                {
-                    forward.softmax = Some(dispatch);
+            for done in plan.stage(stage, rows, at, end)? {
+                match (stage.kind, done) {
+                    (StageKind::Softmax { .. }, Work::Dispatch(dispatch))
+                        if i + 1 == network.stages.len() =>
+                    {
+                        forward.softmax = Some(dispatch);
+                    }
+                    (_, done) => work.push(done),
                 }
-                (_, done) => work.push(done),
             }
             forward.sums.push(sums);
             forward.activations.push(activations);
-            forward.indices.push(index);
+            forward.kept.push(kept);
         }
         (forward.dispatches, forward.scratch) = plan.prepare(work)?;
         Ok(forward)
@@ -287,7 +324,7 @@ impl Forward {
             .into_iter()
             .chain(&self.sums)
             .chain(&self.activations)
-            .chain(self.indices.iter().flatten())
+            .chain(self.kept.iter().flatten())
             .chain(&self.scratch)
     }
 }
@@ -327,9 +364,9 @@ impl Sums {
     }
 }
 
-fn pool(window: Window, batch: usize, channels: usize) -> MaxPool2d {
+fn pool(window: Window, batch: usize, channels: usize) -> Pool2d {
     let pair = |pair: [usize; 2]| pair.map(|extent| extent as u32);
-    MaxPool2d {
+    Pool2d {
         batch: batch as u32,
         channels: channels as u32,
         input: pair(window.input),
@@ -362,7 +399,13 @@ impl Backward {
     ) -> Result<Self> {
         let Plan { gpu, network, .. } = plan;
         let stages = &network.stages[..from.stages()];
-        let trained = |kind: &StageKind| matches!(kind, StageKind::Weighted(_, parameters) if parameters.trainable);
+        let trained = |kind: &StageKind| match kind {
+            StageKind::Weighted(_, parameters) => parameters.trainable,
+            StageKind::Normalization(normalized) => {
+                normalized.parameters[0].is_some_and(|parameters| parameters.trainable)
+            }
+            _ => false,
+        };
         let first_trained = stages.iter().position(|stage| trained(&stage.kind));
         let lowest = if input_gradient {
             0
@@ -394,7 +437,13 @@ impl Backward {
                 };
                 work.push(product.into());
             }
-            if i == lowest && !input_gradient {
+            let is_lowest = i == lowest && !input_gradient;
+            if let (StageKind::Normalization(normalized), true) = (stage.kind, is_lowest) {
+                work.extend(normalize_back(
+                    plan, forward, i, normalized, &dz, gradients, None,
+                )?);
+            }
+            if is_lowest {
                 break;
             }
             // Through the epilogue that the input comes from.
@@ -421,11 +470,26 @@ impl Backward {
                     work.push(product.into());
                 }
                 StageKind::MaxPool2d { window, channels } => {
-                    let Some(index) = &forward.indices[i] else {
+                    let Some(maxima) = &forward.kept[i] else {
                         continue;
                     };
                     let pool = pool(window, rows, channels);
-                    work.push(max_pool2d::backward(gpu, &dz, index, &dx, &pool, below)?.into());
+                    let dispatch = pool2d::max::backward(gpu, &dz, maxima, &dx, &pool, below)?;
+                    work.push(dispatch.into());
+                }
+                StageKind::AveragePool2d { window, channels } => {
+                    let pool = pool(window, rows, channels);
+                    work.push(pool2d::average::backward(gpu, &dz, &dx, &pool, below)?.into());
+                }
+                StageKind::Normalization(normalized) => {
+                    let dx = Some(&dx);
+                    work.extend(normalize_back(
+                        plan, forward, i, normalized, &dz, gradients, dx,
+                    )?);
+                    if let (Some((z, epilogue)), Some(dx)) = (below, dx) {
+                        let len = (rows * stage.len) as u32;
+                        work.push(epilogue::backward(gpu, z, dx, dx, len, epilogue)?.into());
+                    }
                 }
                 StageKind::Epilogue => {
                     if let Some((z, epilogue)) = below {
@@ -473,6 +537,29 @@ impl Backward {
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
         self.buffers.iter()
     }
+}
+
+/// The gradients of a normalization, stage `i`: of its weights, and of its input.
+fn normalize_back(
+    plan: Plan,
+    forward: &Forward,
+    i: usize,
+    normalized: Normalized,
+    dy: &Region,
+    gradients: &Region,
+    dx: Option<&Region>,
+) -> Result<Vec<Work>> {
+    let Some(kept) = &forward.kept[i] else {
+        return Ok(Vec::new());
+    };
+    let x = forward.value(plan.network.stages[i].input);
+    let [weights, _] = plan.normalized(&normalized);
+    let trained = normalized.parameters[0].filter(|parameters| parameters.trainable);
+    let gradients = trained.map(|parameters| plan.part(gradients, parameters));
+    let normalization = normalized.of(forward.rows);
+    let dispatches =
+        normalization.backward(plan.gpu, x, dy, &weights, kept, gradients.as_ref(), dx)?;
+    Ok(dispatches.into_iter().map(Work::from).collect())
 }
 
 /// From a batch's output and targets to its loss, and the gradient of what the loss is computed from.
@@ -568,9 +655,9 @@ impl Slots {
     pub fn new(plan: Plan, optimizer: &Optimizer) -> Result<Self> {
         let region = || plan.region(1, plan.network.trainable.max(1));
         let gradients = plan.region(1, plan.network.trainable + Guard::VALUES)?;
-        let trained = plan.network.layers.iter().filter(|layer| layer.trainable);
-        let variables: Vec<_> = trained
-            .flat_map(|layer| &layer.weights)
+        let variables: Vec<_> = plan
+            .network
+            .trained_weights()
             .map(|weight| weight.offset as u32..(weight.offset + weight.len) as u32)
             .collect();
         Ok(Self {
@@ -584,11 +671,12 @@ impl Slots {
         })
     }
 
-    /// One step of the optimizer, which the guard judges by the totals.
+    /// One step of the optimizer, which the guard judges by the totals, and of moving averages.
     pub fn update(
         &self,
         plan: Plan,
         optimizer: &Optimizer,
+        forward: &Forward,
         totals: &Region,
     ) -> Result<Vec<Dispatch>> {
         let (gpu, slots) = (plan.gpu, &self.slots);
@@ -597,6 +685,19 @@ impl Slots {
         if len > 0 {
             let weights = plan.weights.part(0, len as u64 * F32);
             dispatches.push(optimizer.update(gpu, &weights, &self.gradients, slots, len as u32)?);
+        }
+        for (stage, kept) in plan.network.stages.iter().zip(&forward.kept) {
+            if let (StageKind::Normalization(normalized), Some(kept)) = (stage.kind, kept)
+                && normalized.moves()
+            {
+                let [_, averages] = plan.normalized(&normalized);
+                let batch = normalized.of(forward.rows).batch(gpu, kept);
+                let (len, momentum) = (2 * normalized.columns, normalized.momentum);
+                let moved = self
+                    .guard
+                    .move_averages(gpu, &averages, &batch, len, momentum)?;
+                dispatches.push(moved);
+            }
         }
         Ok(dispatches)
     }

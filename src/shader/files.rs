@@ -101,7 +101,10 @@ files! {
     PACK = "pack";
     INSPECT = "inspect" calls CLASSIFY;
     EPILOGUE = "epilogue" calls APPLY;
-    MAX_POOL2D = "max_pool2d" calls APPLY;
+    PIXELS = "kernel/pixels";
+    AVERAGE_POOL2D = "average_pool2d" calls PIXELS APPLY;
+    MAX_POOL2D = "max_pool2d" calls PIXELS APPLY;
+    NORMALIZATION = "normalization";
     SOFTMAX = "softmax" calls EXP APPLY;
     LOSS = "kernel/loss";
     CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls LOSS EXP LN;
@@ -117,6 +120,7 @@ files! {
     CLIP_GRADIENTS = "clip_gradients";
     ACCUMULATE = "accumulate";
     MOMENTS = "moments";
+    MOVE_AVERAGES = "move_averages";
 }
 
 // Losses of regression: each has the functions `error_loss` and `error_slope`.

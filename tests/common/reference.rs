@@ -1,6 +1,6 @@
 //! The layers in f64, written from their definitions and nothing else: the sums of
 //! `tf.nn.conv2d` (cross-correlation, channels last) with TensorFlow's `VALID` and `SAME`, the maxima of
-//! `tf.nn.max_pool2d`, the published SELU, and the published AlphaDropout. Gradients are central
+//! `tf.nn.max_pool2d`, the published SELU, AlphaDropout and normalizations. Gradients are central
 //! differences of Σ y · dy, so that nothing here knows how a gradient is computed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,8 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 #[cfg(not(target_family = "wasm"))]
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use selfnorm::nn::{
-    Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Layer, Loss, MaxPool2d, Padding,
-    Sequential, Tiling,
+    Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
+    Flatten, GlobalAveragePooling2d, Layer, LayerNormalization, Loss, MaxPool2d, Normalization,
+    Padding, Reshape, Sequential, Tiling,
 };
 use selfnorm::{Gpu, random};
 
@@ -48,7 +49,19 @@ pub enum Spec {
         strides: [usize; 2],
         padding: Padding,
     },
+    AveragePooling2d {
+        pool: [usize; 2],
+        strides: [usize; 2],
+        padding: Padding,
+    },
+    GlobalAveragePooling2d,
     Flatten,
+    Reshape(Vec<usize>),
+    Normalization,
+    BatchNormalization {
+        frozen: bool,
+    },
+    LayerNormalization,
     Activation(Activation),
     AlphaDropout(f64),
     Dropout(f64),
@@ -158,7 +171,22 @@ impl Spec {
                 .strides(strides)
                 .padding(padding)
                 .into(),
+            Self::AveragePooling2d {
+                pool,
+                strides,
+                padding,
+            } => AveragePooling2d::new(pool)
+                .strides(strides)
+                .padding(padding)
+                .into(),
+            Self::GlobalAveragePooling2d => GlobalAveragePooling2d::new().into(),
             Self::Flatten => Flatten::new().into(),
+            Self::Reshape(ref shape) => Reshape::new(shape).into(),
+            Self::Normalization => Normalization::new().into(),
+            Self::BatchNormalization { frozen } => {
+                BatchNormalization::new().trainable(!frozen).into()
+            }
+            Self::LayerNormalization => LayerNormalization::new().into(),
             Self::Activation(activation) => activation.into(),
             Self::AlphaDropout(rate) => AlphaDropout::new(rate).into(),
             Self::Dropout(rate) => Dropout::new(rate).into(),
@@ -197,8 +225,23 @@ impl Spec {
                 window(input[1], pool[1], strides[1], padding).0,
                 input[2],
             ],
+            Self::AveragePooling2d {
+                pool,
+                strides,
+                padding,
+            } => Self::MaxPool2d {
+                pool,
+                strides,
+                padding,
+            }
+            .output(input),
+            Self::GlobalAveragePooling2d => vec![input[2]],
             Self::Flatten => vec![input.iter().product()],
-            Self::Activation(_)
+            Self::Reshape(ref shape) => shape.clone(),
+            Self::Normalization
+            | Self::BatchNormalization { .. }
+            | Self::LayerNormalization
+            | Self::Activation(_)
             | Self::AlphaDropout(_)
             | Self::Dropout(_)
             | Self::Broadcast(..) => input.to_vec(),
@@ -227,7 +270,20 @@ impl Spec {
                     .chain(bias.then(|| vec![filters]))
                     .collect()
             }
+            Self::Normalization | Self::LayerNormalization => {
+                vec![vec![*input.last().unwrap()]; 2]
+            }
+            Self::BatchNormalization { .. } => vec![vec![*input.last().unwrap()]; 4],
             _ => Vec::new(),
+        }
+    }
+
+    /// Whether the weight of this number in the layer is variances.
+    fn has_variances(&self, number: usize) -> bool {
+        match self {
+            Self::Normalization => number == 1,
+            Self::BatchNormalization { .. } => number == 3,
+            _ => false,
         }
     }
 
@@ -237,7 +293,9 @@ impl Spec {
         match *self {
             Self::Dense { .. } => output * input.last().unwrap(),
             Self::Conv2d { kernel, .. } => output * kernel[0] * kernel[1] * input[2],
-            Self::MaxPool2d { pool, .. } => output * pool[0] * pool[1],
+            Self::MaxPool2d { pool, .. } | Self::AveragePooling2d { pool, .. } => {
+                output * pool[0] * pool[1]
+            }
             _ => output,
         }
     }
@@ -406,6 +464,50 @@ impl Run<'_> {
         self.values = y;
     }
 
+    fn average_pool2d(&mut self, size: [usize; 2], strides: [usize; 2], padding: Padding) {
+        let channels = self.shape[3];
+        let mut y = Vec::new();
+        for image in self.values.chunks(self.shape[1..].iter().product()) {
+            self.slide(size, strides, padding, |places| {
+                for channel in 0..channels {
+                    let values = places
+                        .iter()
+                        .map(|&(_, place)| image[place * channels + channel]);
+                    y.push(values.sum::<f64>() / places.len() as f64);
+                }
+            });
+        }
+        self.values = y;
+    }
+
+    /// y = (x − mean) / √(variance + ε) · γ + β on the last axis, over all others.
+    fn batch_normalization(&mut self, [gamma, beta, mean, variance]: [&[f64]; 4], measures: bool) {
+        let columns = *self.shape.last().unwrap();
+        let n = (self.values.len() / columns) as f64;
+        for column in 0..columns {
+            let (mut mean, mut variance) = (mean[column], variance[column]);
+            let values = || self.values.iter().skip(column).step_by(columns);
+            if measures {
+                mean = values().sum::<f64>() / n;
+                variance = values().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            }
+            for x in self.values.iter_mut().skip(column).step_by(columns) {
+                *x = (*x - mean) / (variance + 1e-3).sqrt() * gamma[column] + beta[column];
+            }
+        }
+    }
+
+    fn layer_normalization(&mut self, gamma: &[f64], beta: &[f64]) {
+        for row in self.values.chunks_mut(gamma.len()) {
+            let n = row.len() as f64;
+            let mean = row.iter().sum::<f64>() / n;
+            let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
+            for ((x, gamma), beta) in row.iter_mut().zip(gamma).zip(beta) {
+                *x = (*x - mean) / (variance + 1e-3).sqrt() * gamma + beta;
+            }
+        }
+    }
+
     /// Kept values become a x + b, dropped ones a `limit` + b.
     fn drop_out(&mut self, dropout: &Spec, mask: &[bool]) {
         let (a, b, limit) = match *dropout {
@@ -467,6 +569,13 @@ impl Case {
 
     /// Weights that keep values of size one of that size, and biases.
     pub fn weights(&self) -> Vec<Vec<f32>> {
+        let mut shape = self.input.clone();
+        let mut variances = Vec::new();
+        for layer in &self.layers {
+            let count = layer.weights(&shape).len();
+            variances.extend((0..count).map(|number| layer.has_variances(number)));
+            shape = layer.output(&shape);
+        }
         let scaled = |(i, shape): (usize, Vec<usize>)| {
             let (outputs, inputs) = shape.split_last().unwrap();
             let deviation = match inputs {
@@ -475,7 +584,11 @@ impl Case {
             };
             let len = outputs * inputs.iter().product::<usize>();
             let values = normal(len, self.seed, 100 + i as u64);
-            values.into_iter().map(|z| z * deviation / 0.88).collect()
+            let scaled = |z: f32| z * deviation / 0.88;
+            match variances[i] {
+                true => values.into_iter().map(|z| 0.5 + scaled(z).abs()).collect(),
+                false => values.into_iter().map(scaled).collect(),
+            }
         };
         self.weight_shapes()
             .into_iter()
@@ -566,7 +679,29 @@ impl Case {
                     strides,
                     padding,
                 } => run.max_pool2d(pool, strides, padding),
-                Spec::Flatten => {}
+                Spec::AveragePooling2d {
+                    pool,
+                    strides,
+                    padding,
+                } => run.average_pool2d(pool, strides, padding),
+                Spec::GlobalAveragePooling2d => {
+                    let size = [run.shape[1], run.shape[2]];
+                    run.average_pool2d(size, size, Padding::Valid);
+                }
+                Spec::Flatten | Spec::Reshape(_) => {}
+                Spec::Normalization => {
+                    let (mean, variance) = (next(), next());
+                    let columns = mean.len();
+                    for (i, x) in run.values.iter_mut().enumerate() {
+                        let column = i % columns;
+                        *x = (*x - mean[column]) / variance[column].sqrt().max(1e-7);
+                    }
+                }
+                Spec::BatchNormalization { frozen } => {
+                    let weights = [next(), next(), next(), next()];
+                    run.batch_normalization(weights, call.is_some() && !frozen);
+                }
+                Spec::LayerNormalization => run.layer_normalization(next(), next()),
                 Spec::Activation(activation) => after = activation,
                 Spec::AlphaDropout(rate) | Spec::Dropout(rate) => {
                     if let Some(call) = call {

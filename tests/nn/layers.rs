@@ -199,6 +199,140 @@ fn activations_and_dropout_alone_are_the_reference() {
     });
 }
 
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn average_pools_of_any_shape_strides_and_padding_are_the_reference() {
+    let windows = image().prop_flat_map(|image| (Just(image), sliding(image)));
+    let values = (windows, channels(), batch(), any::<bool>(), any::<u64>());
+    for_all(40, values, |(windows, channels, batch, is_global, seed)| {
+        let ([height, width], (pool, strides, padding)) = windows;
+        let pool = match is_global {
+            true => Spec::GlobalAveragePooling2d,
+            false => Spec::AveragePooling2d {
+                pool,
+                strides,
+                padding,
+            },
+        };
+        let case = Case {
+            input: vec![height, width, channels],
+            layers: vec![pool],
+            batch,
+            tiling: Tiling::Registers,
+            seed,
+        };
+        case.check(gpu(), false);
+    });
+}
+
+fn normalization() -> impl Strategy<Value = Spec> {
+    prop_oneof![
+        Just(Spec::Normalization),
+        Just(Spec::LayerNormalization),
+        Just(Spec::BatchNormalization { frozen: true }),
+        Just(Spec::BatchNormalization { frozen: false }),
+    ]
+}
+
+/// Batches of several hundred rows, which are measured in pieces, and of one, whose variance is 0.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn normalizations_of_any_shape_are_the_reference() {
+    let shape = prop_oneof![
+        2 => extent().prop_map(|columns| vec![columns]),
+        1 => (1usize..6, extent()).prop_map(|(a, columns)| vec![a, columns]),
+        1 => (1usize..9, 1usize..9, 1usize..9).prop_map(|(a, b, columns)| vec![a, b, columns]),
+    ];
+    let values = (normalization(), shape, batch(), any::<bool>(), any::<u64>());
+    for_all(80, values, |(layer, input, batch, training, seed)| {
+        let case = Case {
+            input,
+            layers: vec![layer],
+            batch,
+            tiling: Tiling::Registers,
+            seed,
+        };
+        case.check(gpu(), training);
+    });
+}
+
+/// Before and after layers with weights, activations, dropout and pools.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn normalizations_between_layers_are_the_reference() {
+    let batch = || Spec::BatchNormalization { frozen: false };
+    let frozen = || Spec::BatchNormalization { frozen: true };
+    let layer = || Spec::LayerNormalization;
+    let act = Spec::Activation;
+    let average = Spec::AveragePooling2d {
+        pool: [2, 2],
+        strides: [2, 1],
+        padding: Padding::Same,
+    };
+    let vectors = [
+        vec![Spec::Normalization, dense(9, SELU), batch(), dense(4, SELU)],
+        vec![dense(9, SELU), batch(), act(Relu), dense(4, Softmax)],
+        vec![
+            dense(8, Linear),
+            layer(),
+            act(SELU),
+            Spec::AlphaDropout(0.2),
+            dense(3, Linear),
+        ],
+        vec![batch(), layer(), frozen(), dense(5, SELU)],
+        vec![dense(8, SELU), Spec::AlphaDropout(0.2), batch()],
+        vec![act(SELU), batch()],
+        vec![
+            dense(12, SELU),
+            Spec::Reshape(vec![3, 4]),
+            layer(),
+            dense(2, Softmax),
+        ],
+    ];
+    let images = [
+        vec![
+            conv2d(5, [3, 3], SELU),
+            batch(),
+            max_pool2d([2, 2]),
+            Spec::Flatten,
+            dense(3, SELU),
+        ],
+        vec![
+            conv2d(4, [2, 2], Relu),
+            average.clone(),
+            batch(),
+            Spec::GlobalAveragePooling2d,
+        ],
+        vec![
+            conv2d(4, [2, 2], SELU),
+            Spec::AlphaDropout(0.2),
+            average,
+            layer(),
+        ],
+        vec![
+            conv2d(4, [2, 2], SELU),
+            Spec::GlobalAveragePooling2d,
+            dense(3, Softmax),
+        ],
+    ];
+    let vectors = vectors.map(|layers| (vec![11], layers)).into_iter();
+    let images = images.map(|layers| (vec![7, 6, 3], layers));
+    for (seed, (input, layers)) in (1..).zip(vectors.chain(images)) {
+        let case = Case {
+            input,
+            layers,
+            batch: 2 + seed as usize % 9,
+            tiling: TILINGS[seed as usize % TILINGS.len()],
+            seed,
+        };
+        let result = std::panic::catch_unwind(|| {
+            case.check(gpu(), true);
+            case.check(gpu(), false);
+        });
+        assert!(result.is_ok(), "{case:?}");
+    }
+}
+
 /// Sums of some hundred values and more are cut into chunks when there are few of them, so that the
 /// device is busy. Forward that takes a long inner axis and few outputs, for the kernel's gradient many
 /// positions, for the input's many filters.

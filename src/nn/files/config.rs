@@ -9,8 +9,9 @@ use super::fields::{Fields, Object, Problems, refuse};
 use crate::Selu;
 use crate::nn::layers::{Kind, Layer, NoiseShape, Sliding, Weighted};
 use crate::nn::{
-    Activation, AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, MaxPool2d, Padding,
-    Sequential, SequentialBuilder, Tiling,
+    Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
+    Flatten, GlobalAveragePooling2d, Initializer, LayerNormalization, MaxPool2d, Normalization,
+    Padding, Reshape, Sequential, SequentialBuilder, Tiling,
 };
 
 /// As NumPy's arrays have. Every layer has a shape, so a file could ask for the square of its size.
@@ -142,11 +143,17 @@ impl Object for Layer {
 
     /// In Keras, activations are layers, too.
     fn of_class(class: &str) -> Option<Self> {
-        let layers: [Self; 7] = [
+        let layers: [Self; 13] = [
             Dense::new(1).into(),
             Conv2d::new(1, [1, 1]).into(),
             MaxPool2d::new([1, 1]).into(),
+            AveragePooling2d::new([1, 1]).into(),
+            GlobalAveragePooling2d::new().into(),
             Flatten::new().into(),
+            Reshape::new([]).into(),
+            Normalization::new().into(),
+            BatchNormalization::new().into(),
+            LayerNormalization::new().into(),
             Activation::Linear.into(),
             AlphaDropout::new(0.0).into(),
             Dropout::new(0.0).into(),
@@ -172,8 +179,18 @@ impl Object for Layer {
                 window.describe(fields, "kernel_size");
                 weighted.describe(fields);
             }
-            Kind::MaxPool2d(window) => window.describe(fields, "pool_size"),
-            Kind::Flatten => {}
+            Kind::MaxPool2d(window) | Kind::AveragePooling2d(window) => {
+                window.describe(fields, "pool_size");
+            }
+            Kind::Flatten | Kind::GlobalAveragePooling2d => {}
+            Kind::Reshape(shape) => fields.plain("target_shape", shape),
+            // Its moments are tensors of the file.
+            Kind::Normalization(_) => {}
+            Kind::BatchNormalization { momentum, epsilon } => {
+                fields.plain("momentum", momentum);
+                fields.plain("epsilon", epsilon);
+            }
+            Kind::LayerNormalization { epsilon } => fields.plain("epsilon", epsilon),
             Kind::Activation(activation) if fields.class() == "Activation" => {
                 activation.describe_as(fields, "activation");
             }

@@ -69,9 +69,8 @@ fn tensors<'a>(network: &'a Network, optimizer: Option<&Optimizer>) -> Vec<Store
             slot: None,
         })
         .collect();
-    let trained = || network.layers.iter().filter(|layer| layer.trainable);
     if let Some(optimizer) = optimizer {
-        for weight in trained().flat_map(|layer| &layer.weights) {
+        for weight in network.trained_weights() {
             for (slot, kind) in optimizer.slots().iter().enumerate() {
                 tensors.push(Stored {
                     name: format!("{}/{}/{kind}", optimizer.name(), weight.name),

@@ -128,7 +128,8 @@ fn refuse(network: &Network) -> Result<()> {
             | StageKind::Epilogue
             | StageKind::Dropout(..) => continue,
             StageKind::Weighted(Sums::Conv2d { .. }, _) => "a convolution".into(),
-            StageKind::MaxPool2d { .. } => "a pool".into(),
+            StageKind::MaxPool2d { .. } | StageKind::AveragePool2d { .. } => "a pool".into(),
+            StageKind::Normalization(_) => "a normalization".into(),
             StageKind::Weighted(Sums::Dense { rows, .. }, _) | StageKind::Softmax { rows, .. } => {
                 format!("it takes {rows} vectors a sample, without a Flatten before it")
             }

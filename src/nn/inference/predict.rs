@@ -83,7 +83,8 @@ struct Workspace {
     ends: Option<[Region; 2]>,
     /// The outputs of a stage and of the next take turns.
     outputs: [Option<Region>; 2],
-    places: Option<Region>,
+    /// What a stage would keep for its gradient.
+    kept: Option<Region>,
     scratch: Option<Region>,
 }
 
@@ -106,11 +107,9 @@ impl Workspace {
             let outputs = inner().filter(|(i, _)| i % 2 == turn);
             outputs.map(|(_, piece)| piece.len()).max()
         };
-        let pools = pieces.iter().filter_map(|piece| match piece {
-            Piece::Stage(stage) if matches!(stage.kind, StageKind::MaxPool2d { .. }) => {
-                Some(stage.len)
-            }
-            _ => None,
+        let kept = pieces.iter().filter_map(|piece| match piece {
+            Piece::Stage(stage) => plan.kept(stage, rows, true),
+            Piece::Chain(_) => None,
         });
         let fits = |found: &&Self| {
             found.rows >= rows && found.ends.is_some() == is_copied && found.is_fused == is_fused
@@ -125,7 +124,10 @@ impl Workspace {
                     false => None,
                 },
                 outputs: [region(longest(0))?, region(longest(1))?],
-                places: region(pools.max())?,
+                kept: match kept.max() {
+                    None => None,
+                    Some(len) => Some(plan.region(1, len)?),
+                },
                 scratch: None,
             },
         };
@@ -166,21 +168,22 @@ impl Workspace {
                 Some(output) if i + 1 < pieces.len() => output,
                 _ => y,
             };
-            work.push(match piece {
-                Piece::Chain(chain) => plan.chain(chain, rows, input, output)?.into(),
+            match piece {
+                Piece::Chain(chain) => work.push(plan.chain(chain, rows, input, output)?.into()),
                 Piece::Stage(stage) => {
                     let at = At {
                         x: input,
                         y: output,
-                        places: self.places.as_ref(),
+                        kept: self.kept.as_ref(),
+                        infers: true,
                     };
                     let end = match stage.epilogue.without_dropout() {
                         epilogue if epilogue.is_identity() => End::Nothing,
                         epilogue => End::Output(epilogue.activation, None),
                     };
-                    plan.stage(stage, rows, at, end)?
+                    work.extend(plan.stage(stage, rows, at, end)?);
                 }
-            });
+            }
             input = output;
         }
         Ok(work)
@@ -189,7 +192,7 @@ impl Workspace {
     fn regions(&self) -> impl Iterator<Item = &Region> {
         let ends = self.ends.iter().flatten();
         let outputs = ends.chain(self.outputs.iter().flatten());
-        outputs.chain(&self.places).chain(&self.scratch)
+        outputs.chain(&self.kept).chain(&self.scratch)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::gpu::region::Region;
 use crate::nn::Data;
 use crate::nn::Sequential;
 use crate::nn::data::{Expected, TargetKind};
+use crate::nn::layers;
 use crate::nn::losses::Ending;
 use crate::nn::sequential::Inspection;
 use crate::nn::workspace::{Backward, Forward, Losses, Plan, Slots, Ticks};
@@ -210,6 +211,15 @@ impl Sequential {
         let evaluation = Arc::new(self.losses(plan, forward, loss)?);
         let (forward, losses) = (&evaluation.forward, &evaluation.losses);
         let parts = batch.div_ceil(forward.rows);
+        if parts > 1
+            && let Some(layer) = plan.network.measures_batches()
+        {
+            let detail = format!(
+                "it normalizes by the whole batch, and the device takes {} of {batch} samples at once; make batches smaller",
+                forward.rows
+            );
+            return layers::error(layer, detail);
+        }
         let (part, accumulate) = match parts {
             1 => (None, None),
             _ => {
@@ -226,7 +236,7 @@ impl Sequential {
             backward,
             accumulate,
             part,
-            update: slots.update(plan, optimizer, &losses.totals)?,
+            update: slots.update(plan, optimizer, forward, &losses.totals)?,
             steps: Steps::new(&self.gpu, parts.max(RECORDS))?,
             frame: Steps::new(&self.gpu, parts)?,
             id: Id::new(),

@@ -10,10 +10,11 @@ pub(crate) mod gather;
 pub(crate) mod guard;
 pub(crate) mod inspect;
 pub(crate) mod loss;
-pub(crate) mod max_pool2d;
 pub(crate) mod moments;
+pub(crate) mod normalization;
 pub(crate) mod optimizer;
 pub(crate) mod pack;
+pub(crate) mod pool2d;
 pub(crate) mod product;
 pub(crate) mod softmax;
 pub(crate) mod step;
@@ -35,9 +36,9 @@ static MODULES: &[&Module] = &[
     &dropout::MODULE,
     &epilogue::MODULE,
     &fused::MODULE,
-    &max_pool2d::MODULE,
     &softmax::MODULE,
     &moments::MODULE,
+    &normalization::MODULE,
     &pack::MODULE,
 ];
 
@@ -48,6 +49,7 @@ pub(super) fn modules() -> impl Iterator<Item = &'static Module> {
         loss::MODULES,
         guard::MODULES,
         optimizer::MODULES,
+        pool2d::MODULES,
     ]
     .into_iter()
     .flatten()

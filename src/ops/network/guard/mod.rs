@@ -11,6 +11,7 @@ mod accumulate;
 mod clip_gradients;
 mod gradient_norm;
 mod judge;
+mod move_averages;
 
 pub(crate) use accumulate::accumulate;
 
@@ -28,6 +29,7 @@ pub(super) static MODULES: &[&Module] = &[
     &clip_gradients::MODULE,
     &gradient_norm::MODULE,
     &judge::MODULE,
+    &move_averages::MODULE,
 ];
 
 params! {

@@ -1,16 +1,16 @@
 //! The maxima of windows that slide over images.
 
-use super::epilogue::{self, Epilogue, EpilogueParams};
-use super::per_item;
+use super::{Pool2d, Pool2dParams};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
+use crate::ops::network::epilogue::{self, Epilogue};
+use crate::ops::network::per_item;
 use crate::shader::files;
 use crate::shader::module::{Kernel, Module};
-use crate::shader::params::{params, vec2u};
 use crate::{Gpu, Result};
 
 pub(super) static MODULE: Module =
-    Module::new("max_pool2d", &files::MAX_POOL2D, MaxPool2dParams::LAYOUT)
+    Module::new("max_pool2d", &files::MAX_POOL2D, Pool2dParams::LAYOUT)
         .entry_points(&[
             "max_pool2d_forward",
             "max_pool2d_backward",
@@ -23,63 +23,13 @@ const FORWARD: Kernel = MODULE.kernel("max_pool2d_forward");
 const BACKWARD: Kernel = MODULE.kernel("max_pool2d_backward");
 const BACKWARD_THROUGH: Kernel = MODULE.kernel("max_pool2d_backward_through");
 
-params! {
-    struct MaxPool2dParams {
-        /// (height, width)
-        input: vec2u,
-        output: vec2u,
-        pool: vec2u,
-        strides: vec2u,
-        /// in front of the input
-        padding: vec2u,
-        channels: u32,
-        /// the number of values written
-        len: u32,
-        epilogue: EpilogueParams,
-    }
-}
-
-/// A pooling of x [batch, input height, input width, channels] to y [batch, output height, output
-/// width, channels]. Every window has a position that is not padding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MaxPool2d {
-    pub batch: u32,
-    pub channels: u32,
-    /// Height and width.
-    pub input: [u32; 2],
-    pub output: [u32; 2],
-    pub pool: [u32; 2],
-    pub strides: [u32; 2],
-    /// In front of the input.
-    pub padding: [u32; 2],
-}
-
-impl MaxPool2d {
-    fn len(&self, extent: [u32; 2]) -> u32 {
-        self.batch * extent[0] * extent[1] * self.channels
-    }
-
-    fn params(&self, len: u32, epilogue: &Epilogue) -> MaxPool2dParams {
-        MaxPool2dParams {
-            input: self.input,
-            output: self.output,
-            pool: self.pool,
-            strides: self.strides,
-            padding: self.padding,
-            channels: self.channels,
-            len,
-            epilogue: epilogue.params(),
-        }
-    }
-}
-
 /// y = the maxima of x; maxima [as y] of u32 = their positions in x.
 pub(crate) fn forward(
     gpu: &Gpu,
     x: &Region,
     y: &Region,
     maxima: &Region,
-    p: &MaxPool2d,
+    p: &Pool2d,
 ) -> Result<Dispatch> {
     let len = p.len(p.output);
     let epilogue = Epilogue::default();
@@ -95,7 +45,7 @@ pub(crate) fn backward(
     dy: &Region,
     maxima: &Region,
     dx: &Region,
-    p: &MaxPool2d,
+    p: &Pool2d,
     through: Option<(&Region, &Epilogue)>,
 ) -> Result<Dispatch> {
     let len = p.len(p.input);
