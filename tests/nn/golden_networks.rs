@@ -2,8 +2,9 @@
 
 use crate::common::{Golden, golden, gpu_async, smallest_gpu_async};
 use selfnorm::nn::{
-    Activation, Adam, Conv2d, Dense, Flatten, Layer, Loss, MaxPool2d, Padding, Sequential,
-    SequentialBuilder, Tiling,
+    Activation, Adam, AveragePooling2d, BatchNormalization, Conv2d, Dense, Flatten,
+    GlobalAveragePooling2d, Layer, LayerNormalization, Loss, MaxPool2d, Normalization, Padding,
+    Sequential, SequentialBuilder, Tiling,
 };
 use selfnorm::{Gpu, Tensor};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -35,19 +36,31 @@ fn tensor(gpu: &Gpu, file: &Golden, name: &str) -> Tensor {
 
 /// One layer forward and backward, with the weights of the file.
 async fn check_layer(file: &str, layer: impl Fn(&Golden) -> Layer) {
+    check_layer_in(false, file, layer).await;
+}
+
+/// In training or not; of the weights that a layer does not take, those of the file are set.
+async fn check_layer_in(training: bool, file: &str, layer: impl Fn(&Golden) -> Layer) {
     let (gpu, file) = (gpu_async().await, golden(file));
     for tiling in TILINGS {
         let x = tensor(gpu, &file, "x");
-        let model = Sequential::new(&x.shape()[1..])
+        let mut model = Sequential::new(&x.shape()[1..])
             .add(layer(&file))
             .tiling(tiling)
             .build(gpu, 1)
             .unwrap();
-        let y = model.predict_async(&x).await.unwrap();
-        assert_eq!(y.shape(), file.shape("y"));
-        assert_close("y", &y.read().await.unwrap(), &file.f64("y"));
+        let mut weights = model.weights().unwrap();
+        for (name, weight) in &mut weights {
+            *weight = tensor(gpu, &file, name.split('/').next_back().unwrap());
+        }
+        model.set_weights(&weights).unwrap();
+        if !training {
+            let y = model.predict_async(&x).await.unwrap();
+            assert_eq!(y.shape(), file.shape("y"));
+            assert_close("y", &y.read().await.unwrap(), &file.f64("y"));
+        }
         let gradient = model
-            .gradient(&x, &tensor(gpu, &file, "dy"), false)
+            .gradient(&x, &tensor(gpu, &file, "dy"), training)
             .unwrap();
         assert_close("y", &gradient.y.read().await.unwrap(), &file.f64("y"));
         assert_close("dx", &gradient.dx.read().await.unwrap(), &file.f64("dx"));
@@ -127,6 +140,55 @@ async fn max_pool2d_with_strides_and_same_padding_is_keras_s() {
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn softmax_is_keras_s() {
     check_layer("softmax", |_| Activation::Softmax.into()).await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn average_pools_are_keras_s() {
+    check_layer("average_pooling2d", |_| {
+        AveragePooling2d::new([2, 2]).into()
+    })
+    .await;
+    check_layer("average_pooling2d_3_stride2_same", |_| {
+        let pool = AveragePooling2d::new([3, 3]).strides([2, 2]);
+        pool.padding(Padding::Same).into()
+    })
+    .await;
+    check_layer("global_average_pooling2d", |_| {
+        GlobalAveragePooling2d::new().into()
+    })
+    .await;
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn normalizations_are_keras_s() {
+    let batch = |_: &Golden| BatchNormalization::new().into();
+    check_layer_in(true, "batch_normalization", batch).await;
+    check_layer("batch_normalization_inference", batch).await;
+    check_layer("layer_normalization", |_| LayerNormalization::new().into()).await;
+}
+
+/// Of features in units from a thousandth to ten thousands, and one that is always 7.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn normalization_by_given_moments_is_keras_s() {
+    let (gpu, file) = (gpu_async().await, golden("normalization"));
+    let given = |name: &str| -> Vec<f32> { file.f64(name).iter().map(|&x| x as f32).collect() };
+    let model = Sequential::new([4])
+        .add(Normalization::new().moments(given("mean"), given("variance")))
+        .build(gpu, 1)
+        .unwrap();
+    let y = model.predict_async(&tensor(gpu, &file, "x")).await.unwrap();
+    let y = y.read().await.unwrap();
+    for (i, (actual, expected)) in y.iter().zip(file.f64("y")).enumerate() {
+        // x − mean of a feature of -20,000 ± 1,000 has the rounding of both: 2⁻²⁴ · 20,000 / 1,000 each.
+        let error = (f64::from(*actual) - expected).abs();
+        assert!(
+            error <= 4e-6 * expected.abs().max(1.0),
+            "{i}: {actual}, not {expected}"
+        );
+    }
 }
 
 /// Ten steps of Adam: every loss, every final weight, and what the network then makes of a probe.
@@ -210,4 +272,21 @@ async fn ten_steps_of_an_elu_network_with_pools_are_keras_s() {
         .add(Flatten::new())
         .add(Dense::new(10).activation(Activation::Softmax));
     check_training(gpu_async().await, "train_elu_pool_cnn", network).await;
+}
+
+/// Its moving averages are among the weights. Before a batch normalization biases have a gradient of 0, of which
+/// Adam would make steps of the rounding's.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn ten_steps_of_a_normalized_network_are_keras_s() {
+    let network = Sequential::new([8, 8, 1])
+        .add(Conv2d::new(4, [3, 3]).use_bias(false))
+        .add(BatchNormalization::new().momentum(0.9))
+        .add(Activation::Relu)
+        .add(AveragePooling2d::new([2, 2]))
+        .add(Flatten::new())
+        .add(Dense::new(16).activation(Activation::Selu))
+        .add(LayerNormalization::new())
+        .add(Dense::new(10).activation(Activation::Softmax));
+    check_training(gpu_async().await, "train_normalized_cnn", network).await;
 }

@@ -10,6 +10,7 @@ mod data;
 mod documented;
 mod guard;
 mod losses;
+mod normalizations;
 mod optimizers;
 mod parts;
 mod runs;
