@@ -321,7 +321,7 @@ mod tests {
             .lines()
             .filter_map(|line| line.strip_prefix("//! |"));
         let guide = include_str!("../docs/accuracy.md");
-        assert_eq!(table.clone().count(), 6);
+        assert_eq!(table.clone().count(), 7);
         for row in table {
             assert!(guide.contains(&format!("\n|{row}\n")), "|{row}");
         }

@@ -557,8 +557,8 @@ fn normalize_back(
     let trained = normalized.parameters[0].filter(|parameters| parameters.trainable);
     let gradients = trained.map(|parameters| plan.part(gradients, parameters));
     let normalization = normalized.of(forward.rows);
-    let dispatches =
-        normalization.backward(plan.gpu, x, dy, &weights, kept, gradients.as_ref(), dx)?;
+    let results = [gradients.as_ref(), dx];
+    let dispatches = normalization.backward(plan.gpu, x, dy, &weights, kept, results)?;
     Ok(dispatches.into_iter().map(Work::from).collect())
 }
 

@@ -237,7 +237,7 @@ impl Normalization {
         ])
     }
 
-    /// The gradients of gamma and beta, if they are trained, and of x, from dy.
+    /// The gradients of gamma and beta, if they are trained, and of x, if it is wanted, from dy.
     pub fn backward(
         &self,
         gpu: &Gpu,
@@ -245,8 +245,7 @@ impl Normalization {
         dy: &Region,
         weights: &Region,
         kept: &Region,
-        gradients: Option<&Region>,
-        dx: Option<&Region>,
+        [gradients, dx]: [Option<&Region>; 2],
     ) -> Result<Vec<Dispatch>> {
         let places = self.places(gpu, kept);
         let (columns, len) = (self.columns, self.rows() * self.columns);
