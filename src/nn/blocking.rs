@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use pollster::block_on;
 
 use super::{
-    BatchEnd, Data, Dataset, Fit, History, LayerStatistics, Predict, Progress, Score, Sequential,
+    BatchEnd, Data, Dataset, Fit, History, LayerStatistics, Normalization, Predict, Progress,
+    Score, Sequential,
 };
 use crate::gpu::platform::wait_for_answer;
 use crate::{Result, Tensor};
@@ -155,6 +156,18 @@ impl BatchEnd<'_> {
     /// As [`score_async`](Self::score_async).
     pub fn score(&mut self) -> Result<Score> {
         block_on(self.score_by(&wait_for_answer))
+    }
+}
+
+impl Normalization {
+    /// With the mean and the variance of each feature of `data`; waits for the GPU. Browsers have
+    /// [`adapt_async`](Self::adapt_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`adapt_async`](Self::adapt_async).
+    pub fn adapt(data: &Dataset) -> Result<Self> {
+        block_on(Self::adapt_by(data, &wait_for_answer))
     }
 }
 

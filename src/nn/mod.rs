@@ -50,6 +50,7 @@
 //! samples and the dropout masks are functions of it, and no sum depends on the order in which
 //! invocations happen to run.
 
+mod adapt;
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
 mod callbacks;

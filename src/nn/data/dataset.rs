@@ -39,7 +39,7 @@ const F32: usize = size_of::<f32>();
 /// on the GPU.
 #[derive(Clone)]
 pub struct Dataset {
-    pub(super) gpu: Gpu,
+    pub(in crate::nn) gpu: Gpu,
     /// The samples that are uploaded, and those of them that it has, unless it has all.
     uploaded: usize,
     pub(super) selected: Option<Arc<[u32]>>,
@@ -525,6 +525,19 @@ impl Dataset {
             Some((_, each)) => expected.check_sample_weights(*each),
             None => Ok(()),
         }
+    }
+
+    /// Where the inputs are, and what is done to them if they are bytes.
+    pub(super) fn inputs(&self) -> (&[Part], Option<Affine>) {
+        (&self.inputs, self.affine)
+    }
+
+    /// An error if there are no samples, or none that are numbers.
+    pub(in crate::nn) fn check_inputs(&self, op: &'static str) -> Result<()> {
+        if self.is_empty() {
+            return wrong(op, "the data set has no samples");
+        }
+        self.affine.map_or(Ok(()), Affine::check)
     }
 
     /// The arrays for a network that this is data for, and the weights of its classes.

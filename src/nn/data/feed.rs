@@ -113,6 +113,30 @@ impl Feed {
         })
     }
 
+    /// Feeds inputs alone, to batches of up to `rows` at `inputs`.
+    pub fn of_inputs(data: &Dataset, rows: usize, inputs: &Region) -> Result<Self> {
+        let gpu = &data.gpu;
+        let order = order(gpu, data.len())?;
+        let values = data.shape().iter().product::<usize>() as u32;
+        let (parts, affine) = data.inputs();
+        let rows = rows as u32;
+        let gather = Gather {
+            gpu,
+            order: &order,
+            rows,
+        };
+        let dispatches = parts.iter().map(|part| match affine {
+            None => gather.floats(part, inputs, values),
+            Some(affine) => gather.bytes(part, inputs, values, affine),
+        });
+        Ok(Self {
+            dispatches: dispatches.collect::<Result<_>>()?,
+            order,
+            selected: data.selected.clone(),
+            owner: data.owner,
+        })
+    }
+
     /// An order of the data set's samples, as one of those uploaded.
     fn uploaded<'a>(&self, order: &'a [u32]) -> Cow<'a, [u32]> {
         match &self.selected {

@@ -228,10 +228,9 @@ impl Normalization {
         }
         let places = self.places(gpu, kept);
         let pieces = &places.pieces;
-        let items = self.chunks() * self.columns;
         let merged = [pieces, stored, &places.statistics, &places.batch];
         Ok(vec![
-            self.dispatch(gpu, MEASURE_COLUMNS, &[x, pieces], items)?,
+            self.measure(gpu, x, pieces)?,
             self.dispatch(gpu, MERGE_COLUMNS, &merged, self.columns)?,
             self.normalize(gpu, x, &places.statistics, weights, y)?,
         ])
@@ -278,6 +277,18 @@ impl Normalization {
         let regions = [x, dy, &places.factors, dx];
         dispatches.push(self.dispatch(gpu, DIFFERENTIATE_COLUMNS, &regions, len)?);
         Ok(dispatches)
+    }
+
+    /// pieces [chunks, columns, 4] = (count, mean, sum of squared deviations, 0) of a training step's x.
+    pub fn measure(&self, gpu: &Gpu, x: &Region, pieces: &Region) -> Result<Dispatch> {
+        let items = self.chunks() * self.columns;
+        self.dispatch(gpu, MEASURE_COLUMNS, &[x, pieces], items)
+    }
+
+    /// The bytes of the pieces that [`measure`](Self::measure) writes.
+    pub fn piece_bytes(&self) -> u64 {
+        let [_, _, pieces, _] = self.bytes();
+        pieces
     }
 
     /// The moments of a batch, [2, columns], which its stored ones move to.

@@ -2,6 +2,7 @@
 
 use super::{blobs, weight_bits};
 use crate::common::gpu;
+use crate::common::reference::normal;
 use selfnorm::Error;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
@@ -208,4 +209,73 @@ fn what_does_not_fit_is_an_error_that_says_why() {
         text.contains("batch_normalization (a normalization)"),
         "{text}"
     );
+}
+
+/// Of floats in all units, of bytes as the network sees them, and of a selection: against the moments in f64.
+/// There are more rows than one invocation takes.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_normalization_adapts_to_what_the_network_sees() {
+    let units = [1.0, 1e3, 1e-3, 0.0];
+    let shifts = [5.0, -2e4, 3e-3, 7.0];
+    let values: Vec<f32> = normal(4 * 700, 9, 0)
+        .iter()
+        .enumerate()
+        .map(|(i, z)| z * units[i % 4] + shifts[i % 4])
+        .collect();
+    let floats = Dataset::from_floats(gpu(), &values, [4]).unwrap();
+    let some: Vec<_> = (0..300).map(|i| i * 7 % 700).collect();
+    let rows = |samples: &mut dyn Iterator<Item = usize>| -> Vec<f32> {
+        samples
+            .flat_map(|i| values[4 * i..][..4].to_vec())
+            .collect()
+    };
+    let bytes: Vec<_> = (0..4 * 90u32).map(|i| (i * i % 251) as u8).collect();
+    let pixels: Vec<_> = bytes
+        .iter()
+        .map(|&byte| f32::from(byte) * 0.5 - 3.0)
+        .collect();
+    let cases = [
+        (floats.clone(), values.clone()),
+        (
+            floats.select(&some).unwrap(),
+            rows(&mut some.iter().copied()),
+        ),
+        (
+            Dataset::from_bytes(gpu(), &bytes, [3, 4])
+                .unwrap()
+                .scaled(0.5, -3.0),
+            pixels,
+        ),
+    ];
+    for (data, values) in cases {
+        let model = Sequential::new(data.shape())
+            .add(Normalization::adapt(&data).unwrap())
+            .build(gpu(), 1)
+            .unwrap();
+        let [mean, variance] = ["mean", "variance"].map(|name| {
+            let weight = model.weight(&format!("normalization/{name}")).unwrap();
+            weight.to_vec().unwrap()
+        });
+        for column in 0..4 {
+            let values = || values.iter().skip(column).step_by(4).map(|&x| f64::from(x));
+            let n = values().count() as f64;
+            let expected = values().sum::<f64>() / n;
+            let spread = values().map(|x| (x - expected).powi(2)).sum::<f64>() / n;
+            let error = (f64::from(mean[column]) - expected).abs();
+            // Sums of some hundred differences, each rounded.
+            assert!(
+                error <= 1e-6 * (expected.abs() + spread.sqrt()),
+                "mean {column}: {mean:?}"
+            );
+            let error = (f64::from(variance[column]) - spread).abs();
+            assert!(
+                error <= 1e-5 * spread,
+                "variance {column}: {variance:?}, not {spread}"
+            );
+        }
+    }
+    let empty = floats.select(&[]).unwrap();
+    let error = Normalization::adapt(&empty).unwrap_err().to_string();
+    assert_eq!(error, "normalization: the data set has no samples");
 }
