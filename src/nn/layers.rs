@@ -508,7 +508,6 @@ impl From<Normalization> for Layer {
     fn from(normalization: Normalization) -> Self {
         Self {
             name: normalization.name,
-            trainable: false,
             ..Self::new(Kind::Normalization(normalization.moments))
         }
     }

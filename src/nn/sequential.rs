@@ -425,7 +425,7 @@ impl Sequential {
         training: bool,
         progress: &impl transfer::Progress,
     ) -> Result<Vec<LayerStatistics>> {
-        let inspection = self.inspect("statistics", x, training, true)?;
+        let mut inspection = self.inspect("statistics", x, training, true)?;
         let partials: Vec<[f32; 4]> = read(&self.gpu, &inspection.partials, progress).await?;
         let statistics = inspection.network.layers.iter().zip(&inspection.places);
         let statistics = statistics
@@ -439,6 +439,7 @@ impl Sequential {
                 }
             })
             .collect();
+        inspection.is_proven = true;
         self.buffers().inspection = Some(inspection);
         Ok(statistics)
     }
@@ -446,7 +447,7 @@ impl Sequential {
     /// The output of the layer `name` for x, [n, input shape]: its shape is [n, the layer's output shape].
     /// With `training`, dropout drops what it would drop in the next training step.
     ///
-    /// Allocates buffers, unless the last inspection was of as many samples.
+    /// Allocates buffers, unless the last [`statistics`](Self::statistics_async) were of as many samples.
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -475,7 +476,9 @@ impl Sequential {
         let layer = &inspection.network.layers[index];
         let shape = [&[inspection.rows], &layer.output_shape[..]].concat();
         let output = self.copied(inspection.forward.value(layer.output), &shape)?;
-        self.buffers().inspection = Some(inspection);
+        if inspection.is_proven {
+            self.buffers().inspection = Some(inspection);
+        }
         Ok(output)
     }
 
@@ -552,6 +555,7 @@ impl Sequential {
             network,
             forward,
             rows,
+            is_proven: false,
             partials,
             places,
         })
@@ -783,6 +787,8 @@ pub(super) struct Inspection {
     forward: Forward,
     steps: Steps,
     rows: usize,
+    /// Whether something has come back from it, so there was memory for it.
+    is_proven: bool,
     moments: Vec<Dispatch>,
     /// Of all layers, so that they come back at once.
     partials: Region,

@@ -9,8 +9,10 @@ use selfnorm::nn::Initializer::{
     GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Zeros,
 };
 use selfnorm::nn::{
-    Activation, Adam, AdamW, AlphaDropout, Conv2d, CosineDecay, Dense, Dropout, Flatten, Layer,
-    LearningRate, Loss, MaxPool2d, Optimizer, Padding, Sequential, SequentialBuilder, Sgd, Tiling,
+    Activation, Adam, AdamW, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d,
+    CosineDecay, Dense, Dropout, Flatten, GlobalAveragePooling2d, Layer, LayerNormalization,
+    LearningRate, Loss, MaxPool2d, Normalization, Optimizer, Padding, Reshape, Sequential,
+    SequentialBuilder, Sgd, Tiling,
 };
 use selfnorm::{Error, Selu, Tensor};
 use serde_json::{Value, json};
@@ -332,6 +334,64 @@ async fn keras_s_own_json_is_the_same_network() {
     let file = File::of(&network.build(gpu(), 1).unwrap()).await;
     let keras = file.with_config(&serde_json::from_str(KERAS).unwrap());
     assert_eq!(File::of(&keras.open().await.unwrap()).await, file);
+}
+
+/// What `model.to_json()` of Keras 3.15.1 gives for
+///
+/// ```python
+/// model = Sequential([L.Input((8, 8, 3)), L.Normalization(),
+///     L.BatchNormalization(momentum=0.9, epsilon=1e-5), L.Conv2D(4, (3, 3)), L.LayerNormalization(epsilon=1e-6),
+///     L.AveragePooling2D((2, 2), strides=(1, 2), padding="same"), L.Reshape((3, 6, 4)), L.GlobalAveragePooling2D(),
+///     L.BatchNormalization(trainable=False), L.Dense(2)])
+/// ```
+const KERAS_NORMALIZED: &str = include_str!("../data/keras_normalized.json");
+
+#[test]
+fn keras_s_own_json_has_its_normalizations() {
+    let network = Sequential::new([8, 8, 3])
+        .add(Normalization::new().name("normalization"))
+        .add(
+            BatchNormalization::new()
+                .momentum(0.9)
+                .epsilon(1e-5)
+                .name("batch_normalization"),
+        )
+        .add(Conv2d::new(4, [3, 3]).name("conv2d"))
+        .add(
+            LayerNormalization::new()
+                .epsilon(1e-6)
+                .name("layer_normalization"),
+        )
+        .add(
+            AveragePooling2d::new([2, 2])
+                .strides([1, 2])
+                .padding(Padding::Same)
+                .name("average_pooling2d"),
+        )
+        .add(Reshape::new([3, 6, 4]).name("reshape"))
+        .add(GlobalAveragePooling2d::new().name("global_average_pooling2d"))
+        .add(
+            BatchNormalization::new()
+                .trainable(false)
+                .name("batch_normalization_1"),
+        )
+        .add(Dense::new(2).name("dense"));
+    let keras = SequentialBuilder::from_json(KERAS_NORMALIZED).unwrap();
+    assert_eq!(keras.to_json(), network.to_json());
+
+    let other = KERAS_NORMALIZED.replace("\"center\": true", "\"center\": false");
+    let error = SequentialBuilder::from_json(&other)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        error
+            .matches(".center is false, which is not possible here")
+            .count(),
+        3,
+        "{error}"
+    );
+    let error = SequentialBuilder::from_json("[1").unwrap_err().to_string();
+    assert!(error.starts_with("from_json: EOF"), "{error}");
 }
 
 fn named(activation: Activation, name: &str) -> Layer {

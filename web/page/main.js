@@ -65,9 +65,11 @@ function ask(request, details = {}, transferred = []) {
 }
 
 function start({ goesOn = false } = {}) {
-  if (!isOpen) return;
   hideAlert();
-  if (!goesOn) networks = SIDES.map(empty);
+  if (!isOpen) {
+    ask('open');
+    return;
+  }
   stepTime = undefined;
   say('Building the networks…');
   ask('start', { settings, isPaused, goesOn });
@@ -101,12 +103,20 @@ const received = {
     get('data').textContent =
       `${data.images.toLocaleString('en')} digits of ${data.side}×${data.side} to learn, ${data.heldOut.toLocaleString('en')} held out`;
     if (!isNew) return;
+    // Of another size.
+    if (pad.picture) pad.clear();
     get('files-note').textContent = `The networks learn ${data.images.toLocaleString('en')} images now.`;
     start();
     drawn(pad.strokes);
   },
 
-  started({ epochs }) {
+  started({ epochs, goesOn }) {
+    // Until here the training before has reported.
+    if (!goesOn) {
+      networks = SIDES.map(empty);
+      redraw(...Object.keys(panels));
+      showFigures();
+    }
     say('Compiling shaders for this GPU…');
     networks.forEach((network, side) => {
       const steps = epochs[side] * Math.ceil(data.images / BATCH);
@@ -188,7 +198,7 @@ const received = {
   },
 
   failed({ name: kind, message, epoch }) {
-    if (kind === 'NoGpu' && port instanceof Worker && navigator.gpu) {
+    if (kind === 'NoGpu' && !isOpen && port instanceof Worker && navigator.gpu) {
       port.terminate();
       connect(false);
       return;
@@ -199,7 +209,7 @@ const received = {
       DeviceLost: [
         'The GPU is gone',
         'The browser has lost the graphics device: the driver was restarted, or another page used it up. ' +
-          (epoch > 0 ? `Both networks are kept as they were after epoch ${epoch} or later; from there the training ` +
+          (epoch > 0 ? `The networks are kept as they were after epoch ${epoch} or later; from there the training ` +
             'goes on with the same bits.' : 'The training was in its first seconds, and begins again.'),
         [epoch > 0 ? [`Go on from epoch ${epoch}`, () => start({ goesOn: true })] : again],
       ],
@@ -592,6 +602,11 @@ function wire() {
     document.body.classList.remove('dropping');
     take([...event.dataTransfer.files]);
   });
+  document.querySelector('.skip').onclick = (event) => {
+    // Its fragment is no run.
+    event.preventDefault();
+    get('networks').focus();
+  };
   addEventListener('hashchange', () => {
     settings = parse(location.hash);
     check = parseCheck(location.hash);

@@ -59,6 +59,8 @@ export class Pad {
   }
 
   key(event) {
+    // The browser's own.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const arrow = ARROWS[event.key];
     if (arrow) {
       this.hasFocus = true;

@@ -48,6 +48,12 @@ export function serve(port) {
     post('data', { side, ink, images, heldOut });
   }
 
+  /** Shows the networks the drawing, unless it was made for pictures of another size. */
+  function draw() {
+    const { pixels, number } = drawing;
+    if (pixels.length === 0 || pixels.length === lab?.side ** 2) session?.draw(pixels, number);
+  }
+
   /** Ends the training that there is. */
   async function end() {
     session?.stop();
@@ -58,7 +64,8 @@ export function serve(port) {
 
   const requests = {
     open,
-    mnist({ names, files }) {
+    async mnist({ names, files }) {
+      if (!lab) await open();
       try {
         lab.loadMnist(names, files);
       } catch ({ message }) {
@@ -82,9 +89,9 @@ export function serve(port) {
       session = lab.session(recipes, BigInt(seed), epochs);
       session.watch(layer);
       session.pause(isPaused);
-      session.draw(drawing.pixels, drawing.number);
+      draw();
       const from = recipes.map((_, side) => checkpoints[side]);
-      post('started', { epochs: from.map((checkpoint) => checkpoint?.epoch ?? 0) });
+      post('started', { goesOn, epochs: from.map((checkpoint) => checkpoint?.epoch ?? 0) });
       const bytes = from.map((checkpoint) => checkpoint?.bytes ?? new Uint8Array());
       // Awaited by `end`: other requests come first.
       training = session.train(listener, bytes).catch(fail);
@@ -93,13 +100,15 @@ export function serve(port) {
     save: ({ side }) => session?.save(side),
     draw({ pixels, number }) {
       drawing = { pixels, number };
-      session?.draw(pixels, number);
+      draw();
     },
     watch(request) {
       layer = request.layer;
       session?.watch(layer);
     },
-    example({ number }) {
+    async example({ number }) {
+      // Of a device that is lost nothing is left, and the way to go on is on the page.
+      if (!lab) return;
       post('example', { number, pixels: lab.picture(number), label: lab.label(number) });
     },
   };
@@ -112,8 +121,10 @@ export function serve(port) {
       lab?.free();
       session = lab = undefined;
     }
-    const epochs = checkpoints.map((checkpoint) => checkpoint?.epoch ?? 0);
-    post('failed', { name, message: message ?? String(error), epoch: Math.max(0, ...epochs) });
+    // A network that has diverged early has none.
+    const epochs = checkpoints.filter(Boolean).map(({ epoch }) => epoch);
+    const epoch = epochs.length ? Math.min(...epochs) : 0;
+    post('failed', { name, message: message ?? String(error), epoch });
   }
 
   // One after the other.

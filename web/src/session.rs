@@ -190,7 +190,7 @@ impl Session {
 
     /// Reports the weights of network `side` as a file.
     pub fn save(&self, side: usize) {
-        self.control.to_save.set(Some(side));
+        self.control.to_save.borrow_mut().push(side);
         self.control.call();
     }
 }
@@ -367,7 +367,7 @@ impl Training {
             side.drawing = number;
         }
         let asked = self.control.to_save.take();
-        if let Some(side) = asked.and_then(|side| sides.get(side)) {
+        for side in asked.into_iter().filter_map(|side| sides.get(side)) {
             let bytes = side.run.model().weights_to_bytes().await?;
             self.listener.weights(side.index, bytes);
         }

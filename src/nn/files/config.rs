@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::fields::{Fields, Object, Problems, refuse};
-use crate::Selu;
 use crate::nn::layers::{Kind, Layer, NoiseShape, Sliding, Weighted};
 use crate::nn::{
     Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
     Flatten, GlobalAveragePooling2d, Initializer, LayerNormalization, MaxPool2d, Normalization,
     Padding, Reshape, Sequential, SequentialBuilder, Tiling,
 };
+use crate::{Error, Result, Selu};
 
 /// As NumPy's arrays have. Every layer has a shape, so a file could ask for the square of its size.
 const MAX_AXES: usize = 64;
@@ -48,13 +48,44 @@ fn activations() -> impl Iterator<Item = Named> {
     activations.into_iter()
 }
 
+impl SequentialBuilder {
+    /// The layers as JSON, in the shape of Keras's `Sequential.to_json()`. Weights that were given to layers
+    /// are not in it.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Activation::Selu, Dense, Sequential, SequentialBuilder};
+    ///
+    /// let layers = Sequential::new([4]).add(Dense::new(3).activation(Selu));
+    /// let again = SequentialBuilder::from_json(&layers.to_json())?;
+    /// assert_eq!(again.to_json(), layers.to_json());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn to_json(&self) -> String {
+        write(self)
+    }
+
+    /// The layers that [`to_json`](Self::to_json), or Keras's, has written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Data`] lists all layers and options that this version does not have, with their places.
+    pub fn from_json(text: &str) -> Result<Self> {
+        read(text, "json").map_err(|detail| Error::Data {
+            op: "from_json",
+            detail,
+        })
+    }
+}
+
 /// What a network is built from, with the names of all layers.
 pub(super) fn write(builder: &SequentialBuilder) -> String {
     builder.write().to_string()
 }
 
 /// What [`write`] has written, or all that is wrong with it, which is at `at`.
-pub(super) fn read(text: &str, at: &str) -> Result<SequentialBuilder, String> {
+pub(super) fn read(text: &str, at: &str) -> std::result::Result<SequentialBuilder, String> {
     let found = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let mut problems = Problems::new();
     match SequentialBuilder::read(found, at, &mut problems) {

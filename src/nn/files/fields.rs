@@ -149,7 +149,13 @@ fn refuse_unusual(values: Map<String, Value>, at: &str, problems: &mut Problems)
             "data_format" => value == "channels_last",
             "dilation_rate" => value == json!([1, 1]),
             "groups" => value == 1,
-            "axis" => value == -1,
+            "axis" => value == -1 || value == json!([-1]),
+            "center" | "scale" => value == true,
+            "invert" | "keepdims" | "renorm" | "rms_scaling" | "synchronized" => value == false,
+            // Without renorm it means nothing.
+            "renorm_momentum" => true,
+            "beta_initializer" | "moving_mean_initializer" => value["class_name"] == "Zeros",
+            "gamma_initializer" | "moving_variance_initializer" => value["class_name"] == "Ones",
             "negative_slope" | "threshold" => value == 0.0,
             _ => value.is_null() && NONE.contains(&key.as_str()),
         };
@@ -160,7 +166,7 @@ fn refuse_unusual(values: Map<String, Value>, at: &str, problems: &mut Problems)
 }
 
 /// What is null where there is none.
-const NONE: [&str; 9] = [
+const NONE: [&str; 16] = [
     "kernel_regularizer",
     "bias_regularizer",
     "activity_regularizer",
@@ -170,4 +176,11 @@ const NONE: [&str; 9] = [
     "input_axes",
     "output_axes",
     "max_value",
+    "renorm_clipping",
+    "mean",
+    "variance",
+    "beta_regularizer",
+    "gamma_regularizer",
+    "beta_constraint",
+    "gamma_constraint",
 ];

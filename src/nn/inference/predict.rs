@@ -393,8 +393,17 @@ impl Sequential {
                 end.reached(link, progress).await;
             }
         }
-        link.settle(link.calls()).await?;
+        self.keep(&prediction, link.settle(link.calls()).await)?;
         Ok(y)
+    }
+
+    /// Keeps a prediction no longer that was none, or may be.
+    fn keep(&self, prediction: &Arc<Prediction>, result: Result<()>) -> Result<()> {
+        if result.is_err() {
+            let kept = &mut self.predictions().0;
+            kept.retain(|kept| !Arc::ptr_eq(kept, prediction));
+        }
+        result
     }
 
     /// Makes everything that predictions of so many rows need, in a frame or not: buffers and pipelines;
@@ -411,7 +420,8 @@ impl Sequential {
     ) -> Result<()> {
         if predict.rows > 0 {
             let prediction = self.prediction(predict)?;
-            prediction.compile(self.plan(), &mut progress).await?;
+            let compiled = prediction.compile(self.plan(), &mut progress).await;
+            self.keep(&prediction, compiled)?;
         }
         progress(1.0);
         Ok(())

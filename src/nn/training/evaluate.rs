@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::run::ordered;
 use super::score::{Score, Sums};
-use super::step::{AHEAD, Records};
+use super::step::{AHEAD, Evaluation, Records};
 use crate::Result;
 use crate::gpu::{platform, transfer};
 use crate::nn::data::Feed;
@@ -33,6 +33,23 @@ impl Sequential {
         let feed = Feed::new(data, self.expected(OP, Some(loss)), evaluation.places())?;
         feed.write(&self.gpu, &ordered(data.len()))?;
         let records = Records::new(&self.gpu, evaluation.records(0, data.len()))?;
+        let sums = self.sums(&evaluation, &feed, &records, progress).await;
+        if sums.is_err() {
+            self.buffers().forget_evaluation();
+        }
+        let sums = sums?;
+        sums.check(OP, loss)?;
+        sums.check_any(OP)?;
+        Ok(sums.score(loss))
+    }
+
+    async fn sums(
+        &self,
+        evaluation: &Evaluation,
+        feed: &Feed,
+        records: &Records,
+        progress: &impl transfer::Progress,
+    ) -> Result<Sums> {
         let mut sums = Sums::default();
         let mut flights = VecDeque::new();
         for i in 0..records.len() {
@@ -47,8 +64,6 @@ impl Sequential {
         for mut flight in flights {
             sums.add(&flight.land(&self.gpu, progress).await?);
         }
-        sums.check(OP, loss)?;
-        sums.check_any(OP)?;
-        Ok(sums.score(loss))
+        Ok(sums)
     }
 }

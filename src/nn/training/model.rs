@@ -299,7 +299,12 @@ impl Sequential {
             return error;
         }
         self.forget_buffers();
-        self.halt(step, error)
+        let error = self.halt(step, error);
+        if self.step == self.optimized_from {
+            // Nothing is in them yet, and they may be none.
+            self.slots = None;
+        }
+        error
     }
 
     /// Makes them anew when they are needed: some may be none.

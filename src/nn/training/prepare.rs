@@ -37,6 +37,11 @@ pub(in crate::nn) struct Buffers {
 }
 
 impl Buffers {
+    /// Makes those of an evaluation anew when they are needed: some may be none.
+    pub fn forget_evaluation(&mut self) {
+        self.evaluation = None;
+    }
+
     pub fn evaluations(&self) -> impl Iterator<Item = &Arc<Evaluation>> {
         let trained = self.training.iter().map(|training| &training.evaluation);
         trained.chain(&self.evaluation)

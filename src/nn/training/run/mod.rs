@@ -729,7 +729,12 @@ impl State {
                 Err(error) => {
                     self.failure = Some(match *landing {
                         Landing::Step(step) => model.refused(step, error),
-                        Landing::Validation => error,
+                        Landing::Validation => {
+                            if error != Error::DeviceLost {
+                                model.forget_buffers();
+                            }
+                            error
+                        }
                     });
                     self.flights.clear();
                     break;
