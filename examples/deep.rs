@@ -1,11 +1,11 @@
 //! Why SELU: networks of 32 and 64 dense layers on the 8×8 digits, each activation with its usual
-//! weights: Lecun-normal for SELU, He-normal for ELU and ReLU; and ReLU with batch normalization before it.
+//! weights: Lecun-normal for SELU, He-normal for ELU and ReLU.
 //!
 //! `cargo run --release --example deep` writes `deep.png` to the current directory, or to another
 //! with `--out DIR`. The picture and a table show
 //!
 //! - mean and variance after each layer before any training: SELU keeps them near 0 and 1, while
-//!   with ELU they grow, and with ReLU the variance wanders, unless each batch is normalized;
+//!   with ELU they grow, and with ReLU the variance wanders;
 //! - the loss in training, with the same batches and seed for all of them, each at the best of four
 //!   learning rates. The optimizer is plain SGD, as in the paper, or Adam with `--adam`; 20 epochs take
 //!   two minutes on two cores, and `--epochs` is for less;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use plotters::style::RGBAColor;
 use selfnorm::nn::{
     Activation::{Elu, Relu, Selu, Softmax},
-    Adam, AlphaDropout, BatchNormalization, Dataset, Dense, Dropout, Fit,
+    Adam, AlphaDropout, Dataset, Dense, Dropout, Fit,
     Initializer::{HeNormal, LecunNormal},
     Layer, Optimizer, Sequential, SequentialBuilder, Sgd,
 };
@@ -26,8 +26,8 @@ use selfnorm::{Error, Gpu, Tensor};
 
 use common::digits::{PIXELS, digits};
 use common::plot::{
-    Area, Axis, BLUE, Corner, GREY, LIGHT_BLUE, LIGHT_GREY, LIGHT_ORANGE, LIGHT_TEAL, ORANGE,
-    PURPLE, Panel, Result, TEAL, number, numbered, picture, smoothed,
+    Area, Axis, BLUE, Corner, GREY, LIGHT_BLUE, LIGHT_ORANGE, LIGHT_TEAL, ORANGE, PURPLE, Panel,
+    Result, TEAL, number, numbered, picture, smoothed,
 };
 
 mod common {
@@ -63,7 +63,7 @@ fn run() -> Result<()> {
 
     println!("{DEEPEST} dense layers of {UNITS}, {} digits", data.len());
     let mut start = Vec::new();
-    for kind in KINDS {
+    for kind in [SELU, ELU, RELU] {
         start.push((kind.name, kind.color, by_depth(&gpu, kind, None, &x)?));
     }
     table(
@@ -87,14 +87,14 @@ fn run() -> Result<()> {
         "\nTraining loss of the last of {} epochs, by learning rate: {}, batches of {BATCH}",
         method.epochs, method.name
     );
-    print!("{:<10}{:<8}", "", "layers");
+    print!("{:<8}{:<8}", "", "layers");
     for rate in method.rates {
         print!("{rate:>8}");
     }
     println!("  accuracy of the best");
     let mut trained = Vec::new();
     for depth in DEPTHS {
-        for kind in KINDS {
+        for kind in [SELU, ELU, RELU] {
             trained.push(train(&gpu, kind, depth, &method, &data)?);
         }
     }
@@ -209,18 +209,14 @@ struct Kind {
     name: &'static str,
     activation: selfnorm::nn::Activation,
     initializer: selfnorm::nn::Initializer,
-    /// Whether there is a batch normalization before the activation.
-    normalizes: bool,
     color: RGBAColor,
     light: RGBAColor,
 }
 
-const KINDS: [Kind; 4] = [SELU, ELU, RELU, NORMALIZED];
 const SELU: Kind = Kind {
     name: "SELU",
     activation: Selu,
     initializer: LecunNormal,
-    normalizes: false,
     color: BLUE,
     light: LIGHT_BLUE,
 };
@@ -228,7 +224,6 @@ const ELU: Kind = Kind {
     name: "ELU",
     activation: Elu(1.0),
     initializer: HeNormal,
-    normalizes: false,
     color: ORANGE,
     light: LIGHT_ORANGE,
 };
@@ -236,29 +231,18 @@ const RELU: Kind = Kind {
     name: "ReLU",
     activation: Relu,
     initializer: HeNormal,
-    normalizes: false,
     color: TEAL,
     light: LIGHT_TEAL,
-};
-const NORMALIZED: Kind = Kind {
-    name: "BN, ReLU",
-    normalizes: true,
-    color: GREY,
-    light: LIGHT_GREY,
-    ..RELU
 };
 
 fn network(kind: Kind, dropout: Option<Layer>, depth: usize) -> SequentialBuilder {
     let mut network = Sequential::new([PIXELS]);
     for _ in 0..depth {
-        let dense = Dense::new(UNITS).kernel_initializer(kind.initializer);
-        network = match kind.normalizes {
-            false => network.add(dense.activation(kind.activation)),
-            true => network
-                .add(dense)
-                .add(BatchNormalization::new())
-                .add(kind.activation),
-        };
+        network = network.add(
+            Dense::new(UNITS)
+                .kernel_initializer(kind.initializer)
+                .activation(kind.activation),
+        );
         if let Some(dropout) = &dropout {
             network = network.add(dropout.clone());
         }
@@ -297,7 +281,7 @@ struct Trained {
 
 /// Trains at each of the learning rates, and keeps the run that ends with the lowest loss.
 fn train(gpu: &Gpu, kind: Kind, depth: usize, method: &Method, data: &Dataset) -> Result<Trained> {
-    print!("{:<10}{depth:<8}", kind.name);
+    print!("{:<8}{depth:<8}", kind.name);
     let (mut best, mut lowest, mut accuracy) = (None, f64::INFINITY, 0.0);
     for rate in method.rates {
         let mut model = network(kind, None, depth).build(gpu, SEED)?;
@@ -331,7 +315,7 @@ fn train(gpu: &Gpu, kind: Kind, depth: usize, method: &Method, data: &Dataset) -
 
 /// Mean and variance of each layer's output, in training if there is dropout.
 fn by_depth(gpu: &Gpu, kind: Kind, dropout: Option<Layer>, x: &Tensor) -> Result<Vec<(f64, f64)>> {
-    let stride = 1 + usize::from(dropout.is_some()) + 2 * usize::from(kind.normalizes);
+    let stride = 1 + usize::from(dropout.is_some());
     let model = network(kind, dropout, DEEPEST).build(gpu, SEED)?;
     let statistics = model.statistics_in_training(x)?;
     let passed_on = statistics
