@@ -14,6 +14,7 @@
 //! | weights, of every initializer | their seed | 2⁶³ + their `call`, below 2⁶² | 10 | the tensor's, from `offset` on |
 //! | the seeds of a network's layers | the network's seed | 2⁶³ + 2⁶² | 110 | 4 *p* and 4 *p* + 1 are the low and the high word of seed *p* |
 //! | the order of the samples in epoch *e* | the network's seed, or `fit`'s | 2⁶³ + 2⁶² + 2⁶¹ + *e* | 111 | one for each swap of a Fisher–Yates shuffle, from the last sample down |
+//! | the order of a shuffled data set | its seed | 2⁶³ + 2⁶² + 2⁶¹ + 2⁶⁰, as if of an epoch that nobody gets to | 111 | the same |
 //!
 //! Of layer *l* of a network, both counted from 0, the kernel has seed *p* = 3 *l*, the biases 3 *l* + 1,
 //! the dropout 3 *l* + 2. Its weights have call 0, and its masks the number of the training step. Weights
@@ -161,6 +162,9 @@ pub(crate) fn derived_seed(seed: u64, position: u64) -> u64 {
         .map(|(word, bits)| u64::from(word) << bits)
         .sum()
 }
+
+/// The epoch whose order is that of a shuffled data set.
+pub(crate) const DATA_SET: u64 = 1 << 60;
 
 /// The Fisher–Yates shuffle of 0, 1, 2, …: a function of the seed and the epoch.
 pub(crate) fn shuffle(order: &mut [u32], seed: u64, epoch: u64) {

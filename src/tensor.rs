@@ -1,3 +1,4 @@
+use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -5,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::gpu::device::Owner;
 use crate::gpu::kept::Id;
 use crate::gpu::memory::Purpose;
 use crate::gpu::platform;
@@ -29,7 +31,6 @@ use crate::gpu::transfer::{self, COPY_ALIGNMENT, Progress};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Tensor<T: Element = f32> {
     gpu: Gpu,
     id: Id,
@@ -44,6 +45,15 @@ pub struct Tensor<T: Element = f32> {
     /// Whether the work deferred before that is submitted.
     flushed: AtomicBool,
     element: PhantomData<T>,
+}
+
+impl<T: Element> fmt::Debug for Tensor<T> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Tensor")
+            .field("type", &std::any::type_name::<T>())
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A lane is four values, and a copy moves multiples of four bytes.
@@ -236,6 +246,36 @@ impl<T: Element> Tensor<T> {
         &self.gpu
     }
 
+    /// A tensor with a copy of the elements, made on the GPU.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingUsage`] for a wrapped buffer without `COPY_SRC`; [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`].
+    pub fn duplicate(&self) -> Result<Self> {
+        self.check_source("duplicate")?;
+        let copy = Self::uninitialized(&self.gpu, &self.shape)?;
+        let range = self.range();
+        let bytes = (range.end - range.start).next_multiple_of(COPY_ALIGNMENT);
+        let owner = Owner::of(self.is_private());
+        self.gpu.link().submit(owner, |encoder| {
+            copy.clear_rest(encoder);
+            encoder.copy_buffer_to_buffer(&self.buffer, range.start, &copy.buffer, 0, bytes);
+            Ok(())
+        })?;
+        Ok(copy)
+    }
+
+    fn check_source(&self, op: &'static str) -> Result<()> {
+        match self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            true => Ok(()),
+            false => Err(Error::MissingUsage {
+                op,
+                usage: "COPY_SRC",
+            }),
+        }
+    }
+
     /// The elements' range, to bind or copy in an application's own commands.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         self.expose();
@@ -324,12 +364,7 @@ impl<T: Element> Tensor<T> {
     }
 
     pub(crate) async fn read_by(&self, progress: impl Progress) -> Result<Vec<T>> {
-        if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(Error::MissingUsage {
-                op: "read",
-                usage: "COPY_SRC",
-            });
-        }
+        self.check_source("read")?;
         let mut data = vec![T::zeroed(); self.len()];
         let bytes = bytemuck::cast_slice_mut(&mut data);
         let source = transfer::Source {

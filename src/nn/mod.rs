@@ -52,6 +52,7 @@
 
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
+mod callbacks;
 mod data;
 mod files;
 mod inference;
@@ -70,6 +71,9 @@ pub use crate::ops::network::optimizer::{
     PiecewiseConstantDecay, Sgd,
 };
 pub use crate::ops::network::product::{Padding, Tiling};
+#[cfg(not(target_family = "wasm"))]
+pub use callbacks::ModelCheckpoint;
+pub use callbacks::{Callback, CsvLogger, EarlyStopping, Monitor, ReduceLrOnPlateau};
 pub use data::{Batch, Batches, Data, Dataset, Samples};
 pub use inference::{FourierFeatures, Predict, Wgsl};
 pub use layers::{AlphaDropout, Conv2d, Dense, Dropout, Flatten, Initializer, Layer, MaxPool2d};

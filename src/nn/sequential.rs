@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hashbrown::HashSet;
@@ -47,6 +48,11 @@ impl SequentialBuilder {
     pub fn tiling(mut self, tiling: Tiling) -> Self {
         self.tiling = Some(tiling);
         self
+    }
+
+    /// The layers so far.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
     }
 
     /// The layers with their shapes; for no device in particular.
@@ -155,7 +161,6 @@ fn alignment(gpu: &Gpu) -> usize {
 /// until one of another number of samples. [`Sequential::memory`] is the sum.
 ///
 /// [`Predict::batch`]: super::Predict::batch
-#[derive(Debug)]
 pub struct Sequential {
     pub(super) gpu: Gpu,
     tiling: Tiling,
@@ -187,6 +192,20 @@ pub struct Sequential {
     pub(super) predictions: Mutex<Predictions>,
     /// How the weights are packed, once they are.
     pub(super) packing: OnceLock<Packing>,
+}
+
+impl fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Sequential")
+            .field("input_shape", &self.input_shape())
+            .field("layers", &self.builder.layers)
+            .field("seed", &self.seed)
+            .field("optimizer", &self.optimizer)
+            .field("loss", &self.loss)
+            .field("step", &self.step)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the guard of steps is, and their generation.
@@ -251,6 +270,11 @@ impl Sequential {
     /// The device that the network is on.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    /// What it was built from, with the names of all layers.
+    pub fn builder(&self) -> &SequentialBuilder {
+        &self.builder
     }
 
     /// The shape of a sample.

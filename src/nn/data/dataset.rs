@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use super::feed::Arrays;
 use super::targets::{Labels, Weighing, not_finite, place, refuse_target};
@@ -32,15 +34,22 @@ const F32: usize = size_of::<f32>();
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+///
+/// Clones and selections, such as [`split`](Self::split) and [`k_folds`](Self::k_folds), share the samples
+/// on the GPU.
+#[derive(Clone)]
 pub struct Dataset {
     pub(super) gpu: Gpu,
-    len: usize,
+    /// The samples that are uploaded, and those of them that it has, unless it has all.
+    uploaded: usize,
+    pub(super) selected: Option<Arc<[u32]>>,
     shape: Vec<usize>,
     inputs: Vec<Part>,
     /// Of inputs that are bytes.
     affine: Option<Affine>,
     targets: Option<Targets>,
+    /// The class of each uploaded sample, if samples have one.
+    pub(super) sample_classes: Option<Arc<[i64]>>,
     /// The sample weights, and how many a sample has.
     weights: Option<(Vec<Part>, usize)>,
     pub(super) weighing: Weighing,
@@ -48,10 +57,10 @@ pub struct Dataset {
     pub(super) owner: Owner,
 }
 
-#[derive(Debug)]
+#[derive(Clone)]
 enum Targets {
     /// The class numbers, how many a sample has, and where each first is.
-    Labels(Vec<Part>, usize, BTreeMap<i64, usize>),
+    Labels(Vec<Part>, usize, Arc<BTreeMap<i64, usize>>),
     /// f32s, of this shape per sample, and the first that is no probability.
     Values(Vec<Part>, Vec<usize>, Values),
 }
@@ -184,11 +193,13 @@ impl Dataset {
     ) -> Self {
         Self {
             gpu: gpu.clone(),
-            len,
+            uploaded: len,
+            selected: None,
             shape: shape.into(),
             inputs,
             affine,
             targets: None,
+            sample_classes: None,
             weights: None,
             weighing: Weighing::default(),
             owner: Owner::Crate,
@@ -246,7 +257,9 @@ impl Dataset {
         let labels = Labels::new(OP, classes)?;
         let bytes = bytemuck::cast_slice(&labels.numbers);
         let parts = upload(&self.gpu, bytes, positions * size_of::<u32>())?;
-        self.targets = Some(Targets::Labels(parts, positions, labels.first));
+        self.targets = Some(Targets::Labels(parts, positions, labels.first.into()));
+        let numbers = classes.iter().filter_map(|&class| class.try_into().ok());
+        self.sample_classes = (positions == 1).then(|| numbers.collect());
         Ok(self)
     }
 
@@ -288,15 +301,16 @@ impl Dataset {
     /// # }
     /// ```
     pub fn targets(self, values: &[f32], shape: impl AsRef<[usize]>) -> Result<Self> {
+        self.require_all("targets")?;
         let shape = shape.as_ref();
         let each = count(shape)?;
-        if values.len() as u64 != (self.len as u64).saturating_mul(each) {
+        if values.len() as u64 != (self.len() as u64).saturating_mul(each) {
             return wrong(
                 OP,
                 format!(
                     "{} targets are not one of shape {shape:?} for each of {} samples",
                     values.len(),
-                    self.len
+                    self.len()
                 ),
             );
         }
@@ -305,7 +319,20 @@ impl Dataset {
         let outputs = shape.last().copied().unwrap_or(1).max(1);
         let facts = Facts::of(values, outputs);
         let worst = facts.worst().map_or(0.0, |index| values[index]);
-        self.set_targets(parts, shape, facts, worst)
+        let mut data = self.set_targets(parts, shape, facts, worst)?;
+        let has_classes = match data.target_kind() {
+            Some(TargetKind::OneHot) => true,
+            Some(TargetKind::Binary) => outputs == 1,
+            _ => false,
+        };
+        // Of the first of the largest, as for class weights.
+        let class = |row: &[f32]| match row {
+            [value] => *value as i64,
+            row => row.iter().position(|&value| value == 1.0).unwrap_or(0) as i64,
+        };
+        data.sample_classes =
+            (has_classes && each == outputs).then(|| values.chunks(outputs).map(class).collect());
+        Ok(data)
     }
 
     /// The network's target outputs, of a tensor [n, target shape], where they are: see
@@ -332,8 +359,12 @@ impl Dataset {
             });
         }
         let (len, shape, parts) = samples_of(y)?;
-        if len != self.len {
-            let detail = format!("there are targets for {len} samples, not for {}", self.len);
+        self.require_all("targets")?;
+        if len != self.len() {
+            let detail = format!(
+                "there are targets for {len} samples, not for {}",
+                self.len()
+            );
             return wrong(OP, detail);
         }
         let outputs = shape.last().copied().unwrap_or(1);
@@ -367,6 +398,7 @@ impl Dataset {
             kind: TargetKind::of(&facts, outputs),
         };
         self.targets = Some(Targets::Values(parts, shape.into(), found));
+        self.sample_classes = None;
         Ok(self)
     }
 
@@ -428,12 +460,14 @@ impl Dataset {
 
     /// The number of samples.
     pub fn len(&self) -> usize {
-        self.len
+        self.selected
+            .as_ref()
+            .map_or(self.uploaded, |selected| selected.len())
     }
 
     /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The shape of a sample.
@@ -512,19 +546,94 @@ impl Dataset {
     }
 
     fn per_sample(&self, values: usize, what: &str) -> Result<usize> {
-        if self.len == 0 && values == 0 {
+        self.require_all(what)?;
+        let len = self.len();
+        if len == 0 && values == 0 {
             return Ok(1);
         }
-        if self.len == 0 || values == 0 || !values.is_multiple_of(self.len) {
+        if len == 0 || values == 0 || !values.is_multiple_of(len) {
             return wrong(
                 OP,
-                format!(
-                    "{values} {what} are no whole number for each of {} samples",
-                    self.len
-                ),
+                format!("{values} {what} are no whole number for each of {len} samples"),
             );
         }
-        Ok(values / self.len)
+        Ok(values / len)
+    }
+
+    /// What a sample gets is uploaded for all of them.
+    fn require_all(&self, what: &str) -> Result<()> {
+        match &self.selected {
+            None => Ok(()),
+            Some(selected) => wrong(
+                OP,
+                format!(
+                    "{what} come before a selection: this is {} of {} samples",
+                    selected.len(),
+                    self.uploaded
+                ),
+            ),
+        }
+    }
+
+    /// The samples at these places of the data set, in this order.
+    pub(super) fn selection(&self, samples: Vec<u32>) -> Self {
+        let samples: Arc<[u32]> = match &self.selected {
+            None => samples.into(),
+            Some(of) => samples.iter().map(|&i| of[i as usize]).collect(),
+        };
+        let mut data = self.clone();
+        if let (Some(classes), Some(Targets::Labels(_, _, first))) =
+            (&self.sample_classes, &mut data.targets)
+        {
+            let mut found = BTreeMap::new();
+            for (place, &i) in samples.iter().enumerate() {
+                found.entry(classes[i as usize]).or_insert(place);
+            }
+            *first = found.into();
+        }
+        data.selected = Some(samples);
+        data
+    }
+
+    /// The class of each sample, or `None` if it does not count; if samples have one.
+    pub(in crate::nn) fn counted_classes(&self) -> Option<Vec<Option<i64>>> {
+        let ignored = self.weighing.ignored;
+        let classes = self.classes_of_samples()?.into_iter();
+        Some(
+            classes
+                .map(|class| Some(class).filter(|_| Some(class) != ignored))
+                .collect(),
+        )
+    }
+
+    /// The class of each sample, if samples have one.
+    pub(super) fn classes_of_samples(&self) -> Option<Vec<i64>> {
+        let classes = self.sample_classes.as_ref()?;
+        Some(match &self.selected {
+            None => classes.to_vec(),
+            Some(selected) => selected.iter().map(|&i| classes[i as usize]).collect(),
+        })
+    }
+}
+
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut data = f.debug_struct("Dataset");
+        data.field("len", &self.len()).field("shape", &self.shape);
+        match &self.targets {
+            None => {}
+            Some(Targets::Labels(_, 1, first)) => {
+                data.field("classes", &first.len());
+            }
+            Some(Targets::Labels(_, positions, first)) => {
+                data.field("classes", &first.len());
+                data.field("labels_per_sample", positions);
+            }
+            Some(Targets::Values(_, shape, _)) => {
+                data.field("target_shape", shape);
+            }
+        }
+        data.finish_non_exhaustive()
     }
 }
 

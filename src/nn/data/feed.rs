@@ -1,3 +1,6 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::targets::Weighing;
 use super::{Dataset, Expected};
 use crate::gpu::device::Owner;
@@ -87,6 +90,8 @@ impl Arrays<'_> {
 pub(in crate::nn) struct Feed {
     /// The samples' indices.
     order: Region,
+    /// The uploaded samples that the data set has, unless it has all.
+    selected: Option<Arc<[u32]>>,
     pub dispatches: Vec<Dispatch>,
     /// Whose the samples' buffers are.
     pub owner: Owner,
@@ -103,13 +108,23 @@ impl Feed {
         Ok(Self {
             dispatches: arrays.gather(expected, &data.weighing, class_weights, &order, places)?,
             order,
+            selected: data.selected.clone(),
             owner: data.owner,
         })
     }
 
+    /// An order of the data set's samples, as one of those uploaded.
+    fn uploaded<'a>(&self, order: &'a [u32]) -> Cow<'a, [u32]> {
+        match &self.selected {
+            None => order.into(),
+            Some(selected) => order.iter().map(|&i| selected[i as usize]).collect(),
+        }
+    }
+
     /// Sets the order.
     pub fn write(&self, gpu: &Gpu, order: &[u32]) -> Result<()> {
-        let bytes = bytemuck::cast_slice(order);
+        let order = self.uploaded(order);
+        let bytes = bytemuck::cast_slice(&order);
         let buffer = &self.order.buffer;
         transfer::write(gpu.memory(), buffer, 0, bytes, transfer::COPY_ALIGNMENT)
     }
@@ -118,7 +133,8 @@ impl Feed {
 impl Feed {
     /// An order, to be set in an encoder by [`replace`](Self::replace).
     pub fn stage(&self, gpu: &Gpu, order: &[u32]) -> Result<Vec<Upload>> {
-        let pieces = bytemuck::cast_slice(order).chunks(transfer::STAGING_BYTES as usize);
+        let order = self.uploaded(order);
+        let pieces = bytemuck::cast_slice(&order).chunks(transfer::STAGING_BYTES as usize);
         let upload = |piece: &[u8]| Upload::new(gpu.memory(), piece, transfer::COPY_ALIGNMENT);
         pieces.map(upload).collect()
     }

@@ -2,6 +2,7 @@
 
 mod dataset;
 mod feed;
+mod selections;
 mod stream;
 mod targets;
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::nn::data::order_bytes;
 use crate::nn::{Data, Dataset};
 use crate::ops::network::loss::Loss;
@@ -97,7 +99,8 @@ impl<'a> Fit<'a> {
     }
 
     /// The share of the samples, from the end, that is not trained on but evaluated after each
-    /// epoch.
+    /// epoch. It is an error if one of their classes is not among the others, as in data that are sorted by
+    /// class: see [`Dataset::shuffled`] and [`Dataset::stratified_split`].
     pub fn validation_split(mut self, validation_split: f64) -> Self {
         self.validation_split = validation_split;
         self
@@ -119,8 +122,9 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// How many of the samples are trained on; none are counted of batches from the host.
-    pub(super) fn check(&self, gpu: &Gpu, data: &Data) -> Result<usize> {
+    /// How many of the samples are trained on, of which none are counted of batches from the host; and what
+    /// to be warned of.
+    pub(super) fn check(&self, gpu: &Gpu, data: &Data) -> Result<(usize, Option<String>)> {
         let wrong = |detail: String| Err(Error::Data { op: "fit", detail });
         if self.batch_size == 0 {
             return wrong("batch_size must be at least 1".into());
@@ -139,7 +143,7 @@ impl<'a> Fit<'a> {
                 );
             }
             // Before buffers are made for it.
-            Data::Batches(_) => return order_bytes(gpu, self.batch_size).map(|_| 0),
+            Data::Batches(_) => return order_bytes(gpu, self.batch_size).map(|_| (0, None)),
         };
         let split = match self.validation_data {
             Some(_) => 0.0,
@@ -151,6 +155,32 @@ impl<'a> Fit<'a> {
                 "of {samples} samples, a validation_split of {split} leaves none to train on"
             ));
         }
-        Ok(trained)
+        let warning = match data {
+            Data::Dataset(data) if trained < samples => compare_classes(data, trained)?,
+            _ => None,
+        };
+        Ok((trained, warning))
     }
+}
+
+/// An error if a class is only among those of the samples that are validated, a warning if it is only among
+/// those that are trained on.
+fn compare_classes(data: &Dataset, trained: usize) -> Result<Option<String>> {
+    let Some(classes) = data.counted_classes() else {
+        return Ok(None);
+    };
+    let (trained, validated) = classes.split_at(trained);
+    let [trained, validated] =
+        [trained, validated].map(|part| part.iter().flatten().collect::<BTreeSet<_>>());
+    if let Some(class) = validated.difference(&trained).next() {
+        return Err(Error::Data {
+            op: "fit",
+            detail: format!(
+                "class {class} is only among the last samples, which validation_split takes, so the network would not learn it; take validation_split of data.shuffled(seed), or give one part of data.stratified_split(0.8, seed) as validation_data"
+            ),
+        });
+    }
+    Ok(trained.difference(&validated).next().map(|class| {
+        format!("class {class} is not among the samples that validation_split takes, so no validation score tells how the network does there")
+    }))
 }

@@ -3,10 +3,15 @@
 use super::prepare::Buffers;
 use super::step::Batch;
 use super::{Score, score::Sums};
+use std::sync::Arc;
+
+use crate::gpu::device::Owner;
 use crate::gpu::platform;
+use crate::gpu::region::Region;
 use crate::gpu::transfer;
 use crate::nn::Sequential;
 use crate::nn::data::refuse_target;
+use crate::nn::workspace::Slots;
 use crate::ops::network::loss::{Loss, Totals};
 use crate::ops::network::optimizer::{LearningRate, Optimizer};
 use crate::ops::require;
@@ -67,6 +72,69 @@ impl Sequential {
         self.optimizer = optimizer;
         self.loss = Some(loss);
         Ok(())
+    }
+
+    /// Another network like this, on the same device: with its layers, weights, seed, counts and the optimizer's
+    /// state, so that the same training follows, bit for bit. Both are then trained independently. Nobody
+    /// waits; steps that an application has recorded and not submitted yet are not in the copy's weights.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// # use selfnorm::nn::{Activation::Softmax, Dataset, Dense, Fit, Sequential};
+    /// # let data = Dataset::from_floats(&gpu, &[0.0, 1.0, 1.0, 0.0], [2])?.classes(&[0, 1])?;
+    /// let mut model = Sequential::new([2]).add(Dense::new(2).activation(Softmax)).build(&gpu, 42)?;
+    /// let before = model.duplicate()?;
+    /// model.fit(&data, &Fit::default())?;
+    /// assert_ne!(model.evaluate(&data)?, before.evaluate(&data)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn duplicate(&self) -> Result<Self> {
+        let mut copy = self
+            .builder
+            .allocate(&self.gpu, self.network.clone(), self.seed)?;
+        copy.optimizer = self.optimizer.clone();
+        copy.loss = self.loss;
+        (copy.step, copy.epoch) = (self.step, self.epoch);
+        copy.optimized_from = self.optimized_from;
+        copy.skips = self.skips.clone();
+        copy.generation = self.generation;
+        copy.history = self.history.clone();
+        copy.slots = match &self.slots {
+            None => None,
+            Some(_) => Some(Arc::new(Slots::new(self.plan(), &self.optimizer)?)),
+        };
+        if self.unseen.is_some() {
+            copy.leave_unseen();
+        }
+        self.gpu.link().submit(Owner::Crate, |encoder| {
+            let mut record = |from: &Region, to: &Region| {
+                let [source, destination] =
+                    [from, to].map(|region| (&region.buffer, region.offset));
+                encoder.copy_buffer_to_buffer(
+                    source.0,
+                    source.1,
+                    destination.0,
+                    destination.1,
+                    from.bytes,
+                );
+            };
+            record(&self.weights, &copy.weights);
+            if let (Some(from), Some(to)) = (&self.slots, &copy.slots) {
+                // Behind the gradients is what the guard knows.
+                record(&from.gradients, &to.gradients);
+                for (from, to) in from.slots.iter().zip(&to.slots) {
+                    record(from, to);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(copy)
     }
 
     /// Forgets the optimizer's state, such as Adam's moments, and its count of steps, by which

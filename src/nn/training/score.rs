@@ -89,6 +89,8 @@ pub struct History {
     /// Whether a callback, or [`Run::stop`](super::Run::stop), has ended the training before its last
     /// epoch was over.
     pub stopped: bool,
+    /// What is probably not meant, such as a class that no validation score tells about.
+    pub warnings: Vec<String>,
 }
 
 /// The scores of an epoch.

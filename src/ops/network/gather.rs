@@ -59,7 +59,7 @@ pub(crate) struct Affine {
 }
 
 /// Samples of a data set that are in one buffer: as many, from the one numbered `first` on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub region: Region,
     pub first: u32,

@@ -19,7 +19,7 @@ use crate::nn::Sequential;
 use crate::nn::data::{Data, Feed, Staged, Stream};
 use crate::ops::network::optimizer::LearningRate;
 use crate::ops::network::step::Step;
-use crate::{Error, Result, random};
+use crate::{Error, Result, Tensor, random};
 
 const OP: &str = "fit";
 const VALIDATION: &str = "fit: validation data";
@@ -101,6 +101,15 @@ impl EpochEnd<'_> {
     /// The network, after this epoch: to save it, for instance.
     pub fn model(&self) -> &Sequential {
         self.model
+    }
+
+    /// Sets weights by name, before the next step.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sequential::set_weights`].
+    pub fn set_weights(&mut self, weights: &[(impl AsRef<str>, Tensor)]) -> Result<()> {
+        self.model.set_weights(weights)
     }
 
     /// Sets the learning rate from the next step on.
@@ -315,7 +324,7 @@ impl Sequential {
         if let Some(data) = fit.validation_data {
             data.check(self.expected(VALIDATION, fit.loss))?;
         }
-        let trained = fit.check(&self.gpu, &data)?;
+        let (trained, warning) = fit.check(&self.gpu, &data)?;
         let optimizer = match &fit.optimizer {
             Some(optimizer) => optimizer.clone(),
             None => self.optimizer.clone(),
@@ -367,7 +376,10 @@ impl Sequential {
             let records = Records::new(&self.gpu, records)?;
             Some(Validation { feed, records })
         };
-        self.history = History::default();
+        self.history = History {
+            warnings: warning.into_iter().collect(),
+            ..History::default()
+        };
         let compiled = self.compiled(&training, optimizer, fit.loss);
         Ok(Run {
             source,
