@@ -85,7 +85,7 @@ impl EarlyStopping {
     }
 
     /// Whether the training is to end after epoch `epoch`, counted from 1; and whether this is the best epoch.
-    fn judge(&mut self, epoch: usize, value: f64) -> (bool, bool) {
+    pub(super) fn judge(&mut self, epoch: usize, value: f64) -> (bool, bool) {
         self.wait += 1;
         if self.monitor.improves(value, self.best, self.min_delta) {
             self.best = Some(value);
@@ -116,10 +116,9 @@ impl Callback for EarlyStopping {
         let value = self.monitor.require(OP, &end.scores)?;
         let mut ends = false;
         if end.epoch > self.start_from_epoch {
-            let is_first = self.weights.is_none();
             let (is_over, is_best) = self.judge(end.epoch, value);
             ends = is_over;
-            if self.restore_best_weights && (is_best || is_first) {
+            if self.restore_best_weights && is_best {
                 self.weights = Some(end.model().weights()?);
             }
         }

@@ -88,3 +88,6 @@ impl Progress<'_> {
         Ok(flow)
     }
 }
+
+#[cfg(test)]
+mod tests;

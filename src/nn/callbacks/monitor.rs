@@ -88,8 +88,8 @@ impl Monitor {
         )
     }
 
-    /// Whether `value` is better than `best` by more than `min_delta`; anything is better than nothing, and
-    /// NaN is better than no number, and no number better than NaN, as in Keras.
+    /// Whether `value` is better than `best` by more than `min_delta`. Anything is better than nothing, and
+    /// nothing better than NaN, as in Keras.
     pub(super) fn improves(self, value: f64, best: Option<f64>, min_delta: f64) -> bool {
         let Some(best) = best else { return true };
         match self {

@@ -84,7 +84,7 @@ impl ReduceLrOnPlateau {
     }
 
     /// The learning rate after an epoch with this one.
-    fn judge(&mut self, value: f64, rate: f64) -> f64 {
+    pub(super) fn judge(&mut self, value: f64, rate: f64) -> f64 {
         if self.cooling > 0 {
             self.cooling -= 1;
             self.wait = 0;

@@ -4,6 +4,8 @@
 //! whose gradients can be written down in a line; `layers.rs` has those of the layers. A learning
 //! rate of 0 makes what `fit` says about a batch a function of its samples alone.
 
+mod callbacks;
+mod copies;
 mod data;
 mod documented;
 mod guard;
@@ -11,6 +13,7 @@ mod losses;
 mod optimizers;
 mod parts;
 mod runs;
+mod selections;
 mod statistics;
 mod streams;
 mod tensors;
@@ -21,10 +24,34 @@ use crate::common::reference::normal;
 use selfnorm::Tensor;
 use selfnorm::nn::Activation::{self, Selu, Softmax};
 use selfnorm::nn::Initializer::LecunNormal;
-use selfnorm::nn::{AlphaDropout, Dataset, Dense, Score, Sequential, SequentialBuilder, Sgd};
+use selfnorm::nn::{AlphaDropout, Dataset, Dense, Fit, Score, Sequential, SequentialBuilder, Sgd};
 
 /// A sum of f32 losses, each rounded some times: nothing here has more than 100 of them.
 const SCORE_BOUND: f64 = 2e-6;
+
+/// Samples whose target is their number, for [`numbering`].
+fn numbered(len: usize) -> Dataset {
+    let numbers: Vec<_> = (0..len).map(|i| i as f32).collect();
+    let data = Dataset::from_floats(gpu(), &vec![1.0; len], [1]).unwrap();
+    data.targets(&numbers, [1]).unwrap()
+}
+
+/// A network whose output is 0, so that a sample's loss is the square of its target.
+fn numbering() -> Sequential {
+    let network = Sequential::new([1]).add(Dense::new(1).weights([0.0], [0.0]));
+    network.build(gpu(), 1).unwrap()
+}
+
+/// The numbers of a data set's samples, in order.
+fn numbers(data: &Dataset) -> Vec<usize> {
+    let fit = Fit::new(still()).batch_size(1).shuffle(false);
+    let history = numbering().fit(data, &fit).unwrap();
+    history
+        .losses
+        .iter()
+        .map(|loss| loss.sqrt() as usize)
+        .collect()
+}
 
 /// The learning rate that leaves a network as it is.
 fn still() -> Sgd {
