@@ -58,6 +58,7 @@ mod files;
 mod inference;
 mod layers;
 mod losses;
+pub mod metrics;
 mod network;
 mod sequential;
 mod summary;
