@@ -13,6 +13,7 @@ pub use fit::Fit;
 pub(super) use frame::Recorded;
 pub(super) use model::MAX_COUNT;
 pub(super) use prepare::Buffers;
+pub(super) use run::ordered;
 pub use run::{BatchEnd, EpochEnd, Progress, Run};
 pub use score::{EpochScores, History, Score};
-pub(super) use step::AHEAD;
+pub(super) use step::{AHEAD, Records};

@@ -12,6 +12,7 @@ mod guard;
 mod losses;
 mod optimizers;
 mod parts;
+mod predictions;
 mod runs;
 mod selections;
 mod statistics;
