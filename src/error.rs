@@ -33,6 +33,18 @@ pub enum Error {
         /// The shape it has.
         actual: Vec<usize>,
     },
+    /// A tensor of samples has too few axes: as a rule that of their number, the first, is missing.
+    #[error("{op}: expected shape {} (one sample: {}) for {operand}, got {actual:?}", after("n", .sample), after("1", .sample))]
+    NoBatchAxis {
+        /// The operation.
+        op: &'static str,
+        /// The argument.
+        operand: &'static str,
+        /// The shape of a sample.
+        sample: Vec<usize>,
+        /// The shape that the argument has.
+        actual: Vec<usize>,
+    },
     /// The data does not fill the shape.
     #[error("tensor: shape {shape:?} has {expected} elements, the data has {actual}")]
     Length {
@@ -87,7 +99,7 @@ pub enum Error {
     },
     /// A tensor was made by another [`Gpu`](crate::Gpu).
     #[error(
-        "{op}: {operand} belongs to another Gpu; make one Gpu for a device, and clone it; to_vec and tensor move data to another"
+        "{op}: {operand} belongs to another Gpu; share one Gpu, which is cheap to clone; to_vec and tensor move data to another"
     )]
     OtherGpu {
         /// The operation.
@@ -255,6 +267,13 @@ fn listed(found: &[String]) -> String {
     } else {
         format!("; there are: {}", found.join(", "))
     }
+}
+
+/// A shape with an axis before those of `shape`.
+fn after(first: &str, shape: &[usize]) -> String {
+    let extents = shape.iter().map(usize::to_string);
+    let all: Vec<_> = std::iter::once(first.to_string()).chain(extents).collect();
+    format!("[{}]", all.join(", "))
 }
 
 fn parenthesized(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! Means and variances of a data set's features.
 
-use super::data::Feed;
+use super::data::{Expected, Feed};
 use super::sequential::read;
 use super::training::ordered;
 use super::{Dataset, Normalization};
@@ -49,7 +49,18 @@ impl Normalization {
 
     pub(super) async fn adapt_by(data: &Dataset, progress: &impl Progress) -> Result<Self> {
         const OP: &str = "normalization";
-        data.check_inputs(OP)?;
+        let expected = Expected {
+            op: OP,
+            gpu: &data.gpu,
+            input: data.shape(),
+            output: &[],
+            probabilities: false,
+        };
+        data.check_inputs(expected)?;
+        if data.is_empty() {
+            let detail = "the data set has no samples".into();
+            return Err(Error::Data { op: OP, detail });
+        }
         let [axes @ .., columns] = data.shape() else {
             let detail = "samples of shape [] have no axis of features".into();
             return Err(Error::Data { op: OP, detail });
@@ -69,7 +80,7 @@ impl Normalization {
         let [x, pieces] = [bytes, batch.piece_bytes()].map(|bytes| gpu.memory().region(bytes));
         let (x, pieces) = (x?, pieces?);
         let measure = batch.measure(gpu, &x, &pieces)?;
-        let feed = Feed::of_inputs(data, samples, &x)?;
+        let feed = Feed::of_inputs(data, expected, samples, &x)?;
         feed.write(gpu, &ordered(data.len()))?;
         let steps = Steps::new(gpu, 1)?;
         let mut shares = Vec::new();

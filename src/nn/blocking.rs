@@ -91,6 +91,65 @@ impl Sequential {
         block_on(self.predict_by(x, &wait_for_answer))
     }
 
+    /// The outputs for samples on the host, one after the other, as the host's. Browsers have
+    /// [`predict_floats_async`](Self::predict_floats_async).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Activation::Softmax, Dense, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let model = Sequential::new([4]).add(Dense::new(3).activation(Softmax)).build(&gpu, 42)?;
+    /// let probabilities = model.predict_floats(&[0.5, 1.0, 2.0, -1.0])?; // of one sample
+    /// assert_eq!(probabilities.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`predict_floats_async`](Self::predict_floats_async).
+    pub fn predict_floats(&self, samples: &[f32]) -> Result<Vec<f32>> {
+        block_on(self.predict_floats_by(samples, &wait_for_answer))
+    }
+
+    /// The outputs for the samples of a data set, [n, output shape], in its order; a selection's are those of
+    /// the selected samples. It needs no targets. Browsers have
+    /// [`predict_dataset_async`](Self::predict_dataset_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`predict_dataset_async`](Self::predict_dataset_async).
+    pub fn predict_dataset(&self, data: &Dataset) -> Result<Tensor> {
+        block_on(self.predict_dataset_by("predict_dataset", data, &wait_for_answer))
+    }
+
+    /// The class of each sample of a data set, or of each position where the output has more than one axis:
+    /// that of the largest output, or the first of them if there are several; for a single sigmoid, 1 if the
+    /// output is above ½, and else 0. Browsers have
+    /// [`predict_classes_async`](Self::predict_classes_async).
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Activation::Softmax, Dataset, Dense, Sequential, metrics};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let model = Sequential::new([2]).add(Dense::new(3).activation(Softmax)).build(&gpu, 42)?;
+    /// let labels = [0, 2, 1];
+    /// let test = Dataset::from_floats(&gpu, &[0.5, 1.0, 2.0, -1.0, 0.0, 3.0], [2])?;
+    /// let matrix = metrics::confusion_matrix(&labels, &model.predict_classes(&test)?, 3)?;
+    /// println!("{matrix}{:?}", matrix.f1());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`predict_classes_async`](Self::predict_classes_async).
+    pub fn predict_classes(&self, data: &Dataset) -> Result<Vec<usize>> {
+        block_on(self.predict_classes_by(data, &wait_for_answer))
+    }
+
     /// Makes everything that predictions of so many rows need, in a frame or not: buffers and pipelines,
     /// on any thread; it submits nothing. `progress` is called with the share that is done, and at the
     /// end with 1. The first prediction then compiles nothing.

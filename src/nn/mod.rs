@@ -59,6 +59,7 @@ mod files;
 mod inference;
 mod layers;
 mod losses;
+pub mod metrics;
 mod network;
 mod sequential;
 mod summary;

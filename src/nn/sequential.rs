@@ -37,7 +37,23 @@ pub struct SequentialBuilder {
 }
 
 impl SequentialBuilder {
-    /// Adds a layer, whose input is the output of the one before.
+    /// Adds a layer, whose input is the output of the one before. It returns the network with the layer, so
+    /// a loop assigns it:
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Activation::Selu, Dense, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// let mut model = Sequential::new([4]);
+    /// for units in [64, 32, 16] {
+    ///     model = model.add(Dense::new(units).activation(Selu));
+    /// }
+    /// let model = model.add(Dense::new(1)).build(&gpu, 42)?;
+    /// assert_eq!(model.output_shape(), [1]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[allow(clippy::should_implement_trait)]
     pub fn add(mut self, layer: impl Into<Layer>) -> Self {
         self.layers.push(layer.into());
@@ -736,10 +752,17 @@ impl Sequential {
         }
         match x.shape() {
             [n, sample @ ..] if sample == shape => Ok(*n),
+            // [28, 28] for [28, 28, 1] would be taken for 28 samples.
+            actual if actual.len() <= shape.len() => Err(Error::NoBatchAxis {
+                op,
+                operand,
+                sample: shape.into(),
+                actual: actual.into(),
+            }),
             actual => Err(Error::Shape {
                 op,
                 operand,
-                expected: [&[actual.first().copied().unwrap_or(1)], shape].concat(),
+                expected: [&actual[..1], shape].concat(),
                 actual: actual.into(),
             }),
         }

@@ -154,7 +154,7 @@ fn a_tensor_of_another_gpu_is_an_error() {
     let error = given.0[0].selu_backward(&others.0[1]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "selu_backward: dy belongs to another Gpu; make one Gpu for a device, and clone it; to_vec and tensor move data to another"
+        "selu_backward: dy belongs to another Gpu; share one Gpu, which is cheap to clone; to_vec and tensor move data to another"
     );
     // A clone is no other.
     let clone = gpu.clone().tensor(&[1.0; 6], [2, 3]).unwrap();

@@ -558,6 +558,19 @@ fn data_sets_are_whole_samples_with_targets_of_their_own() {
         data().targets(&[0.0; 5], [3]),
         "dataset: 5 targets are not one of shape [3] for each of 2 samples",
     );
+    let empty = || floats(0, &[2, 3]).unwrap();
+    assert_error(
+        empty().classes(&[0u32, 1, 2]),
+        "dataset: the data set has no samples, and there are 3 classes",
+    );
+    assert_error(
+        empty().sample_weights(&[1.0; 2]),
+        "dataset: the data set has no samples, and there are 2 sample weights",
+    );
+    assert_error(
+        empty().targets(&[0.0; 3], [3]),
+        "dataset: 3 targets are not one of shape [3] for each of 0 samples",
+    );
     assert_error(
         data().classes(&[0, u64::MAX]),
         "dataset: label 1 does not fit into an i64",
@@ -608,7 +621,7 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
         ),
         (
             floats(&[6]).classes(&[0u32; 8]).unwrap(),
-            "there are 2 labels a sample; the network puts out [3], that is 1 of 3 classes",
+            "8 class numbers for 4 samples, that is 2 each; the network puts out [3]: one class a sample",
         ),
         (
             floats(&[6]).classes(&[0, -100, 1, 2]).unwrap(),
@@ -677,7 +690,7 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
         ),
         (
             floats(&[6]).targets(&[0.0; 12], [1, 3]).unwrap(),
-            "targets are of shape [1, 3], the network puts out [3]",
+            "targets are of shape [1, 3], the network puts out [3]; the shape to give is that of one sample, [3]: the number of samples follows",
         ),
     ];
     let good = floats(&[6]).classes(&labels).unwrap();
@@ -705,11 +718,80 @@ fn data_of_another_shape_is_told_what_the_network_takes() {
     let other = common::new_gpu();
     let foreign = Dataset::from_floats(&other, &[0.5; 24], [6]).unwrap();
     let foreign = foreign.classes(&labels).unwrap();
-    let detail = "the data set belongs to another Gpu; make one Gpu for a device, and clone it; to_vec and tensor move data to another";
+    let detail = "the data set belongs to another Gpu; share one Gpu, which is cheap to clone; to_vec and tensor move data to another";
     assert_error(model.fit(&foreign, &fit), &format!("fit: {detail}"));
     assert_error(model.evaluate(&foreign), &format!("evaluate: {detail}"));
     assert_eq!(model.step(), 0);
     assert_works(&mut model);
+}
+
+/// One sample of shape [100, 4] is data, too: a network is what tells.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_shape_of_whole_data_is_told_from_that_of_a_sample() {
+    let network = network(&[4], [Dense::new(3).activation(Softmax).into()]);
+    let mut model = network.build(gpu(), 1).unwrap();
+    let fit = Fit::new(Adam::default());
+    let floats = || Dataset::from_floats(gpu(), &[0.5; 400], [100, 4]).unwrap();
+    let bytes = Dataset::from_bytes(gpu(), &[7; 400], [100, 4]).unwrap();
+    let hint = "the shape to give is that of one sample, [4]: the number of samples follows";
+    let detail = format!("samples are of shape [100, 4], the network takes [4]; {hint}");
+    for data in [floats(), bytes] {
+        let data = data.classes(&[1u32; 100]).unwrap();
+        assert_error(model.fit(&data, &fit), &format!("fit: {detail}"));
+        assert_error(model.evaluate(&data), &format!("evaluate: {detail}"));
+    }
+    assert_error(
+        floats().targets(&[1.0; 300], [3]),
+        &format!("dataset: 300 targets are not one of shape [3] for each of 1 samples; {hint}"),
+    );
+
+    let whole = Dataset::from_floats(gpu(), &[0.5; 400], [4]).unwrap();
+    let hint = "the shape to give is that of one sample, [3]: the number of samples follows";
+    assert_error(
+        whole.clone().targets(&[1.0; 300], [100, 3]),
+        &format!(
+            "dataset: 300 targets are not one of shape [100, 3] for each of 100 samples; {hint}"
+        ),
+    );
+    // Another number of samples has another cause.
+    assert_error(
+        whole.clone().targets(&[1.0; 297], [99, 3]),
+        "dataset: 297 targets are not one of shape [99, 3] for each of 100 samples",
+    );
+    let one = whole.clone().targets(&[1.0; 300], [1, 3]).unwrap();
+    assert_error(
+        model.fit(&one, &fit),
+        &format!("fit: targets are of shape [1, 3], the network puts out [3]; {hint}"),
+    );
+
+    let data = Dataset::from_floats(gpu(), &[0.5; 40], [4]).unwrap();
+    let twice = data.classes(&[1u32; 20]).unwrap();
+    assert_error(
+        model.fit(&twice, &fit),
+        "fit: 20 class numbers for 10 samples, that is 2 each; the network puts out [3]: one class a sample",
+    );
+}
+
+/// A position has a class, too.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn class_numbers_are_as_many_as_the_network_puts_out() {
+    let dense = Dense::new(3).activation(Softmax).into();
+    let mut model = network(&[2, 5, 4], [dense]).build(gpu(), 1).unwrap();
+    for (samples, expected) in [
+        (1, "fit: 1 class number for 1 sample, that is 1 each"),
+        (2, "fit: 2 class numbers for 2 samples, that is 1 each"),
+    ] {
+        let data = Dataset::from_floats(gpu(), &vec![0.5; samples * 40], [2, 5, 4]).unwrap();
+        let data = data.classes(&vec![1u32; samples]).unwrap();
+        assert_error(
+            model.fit(&data, &Fit::default()),
+            &format!(
+                "{expected}; the network puts out [2, 5, 3]: 10 classes a sample, one for each position"
+            ),
+        );
+    }
 }
 
 #[test]
@@ -824,16 +906,16 @@ fn tensors_have_the_network_s_shapes_and_device() {
         // One sample is a batch of one.
         assert_error(
             call(&mut model, &tensor(&[6])),
-            &format!("{op}: expected shape [6, 6] for x, got [6]"),
+            &format!("{op}: expected shape [n, 6] (one sample: [1, 6]) for x, got [6]"),
         );
         assert_error(
             call(&mut model, &tensor(&[])),
-            &format!("{op}: expected shape [1, 6] for x, got []"),
+            &format!("{op}: expected shape [n, 6] (one sample: [1, 6]) for x, got []"),
         );
         assert_error(
             call(&mut model, &foreign),
             &format!(
-                "{op}: x belongs to another Gpu; make one Gpu for a device, and clone it; to_vec and tensor move data to another"
+                "{op}: x belongs to another Gpu; share one Gpu, which is cheap to clone; to_vec and tensor move data to another"
             ),
         );
     }
@@ -844,6 +926,10 @@ fn tensors_have_the_network_s_shapes_and_device() {
     assert_error(
         model.train_on_batch(&x, &tensor(&[4, 1])),
         "train_on_batch: expected shape [4, 3] for y, got [4, 1]",
+    );
+    assert_error(
+        model.train_on_batch(&tensor(&[1, 6]), &tensor(&[3])),
+        "train_on_batch: expected shape [n, 3] (one sample: [1, 3]) for y, got [3]",
     );
     assert_error(
         model.gradient(&x, &tensor(&[5, 3]), false),
@@ -859,6 +945,24 @@ fn tensors_have_the_network_s_shapes_and_device() {
     );
     assert_eq!(model.step(), 0);
     assert_works(&mut model);
+}
+
+/// A picture has as many axes as pictures without channels.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn one_picture_is_not_taken_for_many() {
+    let model = network(&[4, 4, 1], [Flatten::new().into(), Dense::new(2).into()])
+        .build(gpu(), 1)
+        .unwrap();
+    for (shape, printed) in [(&[4, 4, 1][..], "[4, 4, 1]"), (&[4, 4], "[4, 4]")] {
+        let x = gpu().tensor(&[0.5; 16], shape).unwrap();
+        assert_error(
+            model.predict(&x),
+            &format!(
+                "predict: expected shape [n, 4, 4, 1] (one sample: [1, 4, 4, 1]) for x, got {printed}"
+            ),
+        );
+    }
 }
 
 /// For a sigmoid, or a regression on 0 and 1.

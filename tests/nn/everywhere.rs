@@ -321,6 +321,8 @@ async fn every_mistake_is_its_error() {
     let model = layers().build(gpu, 1).unwrap();
     let on_small = small.tensor(&[0.5f32; INPUTS], [1, INPUTS]).unwrap();
     assert_error!(OtherGpu, model.predict_async(&on_small).await.unwrap_err());
+    let single = gpu.tensor(&[0.5f32; INPUTS], [INPUTS]).unwrap();
+    assert_error!(NoBatchAxis, model.predict_async(&single).await.unwrap_err());
     let halves = small.tensor(&[f16::ONE], [1]);
     assert_error!(
         MissingFeature,

@@ -12,6 +12,8 @@ mod golden_networks;
 #[cfg(not(target_family = "wasm"))]
 mod layers;
 #[cfg(not(target_family = "wasm"))]
+mod metrics;
+#[cfg(not(target_family = "wasm"))]
 mod models;
 #[cfg(not(target_family = "wasm"))]
 mod networks;

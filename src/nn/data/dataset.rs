@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::feed::Arrays;
-use super::targets::{Labels, Weighing, not_finite, place, refuse_target};
+use super::targets::{Labels, Weighing, hint_at_sample, not_finite, place, refuse_target};
 use super::{Expected, check_weights, share, upload, wrong};
 use crate::gpu::device::Owner;
 use crate::gpu::platform;
@@ -104,7 +104,8 @@ impl TargetKind {
 }
 
 impl Dataset {
-    /// A data set of f32s: samples of `shape`, one after the other.
+    /// A data set of f32s: samples of `shape`, one after the other. The shape is that of one sample: 100
+    /// samples of 4 values are 400 values of shape `[4]`, not of `[100, 4]`, as NumPy has it.
     ///
     /// # Errors
     ///
@@ -308,9 +309,10 @@ impl Dataset {
             return wrong(
                 OP,
                 format!(
-                    "{} targets are not one of shape {shape:?} for each of {} samples",
+                    "{} targets are not one of shape {shape:?} for each of {} samples{}",
                     values.len(),
-                    self.len()
+                    self.len(),
+                    self.hint_at_whole_shape(values.len() as u64, shape, each)
                 ),
             );
         }
@@ -483,33 +485,34 @@ impl Dataset {
         })
     }
 
-    /// An error if this is no data for a network.
-    pub(in crate::nn) fn check(&self, expected: Expected) -> Result<()> {
-        let Expected { op, gpu, input, .. } = expected;
-        if !self.gpu.is(gpu) {
+    /// An error if a network does not take these samples.
+    pub(in crate::nn) fn check_inputs(&self, expected: Expected) -> Result<()> {
+        if !self.gpu.is(expected.gpu) {
             return Err(Error::OtherGpu {
-                op,
+                op: expected.op,
                 operand: "the data set",
             });
         }
+        expected.check_samples(&self.shape)?;
+        match self.affine {
+            Some(affine) => affine.check(),
+            None => Ok(()),
+        }
+    }
+
+    /// An error if this is no data for a network.
+    pub(in crate::nn) fn check(&self, expected: Expected) -> Result<()> {
+        let op = expected.op;
+        self.check_inputs(expected)?;
         if self.is_empty() {
             return wrong(op, "the data set has no samples");
-        }
-        if self.shape != input {
-            return wrong(
-                op,
-                format!(
-                    "samples are of shape {:?}, the network takes {input:?}",
-                    self.shape
-                ),
-            );
         }
         match &self.targets {
             None => {
                 return wrong(op, "the data set has no targets; add classes or targets");
             }
             Some(Targets::Labels(_, positions, first)) => {
-                expected.check_labels(first, *positions, &self.weighing)?;
+                expected.check_labels(first, self.uploaded, *positions, &self.weighing)?;
             }
             Some(Targets::Values(_, shape, found)) => {
                 expected.check_shape(shape, &self.weighing)?;
@@ -518,26 +521,21 @@ impl Dataset {
                 }
             }
         }
-        if let Some(affine) = self.affine {
-            affine.check()?;
-        }
         match &self.weights {
             Some((_, each)) => expected.check_sample_weights(*each),
             None => Ok(()),
         }
     }
 
-    /// Where the inputs are, and what is done to them if they are bytes.
-    pub(super) fn inputs(&self) -> (&[Part], Option<Affine>) {
-        (&self.inputs, self.affine)
-    }
-
-    /// An error if there are no samples, or none that are numbers.
-    pub(in crate::nn) fn check_inputs(&self, op: &'static str) -> Result<()> {
-        if self.is_empty() {
-            return wrong(op, "the data set has no samples");
+    /// The arrays of the samples alone.
+    pub(super) fn inputs(&self) -> Arrays<'_> {
+        Arrays {
+            inputs: &self.inputs,
+            affine: self.affine,
+            targets: &[],
+            are_labels: false,
+            weights: None,
         }
-        self.affine.map_or(Ok(()), Affine::check)
     }
 
     /// The arrays for a network that this is data for, and the weights of its classes.
@@ -549,11 +547,10 @@ impl Dataset {
         };
         let weights = self.weights.as_ref();
         let arrays = Arrays {
-            inputs: &self.inputs,
-            affine: self.affine,
             targets,
             are_labels,
             weights: weights.map(|(parts, each)| (&parts[..], *each)),
+            ..self.inputs()
         };
         Ok((arrays, expected.class_weights(&self.weighing)?))
     }
@@ -564,13 +561,35 @@ impl Dataset {
         if len == 0 && values == 0 {
             return Ok(1);
         }
-        if len == 0 || values == 0 || !values.is_multiple_of(len) {
+        if len == 0 {
+            return wrong(
+                OP,
+                format!("the data set has no samples, and there are {values} {what}"),
+            );
+        }
+        if values == 0 || !values.is_multiple_of(len) {
             return wrong(
                 OP,
                 format!("{values} {what} are no whole number for each of {len} samples"),
             );
         }
         Ok(values / len)
+    }
+
+    /// What to do if the shape of whole data, as NumPy has it, was given for that of a sample: for that of
+    /// a target, of which so many values of `each` came, or before for that of the samples.
+    fn hint_at_whole_shape(&self, values: u64, target: &[usize], each: u64) -> String {
+        match (target, &self.shape[..]) {
+            ([samples, target @ ..], _) if values == each && *samples == self.len() => {
+                hint_at_sample(target)
+            }
+            (_, [samples, sample @ ..])
+                if self.len() == 1 && values == each.saturating_mul(*samples as u64) =>
+            {
+                hint_at_sample(sample)
+            }
+            _ => String::new(),
+        }
     }
 
     /// What a sample gets is uploaded for all of them.

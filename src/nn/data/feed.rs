@@ -32,6 +32,15 @@ pub(super) struct Arrays<'a> {
 }
 
 impl Arrays<'_> {
+    /// The dispatches that gather the inputs of a batch, as many values of each sample.
+    fn gather_inputs(&self, gather: Gather, inputs: usize, out: &Region) -> Result<Vec<Dispatch>> {
+        let part = |part| match self.affine {
+            None => gather.floats(part, out, inputs as u32),
+            Some(affine) => gather.bytes(part, out, inputs as u32, affine),
+        };
+        self.inputs.iter().map(part).collect()
+    }
+
     /// The dispatches that gather a batch.
     pub fn gather(
         &self,
@@ -45,15 +54,9 @@ impl Arrays<'_> {
         let gpu = expected.gpu;
         let gather = Gather { gpu, order, rows };
         let classes = expected.classes(weighing);
-        let inputs = expected.input.iter().product::<usize>() as u32;
+        let inputs = expected.input.iter().product();
         let outputs = classes.positions * classes.outputs;
-        let mut dispatches = Vec::new();
-        for part in self.inputs {
-            dispatches.push(match self.affine {
-                None => gather.floats(part, places.inputs, inputs)?,
-                Some(affine) => gather.bytes(part, places.inputs, inputs, affine)?,
-            });
-        }
+        let mut dispatches = self.gather_inputs(gather, inputs, places.inputs)?;
         for part in self.targets {
             dispatches.push(match self.are_labels {
                 true => gather.classes(part, places.targets, classes)?,
@@ -113,24 +116,24 @@ impl Feed {
         })
     }
 
-    /// Feeds inputs alone, to batches of up to `rows` at `inputs`.
-    pub fn of_inputs(data: &Dataset, rows: usize, inputs: &Region) -> Result<Self> {
-        let gpu = &data.gpu;
+    /// Feeds the samples alone, in batches of up to `rows`, to a place.
+    pub fn of_inputs(
+        data: &Dataset,
+        expected: Expected,
+        rows: usize,
+        inputs: &Region,
+    ) -> Result<Self> {
+        let gpu = expected.gpu;
+        data.check_inputs(expected)?;
         let order = order(gpu, data.len())?;
-        let values = data.shape().iter().product::<usize>() as u32;
-        let (parts, affine) = data.inputs();
-        let rows = rows as u32;
         let gather = Gather {
             gpu,
             order: &order,
-            rows,
+            rows: rows as u32,
         };
-        let dispatches = parts.iter().map(|part| match affine {
-            None => gather.floats(part, inputs, values),
-            Some(affine) => gather.bytes(part, inputs, values, affine),
-        });
+        let len = expected.input.iter().product();
         Ok(Self {
-            dispatches: dispatches.collect::<Result<_>>()?,
+            dispatches: data.inputs().gather_inputs(gather, len, inputs)?,
             order,
             selected: data.selected.clone(),
             owner: data.owner,

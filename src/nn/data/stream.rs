@@ -337,17 +337,9 @@ impl<'a> Stream<'a> {
         size: usize,
         places: Places,
     ) -> Result<Self> {
-        let Expected { op, gpu, input, .. } = expected;
+        let Expected { op, gpu, .. } = expected;
         let samples = batches.samples();
-        if samples.shape != input {
-            return wrong(
-                op,
-                format!(
-                    "samples are of shape {:?}, the network takes {input:?}",
-                    samples.shape
-                ),
-            );
-        }
+        expected.check_samples(&samples.shape)?;
         if let Some(affine) = samples.affine {
             affine.check()?;
         }
@@ -532,7 +524,7 @@ impl Batch<'_> {
                         format!("{given} classes are no whole number for each of {count} samples"),
                     );
                 }
-                expected.check_labels(&labels.first, given / count, &samples.weighing)?;
+                expected.check_labels(&labels.first, count, given / count, &samples.weighing)?;
                 bytemuck::cast_slice(&labels.numbers)
             }
             (Some(Targets::Values(values)), false) => {

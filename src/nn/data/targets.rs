@@ -34,6 +34,27 @@ impl Labels {
     }
 }
 
+/// One of `what`, or several.
+fn in_words(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
+/// What to do if the shape of whole data was given, as NumPy has it.
+pub(super) fn hint_at_sample(sample: &[usize]) -> String {
+    format!("; the shape to give is that of one sample, {sample:?}: the number of samples follows")
+}
+
+/// The same, if `given` is such a shape.
+fn hint_at_axis(given: &[usize], sample: &[usize]) -> String {
+    match given {
+        [_, rest @ ..] if rest == sample => hint_at_sample(sample),
+        _ => String::new(),
+    }
+}
+
 /// Where value `index` of samples of `shape` is: the sample, and the place in it.
 pub(super) fn place(index: usize, shape: &[usize]) -> (usize, Vec<usize>) {
     let mut rest = index;
@@ -81,6 +102,21 @@ pub(super) struct Weighing {
 }
 
 impl Expected<'_> {
+    /// An error if samples of this shape are none of the network's.
+    pub(super) fn check_samples(&self, shape: &[usize]) -> Result<()> {
+        if shape == self.input {
+            return Ok(());
+        }
+        wrong(
+            self.op,
+            format!(
+                "samples are of shape {shape:?}, the network takes {:?}{}",
+                self.input,
+                hint_at_axis(shape, self.input)
+            ),
+        )
+    }
+
     /// What targets stand for: the last axis is the classes.
     pub(super) fn classes(&self, weighing: &Weighing) -> Classes {
         let outputs = self.output.last().copied().unwrap_or(1);
@@ -102,22 +138,27 @@ impl Expected<'_> {
         }
     }
 
-    /// An error if labels are not of the network's classes; `positions` is how many a sample has.
+    /// An error if labels are not of the network's classes; `positions` is how many each of the samples has.
     pub(super) fn check_labels(
         &self,
         first: &BTreeMap<i64, usize>,
+        samples: usize,
         positions: usize,
         weighing: &Weighing,
     ) -> Result<()> {
         let classes = self.classes(weighing);
         if positions != classes.positions as usize {
+            let takes = match classes.positions {
+                1 => "one class a sample".into(),
+                positions => format!("{positions} classes a sample, one for each position"),
+            };
             return wrong(
                 self.op,
                 format!(
-                    "there are {positions} labels a sample; the network puts out {:?}, that is {} of {} classes",
+                    "{} for {}, that is {positions} each; the network puts out {:?}: {takes}",
+                    in_words(samples * positions, "class number"),
+                    in_words(samples, "sample"),
                     self.output,
-                    classes.positions,
-                    classes.count()
                 ),
             );
         }
@@ -166,8 +207,9 @@ impl Expected<'_> {
             return wrong(
                 self.op,
                 format!(
-                    "targets are of shape {shape:?}, the network puts out {:?}",
-                    self.output
+                    "targets are of shape {shape:?}, the network puts out {:?}{}",
+                    self.output,
+                    hint_at_axis(shape, self.output)
                 ),
             );
         }

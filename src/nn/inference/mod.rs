@@ -7,6 +7,7 @@ mod fourier;
 mod function;
 mod pack;
 mod predict;
+mod predict_dataset;
 
 pub use emit::Wgsl;
 pub use fourier::FourierFeatures;

@@ -11,13 +11,15 @@ use crate::gpu::platform;
 use crate::gpu::recording::begin_pass;
 use crate::gpu::region::Region;
 use crate::gpu::transfer::{self, Mark};
-use crate::nn::Sequential;
+use crate::nn::data::Feed;
 use crate::nn::network::{Network, Stage, StageKind, Value};
-use crate::nn::training::AHEAD;
+use crate::nn::training::{AHEAD, Records, ordered};
 use crate::nn::workspace::{At, F32, Plan, Work};
+use crate::nn::{Dataset, Sequential};
 use crate::ops::network::copy::copy;
 use crate::ops::network::fused::Chain;
 use crate::ops::network::product::End;
+use crate::ops::network::step::Step;
 use crate::pass::{Hint, read, write};
 use crate::{Error, Gpu, Pass, Result, Tensor};
 
@@ -295,21 +297,72 @@ impl Prediction {
         Ok(())
     }
 
-    /// The dispatches of a batch.
+    /// Some of the rows of x or y.
+    fn part(&self, tensor: &Tensor, rows: &Range<usize>) -> Region {
+        let row = (tensor.len() / self.predict.rows) as u64 * F32;
+        let bytes = rows.len() as u64 * row;
+        tensor.region().part(rows.start as u64 * row, bytes)
+    }
+
+    /// The dispatches of a batch, whose input is x.
     fn bind(
         &self,
         plan: Plan,
-        x: &Tensor,
+        x: &Region,
         y: &Tensor,
         rows: Range<usize>,
     ) -> Result<Vec<Dispatch>> {
-        let [x, y] = [x, y].map(|tensor| {
-            let row = (tensor.len() / self.predict.rows) as u64 * F32;
-            let bytes = rows.len() as u64 * row;
-            tensor.region().part(rows.start as u64 * row, bytes)
-        });
-        let work = self.workspace.work(plan, rows.len(), &x, &y)?;
+        let y = self.part(y, &rows);
+        let work = self.workspace.work(plan, rows.len(), x, &y)?;
         plan.dispatches(work, self.workspace.scratch.as_ref())
+    }
+}
+
+/// What is predicted from.
+pub(super) enum Input<'a> {
+    Tensor(&'a Tensor),
+    Gathered(Box<Gathered>),
+}
+
+/// The samples of a data set, batch after batch in one place.
+pub(super) struct Gathered {
+    feed: Feed,
+    records: Records,
+    place: Region,
+    /// What the place has room for.
+    rows: usize,
+}
+
+impl Gathered {
+    pub fn new(
+        model: &Sequential,
+        op: &'static str,
+        data: &Dataset,
+        prediction: &Prediction,
+    ) -> Result<Self> {
+        let (plan, gpu) = (model.plan(), &model.gpu);
+        let rows = prediction.batch.min(data.len());
+        let place = plan.region(rows, plan.network.len(Value::Input))?;
+        let feed = Feed::of_inputs(data, model.expected(op, None), rows, &place)?;
+        feed.write(gpu, &ordered(data.len()))?;
+        let record = |batch: Range<usize>| Step {
+            first: batch.start as u32,
+            count: batch.len() as u32,
+            ..Step::default()
+        };
+        let records = prediction.batches().map(record).collect();
+        Ok(Self {
+            feed,
+            records: Records::new(gpu, records)?,
+            place,
+            rows,
+        })
+    }
+
+    /// The place of a batch.
+    fn part(&self, rows: usize) -> Region {
+        let row = self.place.bytes / self.rows as u64;
+        self.place.part(0, rows as u64 * row)
     }
 }
 
@@ -351,7 +404,8 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`], [`Error::OtherGpu`]; [`Error::TooLarge`], [`Error::OutOfMemory`],
+    /// [`Error::Shape`], [`Error::NoBatchAxis`] for a single sample of the input shape, which is
+    /// [1, input shape]; [`Error::OtherGpu`]; [`Error::TooLarge`], [`Error::OutOfMemory`],
     /// [`Error::DeviceLost`].
     pub async fn predict_async(&self, x: &Tensor) -> Result<Tensor> {
         self.predict_by(x, &platform::wait_aside).await
@@ -363,6 +417,17 @@ impl Sequential {
         progress: &impl transfer::Progress,
     ) -> Result<Tensor> {
         let n = self.samples("predict", "x", x, self.input_shape())?;
+        self.predict_from(n, |_| Ok(Input::Tensor(x)), progress)
+            .await
+    }
+
+    /// Predictions of n samples, whose input `prepare` finds.
+    pub(super) async fn predict_from<'a>(
+        &self,
+        n: usize,
+        prepare: impl FnOnce(&Prediction) -> Result<Input<'a>>,
+        progress: &impl transfer::Progress,
+    ) -> Result<Tensor> {
         let y = Tensor::uninitialized(&self.gpu, &[&[n], self.output_shape()].concat())?;
         if n == 0 {
             y.defer_clear_rest()?;
@@ -370,16 +435,32 @@ impl Sequential {
         }
         let prediction = self.prediction(Predict::rows(n))?;
         let link = self.gpu.link();
-        let owner = Owner::of(x.is_private());
+        let input = prepare(&prediction)?;
         let mut under_way = VecDeque::new();
-        for batch in prediction.batches() {
+        for (i, batch) in prediction.batches().enumerate() {
             let is_first = batch.start == 0;
-            let dispatches = prediction.bind(self.plan(), x, &y, batch)?;
+            let (owner, x, gather) = match &input {
+                Input::Tensor(x) => (Owner::of(x.is_private()), prediction.part(x, &batch), None),
+                Input::Gathered(gathered) => (
+                    gathered.feed.owner,
+                    gathered.part(batch.len()),
+                    Some((
+                        &gathered.feed.dispatches,
+                        gathered.records.bound(&self.gpu, i)?,
+                    )),
+                ),
+            };
+            let dispatches = prediction.bind(self.plan(), &x, &y, batch)?;
             let end = link.submit(owner, |encoder| {
                 if is_first {
                     y.clear_rest(encoder);
                 }
                 let mut pass = begin_pass(encoder);
+                if let Some((gather, step)) = gather {
+                    for dispatch in gather {
+                        dispatch.record(&mut pass, Some(step));
+                    }
+                }
                 for dispatch in &dispatches {
                     dispatch.record(&mut pass, None);
                 }
@@ -471,8 +552,8 @@ impl Pass<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`], [`Error::OtherGpu`], [`Error::Aliased`]; [`Error::TooLarge`],
-    /// [`Error::OutOfMemory`].
+    /// [`Error::Shape`], [`Error::NoBatchAxis`], [`Error::OtherGpu`], [`Error::Aliased`];
+    /// [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn predict(&mut self, model: &Sequential, x: &Tensor, y: &Tensor) -> Result<()> {
         const OP: &str = "predict";
         model.check_pass(OP, self)?;
@@ -494,7 +575,10 @@ impl Pass<'_> {
         let plan = model.plan();
         let bind = || {
             let batches = prediction.batches();
-            let bound = batches.map(|rows| prediction.bind(plan, x, y, rows));
+            let bound = batches.map(|rows| {
+                let x = prediction.part(x, &rows);
+                prediction.bind(plan, &x, y, rows)
+            });
             Ok(bound.collect::<Result<Vec<_>>>()?.concat().into())
         };
         let owners = [x.id(), y.id(), prediction.id];

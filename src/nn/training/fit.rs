@@ -57,6 +57,22 @@ impl<'a> Fit<'a> {
     /// Trains with this optimizer. If the network has been trained with one of the same kind, which
     /// stores the same for each weight, it continues with that state, and its schedule where that
     /// stands: [`reset_optimizer`](crate::nn::Sequential::reset_optimizer) begins again.
+    ///
+    /// A network that was compiled has its optimizer and loss, and `Fit::default()` trains with them; so
+    /// does a second training with those of the first:
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::nn::{Activation::Softmax, Adam, Dataset, Dense, Fit, Loss, Sequential};
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// # let data = Dataset::from_floats(&gpu, &[0.0, 1.0, 1.0, 0.0], [2])?.classes(&[0, 1])?;
+    /// let mut model = Sequential::new([2]).add(Dense::new(2).activation(Softmax)).build(&gpu, 42)?;
+    /// model.compile(Adam::new(1e-2), Loss::CategoricalCrossentropy)?;
+    /// model.fit(&data, &Fit::default().epochs(2))?;
+    /// model.fit(&data, &Fit::default().epochs(2))?; // as one training of four epochs
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(optimizer: impl Into<Optimizer>) -> Self {
         Self {
             optimizer: Some(optimizer.into()),

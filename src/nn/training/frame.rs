@@ -127,8 +127,8 @@ impl Pass<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::Shape`], [`Error::OtherGpu`], [`Error::Data`] if the loss does not fit the network or
-    /// the batch is empty; [`Error::NeedsEncoder`] in an open compute pass, [`Error::EncoderLocked`];
+    /// [`Error::Shape`], [`Error::NoBatchAxis`], [`Error::OtherGpu`], [`Error::Data`] if the loss does not fit
+    /// the network or the batch is empty; [`Error::NeedsEncoder`] in an open compute pass, [`Error::EncoderLocked`];
     /// [`Error::TooLarge`], [`Error::OutOfMemory`].
     pub fn train_on_batch(&mut self, model: &mut Sequential, x: &Tensor, y: &Tensor) -> Result<()> {
         model.check_pass(OP, self)?;

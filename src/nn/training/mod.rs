@@ -16,4 +16,4 @@ pub(super) use prepare::Buffers;
 pub(super) use run::ordered;
 pub use run::{BatchEnd, EpochEnd, Progress, Run};
 pub use score::{EpochScores, History, Score};
-pub(super) use step::AHEAD;
+pub(super) use step::{AHEAD, Records};

@@ -58,6 +58,22 @@ impl Sequential {
     /// Anything else is an error that says which losses there are. The targets of
     /// [`train_on_batch`](Self::train_on_batch) are taken to be of the kind in this table.
     ///
+    /// [`Fit::default()`](crate::nn::Fit::default) trains with what was compiled, as Keras's `fit` does;
+    /// [`Fit::new`](crate::nn::Fit::new) names the optimizer, and needs no `compile` before it.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Activation::Softmax, Adam, Dataset, Dense, Fit, Loss, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// # let data = Dataset::from_floats(&gpu, &[0.0, 1.0, 1.0, 0.0], [2])?.classes(&[0, 1])?;
+    /// let mut model = Sequential::new([2]).add(Dense::new(2).activation(Softmax)).build(&gpu, 42)?;
+    /// model.compile(Adam::new(1e-2), Loss::CategoricalCrossentropy)?;
+    /// model.fit(&data, &Fit::default().epochs(5))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Parameter`] if a parameter of the optimizer or the loss is not allowed,

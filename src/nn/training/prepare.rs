@@ -315,7 +315,7 @@ impl Sequential {
     }
 
     /// What data must be like, for a loss if it is known.
-    pub(super) fn expected(&self, op: &'static str, loss: Option<Loss>) -> Expected<'_> {
+    pub(in crate::nn) fn expected(&self, op: &'static str, loss: Option<Loss>) -> Expected<'_> {
         Expected {
             op,
             gpu: &self.gpu,

@@ -13,6 +13,7 @@ mod losses;
 mod normalizations;
 mod optimizers;
 mod parts;
+mod predictions;
 mod runs;
 mod selections;
 mod statistics;

@@ -276,7 +276,7 @@ fn a_batch_that_does_not_fit_is_named_with_what_is_wrong() {
         ),
         (
             |x| Batch::floats(x).classes(&[0; 8]),
-            "there are 2 labels a sample; the network puts out [3], that is 1 of 3 classes",
+            "8 class numbers for 4 samples, that is 2 each; the network puts out [3]: one class a sample",
         ),
         (
             |x| Batch::floats(x).classes(&[0, 1, 1, 3]),
