@@ -263,6 +263,25 @@ const ELSEWHERE: &[&str] = &[
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn predictions_from_the_host_and_of_data_sets_are_those_of_tensors() {
+    let gpu = gpu_async().await;
+    let model = layers().build(gpu, 1).unwrap();
+    let (values, _) = samples();
+    let x = gpu.tensor(&values, [SAMPLES, INPUTS]).unwrap();
+    let y = model.predict_async(&x).await.unwrap().read().await.unwrap();
+    assert!(model.predict_floats_async(&values).await.unwrap() == y);
+    let data = data(gpu);
+    let of_data = model.predict_dataset_async(&data).await.unwrap();
+    assert!(of_data.read().await.unwrap() == y);
+    let classes = model.predict_classes_async(&data).await.unwrap();
+    let rows = y.chunks(CLASSES as usize).zip(classes);
+    for (row, class) in rows {
+        assert!(row.iter().all(|&other| other <= row[class]), "{row:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn every_mistake_is_its_error() {
     let mut provoked = Vec::new();
     macro_rules! assert_error {
