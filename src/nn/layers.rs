@@ -413,7 +413,7 @@ impl From<AveragePooling2d> for Layer {
     }
 }
 
-/// The mean of each channel over height and width: from [height, width, channels] to [channels].
+/// The mean of each channel over height and width: from `[height, width, channels]` to `[channels]`.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct GlobalAveragePooling2d {
