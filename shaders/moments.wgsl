@@ -1,6 +1,5 @@
 // Count, mean and sum of squared deviations of each workgroup's share of the values of x, for the host
-// to merge. Updated as in Welford 1962 and merged as in Chan, Golub and LeVeque 1979, so that no sum
-// of squares cancels.
+// to merge.
 
 // [at least len]
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
@@ -8,16 +7,6 @@
 @group(0) @binding(1) var<storage, read_write> partials: array<vec4f>;
 
 var<workgroup> shares: array<vec3f, WORKGROUP_SIZE>;
-
-fn merged(a: vec3f, b: vec3f) -> vec3f {
-    let count = a.x + b.x;
-    if (count == 0.0) {
-        return a;
-    }
-    let difference = b.y - a.y;
-    let weight = b.x / count;
-    return vec3f(count, a.y + difference * weight, a.z + b.z + difference * difference * (a.x * weight));
-}
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn moments(
@@ -29,10 +18,7 @@ fn moments(
     // (count, mean, sum of squared deviations)
     var share = vec3f(0.0);
     for (var i = group.x * WORKGROUP_SIZE + local; i < len; i += groups.x * WORKGROUP_SIZE) {
-        let difference = x[i] - share.y;
-        share.x += 1.0;
-        share.y += difference / share.x;
-        share.z += difference * (x[i] - share.y);
+        share = with_value(share, x[i]);
     }
     shares[local] = share;
     for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {

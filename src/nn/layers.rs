@@ -142,6 +142,32 @@ pub enum Initializer {
     Zeros,
 }
 
+macro_rules! named {
+    () => {
+        /// The layer's name, see [`Layer::name`].
+        pub fn name(mut self, name: impl Into<String>) -> Self {
+            self.name = Some(name.into());
+            self
+        }
+    };
+}
+
+macro_rules! sliding {
+    ($padding:literal) => {
+        /// The window's steps in height and width.
+        pub fn strides(mut self, strides: [usize; 2]) -> Self {
+            self.window.strides = strides;
+            self
+        }
+
+        #[doc = $padding]
+        pub fn padding(mut self, padding: Padding) -> Self {
+            self.window.padding = padding;
+            self
+        }
+    };
+}
+
 macro_rules! noise_shape {
     () => {
         /// The shape of the mask, the batch first, with as many dimensions as the layer's input: `None`
@@ -198,11 +224,7 @@ macro_rules! weighted {
             self
         }
 
-        /// The layer's name, see [`Layer::name`].
-        pub fn name(mut self, name: impl Into<String>) -> Self {
-            self.name = Some(name.into());
-            self
-        }
+        named!();
     };
 }
 
@@ -278,17 +300,7 @@ impl Conv2d {
         }
     }
 
-    /// The window's steps in height and width.
-    pub fn strides(mut self, strides: [usize; 2]) -> Self {
-        self.window.strides = strides;
-        self
-    }
-
-    /// What happens at the border.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.window.padding = padding;
-        self
-    }
+    sliding!("What happens at the border.");
 
     weighted!();
 }
@@ -335,23 +347,9 @@ impl MaxPool2d {
         }
     }
 
-    /// The window's steps in height and width.
-    pub fn strides(mut self, strides: [usize; 2]) -> Self {
-        self.window.strides = strides;
-        self
-    }
+    sliding!("What happens at the border; padding is never the maximum.");
 
-    /// What happens at the border; padding is never the maximum.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.window.padding = padding;
-        self
-    }
-
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<MaxPool2d> for Layer {
@@ -385,23 +383,9 @@ impl AveragePooling2d {
         }
     }
 
-    /// The window's steps in height and width.
-    pub fn strides(mut self, strides: [usize; 2]) -> Self {
-        self.window.strides = strides;
-        self
-    }
+    sliding!("What happens at the border.");
 
-    /// What happens at the border.
-    pub fn padding(mut self, padding: Padding) -> Self {
-        self.window.padding = padding;
-        self
-    }
-
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<AveragePooling2d> for Layer {
@@ -426,11 +410,7 @@ impl GlobalAveragePooling2d {
         Self::default()
     }
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<GlobalAveragePooling2d> for Layer {
@@ -459,11 +439,7 @@ impl Reshape {
         }
     }
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<Reshape> for Layer {
@@ -497,11 +473,7 @@ impl Normalization {
         self
     }
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<Normalization> for Layer {
@@ -565,11 +537,7 @@ impl BatchNormalization {
         self
     }
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<BatchNormalization> for Layer {
@@ -621,11 +589,7 @@ impl LayerNormalization {
         self
     }
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<LayerNormalization> for Layer {
@@ -653,11 +617,7 @@ impl Flatten {
         Self::default()
     }
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<Flatten> for Layer {
@@ -698,11 +658,7 @@ impl AlphaDropout {
 
     noise_shape!();
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<AlphaDropout> for Layer {
@@ -736,11 +692,7 @@ impl Dropout {
 
     noise_shape!();
 
-    /// The layer's name, see [`Layer::name`].
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
+    named!();
 }
 
 impl From<Dropout> for Layer {

@@ -104,7 +104,7 @@ files! {
     PIXELS = "kernel/pixels";
     AVERAGE_POOL2D = "average_pool2d" calls PIXELS APPLY;
     MAX_POOL2D = "max_pool2d" calls PIXELS APPLY;
-    NORMALIZATION = "normalization";
+    NORMALIZATION = "normalization" calls WELFORD;
     SOFTMAX = "softmax" calls EXP APPLY;
     LOSS = "kernel/loss";
     CATEGORICAL_CROSSENTROPY = "categorical_crossentropy" calls LOSS EXP LN;
@@ -119,7 +119,8 @@ files! {
     JUDGE = "judge" calls CLASSIFY;
     CLIP_GRADIENTS = "clip_gradients";
     ACCUMULATE = "accumulate";
-    MOMENTS = "moments";
+    WELFORD = "kernel/welford";
+    MOMENTS = "moments" calls WELFORD;
     MOVE_AVERAGES = "move_averages";
 }
 
