@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use selfnorm::{Gpu, GpuOptions, Result, Tensor, wgpu};
 
 use common::bare_selu::BareSelu;
-use common::ops::{Operands, median, submitted};
+use common::ops::{Operands, median, submitted, turn_elements};
 use common::yardstick::Yardstick;
 
 mod common {
@@ -24,8 +24,6 @@ const SIZES: [(usize, &str); 4] = [
     (1 << 20, "1 Mi"),
     (1 << 24, "16 Mi"),
 ];
-/// One turn of one kernel takes about this long: enough dispatches to make submitting negligible.
-const TURN_VALUES: usize = 1 << 24;
 const TURNS: usize = 15;
 /// Recordings of one small op that are timed together.
 const SMALL_OPS: usize = 1000;
@@ -93,7 +91,7 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
             2 => &copy,
             _ => &copy3,
         };
-        let repeats = (TURN_VALUES / len).clamp(1, SMALL_OPS);
+        let repeats = (turn_elements(gpu) / len).clamp(1, SMALL_OPS);
         let ours = || {
             submitted(gpu, |encoder| {
                 let mut pass = gpu.pass(encoder);

@@ -9,7 +9,7 @@ use selfnorm::nn::{Adam, Fit};
 use selfnorm::{Error, Gpu};
 
 use common::networks::TUTORIAL;
-use common::ops::{Operands, median, submitted};
+use common::ops::{Operands, median, submitted, turn_elements};
 use common::yardstick::Yardstick;
 use plot::{
     Axis, BLUE, Corner, GREY, INK, LIGHT_BLUE, LIGHT_GREY, LIGHT_ORANGE, LIGHT_TEAL, ORANGE,
@@ -30,8 +30,7 @@ mod plot;
 const POWERS: [u32; 10] = [10, 12, 14, 16, 18, 20, 22, 24, 26, 28];
 const BATCHES: [usize; 7] = [1, 4, 16, 64, 256, 1024, 4096];
 const TURNS: usize = 3;
-/// At least this many elements are timed together, or `DISPATCHES` dispatches.
-const TURN_ELEMENTS: usize = 1 << 24;
+/// Dispatches that are timed together at most.
 const DISPATCHES: usize = 1000;
 /// This many samples are timed together, or `STEPS` steps.
 const TURN_SAMPLES: usize = 256;
@@ -99,7 +98,7 @@ fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
             operands => operands?,
         };
         let copy = Yardstick::new(gpu, "copy", len);
-        let repeats = (TURN_ELEMENTS / len).clamp(1, DISPATCHES);
+        let repeats = (turn_elements(gpu) / len).clamp(1, DISPATCHES);
         let mut times = vec![Vec::new(); lines.len()];
         for _ in 0..TURNS + 1 {
             let time = submitted(gpu, |encoder| {

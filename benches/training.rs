@@ -1,11 +1,13 @@
 //! `cargo bench --bench training`: a training step of the digits' network and of the tutorial's for MNIST,
-//! the guard's part in the latter, the same from the host's batches, and its largest product beside the same
-//! product in a plain loop.
+//! the guard's part in the latter, the same from the host's batches, its largest product and others beside it in a
+//! plain loop, and the inference of a small network.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use selfnorm::nn::{Adam, Batch, Batches, Dataset, Dense, Fit, Samples, Sequential};
+use selfnorm::nn::{
+    Activation, Adam, Batch, Batches, Dataset, Dense, Fit, Initializer, Samples, Sequential,
+};
 use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
 
@@ -54,6 +56,8 @@ fn main() -> Result<()> {
     step(&gpu)?;
     stream(&gpu)?;
     product(&gpu)?;
+    products(&gpu)?;
+    inference(&gpu)?;
     memory()
 }
 
@@ -378,20 +382,76 @@ fn product(gpu: &Gpu) -> Result<()> {
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert!((ours - theirs).abs() < 1e-2, "{ours}, not {theirs}");
     }
-    let name = format!("{BATCH}×{FEATURES}×{UNITS}");
-    let times = turns(TURNS, || dense.predict(&x)?.to_vec().map(drop))?;
     print(
-        &format!("{name} as a dense layer, with what is copied"),
-        times,
-        1,
-        operations,
-    );
-    print(
-        &format!("{name} in a plain loop"),
+        &format!("{BATCH}×{FEATURES}×{UNITS} in a plain loop"),
         turns(TURNS, run_plain)?,
         1,
         operations,
     );
+    Ok(())
+}
+
+/// Products of a dense layer, many in one submission: what the device takes for one.
+fn products(gpu: &Gpu) -> Result<()> {
+    const SOFTWARE: [[usize; 3]; 2] = [[256, 4096, 256], [BATCH, FEATURES, UNITS]];
+    let is_software = gpu.adapter_info().device_type == wgpu::DeviceType::Cpu;
+    let (large, repeats) = if is_software {
+        (None, 1)
+    } else {
+        (Some([4096; 3]), 20)
+    };
+    for [rows, inner, columns] in SOFTWARE.into_iter().chain(large) {
+        let dense = Sequential::new([inner])
+            .add(Dense::new(columns).use_bias(false))
+            .build(gpu, 1)?;
+        let x: Tensor = gpu.lecun_normal([rows, inner], 1)?;
+        let y: Tensor = gpu.zeros([rows, columns])?;
+        let times = turns(TURNS + 1, || {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            let mut pass = gpu.pass(&mut encoder);
+            (0..repeats).try_for_each(|_| pass.predict(&dense, &x, &y))?;
+            drop(pass);
+            gpu.queue().submit([encoder.finish()]);
+            gpu.device().poll(wgpu::PollType::wait_indefinitely()).ok();
+            Ok(())
+        })?;
+        let operations = (2 * rows * inner * columns) as f64;
+        let name = format!("product {rows}×{inner}×{columns}");
+        print(&name, times, repeats, operations);
+    }
+    Ok(())
+}
+
+/// Four layers of 64 SELU: a call and the wait for its end; the same with the values on the host.
+fn inference(gpu: &Gpu) -> Result<()> {
+    const WIDTH: usize = 64;
+    const LAYERS: usize = 4;
+    const CALLS: usize = 20;
+    let mut model = Sequential::new([WIDTH]);
+    for _ in 0..LAYERS {
+        let dense = Dense::new(WIDTH).kernel_initializer(Initializer::LecunNormal);
+        model = model.add(dense.activation(Activation::Selu));
+    }
+    let model = model.build(gpu, 1)?;
+    for rows in [1, 1024, 65_536] {
+        let x: Tensor = gpu.lecun_normal([rows, WIDTH], 1)?;
+        let operations = (2 * rows * WIDTH * WIDTH * LAYERS) as f64;
+        let ended = || {
+            model.predict(&x)?;
+            gpu.device().poll(wgpu::PollType::wait_indefinitely()).ok();
+            Ok(())
+        };
+        let read = || model.predict(&x)?.to_vec().map(drop);
+        (0..CALLS).try_for_each(|_| ended())?;
+        print(
+            &format!("inference {rows}"),
+            turns(CALLS, ended)?,
+            1,
+            operations,
+        );
+        let name = format!("inference and read {rows}");
+        print(&name, turns(CALLS, read)?, 1, operations);
+    }
     Ok(())
 }
 

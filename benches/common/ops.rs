@@ -52,6 +52,14 @@ pub fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
     values[values.len() / 2]
 }
 
+/// So many elements are timed together that submitting them is negligible, and a turn short.
+pub fn turn_elements(gpu: &Gpu) -> usize {
+    match gpu.adapter_info().device_type {
+        wgpu::DeviceType::Cpu => 1 << 24,
+        _ => 1 << 30,
+    }
+}
+
 /// The time from submission to completion.
 pub fn submitted(
     gpu: &Gpu,

@@ -15,7 +15,17 @@ fn product(
         return;
     }
     var sum = vec4f();
-    for (var chunk = 0u; chunk < q.chunks; chunk++) {
+    var chunk = 0u;
+    // Four loads under way at a time: there may be hundreds of chunks, and each load takes as long as many sums.
+    for (; chunk + 4u <= q.chunks; chunk += 4u) {
+        let first = chunk * lanes + i;
+        let a = widen(left[first]);
+        let b = widen(left[first + lanes]);
+        let c = widen(left[first + 2u * lanes]);
+        let d = widen(left[first + 3u * lanes]);
+        sum = sum + a + b + c + d;
+    }
+    for (; chunk < q.chunks; chunk++) {
         sum += widen(left[chunk * lanes + i]);
     }
     finish(i, i * LANE_VALUES % q.columns, sum, q);

@@ -1,37 +1,64 @@
-// For GPUs: a workgroup of 16 x 16 invocations computes 64 x 64 sums, 4 x 4 each, or 128 x 128 in
-// quarters of 64 x 64, 4 x 4 of each quarter. Neighbouring invocations have neighbouring columns. The
-// operands go through tiles in workgroup memory, 1024 values of each, and every value is loaded once.
+// For GPUs: a workgroup of 16 x 8 invocations computes 64 x 64 sums, four rows of four in each half of the rows an
+// invocation. The operands go through workgroup memory in tiles of 64 lines and 16 inners; while one is multiplied, the
+// next is loaded. Half of the invocations load left and the others right: a block of 4 lines and 4 inners each.
 
-const QUARTER = 64u;
-const IS_LARGE = PRODUCT_ROWS > QUARTER;
+const TILE_INNER = 16u;
 const TILE_LINES = PRODUCT_ROWS;
-const TILE_INNER = 1024u / TILE_LINES;
+const TILE_FOURS = TILE_LINES / 4u;
+const BLOCKS = PRODUCT_WORKGROUP / 2u;
+const BLOCKS_ALONG_INNER = TILE_INNER / 4u;
+const HALF = TILE_LINES / 2u;
 
-// [TILE_INNER, TILE_LINES]. Not of vec4f: writing one value of a vector may write all of it.
-var<workgroup> left_tile: array<f32, 1024>;
-var<workgroup> right_tile: array<f32, 1024>;
+// [left's inners, then right's, fours of lines]. Indexed twice, and with the second index the same for all inners: so
+// drivers see that what naga does to keep an index inside is needed once, and not for each load.
+var<workgroup> tiles: array<array<vec4f, TILE_FOURS>, 2u * TILE_INNER>;
 
-// (line, inner) of the value that an invocation loads: neighbours in memory for neighbouring
-// invocations.
-fn loaded(v: u32, along_inner: bool) -> vec2u {
-    return select(vec2u(v % TILE_LINES, v / TILE_LINES), vec2u(v / TILE_INNER, v % TILE_INNER), along_inner);
+// Where lines or columns of an operand begin: each of four.
+struct Fours { l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i }
+
+// The four of lines and the four of inners of an invocation's block: neighbours in memory for neighbouring invocations.
+fn block_place(i: u32, along_inner: bool) -> vec2u {
+    return select(vec2u(i % TILE_FOURS, i / TILE_FOURS), vec2u(i / BLOCKS_ALONG_INNER, i % BLOCKS_ALONG_INNER), along_inner);
 }
 
-fn tile_value(k: u32, line: u32) -> u32 {
-    return k * TILE_LINES + line;
+// Lines beyond the last repeat lines of the last four; their sums are not stored.
+fn left_lines(line: u32, q: ProductParams) -> Fours {
+    let last = q.rows - 1u;
+    let first = min(line, last / 4u * 4u);
+    return Fours(
+        left_line(left_digits(first, q), q), left_line(left_digits(min(first + 1u, last), q), q),
+        left_line(left_digits(min(first + 2u, last), q), q), left_line(left_digits(min(first + 3u, last), q), q),
+    );
 }
 
-fn left_four(i: u32) -> vec4f {
-    return vec4f(left_tile[i], left_tile[i + 1u], left_tile[i + 2u], left_tile[i + 3u]);
+fn right_lines(line: u32, q: ProductParams) -> Fours {
+    let last = q.columns - 1u;
+    let first = min(line, last / 4u * 4u);
+    return Fours(
+        right_line(first, q), right_line(min(first + 1u, last), q),
+        right_line(min(first + 2u, last), q), right_line(min(first + 3u, last), q),
+    );
 }
 
-fn right_four(i: u32) -> vec4f {
-    return vec4f(right_tile[i], right_tile[i + 1u], right_tile[i + 2u], right_tile[i + 3u]);
+// A block, a column of the matrix for each inner from k on: zeros from `end` on.
+fn block(is_left: bool, lines: Fours, k: u32, end: u32, q: ProductParams) -> mat4x4f {
+    let first = min(k, end - 1u);
+    var b: mat4x4f;
+    if (is_left) {
+        b = left_block(lines, left_first(first, q), q);
+    } else {
+        b = right_block(lines, right_first(first, q), q);
+    }
+    let zero = vec4f();
+    return mat4x4f(
+        select(zero, b[0], k < end), select(zero, b[1], k + 1u < end),
+        select(zero, b[2], k + 2u < end), select(zero, b[3], k + 3u < end),
+    );
 }
 
-// A column of the matrix is a row of the sums.
-fn products(l: vec4f, r: vec4f) -> mat4x4f {
-    return mat4x4f(r * l.x, r * l.y, r * l.z, r * l.w);
+// Adds the products of four rows and four columns. A column of the matrix is a row of the sums.
+fn add_products(s: mat4x4f, l: vec4f, r: vec4f) -> mat4x4f {
+    return s + mat4x4f(r * l.x, r * l.y, r * l.z, r * l.w);
 }
 
 // Finishes 4 x 4 sums, a row of them in each column of the matrix, except those beyond the last.
@@ -45,22 +72,10 @@ fn finish_tile(chunk: u32, row: u32, column: u32, tile: mat4x4f, q: ProductParam
     for (var r = 0u; r < rows; r++) {
         let first = (chunk * q.rows + row + r) * q.columns + column;
         for (var c = 0u; c < values; c += LANE_VALUES) {
-            let sum = s[r];
-            finish((first + c) / LANE_VALUES, column + c, lane_of(sum, c), q);
+            finish((first + c) / LANE_VALUES, column + c, lane_of(s[0], c), q);
         }
+        s = mat4x4f(s[1], s[2], s[3], vec4f());
     }
-}
-
-@group(0) @binding(0) var<storage, read_write> left: array<f32>;
-
-fn left_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
-    let place = left_place(line, at, q);
-    let value = left[u32(max(place, 0))];
-    return select(value, f32(OUTSIDE - place), place < 0);
-}
-
-fn right_at(line: vec4i, at: vec4i, q: ProductParams) -> f32 {
-    return right[right_place(line, at, q)];
 }
 
 @compute @workgroup_size(PRODUCT_WORKGROUP)
@@ -80,47 +95,47 @@ fn product(
     let place = tile_place(tile % (across * down), down, across, q);
     let first_row = place.x * PRODUCT_ROWS;
     let first_column = place.y * PRODUCT_COLUMNS;
-    let row = local / 16u * 4u;
-    let column = local % 16u * 4u;
-    // s01 has the upper rows of the right columns. Variables, not an array, so that they stay in registers.
-    var s00 = mat4x4f();
-    var s01 = mat4x4f();
-    var s10 = mat4x4f();
-    var s11 = mat4x4f();
-    let end = min((chunk + 1u) * q.chunk, q.inner);
-    for (var first = chunk * q.chunk; first < end; first += TILE_INNER) {
-        for (var v = local; v < TILE_LINES * TILE_INNER; v += PRODUCT_WORKGROUP) {
-            let l = loaded(v, LEFT_ALONG_INNER != 0u);
-            let left_k = min(first + l.y, end - 1u);
-            let left_value = left_at(left_line(left_digits(min(first_row + l.x, q.rows - 1u), q), q), left_first(left_k, q), q);
-            left_tile[tile_value(l.y, l.x)] = select(0.0, left_value, first + l.y < end);
-            let r = loaded(v, RIGHT_ALONG_INNER != 0u);
-            let right_k = min(first + r.y, end - 1u);
-            let right_value = right_at(right_line(min(first_column + r.x, q.columns - 1u), q), right_first(right_k, q), q);
-            right_tile[tile_value(r.y, r.x)] = select(0.0, right_value, first + r.y < end);
-        }
+
+    let is_left = local < BLOCKS;
+    let along_inner = select(RIGHT_ALONG_INNER, LEFT_ALONG_INNER, is_left) != 0u;
+    let at = block_place(local % BLOCKS, along_inner);
+    var lines: Fours;
+    if (is_left) {
+        lines = left_lines(first_row + at.x * 4u, q);
+    } else {
+        lines = right_lines(first_column + at.x * 4u, q);
+    }
+    let inner = at.y * 4u;
+    let stored = select(TILE_INNER, 0u, is_left) + inner;
+
+    let row = local / TILE_FOURS;
+    let column = local % TILE_FOURS;
+    // Variables, not an array, so that they stay in registers.
+    var upper = mat4x4f();
+    var lower = mat4x4f();
+    let start = chunk * q.chunk;
+    let end = min(start + q.chunk, q.inner);
+    var loaded = block(is_left, lines, start + inner, end, q);
+    for (var first = start; first < end; first += TILE_INNER) {
+        tiles[stored][at.x] = loaded[0];
+        tiles[stored + 1u][at.x] = loaded[1];
+        tiles[stored + 2u][at.x] = loaded[2];
+        tiles[stored + 3u][at.x] = loaded[3];
         workgroupBarrier();
+        let next = first + TILE_INNER;
+        if (next < end) {
+            loaded = block(is_left, lines, next + inner, end, q);
+        }
         for (var k = 0u; k < TILE_INNER; k++) {
-            let i = tile_value(k, row);
-            let j = tile_value(k, column);
-            let l0 = left_four(i);
-            let r0 = right_four(j);
-            s00 += products(l0, r0);
-            if (IS_LARGE) {
-                let l1 = left_four(i + QUARTER);
-                let r1 = right_four(j + QUARTER);
-                s01 += products(l0, r1);
-                s10 += products(l1, r0);
-                s11 += products(l1, r1);
-            }
+            let r = tiles[TILE_INNER + k][column];
+            upper = add_products(upper, tiles[k][row], r);
+            lower = add_products(lower, tiles[k][row + HALF / 4u], r);
         }
         workgroupBarrier();
     }
     // A loop, since the code that follows the sums is long.
-    var quarters = array<mat4x4f, 4>(s00, s01, s10, s11);
-    for (var i = 0u; i < select(1u, 4u, IS_LARGE); i++) {
-        let quarter_row = first_row + row + i / 2u * QUARTER;
-        let quarter_column = first_column + column + i % 2u * QUARTER;
-        finish_tile(chunk, quarter_row, quarter_column, quarters[i], q);
+    for (var below = 0u; below < TILE_LINES; below += HALF) {
+        finish_tile(chunk, first_row + row * 4u + below, first_column + column * 4u, upper, q);
+        upper = lower;
     }
 }

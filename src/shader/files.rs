@@ -137,7 +137,9 @@ files! {
     DENSE = "product/dense";
     CONV2D = "product/conv2d";
     PRODUCT = "product/product";
-    WORKGROUP = "product/workgroup" calls PRODUCT RIGHT_VALUES;
+    WORKGROUP = "product/workgroup" calls PRODUCT;
+    BLOCK_VALUES = "product/block_values" calls RIGHT_VALUES;
+    BLOCK_FOURS = "product/block_fours";
     REGISTERS = "product/registers" calls PRODUCT;
     CHUNKS = "product/chunks" calls PRODUCT RIGHT_VALUES;
     RIGHT_VALUES = "product/right_values";

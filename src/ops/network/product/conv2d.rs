@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, RUN, module};
+use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, module};
 use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Kernel, Module};
@@ -85,10 +85,6 @@ impl Conv2d {
         }
     }
 
-    fn in_runs(&self) -> bool {
-        self.channels.is_multiple_of(RUN) && self.filters.is_multiple_of(RUN)
-    }
-
     fn padded(&self) -> bool {
         let Window {
             input,
@@ -111,7 +107,7 @@ impl Conv2d {
                 along_inner: [true, false],
                 padded: self.padded(),
                 ones: false,
-                in_runs: self.in_runs(),
+                extents: [self.channels, self.filters],
             },
             params: ProductParams {
                 rows: self.positions() as u32,
@@ -136,7 +132,7 @@ impl Conv2d {
                 along_inner: [false, false],
                 padded: self.padded(),
                 ones: self.bias,
-                in_runs: self.in_runs() && self.positions().is_multiple_of(RUN),
+                extents: [self.channels, self.filters],
             },
             params: ProductParams {
                 rows: (self.taps() + usize::from(self.bias)) as u32,
@@ -163,7 +159,7 @@ impl Conv2d {
                 along_inner: [true, true],
                 padded: true,
                 ones: false,
-                in_runs: self.in_runs(),
+                extents: [self.channels, self.filters],
             },
             params: ProductParams {
                 rows: (self.batch * height * width) as u32,

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, RUN, module};
+use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, module};
 use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Kernel, Module};
@@ -38,7 +38,7 @@ impl Dense {
                 along_inner: [true, false],
                 padded: false,
                 ones: false,
-                in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
+                extents: [self.inputs, self.outputs],
             },
             params,
             left: x.clone(),
@@ -65,9 +65,7 @@ impl Dense {
                 along_inner: [false, false],
                 padded: false,
                 ones: self.bias,
-                in_runs: [self.rows, self.inputs, self.outputs]
-                    .iter()
-                    .all(|extent| extent.is_multiple_of(RUN)),
+                extents: [self.inputs, self.outputs],
             },
             params,
             left: x.clone(),
@@ -93,7 +91,7 @@ impl Dense {
                 along_inner: [true, true],
                 padded: false,
                 ones: false,
-                in_runs: self.inputs.is_multiple_of(RUN) && self.outputs.is_multiple_of(RUN),
+                extents: [self.inputs, self.outputs],
             },
             params,
             left: dz.clone(),

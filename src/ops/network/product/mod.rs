@@ -27,8 +27,7 @@ use crate::{Gpu, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tiling {
-    /// 64 × 64 sums per workgroup, or 128 × 128 if there are that many rows and columns, from tiles
-    /// in workgroup memory: for GPUs.
+    /// 64 × 64 sums per workgroup, from tiles in workgroup memory: for GPUs.
     Workgroup,
     /// 16 × 16 sums per invocation, in registers: for software devices.
     Registers,
@@ -88,8 +87,9 @@ params! {
 }
 
 /// Values are loaded eight at a time if the extents are multiples of this.
-pub(super) const RUN: usize = 8;
-const RUN_BYTES: u64 = (RUN * size_of::<f32>()) as u64;
+const RUN: usize = 8;
+/// For [`Tile::Workgroup`] they are loaded four at a time.
+const FOUR: usize = 4;
 
 /// The name of every product's entry point.
 const PRODUCT: &str = "product";
@@ -171,8 +171,8 @@ pub(super) struct Layout {
     pub padded: bool,
     /// Whether the last line of left is all ones.
     pub ones: bool,
-    /// Whether neighbours in memory come in runs of eight.
-    pub in_runs: bool,
+    /// The two extents along which values are neighbours in memory.
+    pub extents: [usize; 2],
 }
 
 /// All forms that differ by their files, or by the product. What follows the sums is the same text behind
@@ -184,7 +184,7 @@ fn forms() -> Vec<Form> {
         along_inner: [kind != Kind::KernelGradient, kind == Kind::InputGradient],
         padded: true,
         ones: kind == Kind::KernelGradient,
-        in_runs: false,
+        extents: [1, 1],
     };
     let with = |tile, epilogue| {
         [
@@ -248,6 +248,8 @@ impl Layout {
 
 /// Sums of no more than this many values are not cut into chunks.
 const MIN_CHUNK: u64 = 64;
+/// On a GPU the kernel that adds up takes as long as a few hundred inners of a tile.
+const MIN_CHUNK_IN_WORKGROUP: u64 = 256;
 /// Sums of no more than this many are cut only if the device would not be busy otherwise.
 const MIN_CACHED: u64 = 512;
 /// 1 MiB of a core's level-2 cache.
@@ -276,10 +278,21 @@ impl Product {
             .fold(1, u64::saturating_mul)
     }
 
+    /// Whether values that are neighbours in memory can be loaded so many at a time.
+    fn comes_in(&self, values: usize) -> bool {
+        let bytes = (values * size_of::<f32>()) as u64;
+        let extents = self.layout.extents;
+        extents.iter().all(|extent| extent.is_multiple_of(values))
+            && self.left.offset.is_multiple_of(bytes)
+            && self.right.offset.is_multiple_of(bytes)
+    }
+
     fn tile(&self, gpu: &Gpu, tiling: Tiling) -> Tile {
-        let is_aligned = |of: &Region| of.offset.is_multiple_of(RUN_BYTES);
-        let in_runs = self.layout.in_runs && is_aligned(&self.left) && is_aligned(&self.right);
-        let loads = if !in_runs {
+        // A kernel's gradient sums over rows, of which a run must not lack some either.
+        let inner_in_runs = self.layout.kind != Kind::KernelGradient || {
+            self.params.inner.is_multiple_of(RUN as u32)
+        };
+        let loads = if !self.comes_in(RUN) || !inner_in_runs {
             Loads::Values
         } else if gpu.link().has(wgpu::Features::SHADER_INT64) {
             Loads::OctetsByTwos
@@ -287,7 +300,9 @@ impl Product {
             Loads::Octets
         };
         match (tiling, subgroup(gpu)) {
-            (Tiling::Workgroup, _) => Tile::in_workgroup(&self.params),
+            (Tiling::Workgroup, _) => Tile::Workgroup {
+                in_fours: self.comes_in(FOUR),
+            },
             (Tiling::Subgroups, Some(subgroup)) if subgroup >= MIN_SHARED_BY => {
                 let wide = self.params.columns.div_ceil(8).next_power_of_two();
                 let by = wide.clamp(MIN_SHARED_BY, subgroup);
@@ -306,29 +321,22 @@ impl Product {
 
     /// (the number of chunks that the inner axis is cut into, the length of one)
     fn chunks(&self, tiling: Tiling) -> (u32, u32) {
-        // `wanted` tiles keep the device busy; a large one counts as four. None of this depends on
-        // the size of subgroups, so that sums are added in the same order on every device.
-        let (wanted, tile) = match tiling {
-            Tiling::Workgroup => {
-                let tile = Tile::in_workgroup(&self.params);
-                (
-                    512 * Tile::Workgroup { large: false }.sums() / tile.sums(),
-                    tile,
-                )
-            }
-            Tiling::Registers | Tiling::Subgroups => {
-                let loads = Loads::Values;
-                (
-                    64,
-                    Tile::Own {
-                        loads,
-                        small: false,
-                    },
-                )
-            }
+        // `wanted` tiles keep the device busy. None of this depends on the size of subgroups, so that sums are
+        // added in the same order on every device.
+        let own = Tile::Own {
+            loads: Loads::Values,
+            small: false,
+        };
+        let (wanted, least, tile) = match tiling {
+            Tiling::Workgroup => (
+                512,
+                MIN_CHUNK_IN_WORKGROUP,
+                Tile::Workgroup { in_fours: false },
+            ),
+            Tiling::Registers | Tiling::Subgroups => (64, MIN_CHUNK, own),
         };
         let inner = u64::from(self.params.inner);
-        let busy = (wanted / tile.tiles(&self.params)).clamp(1, (inner / MIN_CHUNK).max(1));
+        let busy = (wanted / tile.tiles(&self.params)).clamp(1, (inner / least).max(1));
         let chunks = match tiling {
             Tiling::Workgroup => busy,
             Tiling::Registers | Tiling::Subgroups => busy.max(cached_chunks(&self.params)),

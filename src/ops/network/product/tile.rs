@@ -6,9 +6,9 @@ use crate::shader::files::{self, File};
 /// The kernel that computes a product's sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tile {
-    /// 64 x 64 sums per workgroup, or 128 x 128 with half as many loads per sum, from tiles in
-    /// workgroup memory.
-    Workgroup { large: bool },
+    /// 64 x 64 sums per workgroup, from tiles in workgroup memory; values are loaded one at a time or in
+    /// fours.
+    Workgroup { in_fours: bool },
     /// 16 x 16 sums per invocation, in registers; or 8 x 8, which compile several times as fast.
     Own { loads: Loads, small: bool },
     /// 32 x 8 sums per invocation; `by` invocations in a row share what they load of left. A
@@ -62,17 +62,9 @@ impl Loads {
 }
 
 impl Tile {
-    /// The tile for [`Tiling::Workgroup`]. A side shorter than a large tile would leave some sums
-    /// of every invocation unused.
-    pub fn in_workgroup(params: &ProductParams) -> Self {
-        let large = params.rows >= 128 && params.columns >= 128;
-        Self::Workgroup { large }
-    }
-
     pub fn shape(self) -> Shape {
         let [rows, columns, invocations, shared_by] = match self {
-            Self::Workgroup { large: false } => [64, 64, 256, 256],
-            Self::Workgroup { large: true } => [128, 128, 256, 256],
+            Self::Workgroup { .. } => [64, 64, 128, 128],
             Self::Own { small: false, .. } => [16, 16, 8, 1],
             Self::Own { small: true, .. } => [8, 8, 8, 1],
             Self::Shared { subgroup, by, .. } => [32, 8 * by, subgroup, by],
@@ -88,7 +80,8 @@ impl Tile {
 
     pub fn files(self) -> Vec<&'static File> {
         match self {
-            Self::Workgroup { .. } => vec![&files::WORKGROUP],
+            Self::Workgroup { in_fours: false } => vec![&files::BLOCK_VALUES, &files::WORKGROUP],
+            Self::Workgroup { in_fours: true } => vec![&files::BLOCK_FOURS, &files::WORKGROUP],
             Self::Own { loads, .. } => {
                 let mut own = loads.files();
                 own.extend([&files::REGISTERS, &files::LEFT_OWN]);
@@ -114,18 +107,13 @@ impl Tile {
         };
         let own = |small| Loads::ALL.map(|loads| Self::Own { loads, small });
         [false, true]
-            .map(|large| Self::Workgroup { large })
+            .map(|in_fours| Self::Workgroup { in_fours })
             .into_iter()
             .chain(own(false))
             .chain(own(true))
             .chain(Loads::ALL.map(by(MIN_SHARED_BY)))
             .chain(Loads::ALL.map(by(2 * MIN_SHARED_BY)))
             .chain([Self::Chunks])
-    }
-
-    pub fn sums(self) -> u64 {
-        let shape = self.shape();
-        u64::from(shape.rows) * u64::from(shape.columns)
     }
 
     pub fn tiles(self, params: &ProductParams) -> u64 {
