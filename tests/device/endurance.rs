@@ -83,20 +83,38 @@ fn dispatches_take_no_memory(name: &str, dispatches: usize) {
     for _ in 0..5 {
         dispatch_a_round(gpu, &kept);
     }
-    let (before, resident_before) = (allocated(gpu), resident());
+    let before = allocated(gpu);
     let start = Instant::now();
-    for round in 0..dispatches / ROUND {
-        dispatch_a_round(gpu, &kept);
-        assert_eq!(allocated(gpu), before, "in round {round}");
-    }
+    let rounds = dispatches / ROUND / SPANS;
+    let grown = least_growth(|| {
+        for round in 0..rounds {
+            dispatch_a_round(gpu, &kept);
+            assert_eq!(allocated(gpu), before, "in round {round}");
+        }
+    });
     let rate = dispatches as f64 / start.elapsed().as_secs_f64();
-    let (Some(before), Some(after)) = (resident_before, resident()) else {
+    let Some(grown) = grown else {
         println!("the memory of the process was not looked at: it is known on Linux alone");
         return;
     };
-    let grown = after.saturating_sub(before);
-    println!("{dispatches} dispatches, {rate:.0} a second: {grown} bytes more");
-    assert!(grown < 1 << 20, "the process has grown by {grown} bytes");
+    println!("{dispatches} dispatches, {rate:.0} a second: {grown} bytes more in a quarter");
+    // 16 bytes a dispatch, less than anything that wgpu keeps.
+    let most = (rounds * ROUND * 16) as u64;
+    assert!(grown < most, "the process has grown by {grown} bytes");
+}
+
+/// Parts that a long run is looked at in.
+const SPANS: usize = 4;
+
+/// The least that the process grows by while `span` runs, of so many times. A leak grows each time; a driver that
+/// allocates a larger piece now and then, as NVIDIA's does, in some.
+fn least_growth(mut span: impl FnMut()) -> Option<u64> {
+    let grown = (0..SPANS).map(|_| {
+        let before = resident();
+        span();
+        Some(resident()?.saturating_sub(before?))
+    });
+    grown.min().flatten()
 }
 
 #[test]
@@ -607,17 +625,20 @@ fn ten_thousand_steps_take_no_memory() {
         round();
     }
     let (memory, before) = round();
-    let resident_before = resident();
-    for i in 4..28 {
-        let (now, allocated) = round();
-        assert_eq!(now, memory);
-        assert_eq!(allocated, before, "in round {i}");
-    }
+    let grown = least_growth(|| {
+        for i in 0..24 / SPANS {
+            let (now, allocated) = round();
+            assert_eq!(now, memory);
+            assert_eq!(allocated, before, "in round {i}");
+        }
+    });
     assert!(model.step() >= 10_000, "{}", model.step());
-    if let (Some(before), Some(after)) = (resident_before, resident()) {
+    if let Some(grown) = grown {
         // 100 bytes a step, less than anything that wgpu keeps; measured: 0.
-        let grown = after.saturating_sub(before);
-        assert!(grown < 1 << 20, "the process has grown by {grown} bytes");
+        assert!(
+            grown < (1 << 20) / SPANS as u64,
+            "the process has grown by {grown} bytes"
+        );
     }
 }
 

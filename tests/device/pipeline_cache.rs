@@ -77,11 +77,11 @@ fn what_one_device_writes_the_next_reads() {
     opened.set_modified(long_ago).unwrap();
     drop(opened);
     computes(&gpu_in(folder.path()));
-    // A file that was rejected would have been written again; the same pipelines take as many bytes.
+    // A file that was rejected would have been written again, with the same pipelines.
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let now = fs::read(&path).unwrap();
     assert!(modified == long_ago || now != bytes);
-    assert_eq!(now.len(), bytes.len());
+    assert!(is_whole(&now));
 }
 
 /// Anybody who can write it can make the driver run anything.
@@ -208,11 +208,20 @@ fn a_full_disk_leaves_nothing_behind() {
         );
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    computes(&gpu_in(folder.path()));
     if !has_cache() {
         return;
     }
+    let recorded = |gpu: &Gpu, limited: Option<u64>| {
+        let x = gpu.tensor(&[1.0; 4], [4]).unwrap();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        if let Some(size) = limited {
+            common::limit("fsize", size);
+        }
+        gpu.pass(&mut encoder).selu_in_place(&x).unwrap();
+        common::limit("fsize", 1 << 40);
+    };
+    let folder = tempfile::tempdir().unwrap();
+    recorded(&gpu_in(folder.path()), None);
     // Mesa 25's device has its memory in a file, and does not survive the limit.
     let open = fs::read_dir("/proc/self/fd").unwrap();
     let mut open = open.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
@@ -220,15 +229,12 @@ fn a_full_disk_leaves_nothing_behind() {
         eprintln!("not run: the device's memory is a file");
         return;
     }
+    // A driver may write the same pipeline in a few bytes more or fewer.
     let len = fs::metadata(file(folder.path())).unwrap().len();
-    for size in [0, 1, len / 2, len - 1] {
+    for size in [0, 1, len / 2, len - len / 8] {
         let folder = tempfile::tempdir().unwrap();
         let gpu = gpu_in(folder.path());
-        let x = gpu.tensor(&[1.0; 4], [4]).unwrap();
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        common::limit("fsize", size);
-        gpu.pass(&mut encoder).selu_in_place(&x).unwrap();
-        common::limit("fsize", 1 << 40);
+        recorded(&gpu, Some(size));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         computes(&gpu);
         assert!(is_whole(&fs::read(file(folder.path())).unwrap()));
