@@ -1,11 +1,11 @@
 //! Why SELU: networks of 32 and 64 dense layers on the 8×8 digits, each activation with its usual
-//! weights: Lecun-normal for SELU, He-normal for ELU and ReLU.
+//! weights: Lecun-normal for SELU, He-normal for ELU and for ReLU, that with and without batch normalization.
 //!
 //! `cargo run --release --example deep` writes `deep.png` to the current directory, or to another
 //! with `--out DIR`. The picture and a table show
 //!
 //! - mean and variance after each layer before any training: SELU keeps them near 0 and 1, while
-//!   with ELU they grow, and with ReLU the variance wanders;
+//!   with ELU they grow, with ReLU the variance wanders, and batch normalization holds them by force;
 //! - the loss in training, with the same batches and seed for all of them, each at the best of four
 //!   learning rates. The optimizer is plain SGD, as in the paper, or Adam with `--adam`; 20 epochs take
 //!   two minutes on two cores, and `--epochs` is for less;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use plotters::style::RGBAColor;
 use selfnorm::nn::{
     Activation::{Elu, Relu, Selu, Softmax},
-    Adam, AlphaDropout, Dataset, Dense, Dropout, Fit,
+    Adam, AlphaDropout, BatchNormalization, Dataset, Dense, Dropout, Fit,
     Initializer::{HeNormal, LecunNormal},
     Layer, Optimizer, Sequential, SequentialBuilder, Sgd,
 };
@@ -26,8 +26,8 @@ use selfnorm::{Error, Gpu, Tensor};
 
 use common::digits::{PIXELS, digits};
 use common::plot::{
-    Area, Axis, BLUE, Corner, GREY, LIGHT_BLUE, LIGHT_ORANGE, LIGHT_TEAL, ORANGE, PURPLE, Panel,
-    Result, TEAL, number, numbered, picture, smoothed,
+    Area, Axis, BLUE, Corner, GREY, LIGHT_BLUE, LIGHT_ORANGE, LIGHT_PURPLE, LIGHT_TEAL, ORANGE,
+    PURPLE, Panel, Result, TEAL, number, numbered, picture, smoothed,
 };
 
 mod common {
@@ -63,7 +63,7 @@ fn run() -> Result<()> {
 
     println!("{DEEPEST} dense layers of {UNITS}, {} digits", data.len());
     let mut start = Vec::new();
-    for kind in [SELU, ELU, RELU] {
+    for kind in KINDS {
         start.push((kind.name, kind.color, by_depth(&gpu, kind, None, &x)?));
     }
     table(
@@ -87,14 +87,14 @@ fn run() -> Result<()> {
         "\nTraining loss of the last of {} epochs, by learning rate: {}, batches of {BATCH}",
         method.epochs, method.name
     );
-    print!("{:<8}{:<8}", "", "layers");
+    print!("{:<10}{:<8}", "", "layers");
     for rate in method.rates {
         print!("{rate:>8}");
     }
     println!("  accuracy of the best");
     let mut trained = Vec::new();
     for depth in DEPTHS {
-        for kind in [SELU, ELU, RELU] {
+        for kind in KINDS {
             trained.push(train(&gpu, kind, depth, &method, &data)?);
         }
     }
@@ -103,8 +103,11 @@ fn run() -> Result<()> {
     picture(&path, (1600, 1650), |canvas| {
         let panels = canvas.split_evenly((3, 2));
         let before = "Before training; weights Lecun-normal for SELU, else He-normal";
-        let mean = Axis::around(start.iter().flat_map(|curve| &curve.2).map(|at| at.0));
-        let variance = Axis::log_around(start.iter().flat_map(|curve| &curve.2).map(|at| at.1));
+        // With room for what the colours stand for.
+        let means = start.iter().flat_map(|curve| &curve.2).map(|at| at.0);
+        let mean = Axis::around(means.chain([2.8]));
+        let variances = start.iter().flat_map(|curve| &curve.2).map(|at| at.1);
+        let variance = Axis::log_around(variances.chain([3e-4]));
         draw(
             &panels[0],
             ("Mean by depth", before),
@@ -184,7 +187,8 @@ fn draw_training(area: &Area, depth: usize, method: &Method, trained: &[Trained]
             method.rates.len()
         ),
         Axis::new(0.0..steps.unwrap_or(1) as f64, 0).name("step"),
-        Axis::log_around(of_all.copied()),
+        // With room for what the colours stand for.
+        Axis::log_around(of_all.copied().chain([1e-5])),
     )?;
     let of_depth = || trained.iter().filter(|run| run.depth == depth);
     for run in of_depth() {
@@ -209,6 +213,7 @@ struct Kind {
     name: &'static str,
     activation: selfnorm::nn::Activation,
     initializer: selfnorm::nn::Initializer,
+    is_normalized: bool,
     color: RGBAColor,
     light: RGBAColor,
 }
@@ -217,6 +222,7 @@ const SELU: Kind = Kind {
     name: "SELU",
     activation: Selu,
     initializer: LecunNormal,
+    is_normalized: false,
     color: BLUE,
     light: LIGHT_BLUE,
 };
@@ -224,6 +230,7 @@ const ELU: Kind = Kind {
     name: "ELU",
     activation: Elu(1.0),
     initializer: HeNormal,
+    is_normalized: false,
     color: ORANGE,
     light: LIGHT_ORANGE,
 };
@@ -231,18 +238,31 @@ const RELU: Kind = Kind {
     name: "ReLU",
     activation: Relu,
     initializer: HeNormal,
+    is_normalized: false,
     color: TEAL,
     light: LIGHT_TEAL,
 };
+/// Between the dense layer and its activation, as is usual.
+const NORMALIZED: Kind = Kind {
+    name: "BN, ReLU",
+    is_normalized: true,
+    color: PURPLE,
+    light: LIGHT_PURPLE,
+    ..RELU
+};
+const KINDS: [Kind; 4] = [SELU, ELU, RELU, NORMALIZED];
 
 fn network(kind: Kind, dropout: Option<Layer>, depth: usize) -> SequentialBuilder {
     let mut network = Sequential::new([PIXELS]);
     for _ in 0..depth {
-        network = network.add(
-            Dense::new(UNITS)
-                .kernel_initializer(kind.initializer)
-                .activation(kind.activation),
-        );
+        let dense = Dense::new(UNITS).kernel_initializer(kind.initializer);
+        network = match kind.is_normalized {
+            false => network.add(dense.activation(kind.activation)),
+            true => network
+                .add(dense.use_bias(false))
+                .add(BatchNormalization::new())
+                .add(kind.activation),
+        };
         if let Some(dropout) = &dropout {
             network = network.add(dropout.clone());
         }
@@ -281,7 +301,7 @@ struct Trained {
 
 /// Trains at each of the learning rates, and keeps the run that ends with the lowest loss.
 fn train(gpu: &Gpu, kind: Kind, depth: usize, method: &Method, data: &Dataset) -> Result<Trained> {
-    print!("{:<8}{depth:<8}", kind.name);
+    print!("{:<10}{depth:<8}", kind.name);
     let (mut best, mut lowest, mut accuracy) = (None, f64::INFINITY, 0.0);
     for rate in method.rates {
         let mut model = network(kind, None, depth).build(gpu, SEED)?;
@@ -315,7 +335,7 @@ fn train(gpu: &Gpu, kind: Kind, depth: usize, method: &Method, data: &Dataset) -
 
 /// Mean and variance of each layer's output, in training if there is dropout.
 fn by_depth(gpu: &Gpu, kind: Kind, dropout: Option<Layer>, x: &Tensor) -> Result<Vec<(f64, f64)>> {
-    let stride = 1 + usize::from(dropout.is_some());
+    let stride = 1 + usize::from(dropout.is_some()) + 2 * usize::from(kind.is_normalized);
     let model = network(kind, dropout, DEEPEST).build(gpu, SEED)?;
     let statistics = model.statistics_in_training(x)?;
     let passed_on = statistics

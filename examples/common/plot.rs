@@ -25,6 +25,7 @@ pub const LIGHT_BLUE: RGBAColor = RGBAColor(29, 95, 184, 0.45);
 pub const ORANGE: RGBAColor = RGBAColor(232, 105, 42, 1.0);
 pub const LIGHT_ORANGE: RGBAColor = RGBAColor(232, 105, 42, 0.45);
 pub const PURPLE: RGBAColor = RGBAColor(157, 60, 140, 1.0);
+pub const LIGHT_PURPLE: RGBAColor = RGBAColor(157, 60, 140, 0.5);
 pub const TEAL: RGBAColor = RGBAColor(15, 150, 135, 1.0);
 pub const YELLOW: RGBAColor = RGBAColor(202, 150, 20, 1.0);
 pub const LIGHT_TEAL: RGBAColor = RGBAColor(15, 150, 135, 0.55);

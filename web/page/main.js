@@ -1,7 +1,7 @@
 // The page: what is set, what is shown, and what the trainer is asked for.
 
 import {
-  ACTIVATIONS, DROPOUTS, INITIALIZERS, OPTIMIZERS, RATES, USUAL,
+  ACTIVATIONS, DROPOUTS, INITIALIZERS, NORMALIZATIONS, OPTIMIZERS, RATES, USUAL,
   format, formatCheck, parse, parseCheck,
 } from './settings.js';
 import { Pad } from './pad.js';
@@ -235,9 +235,11 @@ function crashed(message) {
 
 /** The names by which the networks are told apart. */
 function name(side) {
-  const of = ({ activation, initializer }) =>
-    settings.a.activation === settings.b.activation && settings.a.initializer !== settings.b.initializer
-      ? INITIALIZERS[initializer] : ACTIVATIONS[activation];
+  const of = ({ activation, initializer, normalization }) => {
+    const isTold = settings.a.activation === settings.b.activation && settings.a.initializer !== settings.b.initializer;
+    const told = isTold ? INITIALIZERS[initializer] : ACTIVATIONS[activation];
+    return normalization === 'batch' ? `BN, ${told}` : told;
+  };
   return `${SIDES[side].toUpperCase()} ${of(settings[SIDES[side]])}`;
 }
 
@@ -508,9 +510,10 @@ const listed = (values, label) => values.map((value) => [value, label(value)]);
 /** Shows the settings in the form. */
 function showSettings() {
   for (const side of SIDES) {
-    const { activation, initializer, dropout } = settings[side];
+    const { activation, initializer, normalization, dropout } = settings[side];
     get(`activation-${side}`).value = activation;
     get(`initializer-${side}`).value = initializer;
+    get(`normalization-${side}`).value = normalization;
     get(`dropout-${side}`).value = dropout;
     get(`dropout-name-${side}`).textContent = activation === 'selu' ? 'AlphaDropout' : 'Dropout';
   }
@@ -547,13 +550,15 @@ function change(changed) {
 
 function wire() {
   for (const side of SIDES) {
-    const { activation, initializer, dropout } = settings[side];
+    const { activation, initializer, normalization, dropout } = settings[side];
     fill(get(`activation-${side}`), Object.entries(ACTIVATIONS), activation);
     fill(get(`initializer-${side}`), Object.entries(INITIALIZERS), initializer);
+    fill(get(`normalization-${side}`), Object.entries(NORMALIZATIONS), normalization);
     fill(get(`dropout-${side}`), listed(DROPOUTS, (rate) => (rate ? `${100 * rate} %` : 'none')), dropout);
     const set = (part) => change({ [side]: { ...settings[side], ...part } });
     get(`activation-${side}`).onchange = ({ target: { value } }) => set({ activation: value, initializer: USUAL[value] });
     get(`initializer-${side}`).onchange = ({ target: { value } }) => set({ initializer: value });
+    get(`normalization-${side}`).onchange = ({ target: { value } }) => set({ normalization: value });
     get(`dropout-${side}`).onchange = ({ target: { value } }) => set({ dropout: Number(value) });
     get(`save-${side}`).onclick = () => ask('save', { side: SIDES.indexOf(side) });
   }

@@ -22,6 +22,8 @@ export const INITIALIZERS = {
   glorot_uniform: 'GlorotUniform',
 };
 
+export const NORMALIZATIONS = { none: 'none', batch: 'batch' };
+
 /** The initializer that goes with an activation, as its users have it. */
 export const USUAL = {
   selu: 'lecun_normal',
@@ -41,8 +43,8 @@ export const OPTIMIZERS = { sgd: 'SGD', adam: 'Adam' };
 export const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
 
 const DEFAULTS = {
-  a: { activation: 'selu', initializer: 'lecun_normal', dropout: 0 },
-  b: { activation: 'relu', initializer: 'he_normal', dropout: 0 },
+  a: { activation: 'selu', initializer: 'lecun_normal', dropout: 0, normalization: 'none' },
+  b: { activation: 'relu', initializer: 'he_normal', dropout: 0, normalization: 'none' },
   depth: 32,
   optimizer: 'sgd',
   rate: 0.01,
@@ -66,11 +68,12 @@ export function parse(fragment) {
     return allowed.includes(value) ? value : DEFAULTS[name];
   };
   const side = (name) => {
-    const [activation, initializer, dropout] = (given.get(name) ?? '').split(',');
+    const [activation, initializer, dropout, normalization] = (given.get(name) ?? '').split(',');
     return {
       activation: Object.hasOwn(ACTIVATIONS, activation) ? activation : DEFAULTS[name].activation,
       initializer: Object.hasOwn(INITIALIZERS, initializer) ? initializer : DEFAULTS[name].initializer,
       dropout: DROPOUTS.includes(Number(dropout)) ? Number(dropout) : DEFAULTS[name].dropout,
+      normalization: Object.hasOwn(NORMALIZATIONS, normalization) ? normalization : DEFAULTS[name].normalization,
     };
   };
   const optimizer = given.get('optimizer');
@@ -87,7 +90,9 @@ export function parse(fragment) {
 
 /** The fragment of these settings. */
 export function format(settings) {
-  const side = ({ activation, initializer, dropout }) => [activation, initializer, dropout].join(',');
+  // The earliest links have no normalization.
+  const side = ({ activation, initializer, dropout, normalization }) =>
+    [activation, initializer, dropout, ...(normalization === 'none' ? [] : [normalization])].join(',');
   const { depth, optimizer, rate, seed, epochs } = settings;
   return `a=${side(settings.a)}&b=${side(settings.b)}&depth=${depth}&optimizer=${optimizer}&rate=${rate}&seed=${seed}&epochs=${epochs}`;
 }

@@ -82,8 +82,8 @@ export function serve(port) {
       if (!lab) await open();
       const { depth, optimizer, rate, seed, epochs } = settings;
       const recipes = [settings.a, settings.b].map(
-        ({ activation, initializer, dropout }) =>
-          new Recipe(depth, activation, initializer, dropout, optimizer, rate),
+        ({ activation, initializer, normalization, dropout }) =>
+          new Recipe(depth, activation, initializer, normalization, dropout, optimizer, rate),
       );
       if (!goesOn) checkpoints = [];
       session = lab.session(recipes, BigInt(seed), epochs);

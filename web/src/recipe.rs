@@ -1,7 +1,7 @@
 //! What a network is made of.
 
 use selfnorm::nn::{
-    Activation, Adam, AlphaDropout, Dense, Dropout, Initializer, Layer, Optimizer, Sequential,
+    Activation, Adam, AlphaDropout, BatchNormalization, Dense, Dropout, Initializer, Layer, Optimizer, Sequential,
     SequentialBuilder, Sgd,
 };
 use wasm_bindgen::prelude::*;
@@ -19,6 +19,7 @@ pub struct Recipe {
     depth: usize,
     activation: Activation,
     initializer: Initializer,
+    is_normalized: bool,
     dropout: f64,
     optimizer: Optimizer,
 }
@@ -32,6 +33,7 @@ impl Recipe {
         depth: u32,
         activation: &str,
         initializer: &str,
+        normalization: &str,
         dropout: f64,
         optimizer: &str,
         learning_rate: f64,
@@ -66,6 +68,11 @@ impl Recipe {
                 "lecun_uniform" => Initializer::LecunUniform,
                 name => return Err(unknown("initializer", name)),
             },
+            is_normalized: match normalization {
+                "none" => false,
+                "batch" => true,
+                name => return Err(unknown("normalization", name)),
+            },
             dropout,
             optimizer: match optimizer {
                 "adam" => Adam::new(learning_rate).into(),
@@ -89,12 +96,16 @@ impl Recipe {
     pub fn network(&self, pixels: usize) -> SequentialBuilder {
         let mut network = Sequential::new([pixels]);
         for layer in 1..=self.depth {
-            network = network.add(
-                Dense::new(UNITS)
-                    .kernel_initializer(self.initializer)
-                    .activation(self.activation)
-                    .name(hidden(layer)),
-            );
+            let dense = Dense::new(UNITS)
+                .kernel_initializer(self.initializer)
+                .name(hidden(layer));
+            network = match self.is_normalized {
+                false => network.add(dense.activation(self.activation)),
+                true => network
+                    .add(dense.use_bias(false))
+                    .add(BatchNormalization::new())
+                    .add(Layer::from(self.activation).name(activated(layer))),
+            };
             if self.has_dropout() {
                 network = network.add(self.dropout(layer));
             }
@@ -104,9 +115,10 @@ impl Recipe {
 
     /// The name of what hands the output of hidden layer `layer` on, counted from 1.
     pub fn output(&self, layer: usize) -> String {
-        match self.has_dropout() {
-            true => dropout(layer),
-            false => hidden(layer),
+        match (self.has_dropout(), self.is_normalized) {
+            (true, _) => dropout(layer),
+            (false, true) => activated(layer),
+            (false, false) => hidden(layer),
         }
     }
 
@@ -131,6 +143,10 @@ pub fn first_kernel() -> String {
 
 fn hidden(layer: usize) -> String {
     format!("hidden_{layer}")
+}
+
+fn activated(layer: usize) -> String {
+    format!("activation_{layer}")
 }
 
 fn dropout(layer: usize) -> String {

@@ -12,8 +12,8 @@ import { DIGITS, draw } from './digits.js';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
-/** Small networks, one of them with dropout, which are trained in seconds. */
-const SHORT = '#a=selu,lecun_normal,0.05&b=gelu,he_normal,0&depth=3&optimizer=adam&rate=0.001&seed=7&epochs=6';
+/** Small networks, one of them with dropout and one with batch normalization, which are trained in seconds. */
+const SHORT = '#a=selu,lecun_normal,0.05&b=gelu,he_normal,0,batch&depth=3&optimizer=adam&rate=0.001&seed=7&epochs=6';
 
 let host;
 let browser;
