@@ -1,11 +1,11 @@
 //! `cargo bench --bench training`: a training step of the digits' network and of the tutorial's for MNIST,
-//! the guard's part in the latter, the same from the host's batches, and its largest product beside the same
-//! product in a plain loop.
+//! the guard's part in the latter, both with and without a penalty of their kernels, the same from the host's
+//! batches, and its largest product beside the same product in a plain loop.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use selfnorm::nn::{Adam, Batch, Batches, Dataset, Dense, Fit, Samples, Sequential};
+use selfnorm::nn::{Adam, Batch, Batches, Dataset, Dense, Fit, Regularizer, Samples, Sequential};
 use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
 
@@ -52,6 +52,8 @@ fn main() -> Result<()> {
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     small_step(&gpu)?;
     step(&gpu)?;
+    penalty(&gpu, "digits'", &DIGITS)?;
+    penalty(&gpu, "tutorial's", &TUTORIAL)?;
     stream(&gpu)?;
     product(&gpu)?;
     memory()
@@ -150,6 +152,28 @@ fn step(gpu: &Gpu) -> Result<()> {
         times,
         STEPS,
         TUTORIAL.step_operations(),
+    );
+    Ok(())
+}
+
+/// Steps of a network with a penalty of all its kernels, beside those without, in turns.
+fn penalty(gpu: &Gpu, name: &str, network: &Network) -> Result<()> {
+    let (mut plain, data) = network.with_samples(gpu, network.batch * STEPS)?;
+    let mut regularized = network.regularized(gpu, Regularizer::L2(1e-4))?;
+    let fit = Fit::new(Adam::default()).batch_size(network.batch);
+    let (mut times, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..4 * TURNS {
+        times.extend(turns(1, || plain.fit(&data, &fit).map(drop))?);
+        others.extend(turns(1, || regularized.fit(&data, &fit).map(drop))?);
+    }
+    times.sort();
+    others.sort();
+    let ratio = |i: usize| others[i].as_secs_f64() / times[i].as_secs_f64();
+    println!(
+        "a step of the {name} network with L2: {:.3} of one without, {:.3?} more (best {:.3})",
+        ratio(2 * TURNS),
+        others[2 * TURNS].saturating_sub(times[2 * TURNS]) / STEPS as u32,
+        ratio(0)
     );
     Ok(())
 }
