@@ -1,12 +1,13 @@
 //! `cargo bench --bench training`: a training step of the digits' network and of the tutorial's for MNIST,
-//! the guard's part in the latter, the same from the host's batches, its largest product and others beside it in a
-//! plain loop, and the inference of a small network.
+//! the guard's part in the latter, both with and without a penalty of their kernels, the same from the host's
+//! batches, its largest product and others beside it in a plain loop, and the inference of a small network.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use selfnorm::nn::{
-    Activation, Adam, Batch, Batches, Dataset, Dense, Fit, Initializer, Samples, Sequential,
+    Activation, Adam, Batch, Batches, Dataset, Dense, Fit, Initializer, Regularizer, Samples,
+    Sequential,
 };
 use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
@@ -54,6 +55,8 @@ fn main() -> Result<()> {
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     small_step(&gpu)?;
     step(&gpu)?;
+    penalty(&gpu, "digits'", &DIGITS)?;
+    penalty(&gpu, "tutorial's", &TUTORIAL)?;
     stream(&gpu)?;
     product(&gpu)?;
     products(&gpu)?;
@@ -154,6 +157,28 @@ fn step(gpu: &Gpu) -> Result<()> {
         times,
         STEPS,
         TUTORIAL.step_operations(),
+    );
+    Ok(())
+}
+
+/// Steps of a network with a penalty of all its kernels, beside those without, in turns.
+fn penalty(gpu: &Gpu, name: &str, network: &Network) -> Result<()> {
+    let (mut plain, data) = network.with_samples(gpu, network.batch * STEPS)?;
+    let mut regularized = network.regularized(gpu, Regularizer::L2(1e-4))?;
+    let fit = Fit::new(Adam::default()).batch_size(network.batch);
+    let (mut times, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..4 * TURNS {
+        times.extend(turns(1, || plain.fit(&data, &fit).map(drop))?);
+        others.extend(turns(1, || regularized.fit(&data, &fit).map(drop))?);
+    }
+    times.sort();
+    others.sort();
+    let ratio = |i: usize| others[i].as_secs_f64() / times[i].as_secs_f64();
+    println!(
+        "a step of the {name} network with L2: {:.3} of one without, {:.3?} more (best {:.3})",
+        ratio(2 * TURNS),
+        others[2 * TURNS].saturating_sub(times[2 * TURNS]) / STEPS as u32,
+        ratio(0)
     );
     Ok(())
 }

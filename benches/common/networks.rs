@@ -5,7 +5,7 @@ use selfnorm::nn::{
     Activation::{Selu, Softmax},
     AlphaDropout, Conv2d, Dataset, Dense, Flatten,
     Initializer::LecunNormal,
-    Sequential,
+    Regularizer, Sequential,
 };
 use selfnorm::{Gpu, Result};
 
@@ -50,10 +50,16 @@ impl Network {
     }
 
     pub fn build(&self, gpu: &Gpu) -> Result<Sequential> {
+        self.regularized(gpu, Regularizer::L2(0.0))
+    }
+
+    /// With the same penalty of all kernels.
+    pub fn regularized(&self, gpu: &Gpu, regularizer: Regularizer) -> Result<Sequential> {
         Sequential::new([self.side, self.side, 1])
             .add(
                 Conv2d::new(FILTERS, [3, 3])
                     .kernel_initializer(LecunNormal)
+                    .kernel_regularizer(regularizer)
                     .activation(Selu),
             )
             .add(AlphaDropout::new(self.rate))
@@ -61,9 +67,14 @@ impl Network {
             .add(
                 Dense::new(self.units)
                     .kernel_initializer(LecunNormal)
+                    .kernel_regularizer(regularizer)
                     .activation(Selu),
             )
-            .add(Dense::new(CLASSES).activation(Softmax))
+            .add(
+                Dense::new(CLASSES)
+                    .kernel_regularizer(regularizer)
+                    .activation(Softmax),
+            )
             .build(gpu, 1)
     }
 

@@ -81,7 +81,7 @@ pub use inference::{FourierFeatures, Predict, Wgsl};
 pub use layers::{
     AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout, Flatten,
     GlobalAveragePooling2d, Initializer, Layer, LayerNormalization, MaxPool2d, Normalization,
-    Reshape,
+    Regularizer, Reshape,
 };
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};
 pub use training::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Run, Score};

@@ -2,7 +2,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::layers::{self, Initializer, Kind, Layer, NoiseShape, Sliding, Weighted};
+use super::layers::{self, Initializer, Kind, Layer, NoiseShape, Regularizer, Sliding, Weighted};
 use super::losses;
 use crate::ops::alpha_dropout::{Broadcast, Dropout};
 use crate::ops::elementwise::Elementwise;
@@ -10,6 +10,7 @@ use crate::ops::network::activation::Activation;
 use crate::ops::network::epilogue::Epilogue;
 use crate::ops::network::normalization::{self, Normalization};
 use crate::ops::network::product::{Padding, Window};
+use crate::ops::network::regularize::Penalty;
 use crate::ops::require;
 use crate::tensor::count;
 use crate::{Result, random};
@@ -49,6 +50,7 @@ pub(super) struct Weight {
     pub offset: usize,
     pub len: usize,
     pub initial: Initial,
+    pub regularizer: Option<Regularizer>,
     pub trainable: bool,
     /// Which of its stage's parameters it is in.
     block: usize,
@@ -253,6 +255,16 @@ impl Network {
 
     pub fn trained_weights(&self) -> impl Iterator<Item = &Weight> {
         self.weights().filter(|weight| weight.trainable)
+    }
+
+    /// Of the trained weights, as in Keras: those that are not trained have none.
+    pub fn penalties(&self) -> Vec<Penalty> {
+        let penalty = |weight: &Weight| {
+            let [l1, l2] = weight.regularizer?.factors().map(|factor| factor as f32);
+            let weights = weight.offset as u32..(weight.offset + weight.len) as u32;
+            (l1 > 0.0 || l2 > 0.0).then_some(Penalty { weights, l1, l2 })
+        };
+        self.trained_weights().filter_map(penalty).collect()
     }
 
     /// The number of elements per sample of `value`.
@@ -562,6 +574,14 @@ impl Network {
         draw: impl Fn(Draw) -> u64,
         fused: bool,
     ) -> Result<()> {
+        if let Some(regularizer) = weighted.kernel_regularizer
+            && !regularizer.is_possible()
+        {
+            let detail = format!(
+                "kernel_regularizer is {regularizer:?}, its factors must be at least 0, and finite f32s"
+            );
+            return layers::error(&built.name, detail);
+        }
         let columns = shape.last().copied().unwrap_or(1);
         let kernel_len = count(&shape)? as usize;
         let bias_len = if weighted.use_bias { columns } else { 0 };
@@ -591,20 +611,22 @@ impl Network {
             trainable: built.trainable,
         };
         let [kernel, bias] = initial;
-        let mut weight = |name, shape: Vec<usize>, len, initial| {
+        let mut weight = |name, shape: Vec<usize>, len, initial, regularizer| {
             built.weights.push(Weight {
                 name: format!("{}/{name}", built.name),
                 shape,
                 offset: 0,
                 len,
                 initial,
+                regularizer,
                 trainable: built.trainable,
                 block: 0,
             });
         };
-        weight("kernel", shape, kernel_len, kernel);
+        let regularizer = weighted.kernel_regularizer;
+        weight("kernel", shape, kernel_len, kernel, regularizer);
         if weighted.use_bias {
-            weight("bias", vec![columns], bias_len, bias);
+            weight("bias", vec![columns], bias_len, bias, None);
         }
         built.stage = Some(self.stages.len());
         built.output = self.push(StageKind::Weighted(sums, parameters), built);
@@ -664,6 +686,7 @@ impl Network {
                 offset: 0,
                 len: columns,
                 initial,
+                regularizer: None,
                 trainable,
                 block,
             }));

@@ -10,6 +10,7 @@ use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_l
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::pool2d::{self, Pool2d};
 use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
+use crate::ops::network::regularize::Penalties;
 use crate::ops::network::weights::Rows;
 use crate::ops::network::{dropout, epilogue, softmax};
 use crate::{Error, Gpu, Result, Tensor};
@@ -577,6 +578,8 @@ pub(super) struct Losses {
     pub totals: Region,
     /// The loss of each row, and their totals.
     pub dispatches: [Dispatch; 2],
+    /// What weights add to the totals.
+    pub penalties: Option<Penalties>,
 }
 
 impl Losses {
@@ -610,6 +613,7 @@ impl Losses {
         let sum = sum_losses(gpu, &rows.sums, &totals, (batch * positions) as u32)?;
         Ok(Self {
             dispatches: [loss.dispatch(gpu, regions, extent)?, sum],
+            penalties: Penalties::new(gpu, &network.penalties(), plan.weights, &totals)?,
             totals,
             plain_weights: row.fill_weights(gpu, &rows.weights)?,
             targets,
@@ -620,7 +624,9 @@ impl Losses {
     }
 
     pub fn regions(&self) -> impl Iterator<Item = &Region> {
-        [&self.targets, &self.gradient, &self.rows.all, &self.totals].into_iter()
+        let all = [&self.targets, &self.gradient, &self.rows.all, &self.totals];
+        let tables = self.penalties.iter().map(|penalties| &penalties.table);
+        all.into_iter().chain(tables)
     }
 }
 
@@ -671,16 +677,22 @@ impl Slots {
         })
     }
 
-    /// One step of the optimizer, which the guard judges by the totals, and of moving averages.
+    /// One step of the optimizer, which the guard judges by the totals, penalties among them, and of moving
+    /// averages.
     pub fn update(
         &self,
         plan: Plan,
         optimizer: &Optimizer,
         forward: &Forward,
-        totals: &Region,
+        losses: &Losses,
     ) -> Result<Vec<Dispatch>> {
         let (gpu, slots) = (plan.gpu, &self.slots);
-        let mut dispatches = self.guard.dispatches(gpu, totals, optimizer.clip())?;
+        let mut dispatches = Vec::new();
+        if let Some(penalties) = &losses.penalties {
+            dispatches.extend(penalties.with_gradient(gpu, &self.gradients)?);
+        }
+        let clip = optimizer.clip();
+        dispatches.extend(self.guard.dispatches(gpu, &losses.totals, clip)?);
         let len = plan.network.trainable;
         if len > 0 {
             let weights = plan.weights.part(0, len as u64 * F32);

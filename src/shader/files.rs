@@ -119,6 +119,7 @@ files! {
     JUDGE = "judge" calls CLASSIFY;
     CLIP_GRADIENTS = "clip_gradients";
     ACCUMULATE = "accumulate";
+    REGULARIZE = "regularize";
     WELFORD = "kernel/welford";
     MOMENTS = "moments" calls WELFORD;
     MOVE_AVERAGES = "move_averages";

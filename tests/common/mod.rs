@@ -325,6 +325,7 @@ golden! {
     "max_pool2d_3_stride2_same"
     "normalization"
     "optimizers"
+    "regularized"
     "softmax"
     "train_elu_pool_cnn"
     "train_normalized_cnn"

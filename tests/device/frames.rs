@@ -5,7 +5,7 @@ use crate::common::calls::{Calls, Counted};
 use selfnorm::nn::Activation::{Relu, Selu, Softmax};
 use selfnorm::nn::{
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, Loss, MaxPool2d, Predict, Progress,
-    Sequential, SequentialBuilder, Tiling,
+    Regularizer, Sequential, SequentialBuilder, Tiling,
 };
 use selfnorm::{Error, Gpu, Pass, Tensor, wgpu};
 
@@ -168,6 +168,38 @@ fn steps_in_a_frame_ask_for_nothing_once_their_staging_buffers_have_come_back() 
             assert!(model.try_score().unwrap().is_some());
         }
     }
+}
+
+/// Of both kernels together, one pass and the sum of its pieces, in steps and in evaluations; none without.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn penalties_take_two_dispatches_and_kernels_without_take_none() {
+    let gpu = Counted::new();
+    let (x, y) = (samples(&gpu, 64, &[6]), samples(&gpu, 64, &[3]));
+    let data = Dataset::from_tensors(&x, &y).unwrap();
+    let dispatches = |regularizer| {
+        let mut layers = Sequential::new([6]);
+        for units in [16, 3] {
+            let layer = Dense::new(units);
+            layers = match regularizer {
+                Some(regularizer) => layers.add(layer.kernel_regularizer(regularizer)),
+                None => layers.add(layer),
+            };
+        }
+        let mut model = layers.build(&gpu, 1).unwrap();
+        model
+            .compile(Adam::new(0.01), Loss::MeanSquaredError)
+            .unwrap();
+        let (step, result) = gpu.calls(|| model.train_on_batch(&x, &y));
+        result.unwrap();
+        let (evaluation, result) = gpu.calls(|| model.evaluate(&data));
+        result.unwrap();
+        [step, evaluation].map(|calls| calls.dispatches)
+    };
+    let without = dispatches(None);
+    assert_eq!(dispatches(Some(Regularizer::L2(0.0))), without);
+    let with = dispatches(Some(Regularizer::L1L2 { l1: 0.1, l2: 0.1 }));
+    assert_eq!(with, without.map(|count| count + 2));
 }
 
 /// Networks of every kind of stage, with input and output widths that are multiples of nothing, too.

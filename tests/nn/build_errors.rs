@@ -6,8 +6,8 @@ use crate::common::{self, gpu};
 use selfnorm::nn::Activation::{self, Elu, LeakyRelu, Relu, SeluWith, Sine, Softmax};
 use selfnorm::nn::{
     Adam, AdamW, AlphaDropout, Conv2d, CosineDecay, Dataset, Dense, Dropout, ExponentialDecay, Fit,
-    Flatten, Layer, Loss, MaxPool2d, Optimizer, Padding, PiecewiseConstantDecay, Sequential,
-    SequentialBuilder, Sgd,
+    Flatten, Layer, Loss, MaxPool2d, Optimizer, Padding, PiecewiseConstantDecay, Regularizer,
+    Sequential, SequentialBuilder, Sgd,
 };
 use selfnorm::{Result, Selu, Tensor};
 
@@ -45,6 +45,33 @@ fn assert_works(model: &mut Sequential) {
     model
         .fit(&data, &Fit::new(Adam::default()).batch_size(2))
         .unwrap();
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn penalties_that_are_none_are_named_with_their_layer() {
+    for (regularizer, printed) in [
+        (Regularizer::L1(-0.1), "L1(-0.1)"),
+        (Regularizer::L2(f64::NAN), "L2(NaN)"),
+        (Regularizer::L2(f64::INFINITY), "L2(inf)"),
+        // Beyond an f32.
+        (Regularizer::L1(1e39), "L1(1e39)"),
+        (
+            Regularizer::L1L2 { l1: 0.1, l2: -1e-9 },
+            "L1L2 { l1: 0.1, l2: -1e-9 }",
+        ),
+    ] {
+        let expected = |layer: &str| {
+            format!(
+                "{layer}: kernel_regularizer is {printed}, its factors must be at least 0, and finite f32s"
+            )
+        };
+        let second = Dense::new(3).kernel_regularizer(regularizer);
+        let layers = [Dense::new(4).into(), second.into()];
+        refused(&[6], layers, &expected("dense_1"));
+        let layer = Conv2d::new(4, [3, 3]).kernel_regularizer(regularizer);
+        refused(&[8, 8, 1], [layer.name("first").into()], &expected("first"));
+    }
 }
 
 #[test]

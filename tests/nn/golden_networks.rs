@@ -2,9 +2,9 @@
 
 use crate::common::{Golden, golden, gpu_async, smallest_gpu_async};
 use selfnorm::nn::{
-    Activation, Adam, AveragePooling2d, BatchNormalization, Conv2d, Dense, Flatten,
-    GlobalAveragePooling2d, Layer, LayerNormalization, Loss, MaxPool2d, Normalization, Padding,
-    Sequential, SequentialBuilder, Tiling,
+    Activation, Adam, AveragePooling2d, BatchNormalization, Conv2d, Dataset, Dense, Fit, Flatten,
+    GlobalAveragePooling2d, Layer, LayerNormalization, Loss, MaxPool2d, Normalization, Optimizer,
+    Padding, Regularizer, Sequential, SequentialBuilder, Sgd, Tiling,
 };
 use selfnorm::{Gpu, Tensor};
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -289,4 +289,189 @@ async fn ten_steps_of_a_normalized_network_are_keras_s() {
         .add(LayerNormalization::new())
         .add(Dense::new(10).activation(Activation::Softmax));
     check_training(gpu_async().await, "train_normalized_cnn", network).await;
+}
+
+/// With each penalty, two of them of kernels of which every seventh weight begins at 0.
+fn regularized_dense(is_frozen: bool) -> SequentialBuilder {
+    let first = Dense::new(6).activation(Activation::Selu);
+    let second = Dense::new(5).activation(Activation::Tanh);
+    let third = Dense::new(3).activation(Activation::Softmax);
+    let both = Regularizer::L1L2 {
+        l1: 0.003,
+        l2: 0.02,
+    };
+    Sequential::new([7])
+        .add(
+            first
+                .kernel_regularizer(Regularizer::L2(0.01))
+                .trainable(!is_frozen),
+        )
+        .add(second.kernel_regularizer(Regularizer::L1(0.005)))
+        .add(third.kernel_regularizer(both))
+}
+
+fn regularized_conv2d() -> SequentialBuilder {
+    let first = Conv2d::new(4, [3, 3]).activation(Activation::Selu);
+    let second = Dense::new(3).activation(Activation::Softmax);
+    let both = Regularizer::L1L2 {
+        l1: 0.002,
+        l2: 0.03,
+    };
+    Sequential::new([6, 6, 1])
+        .add(first.kernel_regularizer(both))
+        .add(Flatten::new())
+        .add(second.kernel_regularizer(Regularizer::L2(0.01)))
+}
+
+/// The network with the initial weights of the file.
+fn begun(gpu: &Gpu, file: &Golden, kind: &str, network: SequentialBuilder) -> Sequential {
+    let mut model = network.build(gpu, 1).unwrap();
+    let mut weights = model.weights().unwrap();
+    for (i, (_, weight)) in weights.iter_mut().enumerate() {
+        *weight = tensor(gpu, file, &format!("{kind}.init.{i}"));
+    }
+    model.set_weights(&weights).unwrap();
+    model
+}
+
+fn classified(gpu: &Gpu, file: &Golden, x: &str, labels: &str) -> Dataset {
+    let data = Dataset::from_floats(gpu, &file.f32(x), &file.shape(x)[1..]).unwrap();
+    let labels: Vec<_> = file.f32(labels).iter().map(|&label| label as u8).collect();
+    data.classes(&labels).unwrap()
+}
+
+fn assert_losses(what: &str, actual: &[f64], expected: &[f64]) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    for (i, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let error = (actual - expected).abs();
+        assert!(
+            error <= BOUND * expected,
+            "{what}: loss {i} is {actual}, not {expected}"
+        );
+    }
+}
+
+/// Ten steps by ten batches of eight, without dropout: every loss, every final weight, and the loss of
+/// other samples.
+async fn check_regularized(
+    case: &str,
+    network: SequentialBuilder,
+    optimizer: impl Into<Optimizer>,
+    weigh: impl Fn(Dataset, &Golden) -> Dataset,
+) {
+    let (gpu, file) = (gpu_async().await, golden("regularized"));
+    let (kind, _) = case.split_once('.').unwrap();
+    let mut model = begun(gpu, &file, kind, network);
+    let data = classified(gpu, &file, &format!("{kind}.x"), &format!("{kind}.labels"));
+    let data = weigh(data, &file);
+    let fit = Fit::new(optimizer).batch_size(8).shuffle(false);
+    let mut run = model.train(&data, &fit).unwrap();
+    while run.next().await.unwrap().is_some() {}
+    let losses = run.finish().losses;
+    assert_losses(case, &losses, &file.f64(&format!("{case}.losses")));
+    for (i, (name, weight)) in model.weights().unwrap().iter().enumerate() {
+        let expected = file.f64(&format!("{case}.final.{i}"));
+        for (actual, expected) in weight.read().await.unwrap().iter().zip(expected) {
+            let error = (f64::from(*actual) - expected).abs();
+            assert!(error <= BOUND, "{case}: {name} is {actual}, not {expected}");
+        }
+    }
+    let labels = format!("{kind}.validation.labels");
+    let others = classified(gpu, &file, &format!("{kind}.validation.x"), &labels);
+    let loss = model.evaluate_async(&others).await.unwrap().loss;
+    assert_losses(case, &[loss], &file.f64(&format!("{case}.evaluated")));
+}
+
+fn as_they_are(data: Dataset, _: &Golden) -> Dataset {
+    data
+}
+
+/// `regularized.safetensors` is of Keras 3.15.1 with PyTorch in float64, for the networks above:
+///
+/// ```python
+/// model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy")  # or SGD(0.1, momentum=0.9)
+/// for i in range(10):
+///     batch = slice(8 * i, 8 * i + 8)
+///     model.reset_metrics()
+///     losses.append(model.train_on_batch(x[batch], y[batch], sample_weight=weights[batch]))  # or without
+/// model.reset_metrics()
+/// evaluated = model.evaluate(validation_x, validation_y)
+/// ```
+///
+/// Of `void`, the steps' loss is `SparseCategoricalCrossentropy(ignore_class=2)`; of `frozen`, the first layer has
+/// `trainable=False`, and Keras has no penalty of it.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn ten_steps_of_regularized_networks_are_keras_s() {
+    let sgd = || Sgd::new(0.1).momentum(0.9);
+    let dense = || regularized_dense(false);
+    check_regularized("dense.adam", dense(), Adam::new(0.01), as_they_are).await;
+    check_regularized("dense.sgd", dense(), sgd(), as_they_are).await;
+    let conv2d = regularized_conv2d;
+    check_regularized("conv2d.adam", conv2d(), Adam::new(0.01), as_they_are).await;
+    check_regularized("conv2d.sgd", conv2d(), sgd(), as_they_are).await;
+    let frozen = regularized_dense(true);
+    check_regularized("dense.frozen", frozen, Adam::new(0.01), as_they_are).await;
+}
+
+/// A penalty's gradient is clipped with the rest.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn ten_steps_of_a_regularized_network_with_clipped_gradients_are_keras_s() {
+    let sgd = || Sgd::new(0.1).momentum(0.9);
+    for (clip, optimizer) in [
+        ("clipnorm", sgd().clipnorm(0.2)),
+        ("global_clipnorm", sgd().global_clipnorm(0.3)),
+        ("clipvalue", sgd().clipvalue(0.05)),
+    ] {
+        let case = format!("dense.{clip}");
+        check_regularized(&case, regularized_dense(false), optimizer, as_they_are).await;
+    }
+}
+
+/// A penalty is not weighted: what counts is the number of rows, those of weight 0 among them and void ones not.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn ten_steps_of_a_regularized_network_with_weights_and_void_rows_are_keras_s() {
+    let check = async |case: &str, weigh: fn(Dataset, &Golden) -> Dataset| {
+        check_regularized(case, regularized_dense(false), Adam::new(0.01), weigh).await;
+    };
+    check("dense.class_weights", |data, _| {
+        data.class_weights(&[0.5, 2.0, 1.0]).unwrap()
+    })
+    .await;
+    check("dense.sample_weights", |data, file| {
+        data.sample_weights(&file.f32("dense.weights")).unwrap()
+    })
+    .await;
+    check("dense.void", |data, _| data.ignore_class(2)).await;
+}
+
+/// As `model.fit(x[:70], y[:70], batch_size=8, epochs=2, shuffle=False, validation_data=validation,
+/// class_weight={0: 0.5, 1: 2.0, 2: 1.0})` reports them: the last batch has six samples.
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn losses_of_epochs_and_validations_of_a_regularized_network_are_keras_s() {
+    let (gpu, file) = (gpu_async().await, golden("regularized"));
+    let mut model = begun(gpu, &file, "dense", regularized_dense(false));
+    let (data, _) = classified(gpu, &file, "dense.x", "dense.labels")
+        .class_weights(&[0.5, 2.0, 1.0])
+        .unwrap()
+        .split(0.875)
+        .unwrap();
+    assert_eq!(data.len(), 70);
+    let others = classified(gpu, &file, "dense.validation.x", "dense.validation.labels");
+    let fit = Fit::new(Adam::new(0.01)).batch_size(8).epochs(2);
+    let fit = fit.shuffle(false).validation_data(&others);
+    let mut run = model.train(&data, &fit).unwrap();
+    while run.next().await.unwrap().is_some() {}
+    let epochs = run.finish().epochs;
+    let losses: Vec<_> = epochs.iter().map(|epoch| epoch.training.loss).collect();
+    assert_losses("epochs", &losses, &file.f64("dense.epochs.losses"));
+    let losses: Vec<_> = epochs
+        .iter()
+        .map(|epoch| epoch.validation.unwrap().loss)
+        .collect();
+    let expected = file.f64("dense.epochs.validation_losses");
+    assert_losses("validations", &losses, &expected);
 }

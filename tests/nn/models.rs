@@ -11,8 +11,8 @@ use selfnorm::nn::Initializer::{
 use selfnorm::nn::{
     Activation, Adam, AdamW, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d,
     CosineDecay, Dense, Dropout, Flatten, GlobalAveragePooling2d, Layer, LayerNormalization,
-    LearningRate, Loss, MaxPool2d, Normalization, Optimizer, Padding, Reshape, Sequential,
-    SequentialBuilder, Sgd, Tiling,
+    LearningRate, Loss, MaxPool2d, Normalization, Optimizer, Padding, Regularizer, Reshape,
+    Sequential, SequentialBuilder, Sgd, Tiling,
 };
 use selfnorm::{Error, Selu, Tensor};
 use serde_json::{Value, json};
@@ -394,6 +394,65 @@ fn keras_s_own_json_has_its_normalizations() {
     assert!(error.starts_with("from_json: EOF"), "{error}");
 }
 
+/// What `model.to_json()` of Keras 3.15.1 gives for
+///
+/// ```python
+/// from keras import regularizers as R
+/// model = Sequential([L.Input((6, 6, 1)),
+///     L.Conv2D(4, (3, 3), kernel_regularizer=R.L1L2(l1=0.25, l2=0.03)), L.Flatten(),
+///     L.Dense(5, kernel_regularizer="l1"), L.Dense(3, kernel_regularizer=R.L2(1e-4)), L.Dense(2)])
+/// ```
+const KERAS_REGULARIZED: &str = include_str!("../data/keras_regularized.json");
+
+/// Keras's default of L1 is an f32.
+#[test]
+fn keras_s_own_json_has_its_regularizers() {
+    let both = Regularizer::L1L2 { l1: 0.25, l2: 0.03 };
+    let l1 = Regularizer::L1(f64::from(0.01f32));
+    let layers = Sequential::new([6, 6, 1])
+        .add(
+            Conv2d::new(4, [3, 3])
+                .kernel_regularizer(both)
+                .name("conv2d"),
+        )
+        .add(Flatten::new().name("flatten"))
+        .add(Dense::new(5).kernel_regularizer(l1).name("dense"))
+        .add(
+            Dense::new(3)
+                .kernel_regularizer(Regularizer::L2(1e-4))
+                .name("dense_1"),
+        )
+        .add(Dense::new(2).name("dense_2"));
+    let keras = SequentialBuilder::from_json(KERAS_REGULARIZED).unwrap();
+    assert_eq!(format!("{keras:?}"), format!("{layers:?}"));
+    assert!(format!("{keras:?}").contains("kernel_regularizer: Some(L2(0.0001))"));
+    let written = layers.to_json();
+    assert_eq!(keras.to_json(), written);
+    let again = SequentialBuilder::from_json(&written).unwrap();
+    assert_eq!(format!("{again:?}"), format!("{layers:?}"));
+    // As files had none of it before there were any.
+    assert_eq!(written.matches("kernel_regularizer").count(), 3);
+
+    for (wrong, expected) in [
+        (
+            r#"{"l1": 0.25}"#,
+            "layers[1].kernel_regularizer.l2 is missing",
+        ),
+        (
+            r#"{"l1": 0.25, "l2": "much"}"#,
+            r#"layers[1].kernel_regularizer.l2: invalid type: string "much", expected f64"#,
+        ),
+        (
+            r#"{"l1": 0.25, "l2": 0.03, "l3": 1}"#,
+            "layers[1].kernel_regularizer.l3 is 1, which is not possible here",
+        ),
+    ] {
+        let other = KERAS_REGULARIZED.replace(r#"{"l1": 0.25, "l2": 0.03}"#, wrong);
+        let error = SequentialBuilder::from_json(&other).unwrap_err();
+        assert_eq!(error.to_string(), format!("from_json: json.{expected}"));
+    }
+}
+
 fn named(activation: Activation, name: &str) -> Layer {
     Layer::from(activation).name(name)
 }
@@ -417,7 +476,8 @@ async fn all_that_this_crate_has_not_is_in_one_error() {
     layers[0]["config"]["batch_shape"] = json!([null, null, 4, 1]);
     layers[0]["config"]["sparse"] = json!(true);
     layers[1]["config"]["dilation_rate"] = json!([2, 2]);
-    layers[1]["config"]["kernel_regularizer"] = json!({"class_name": "L2", "config": {"l2": 0.01}});
+    layers[1]["config"]["kernel_regularizer"] =
+        json!({"class_name": "OrthogonalRegularizer", "config": {"factor": 0.01}});
     layers[1]["config"]["kernel_initializer"]["class_name"] = json!("Orthogonal");
     layers[1]["config"]["padding"] = json!("causal");
     layers[1]["config"]["dtype"] = json!("float16");
@@ -439,9 +499,9 @@ async fn all_that_this_crate_has_not_is_in_one_error() {
         "layers[0].sparse is true, which is not possible here",
         r#"layers[1].padding is "causal", which is not possible here"#,
         r#"layers[1].kernel_initializer.class_name is "Orthogonal", which is not possible here"#,
+        r#"layers[1].kernel_regularizer.class_name is "OrthogonalRegularizer", which is not possible here"#,
         "layers[1].dilation_rate is [2,2], which is not possible here",
         r#"layers[1].dtype is "float16", which is not possible here"#,
-        r#"layers[1].kernel_regularizer is {"class_name":"L2","config":{"l2":0.01}}, which is not possible here"#,
         r#"layers[2].class_name is "LSTM", which is not possible here"#,
         "layers[3].build is null, which is not possible here",
         "layers[3].name: invalid type: integer `7`, expected a string",

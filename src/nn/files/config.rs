@@ -10,7 +10,7 @@ use crate::nn::layers::{Kind, Layer, NoiseShape, Sliding, Weighted};
 use crate::nn::{
     Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
     Flatten, GlobalAveragePooling2d, Initializer, LayerNormalization, MaxPool2d, Normalization,
-    Padding, Reshape, Sequential, SequentialBuilder, Tiling,
+    Padding, Regularizer, Reshape, Sequential, SequentialBuilder, Tiling,
 };
 use crate::{Error, Result, Selu};
 
@@ -250,6 +250,20 @@ impl Weighted {
         fields.plain("use_bias", &mut self.use_bias);
         fields.object("kernel_initializer", &mut self.kernel_initializer);
         fields.object("bias_initializer", &mut self.bias_initializer);
+        if fields.has("kernel_regularizer", self.kernel_regularizer.is_some()) {
+            let write =
+                |regularizer: &Option<Regularizer>| regularizer.as_ref().map(Object::write).into();
+            let read = |found: Value, at: &str, problems: &mut Problems| match found {
+                Value::Null => Some(None),
+                _ => Regularizer::read(found, at, problems).map(Some),
+            };
+            fields.field(
+                "kernel_regularizer",
+                &mut self.kernel_regularizer,
+                write,
+                read,
+            );
+        }
     }
 }
 
@@ -309,6 +323,38 @@ impl Activation {
             }
         };
         fields.field(key, self, write, read);
+    }
+}
+
+impl Object for Regularizer {
+    const MODULE: &'static str = "keras.regularizers";
+
+    fn class(&self) -> &'static str {
+        match self {
+            Self::L1(_) => "L1",
+            Self::L2(_) => "L2",
+            Self::L1L2 { .. } => "L1L2",
+        }
+    }
+
+    fn of_class(class: &str) -> Option<Self> {
+        let classes = [
+            Self::L1(0.0),
+            Self::L2(0.0),
+            Self::L1L2 { l1: 0.0, l2: 0.0 },
+        ];
+        classes.into_iter().find(|known| known.class() == class)
+    }
+
+    fn describe(&mut self, fields: &mut Fields) {
+        match self {
+            Self::L1(l1) => fields.plain("l1", l1),
+            Self::L2(l2) => fields.plain("l2", l2),
+            Self::L1L2 { l1, l2 } => {
+                fields.plain("l1", l1);
+                fields.plain("l2", l2);
+            }
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl Fields<'_> {
         self.class
     }
 
-    /// Whether there is a field that Keras has not, which is written only where it is needed.
+    /// Whether there is a field that may be missing, since it is written only where it is needed.
     pub fn has(&self, key: &str, is_needed: bool) -> bool {
         match self.problems {
             Some(_) => self.values.contains_key(key),
@@ -166,8 +166,7 @@ fn refuse_unusual(values: Map<String, Value>, at: &str, problems: &mut Problems)
 }
 
 /// What is null where there is none.
-const NONE: [&str; 16] = [
-    "kernel_regularizer",
+const NONE: [&str; 15] = [
     "bias_regularizer",
     "activity_regularizer",
     "kernel_constraint",

@@ -241,7 +241,7 @@ impl Sequential {
             backward,
             accumulate,
             part,
-            update: slots.update(plan, optimizer, forward, &losses.totals)?,
+            update: slots.update(plan, optimizer, forward, losses)?,
             steps: Steps::new(&self.gpu, parts.max(RECORDS))?,
             frame: Steps::new(&self.gpu, parts)?,
             id: Id::new(),

@@ -7,7 +7,8 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
-    /// The mean of weight · loss; 0 if all rows are void.
+    /// The mean of weight · loss, and the penalties of [regularized](crate::nn::Regularizer) kernels; 0 if all rows
+    /// are void.
     pub loss: f64,
     /// The share of rows, or for binary cross-entropy of outputs, that are classified right. None for
     /// losses of regression, and if all rows are void.

@@ -39,10 +39,18 @@ impl Evaluation {
         }
     }
 
-    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+    /// All but the penalties of weights, which in a training step come with their gradient.
+    fn of_rows(&self) -> impl Iterator<Item = &Dispatch> {
         self.forward
             .to_losses(&self.losses)
             .chain(&self.losses.dispatches)
+    }
+
+    /// The whole loss of a batch that does not train.
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        let penalties = self.losses.penalties.iter();
+        self.of_rows()
+            .chain(penalties.flat_map(|penalties| &penalties.dispatches))
     }
 }
 
@@ -167,7 +175,7 @@ impl Training {
     ) -> impl Iterator<Item = &'a Dispatch> {
         gather
             .iter()
-            .chain(self.evaluation.dispatches())
+            .chain(self.evaluation.of_rows())
             .chain(&self.backward.dispatches)
             .chain(&self.accumulate)
             .chain(update)

@@ -16,6 +16,7 @@ pub(crate) mod optimizer;
 pub(crate) mod pack;
 pub(crate) mod pool2d;
 pub(crate) mod product;
+pub(crate) mod regularize;
 pub(crate) mod softmax;
 pub(crate) mod step;
 pub(crate) mod weights;
@@ -40,6 +41,7 @@ static MODULES: &[&Module] = &[
     &moments::MODULE,
     &normalization::MODULE,
     &pack::MODULE,
+    &regularize::MODULE,
 ];
 
 pub(super) fn modules() -> impl Iterator<Item = &'static Module> {

@@ -14,6 +14,7 @@ mod normalizations;
 mod optimizers;
 mod parts;
 mod predictions;
+mod regularizers;
 mod runs;
 mod selections;
 mod statistics;

@@ -6,7 +6,7 @@ use crate::common::{gpu, gpu_with};
 use selfnorm::nn::Activation::{Selu, Sigmoid, Softmax};
 use selfnorm::nn::{
     Adam, AlphaDropout, Batch, Batches, Conv2d, Dataset, Dense, Dropout, Fit, Flatten, History,
-    Samples, Sequential, SequentialBuilder,
+    Regularizer, Samples, Sequential, SequentialBuilder,
 };
 use selfnorm::{Error, Gpu, Result, wgpu};
 
@@ -88,6 +88,29 @@ fn a_batch_in_parts_trains_as_the_whole_with_its_masks_weights_and_void_rows() {
     let mut small = network().build(&narrow, 1).unwrap();
     small.fit(&data(&narrow), &fit().batch_size(24)).unwrap();
     assert!(small.memory().forward <= memory.forward);
+}
+
+/// Once a batch, and times the rows that count in all of its parts.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_batch_in_parts_has_the_penalty_of_the_whole() {
+    let both = Regularizer::L1L2 { l1: 0.1, l2: 0.1 };
+    let train = |gpu: &Gpu, regularizer: Option<Regularizer>| {
+        let layer = Conv2d::new(8, [3, 3]).activation(Selu);
+        let layer = match regularizer {
+            Some(regularizer) => layer.kernel_regularizer(regularizer),
+            None => layer,
+        };
+        let network = Sequential::new([6, 6, 1]).add(layer).add(Flatten::new());
+        let network = network.add(Dense::new(3).activation(Softmax));
+        let mut model = network.build(gpu, 1).unwrap();
+        let history = model.fit(&data(gpu), &fit()).unwrap();
+        (model, history)
+    };
+    let (whole, parts) = (train(gpu(), Some(both)), train(&narrow_gpu(), Some(both)));
+    assert_same((&parts.0, &parts.1), (&whole.0, &whole.1));
+    let plain = train(gpu(), None).1;
+    assert!(whole.1.losses[0] > plain.losses[0] + 0.5, "{plain:?}");
 }
 
 #[test]

@@ -111,8 +111,8 @@ struct Pieces {
     count: u32,
 }
 
-/// The pieces of these places, and for each place the first piece and the end.
-fn cut(places: &[Range<u32>]) -> (Vec<vec4u>, Vec<vec2u>) {
+/// The pieces of these places, [first value, end, place, 0], and for each place the first piece and the end.
+pub(super) fn cut(places: &[Range<u32>]) -> (Vec<vec4u>, Vec<vec2u>) {
     let (mut pieces, mut runs) = (Vec::new(), Vec::new());
     for (number, values) in (0..).zip(places) {
         let first = pieces.len() as u32;
