@@ -301,6 +301,8 @@ fn accuracy(score: Score) -> f64 {
     score.accuracy.unwrap_or_default()
 }
 
+const TRAINED: &str = "training, with dropout";
+
 /// Loss and accuracy of each epoch, and the loss of each step.
 fn draw(path: &Path, history: &History) -> Result<()> {
     picture(path, (1600, 1100), |canvas| {
@@ -315,6 +317,7 @@ fn draw(path: &Path, history: &History) -> Result<()> {
             history,
             loss,
             Corner::TopRight,
+            TRAINED,
         )?;
         by_epoch(
             &right,
@@ -323,6 +326,7 @@ fn draw(path: &Path, history: &History) -> Result<()> {
             history,
             accuracy,
             Corner::BottomRight,
+            TRAINED,
         )?;
         by_step(&bottom, history)
     })

@@ -20,7 +20,7 @@ use selfnorm::nn::{
     Activation::{Selu, Softmax},
     Adam, AlphaDropout, Dataset, Dense, EarlyStopping, Fit, History,
     Initializer::LecunNormal,
-    Normalization, ProgressBar, Sequential, metrics,
+    Normalization, ProgressBar, Sequential, SequentialBuilder, metrics,
 };
 
 use common::history::by_epoch;
@@ -37,14 +37,15 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "\
 usage: tabular [FILE TARGET] [--regression] [--separator C] [--no-header] [--categorical NAME] [--drop NAME]
-               [--impute mean] [--seed N] [--epochs N] [--batch N] [--out DIRECTORY]
+               [--impute mean] [--dropout RATE] [--seed N] [--epochs N] [--batch N] [--out DIRECTORY]
 
 Learns the column TARGET of a CSV file from the others: its classes, or with --regression its value. Without a
 header columns are called 1, 2, 3. Columns of text are categories, and so is each that --categorical names; --drop
 leaves one out. Both may be repeated. Where a value is missing, --impute mean takes the column's mean.";
 
-const LAYERS: usize = 6;
+const LAYERS: usize = 4;
 const UNITS: usize = 64;
+/// For classes. A value that is predicted gets worse by the noise.
 const DROPOUT: f64 = 0.05;
 const LEARNING_RATE: f64 = 3e-4;
 /// Epochs without a better loss on the validation rows, after which the training ends.
@@ -113,7 +114,11 @@ fn run() -> Result<()> {
         rows.select(&parts[1])?,
         rows.select(&parts[2])?,
     ];
-    let mut model = network(&gpu, &training, &target, arguments.seed)?;
+    let dropout = arguments.dropout.unwrap_or(match target {
+        Target::Classes(_) => DROPOUT,
+        Target::Values(_) => 0.0,
+    });
+    let mut model = network(&training, &target, dropout)?.build(&gpu, arguments.seed)?;
     println!("{}", model.summary());
     let fit = Fit::new(Adam::new(LEARNING_RATE))
         .batch_size(arguments.batch)
@@ -147,7 +152,7 @@ fn run() -> Result<()> {
         }
     };
     let (plot, file) = (out.join("tabular.png"), out.join("tabular.safetensors"));
-    draw(&plot, &history, stopping.best_epoch(), &judged)?;
+    draw(&plot, &history, stopping.best_epoch(), dropout, &judged)?;
     model.save_model(&file)?;
     println!("\n{}, {}", plot.display(), file.display());
     match (&arguments.file, judged) {
@@ -224,32 +229,31 @@ impl Scale {
     }
 }
 
-fn network(gpu: &Gpu, training: &Dataset, target: &Target, seed: u64) -> Result<Sequential> {
+fn network(training: &Dataset, target: &Target, dropout: f64) -> Result<SequentialBuilder> {
     let mut layers =
         Sequential::new(training.shape().to_vec()).add(Normalization::adapt(training)?);
     for _ in 0..LAYERS {
-        layers = layers
-            .add(
-                Dense::new(UNITS)
-                    .kernel_initializer(LecunNormal)
-                    .activation(Selu),
-            )
-            .add(AlphaDropout::new(DROPOUT));
+        layers = layers.add(
+            Dense::new(UNITS)
+                .kernel_initializer(LecunNormal)
+                .activation(Selu),
+        );
+        if dropout > 0.0 {
+            layers = layers.add(AlphaDropout::new(dropout));
+        }
     }
     let last = match target {
         Target::Classes(classes) => Dense::new(classes.names.len()).activation(Softmax),
         Target::Values(_) => Dense::new(1),
     };
-    Ok(layers
-        .add(last.kernel_initializer(LecunNormal))
-        .build(gpu, seed)?)
+    Ok(layers.add(last.kernel_initializer(LecunNormal)))
 }
 
 /// The predictions for the rows to test, as they are drawn.
 enum Judged {
     Classes {
         accuracy: f64,
-        /// What the probabilities are of.
+        /// What has the probabilities.
         event: String,
         probabilities: Vec<f32>,
         happened: Vec<bool>,
@@ -303,12 +307,12 @@ fn classify(
 
     let (event, probabilities, happened) = match &names[..] {
         [_, positive] => (
-            format!("the class is {positive}"),
+            positive.chars().take(20).collect(),
             second().collect(),
             truth.iter().map(|&class| class == 1).collect(),
         ),
         _ => (
-            "the predicted class is right".into(),
+            "right".into(),
             probabilities
                 .chunks(names.len())
                 .zip(predicted)
@@ -340,7 +344,7 @@ fn regress(name: &str, truth: Vec<f64>, predicted: Vec<f64>) -> Result<Judged> {
     })
 }
 
-fn draw(path: &Path, history: &History, best: usize, judged: &Judged) -> Result<()> {
+fn draw(path: &Path, history: &History, best: usize, dropout: f64, judged: &Judged) -> Result<()> {
     picture(path, (1600, 720), |canvas| {
         let (left, right) = canvas.split_horizontally(canvas.dim_in_pixel().0 / 2);
         let loss = match judged {
@@ -348,14 +352,18 @@ fn draw(path: &Path, history: &History, best: usize, judged: &Judged) -> Result<
             Judged::Values { .. } => "Mean squared error of the standardized target",
         };
         let subtitle = format!("{loss}; best in epoch {best}");
-        let corner = Corner::TopRight;
+        let trained = match dropout {
+            0.0 => "training",
+            _ => "training, with dropout",
+        };
         by_epoch(
             &left,
             "Loss",
             &subtitle,
             history,
             |score| score.loss,
-            corner,
+            Corner::TopRight,
+            trained,
         )?;
         match judged {
             Judged::Classes {
@@ -381,7 +389,7 @@ fn calibration(area: &Area, event: &str, probabilities: &[f32], happened: &[bool
     let mut panel = Panel::new(
         area,
         "Calibration on the test rows",
-        &format!("Share of the rows where {event}, by its probability"),
+        &format!("Share that is {event}, with the rows and a 95 % interval"),
         Axis::new(-0.04..1.04, 1)
             .ticks(11)
             .name("predicted probability"),
@@ -397,14 +405,7 @@ fn calibration(area: &Area, event: &str, probabilities: &[f32], happened: &[bool
         panel.dot((bin.probability, bin.share), BLUE, BLUE)?;
         panel.beside((bin.probability, bin.share), &bin.samples.to_string())?;
     }
-    panel.legends(
-        Corner::TopLeft,
-        &[
-            (BLUE, "share of so many rows"),
-            (LIGHT_BLUE, "its 95 % interval"),
-            (GREY, "perfect"),
-        ],
-    )
+    Ok(())
 }
 
 /// Where a share is with 95 %, given that of so many samples (E. B. Wilson 1927).
@@ -445,6 +446,7 @@ struct Arguments {
     categorical: Vec<String>,
     dropped: Vec<String>,
     impute: bool,
+    dropout: Option<f64>,
     out: PathBuf,
     seed: u64,
     epochs: usize,
@@ -463,6 +465,7 @@ impl Arguments {
             categorical: Vec::new(),
             dropped: Vec::new(),
             impute: false,
+            dropout: None,
             out: ".".into(),
             seed: 1,
             epochs: 200,
@@ -485,6 +488,7 @@ impl Arguments {
                     "mean" => parsed.impute = true,
                     other => return Err(format!("--impute is mean, not {other}").into()),
                 },
+                "--dropout" => parsed.dropout = Some(rate(&value()?)?),
                 "--out" => parsed.out = value()?.into(),
                 "--seed" => parsed.seed = number(&argument, &value()?, 0)?,
                 "--epochs" => parsed.epochs = number(&argument, &value()?, 1)? as usize,
@@ -529,6 +533,13 @@ fn separator(value: &str) -> Result<u8> {
         _ => {
             Err(format!("--separator is one sign such as ; or the word tab, not {value:?}").into())
         }
+    }
+}
+
+fn rate(value: &str) -> Result<f64> {
+    match value.parse() {
+        Ok(rate) if (0.0..1.0).contains(&rate) => Ok(rate),
+        _ => Err(format!("--dropout is at least 0 and below 1, not {value}").into()),
     }
 }
 

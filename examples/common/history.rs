@@ -7,7 +7,7 @@ use super::plot::{Area, Axis, BLUE, Corner, ORANGE, Panel, Result};
 /// Epochs whose values are dots, too; more would run into each other.
 const FEW: usize = 30;
 
-/// A number of each epoch, of what is trained on and of the validation samples.
+/// A number of each epoch, of what is trained on, which the legend calls `trained`, and of the validation samples.
 pub fn by_epoch(
     area: &Area,
     title: &str,
@@ -15,6 +15,7 @@ pub fn by_epoch(
     history: &History,
     value: impl Fn(Score) -> f64,
     corner: Corner,
+    trained: &str,
 ) -> Result<()> {
     let epochs = &history.epochs;
     let points = |score: &dyn Fn(&EpochScores) -> Option<Score>| {
@@ -44,8 +45,5 @@ pub fn by_epoch(
         }
         panel.line(points, color)?;
     }
-    panel.legends(
-        corner,
-        &[(BLUE, "training, with dropout"), (ORANGE, "validation")],
-    )
+    panel.legends(corner, &[(BLUE, trained), (ORANGE, "validation")])
 }

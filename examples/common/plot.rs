@@ -170,13 +170,16 @@ impl Axis {
             1e4.. => (1e3, " k"),
             _ => (1.0, ""),
         };
+        if unit == 1.0 {
+            return number(value, self.decimals);
+        }
         // As many decimals as tell ticks apart.
         let range = (self.range.end - self.range.start) / unit;
-        let decimals = match unit > 1.0 && range < 10.0 {
-            true => (2.0 - range.log10()).clamp(0.0, 3.0) as usize,
-            false => self.decimals,
-        };
-        number(value / unit, decimals) + sign
+        let decimals = (2.0 - range.log10()).clamp(0.0, 3.0) as usize;
+        match number(value / unit, decimals) {
+            zero if zero.parse() == Ok(0.0) => "0".into(),
+            text => text + sign,
+        }
     }
 
     fn place(&self, value: f64) -> f64 {
