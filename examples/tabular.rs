@@ -230,8 +230,7 @@ impl Scale {
 }
 
 fn network(training: &Dataset, target: &Target, dropout: f64) -> Result<SequentialBuilder> {
-    let mut layers =
-        Sequential::new(training.shape().to_vec()).add(Normalization::adapt(training)?);
+    let mut layers = Sequential::new(training.shape()).add(Normalization::adapt(training)?);
     for _ in 0..LAYERS {
         layers = layers.add(
             Dense::new(UNITS)
