@@ -1,7 +1,7 @@
 //! `cargo bench --bench small`: a small network, 32 inputs, 8 dense layers of 128 SELU, 2 classes: a training step
 //! of 32 rows, and the prediction of one row, from numbers on the host to numbers on the host. Beside it what the
 //! same upload, a dispatch of nothing and the same read take in bare wgpu. `-- --python PYTHON`, one with torch,
-//! has PyTorch do the same on as many threads as there are processors, in turns.
+//! has PyTorch do the same on two threads and on one, in turns.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -21,15 +21,17 @@ const UNITS: usize = 128;
 const CLASSES: usize = 2;
 const BATCH: usize = 32;
 /// The steps of an epoch.
-const STEPS: usize = 64;
-const PREDICTIONS: usize = 200;
+const STEPS: usize = 32;
+const PREDICTIONS: usize = 50;
 const TURNS: usize = 15;
 
 fn main() -> Result<()> {
     let gpu = Gpu::new()?;
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
-    let mut ours = Ours::new(&gpu)?;
+    let mut ours = Ours::new(&gpu, LAYERS)?;
+    // The crate predicts it in one dispatch.
+    let fused = Ours::new(&gpu, LAYERS - 1)?;
     let bare = Bare::new(&gpu);
     let mut torch = torch();
 
@@ -38,9 +40,24 @@ fn main() -> Result<()> {
         // The first is to warm up.
         rows.is_warm = turn > 0;
         rows.add("a training step of 32 rows", ours.step()?);
-        rows.add("a training step, PyTorch", ask(&mut torch, "step"));
+        rows.add(
+            "a training step, PyTorch, two threads",
+            ask(&mut torch, "step 2"),
+        );
+        rows.add(
+            "a training step, PyTorch, one thread",
+            ask(&mut torch, "step 1"),
+        );
         rows.add("a prediction of one row", ours.prediction()?);
-        rows.add("a prediction of one row, PyTorch", ask(&mut torch, "row"));
+        rows.add("a prediction with a layer less", fused.prediction()?);
+        rows.add(
+            "a prediction, PyTorch, two threads",
+            ask(&mut torch, "row 2"),
+        );
+        rows.add(
+            "a prediction, PyTorch, one thread",
+            ask(&mut torch, "row 1"),
+        );
         let [submit, wait, read] = bare.round()?;
         rows.add("bare wgpu: write, record and submit", Some(submit));
         rows.add("bare wgpu: wait", Some(wait));
@@ -89,9 +106,9 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(gpu: &Gpu) -> Result<Self> {
+    fn new(gpu: &Gpu, hidden: usize) -> Result<Self> {
         let mut layers = Sequential::new([INPUTS]);
-        for _ in 0..LAYERS {
+        for _ in 0..hidden {
             let dense = Dense::new(UNITS).kernel_initializer(LecunNormal);
             layers = layers.add(dense.activation(Selu));
         }

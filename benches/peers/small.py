@@ -1,4 +1,5 @@
-"""PyTorch on the CPU, for benches/small.rs, which runs this script: a line asks for a time in nanoseconds."""
+"""PyTorch on the CPU, for benches/small.rs, which runs this script: a line with what to do, and on how many threads,
+asks for a time in nanoseconds."""
 
 import sys
 import time
@@ -41,8 +42,10 @@ def predict():
     return PREDICTIONS
 
 
-print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+print(f"PyTorch {torch.__version__}", flush=True)
 for line in sys.stdin:
+    question, threads = line.split()
+    torch.set_num_threads(int(threads))
     start = time.perf_counter_ns()
-    count = {"step": step, "row": predict}[line.strip()]()
+    count = {"step": step, "row": predict}[question]()
     print((time.perf_counter_ns() - start) // count, flush=True)
