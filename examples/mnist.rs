@@ -19,22 +19,21 @@ use std::process::ExitCode;
 
 use selfnorm::nn::{
     Activation::{Selu, Softmax},
-    Adam, AlphaDropout, Conv2d, Dataset, Dense, EpochScores, Fit, Flatten, History,
+    Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, History,
     Initializer::LecunNormal,
-    LayerStatistics, Score, Sequential, SequentialBuilder,
+    LayerStatistics, ProgressBar, Score, Sequential, SequentialBuilder,
 };
 use selfnorm::{Gpu, Tensor, random};
 
-use common::plot::{
-    Area, Axis, BLUE, Corner, INK, LIGHT_BLUE, ORANGE, Panel, numbered, picture, smoothed,
-};
-use common::{digits, idx, progress};
+use common::history::by_epoch;
+use common::plot::{Area, Axis, Corner, INK, LIGHT_BLUE, Panel, numbered, picture, smoothed};
+use common::{digits, idx};
 
 mod common {
     pub mod digits;
+    pub mod history;
     pub mod idx;
     pub mod plot;
-    pub mod progress;
 }
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -81,7 +80,10 @@ fn run() -> Result<()> {
         .batch_size(arguments.batch.unwrap_or(task.batch))
         .epochs(arguments.epochs.unwrap_or(task.epochs))
         .validation_split(task.validation_split);
-    let history = progress::fit(&mut model, &training, &fit)?;
+    let mut bar = ProgressBar::new();
+    let history = model.fit_with(&training, &fit, |mut progress| {
+        progress.notify(&mut [&mut bar])
+    })?;
 
     let score = model.evaluate(&test)?;
     println!(
@@ -299,6 +301,8 @@ fn accuracy(score: Score) -> f64 {
     score.accuracy.unwrap_or_default()
 }
 
+const TRAINED: &str = "training, with dropout";
+
 /// Loss and accuracy of each epoch, and the loss of each step.
 fn draw(path: &Path, history: &History) -> Result<()> {
     picture(path, (1600, 1100), |canvas| {
@@ -313,6 +317,7 @@ fn draw(path: &Path, history: &History) -> Result<()> {
             history,
             loss,
             Corner::TopRight,
+            TRAINED,
         )?;
         by_epoch(
             &right,
@@ -321,49 +326,10 @@ fn draw(path: &Path, history: &History) -> Result<()> {
             history,
             accuracy,
             Corner::BottomRight,
+            TRAINED,
         )?;
         by_step(&bottom, history)
     })
-}
-
-fn by_epoch(
-    area: &Area,
-    title: &str,
-    subtitle: &str,
-    history: &History,
-    value: impl Fn(Score) -> f64,
-    corner: Corner,
-) -> Result<()> {
-    let epochs = &history.epochs;
-    let points = |score: &dyn Fn(&EpochScores) -> Option<Score>| {
-        let scores = epochs.iter().zip(1..);
-        scores
-            .filter_map(|(epoch, number)| Some((f64::from(number), value(score(epoch)?))))
-            .collect::<Vec<_>>()
-    };
-    let training = points(&|epoch| Some(epoch.training));
-    let validation = points(&|epoch| epoch.validation);
-    let values = training.iter().chain(&validation).map(|point| point.1);
-    let count = epochs.len();
-    let mut panel = Panel::new(
-        area,
-        title,
-        subtitle,
-        Axis::new(0.5..count as f64 + 0.5, 0)
-            .ticks(count.min(10))
-            .name("epoch"),
-        Axis::around(values),
-    )?;
-    for (points, color) in [(training, BLUE), (validation, ORANGE)] {
-        for point in &points {
-            panel.dot(*point, color, color)?;
-        }
-        panel.line(points, color)?;
-    }
-    panel.legends(
-        corner,
-        &[(BLUE, "training, with dropout"), (ORANGE, "validation")],
-    )
 }
 
 fn by_step(area: &Area, history: &History) -> Result<()> {

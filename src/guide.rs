@@ -26,6 +26,8 @@ guides! {
     accuracy = "docs/accuracy.md";
     /// Layers, training and files; what SELU is for, in pictures; MNIST; memory.
     networks = "docs/networks.md";
+    /// From a CSV file to a saved model: what to choose, in code to copy.
+    tables = "docs/tables.md";
     /// Times of operations and training, beside copies, Burn, Keras and PyTorch.
     performance = "docs/performance.md";
     /// The promises, the tests that hold them, and the measurements.

@@ -126,9 +126,17 @@ impl Axis {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        let room = ((high - low) / 12.0).max(0.01);
+        let room = match high - low {
+            0.0 => (high.abs() / 10.0).max(0.01),
+            range => range / 12.0,
+        };
         let (low, high) = (low - room, high + room);
-        let decimals = if high - low < 0.3 { 2 } else { 1 };
+        let decimals = match high - low {
+            range if range < 0.03 => (1.0 - range.log10()).ceil() as usize,
+            range if range < 0.3 => 2,
+            range if range < 30.0 => 1,
+            _ => 0,
+        };
         Self::new(low..high, decimals)
     }
 
@@ -147,10 +155,31 @@ impl Axis {
     fn label(&self, value: f64) -> String {
         let power = value.round() as i32;
         match self.scale {
-            Scale::Linear => number(value, self.decimals),
+            Scale::Linear => self.short(value),
             Scale::PowersOfTen => power_of_ten(power),
             Scale::PowersOfTwo => power_of_two(power as u32),
             Scale::Seconds => seconds(power),
+        }
+    }
+
+    /// A number that has room at the side.
+    fn short(&self, value: f64) -> String {
+        let most = self.range.start.abs().max(self.range.end.abs());
+        let (unit, sign) = match most {
+            1e9.. => (1e9, " G"),
+            1e6.. => (1e6, " M"),
+            1e4.. => (1e3, " k"),
+            _ => (1.0, ""),
+        };
+        if unit == 1.0 {
+            return number(value, self.decimals);
+        }
+        // As many decimals as tell ticks apart.
+        let range = (self.range.end - self.range.start) / unit;
+        let decimals = (2.0 - range.log10()).clamp(0.0, 3.0) as usize;
+        match number(value / unit, decimals) {
+            zero if zero.parse() == Ok(0.0) => "0".into(),
+            text => text + sign,
         }
     }
 
@@ -236,6 +265,14 @@ impl<'a> Panel<'a> {
         Ok(())
     }
 
+    /// A line across at this height.
+    pub fn level(&mut self, y: f64) -> Result<()> {
+        let x = self.chart.x_range();
+        let line = PathElement::new([(x.start, y), (x.end, y)], AXIS.stroke_width(2 * ZOOM));
+        self.chart.draw_series([line])?;
+        Ok(())
+    }
+
     pub fn curve(&mut self, x: &[f32], y: &[f32], color: RGBAColor) -> Result<()> {
         let points = x.iter().zip(y).map(|(&x, &y)| (x.into(), y.into()));
         self.line(points.collect(), color)
@@ -262,6 +299,29 @@ impl<'a> Panel<'a> {
         let at = (self.x.place(x), self.y.place(y));
         let dot = |radius, color: RGBAColor| Circle::new(at, px(radius), color.filled());
         self.chart.draw_series([dot(8, rim), dot(4, fill)])?;
+        Ok(())
+    }
+
+    /// Writes beside a point, on the side that has room, on white.
+    pub fn beside(&self, (x, y): (f64, f64), text: &str) -> Result<()> {
+        let range = self.chart.x_range();
+        let area = self.chart.plotting_area();
+        let (x, y) = (self.x.place(x), self.y.place(y));
+        let font = (FONT, px(20)).into_font().color(&GREY);
+        let (width, height) = area.strip_coord_spec().estimate_text_size(text, &font)?;
+        let (width, height) = (width as i32, height as i32);
+        let left = match x < (range.start + range.end) / 2.0 {
+            true => px(14),
+            false => px(-14) - width,
+        };
+        let corners = [
+            (left - px(2), -height / 2),
+            (left + width + px(2), height / 2),
+        ];
+        let label = EmptyElement::at((x, y))
+            + Rectangle::new(corners, WHITE.filled())
+            + Text::new(text.to_string(), (left, -height / 2), font);
+        area.draw(&label)?;
         Ok(())
     }
 

@@ -75,6 +75,8 @@ pub use crate::ops::network::optimizer::{
 pub use crate::ops::network::product::{Padding, Tiling};
 #[cfg(not(target_family = "wasm"))]
 pub use callbacks::ModelCheckpoint;
+#[cfg(all(feature = "progress-bar", not(target_family = "wasm")))]
+pub use callbacks::ProgressBar;
 pub use callbacks::{Callback, CsvLogger, EarlyStopping, Monitor, ReduceLrOnPlateau};
 pub use data::{Batch, Batches, Data, Dataset, Samples};
 pub use inference::{FourierFeatures, Predict, Wgsl};

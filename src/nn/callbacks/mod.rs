@@ -5,6 +5,8 @@ mod early_stopping;
 #[cfg(not(target_family = "wasm"))]
 mod model_checkpoint;
 mod monitor;
+#[cfg(all(feature = "progress-bar", not(target_family = "wasm")))]
+mod progress_bar;
 mod reduce_lr_on_plateau;
 
 use std::ops::ControlFlow;
@@ -14,6 +16,8 @@ pub use early_stopping::EarlyStopping;
 #[cfg(not(target_family = "wasm"))]
 pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Monitor;
+#[cfg(all(feature = "progress-bar", not(target_family = "wasm")))]
+pub use progress_bar::ProgressBar;
 pub use reduce_lr_on_plateau::ReduceLrOnPlateau;
 
 use super::training::{BatchEnd, EpochEnd, Progress};
@@ -66,23 +70,40 @@ pub trait Callback {
         let _ = end;
         Ok(ControlFlow::Continue(()))
     }
+
+    /// After the last epoch, or when a callback ends the training: what is open can be closed. By default it
+    /// does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the callback; they end the training.
+    fn on_train_end(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl Progress<'_> {
-    /// Calls all of the callbacks, in order, and breaks if one of them does.
+    /// Calls all of the callbacks, in order, and breaks if one of them does. With the last epoch or a break comes
+    /// each [`on_train_end`](Callback::on_train_end).
     ///
     /// # Errors
     ///
     /// The first error of a callback; those after it are not called.
     pub fn notify(&mut self, callbacks: &mut [&mut dyn Callback]) -> Result<ControlFlow<()>> {
         let mut flow = ControlFlow::Continue(());
-        for callback in callbacks {
+        for callback in callbacks.iter_mut() {
             let wish = match self {
                 Self::Batch(end) => callback.on_batch_end(end)?,
                 Self::Epoch(end) => callback.on_epoch_end(end)?,
             };
             if wish.is_break() {
                 flow = wish;
+            }
+        }
+        let is_last = matches!(self, Self::Epoch(end) if end.epoch == end.epochs);
+        if is_last || flow.is_break() {
+            for callback in callbacks {
+                callback.on_train_end()?;
             }
         }
         Ok(flow)

@@ -33,6 +33,28 @@ impl Dataset {
         Ok(self.selection(samples.iter().map(|&sample| sample as u32).collect()))
     }
 
+    /// The numbers of its samples in the data set that was uploaded, in its order: where the labels, the names or
+    /// the rows that the host has of them are.
+    ///
+    /// ```
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::Dataset};
+    /// # let gpu = Gpu::new()?;
+    /// let labels = [7u8, 8, 9, 7, 8, 9];
+    /// let data = Dataset::from_floats(&gpu, &[0.0; 6], [1])?.classes(&labels)?;
+    /// let (_, test) = data.stratified_split(0.5, 42)?;
+    /// let truth: Vec<u8> = test.indices().into_iter().map(|i| labels[i]).collect();
+    /// # assert_eq!(truth.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn indices(&self) -> Vec<usize> {
+        match &self.selected {
+            None => (0..self.len()).collect(),
+            Some(selected) => selected.iter().map(|&sample| sample as usize).collect(),
+        }
+    }
+
     /// The same samples in an order that is a function of `seed`.
     pub fn shuffled(&self, seed: u64) -> Self {
         self.selection(permutation(self.len(), seed))

@@ -26,6 +26,59 @@ impl Callback for Weights {
     }
 }
 
+/// Stops the training at a batch or an epoch, and counts what it is told.
+#[derive(Default)]
+struct Stopper {
+    stop_at_batch: Option<usize>,
+    stop_at_epoch: Option<usize>,
+    told: [usize; 3],
+}
+
+impl Callback for Stopper {
+    fn on_batch_end(&mut self, end: &mut BatchEnd) -> Result<ControlFlow<()>> {
+        self.told[0] += 1;
+        Ok(match self.stop_at_batch == Some(end.batch) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    }
+
+    fn on_epoch_end(&mut self, end: &mut EpochEnd) -> Result<ControlFlow<()>> {
+        self.told[1] += 1;
+        Ok(match self.stop_at_epoch == Some(end.epoch) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        })
+    }
+
+    fn on_train_end(&mut self) -> Result<()> {
+        self.told[2] += 1;
+        Ok(())
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn callbacks_are_told_once_that_the_training_ends() {
+    let data = numbered(4);
+    let fit = Fit::new(still()).batch_size(1).epochs(3);
+    for (stop_at_batch, stop_at_epoch, told) in [
+        (None, None, [12, 3, 1]),
+        (None, Some(2), [8, 2, 1]),
+        (None, Some(3), [12, 3, 1]),
+        (Some(2), None, [2, 0, 1]),
+    ] {
+        let (mut other, mut stopping) = (Stopper::default(), Stopper::default());
+        (stopping.stop_at_batch, stopping.stop_at_epoch) = (stop_at_batch, stop_at_epoch);
+        numbering()
+            .fit_with(&data, &fit, |mut progress| {
+                progress.notify(&mut [&mut other, &mut stopping])
+            })
+            .unwrap();
+        assert_eq!([other.told, stopping.told], [told; 2]);
+    }
+}
+
 /// At a learning rate that is too large, the loss goes up and down.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]

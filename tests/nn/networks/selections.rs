@@ -45,6 +45,9 @@ fn a_selection_has_its_samples_in_its_order() {
     assert_eq!(numbers(&some.select(&[3, 0]).unwrap()), [9, 7]);
     assert_eq!(numbers(&some.clone()), [7, 2, 2, 9]);
     assert_eq!(numbers(&data), (0..10).collect::<Vec<_>>());
+    for part in [&data, &some, &some.select(&[3, 0]).unwrap()] {
+        assert_eq!(part.indices(), numbers(part));
+    }
     let score = numbering().evaluate(&some).unwrap();
     assert_eq!(score.loss, (49.0 + 4.0 + 4.0 + 81.0) / 4.0);
 
