@@ -5,14 +5,11 @@
 // A layer's kernel [inputs, outputs] and its biases [outputs], as places in the weights.
 struct Layer { inputs: u32, outputs: u32, kernel: u32, bias: u32, is_biased: bool, is_activated: bool }
 
-fn layer_value(first: vec4u, second: vec4u, i: u32) -> u32 {
-    return select(first[i % 4u], second[i % 4u], i >= 4u);
-}
-
 // Layer i, after one of `inputs` outputs.
 fn layer_of(i: u32, inputs: u32, q: FusedParams) -> Layer {
-    let kernel = layer_value(q.first_kernels, q.other_kernels, i);
-    let outputs = layer_value(q.first_outputs, q.other_outputs, i);
+    let outputs = (q.outputs[i / 4u] >> (8u * (i % 4u))) & 0xffu;
+    let kernels = select(q.first_kernels[i / 2u % 4u], q.other_kernels[i / 2u % 4u], i >= 8u);
+    let kernel = 8u * ((kernels >> (16u * (i % 2u))) & 0xffffu);
     let is_biased = ((q.biased >> i) & 1u) != 0u;
     let is_activated = ((q.activated >> i) & 1u) != 0u;
     return Layer(inputs, outputs, kernel, kernel + inputs * outputs, is_biased, is_activated);

@@ -15,8 +15,11 @@ use crate::shader::params::{params, vec2u, vec4u};
 use crate::{Gpu, Result};
 
 /// The most layers of a chain, and the most values that a layer takes or gives.
-const MAX_LAYERS: usize = 8;
+const MAX_LAYERS: usize = 16;
 pub(crate) const MAX_WIDTH: usize = 128;
+/// Where the last kernel may begin: the parameters have 16 bits for its number of eights. The kernels of the longest chain
+/// are half as many values.
+const MAX_KERNEL: usize = 8 * u16::MAX as usize;
 
 /// Dense layers, each on the output of the one before.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,11 +54,11 @@ params! {
         activated: u32,
         padding: u32,
         more_padding: vec2u,
-        /// where the kernels of layers 0 to 3 begin, and of 4 to 7
+        /// 8 bits a layer
+        outputs: vec4u,
+        /// 16 bits a layer, in eights: where the kernels of layers 0 to 7 begin, and of 8 to 15
         first_kernels: vec4u,
         other_kernels: vec4u,
-        first_outputs: vec4u,
-        other_outputs: vec4u,
     }
 }
 
@@ -212,7 +215,8 @@ impl Chain {
             .iter()
             .all(|layer| layer.is_linear() || layer.activation == activation);
         let is_chain = (1..MAX_LAYERS).contains(&chain.hidden.len());
-        (fits && is_chain && has_one_activation).then_some(chain)
+        let are_near = chain.layers().all(|layer| layer.kernel <= MAX_KERNEL);
+        (fits && is_chain && are_near && has_one_activation).then_some(chain)
     }
 
     pub fn outputs(&self) -> usize {
@@ -254,15 +258,12 @@ impl Chain {
             let layers = self.layers().zip(0..);
             layers.fold(0, |bits, (layer, i)| bits | u32::from(is(layer)) << i)
         };
-        let each = |of: fn(&Layer) -> usize| -> [vec4u; 2] {
-            let mut each = [[0; 4]; 2];
-            for (value, layer) in each.as_flattened_mut().iter_mut().zip(self.layers()) {
-                *value = of(layer) as u32;
-            }
-            each
-        };
-        let [first_kernels, other_kernels] = each(|layer| layer.kernel);
-        let [first_outputs, other_outputs] = each(|layer| layer.outputs);
+        let (mut outputs, mut kernels) = ([0; 4], [[0; 4]; 2]);
+        for (layer, i) in self.layers().zip(0..) {
+            outputs[i / 4] |= (layer.outputs as u32) << (8 * (i % 4));
+            kernels.as_flattened_mut()[i / 2] |= (layer.kernel as u32 / 8) << (16 * (i % 2));
+        }
+        let [first_kernels, other_kernels] = kernels;
         FusedParams {
             activation: self.activation().params,
             last: self.last.activation.params,
@@ -273,10 +274,9 @@ impl Chain {
             activated: bits(|layer| !layer.is_linear()),
             padding: 0,
             more_padding: [0; 2],
+            outputs,
             first_kernels,
             other_kernels,
-            first_outputs,
-            other_outputs,
         }
     }
 }
