@@ -5,8 +5,8 @@ use std::mem::discriminant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::distinct;
 use super::fields::{Fields, Object, Problems, refuse};
+use super::scan;
 use crate::nn::layers::{Kind, Layer, NoiseShape, Sliding, Weighted};
 use crate::nn::{
     Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
@@ -92,8 +92,8 @@ pub(super) fn write(builder: &SequentialBuilder) -> String {
 
 /// What [`write`] has written, or all that is wrong with it, which is at `at`.
 pub(super) fn read(text: &str, at: &str) -> std::result::Result<SequentialBuilder, String> {
-    let parsed = distinct::check(text.as_bytes()).and_then(|()| serde_json::from_str(text));
-    let found = parsed.map_err(|problem| problem.to_string())?;
+    scan::check(text)?;
+    let found = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let mut problems = Problems::new();
     match SequentialBuilder::read(found, at, &mut problems) {
         Some(builder) if problems.is_empty() => Ok(builder),

@@ -3,9 +3,9 @@
 mod architecture;
 mod bytes;
 mod config;
-mod distinct;
 mod fields;
 mod metadata;
 #[cfg(not(target_family = "wasm"))]
 mod paths;
 mod safetensors;
+mod scan;

@@ -11,7 +11,7 @@ use safetensors::tensor::Metadata;
 use serde_json::{Map, Value, json};
 
 use super::metadata::{EPOCH, LOSS, MODEL_CONFIG, OPTIMIZED_FROM, OPTIMIZER, SEED, STATE, STEP};
-use super::{architecture, config, distinct, metadata};
+use super::{architecture, config, metadata, scan};
 use crate::gpu::device::Owner;
 use crate::gpu::transfer;
 use crate::nn::SequentialBuilder;
@@ -180,7 +180,7 @@ fn read_header<'a>(name: &'a str, file: &mut impl Read) -> Result<Header<'a>> {
         let detail = format!("of {len} bytes of its header it has {}", header.len());
         return Err(not_one(detail));
     }
-    let parsed = distinct::check(&header).and_then(|()| serde_json::from_slice(&header));
+    let parsed = scan::check_names(&header).and_then(|()| serde_json::from_slice(&header));
     let metadata = parsed.map_err(|problem| not_one(problem.to_string()))?;
     Ok(Header { name, metadata })
 }
@@ -261,7 +261,7 @@ impl State {
     /// For a network that is `compiled`, or for a new one.
     fn read(header: &Header, compiled: Option<&Optimizer>) -> Result<Self> {
         let optimizer = header.needs(OPTIMIZER)?;
-        distinct::check(optimizer.as_bytes())
+        scan::check(optimizer)
             .map_err(|problem| header.error(format!("the optimizer: {problem}")))?;
         let optimizer =
             Optimizer::from_json(optimizer, compiled).map_err(|problem| header.error(problem))?;
