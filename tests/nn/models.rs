@@ -478,7 +478,7 @@ fn entry(file: &mut File, key: &str, value: &str) {
 const CHANGES: &[Change] = &[
     (
         |file| drop(file.metadata.remove("model_config")),
-        "not a whole model: it has no model_config; build the network, then load_checkpoint",
+        "it has weights and no layers, which are its model_config; build the network, then load_checkpoint",
     ),
     (
         |file| drop(file.metadata.remove("seed")),
@@ -941,7 +941,7 @@ mod earlier {
         relu.load_bytes(WEIGHTS).await.unwrap();
         assert_eq!(
             File::read(WEIGHTS).problem().await,
-            "not a whole model: it has no model_config; build the network, then load"
+            "it has weights and no layers, which are its model_config; build the network, then load"
         );
     }
 
@@ -962,7 +962,7 @@ mod earlier {
         }
         assert_eq!(
             File::read(CHECKPOINT).problem().await,
-            "not a whole model: it has no model_config; build the network, then load_checkpoint"
+            "it has weights and no layers, which are its model_config; build the network, then load_checkpoint"
         );
         let mut relu = network(Activation::Relu).build(gpu(), 7).unwrap();
         let error = relu.load_bytes(MODEL).await.unwrap_err().to_string();

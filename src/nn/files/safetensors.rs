@@ -205,10 +205,10 @@ impl Header<'_> {
 
     fn needs(&self, key: &str) -> Result<&String> {
         let what = match self.is_checkpoint() {
-            true => "checkpoint",
-            false => "whole model",
+            true => "not a checkpoint: ",
+            false => "",
         };
-        let missing = || self.error(format!("not a {what}: it has no {key}"));
+        let missing = || self.error(format!("{what}it has no {key}"));
         self.entry(key).ok_or_else(missing)
     }
 
@@ -455,7 +455,7 @@ pub(super) async fn open(gpu: &Gpu, name: &str, file: &mut impl Read) -> Result<
             false => "load",
         };
         return Err(header.error(format!(
-            "not a whole model: it has no {MODEL_CONFIG}; build the network, then {load}"
+            "it has weights and no layers, which are its {MODEL_CONFIG}; build the network, then {load}"
         )));
     };
     let state = State::read(&header, None)?;
