@@ -15,7 +15,7 @@ impl Sequential {
     /// The bytes need nothing else to be a network again, with the same predictions and the same further training,
     /// bit for bit. The same network is the same bytes.
     ///
-    /// The optimizer's state takes as much as the weights, for each of its moments. There is none in a network that
+    /// The optimizer's state takes as much as the weights, for each of its moments. There is none of a network that
     /// has not been trained, nor after [`reset_optimizer`](Self::reset_optimizer).
     ///
     /// ```

@@ -84,18 +84,19 @@ pub(super) async fn write(
     contents: Contents,
     progress: &impl transfer::Progress,
 ) -> Result<Vec<u8>> {
-    // An optimizer that has done no step has no state yet.
-    let optimizer = match (contents, &model.slots) {
-        (Contents::Checkpoint, Some(slots)) => Some((&model.optimizer, slots)),
-        _ => None,
+    let slots = match contents {
+        Contents::Model => None,
+        Contents::Checkpoint => model.slots.as_ref(),
     };
     // A buffer comes back at once, with all the tensors in it.
     let read = async |region| sequential::read(&model.gpu, region, progress).await;
     let mut buffers: Vec<Vec<u8>> = vec![read(&model.weights).await?];
-    for region in optimizer.iter().flat_map(|(_, slots)| &slots.slots) {
+    for region in slots.iter().flat_map(|slots| &slots.slots) {
         buffers.push(read(region).await?);
     }
-    let mut tensors = tensors(&model.network, optimizer.map(|(optimizer, _)| optimizer));
+    // An optimizer begins with zeros: while it has done no step, there are none in the file.
+    let has_state = buffers[1..].iter().flatten().any(|&byte| byte != 0);
+    let mut tensors = tensors(&model.network, has_state.then_some(&model.optimizer));
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let entries = entries(model, contents, progress).await?;
     serialize(&entries, &tensors, &buffers).map_err(|problem| error(name, problem))
