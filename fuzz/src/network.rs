@@ -38,7 +38,7 @@ impl Contents {
             match saved.tensors.get(name) {
                 Some(saved) => assert_eq!(saved, loaded, "{name}"),
                 None => assert!(
-                    name.matches('/').count() == 2 && loaded.iter().all(|&byte| byte == 0),
+                    name.matches('/').count() == 3 && loaded.iter().all(|&byte| byte == 0),
                     "{name}"
                 ),
             }

@@ -39,7 +39,8 @@ fn error(name: &str, detail: impl ToString) -> Error {
 /// What of a network is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contents {
-    /// The network, with the settings of its training; of a file from elsewhere, the weights.
+    /// The network, with the settings of its training; of a file from elsewhere, the weights. For paths only.
+    #[cfg_attr(target_family = "wasm", expect(dead_code))]
     Model,
     /// All that, and the state of its training.
     Checkpoint,
