@@ -9,7 +9,7 @@
 //! For a set of EMNIST, such as its letters, add `--classes 26 --transpose`: its images are transposed.
 //!
 //! It prints what Keras shows: the layers, a bar for each epoch, loss and accuracy on the test
-//! images; then mean and variance after each layer. `history.png` and `weights.safetensors` are
+//! images; then mean and variance after each layer. `history.png` and `model.safetensors` are
 //! written to the current directory, or to another with `--out DIR`. There are also `--seed N`,
 //! `--epochs N`, `--batch N`.
 
@@ -94,10 +94,10 @@ fn run() -> Result<()> {
     let after = model.statistics(&sample)?;
     print_statistics(&sample, &before, &after)?;
 
-    let (plot, weights) = (out.join("history.png"), out.join("weights.safetensors"));
+    let (plot, file) = (out.join("history.png"), out.join("model.safetensors"));
     draw(&plot, &history)?;
-    model.save(&weights)?;
-    println!("\n{}, {}", plot.display(), weights.display());
+    model.save(&file)?;
+    println!("\n{}, {}", plot.display(), file.display());
     if accuracy(score) < task.required_accuracy {
         let required = task.required_accuracy;
         return Err(format!("the test accuracy is below {required}").into());

@@ -153,7 +153,15 @@ fn run() -> Result<()> {
     };
     let (plot, file) = (out.join("tabular.png"), out.join("tabular.safetensors"));
     draw(&plot, &history, stopping.best_epoch(), dropout, &judged)?;
-    model.save_model(&file)?;
+    // What the file's reader needs besides the network.
+    match &target {
+        Target::Classes(classes) => model.set_metadata("classes", classes.names.join("\n"))?,
+        Target::Values(_) => {
+            model.set_metadata("mean", scale.mean.to_string())?;
+            model.set_metadata("deviation", scale.deviation.to_string())?;
+        }
+    }
+    model.save(&file)?;
     println!("\n{}, {}", plot.display(), file.display());
     match (&arguments.file, judged) {
         (None, Judged::Classes { accuracy, .. }) if accuracy < REQUIRED_ACCURACY => {

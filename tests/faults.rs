@@ -996,7 +996,9 @@ fn a_full_disk_keeps_the_file_that_was_there() {
         old.fit(&LARGE.data(gpu).unwrap(), &LARGE.fit()).unwrap();
         save(&old, &path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
-        let model = LARGE.network().build(gpu, 2).unwrap();
+        // Its file is as long.
+        let mut model = LARGE.network().build(gpu, 2).unwrap();
+        model.fit(&LARGE.data(gpu).unwrap(), &LARGE.fit()).unwrap();
         let len = bytes.len() as u64;
         let steps = (0..len).step_by(len as usize / 16);
         for size in steps.chain([1, 7, 8, 9, 4096, len - 1]) {

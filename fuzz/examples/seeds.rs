@@ -1,5 +1,5 @@
 //! Writes the seeds: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`. Networks and
-//! packers make them, so they change only if a format does.
+//! packers make them, so they change only if a format does. Those called earlier are as the crate once wrote them.
 
 use std::fs;
 use std::io::{Result, Write};
@@ -31,6 +31,7 @@ fn main() -> Result<()> {
     write("checkpoint", "model", &model)?;
     write("model", "model", &model)?;
     write("model", "checkpoint", &checkpoint)?;
+    write("model", "weights", &weights)?;
 
     // Two images of 2 × 3 pixels.
     let labels = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];

@@ -1,4 +1,4 @@
-//! `Sequential::load_model`
+//! `Sequential::open`
 
 #![no_main]
 

@@ -29,7 +29,7 @@ const NUMBERS: [u64; 20] = [
     u64::MAX,
 ];
 
-const TEXTS: [&str; 28] = [
+const TEXTS: [&str; 34] = [
     "F32",
     "U8",
     "F16",
@@ -58,6 +58,12 @@ const TEXTS: [&str; 28] = [
     "selu",
     "loss",
     "huber 0.5",
+    "relu",
+    "ReLU",
+    "Dropout",
+    "units",
+    "optimized_from",
+    "classes",
 ];
 
 /// libFuzzer's own change.

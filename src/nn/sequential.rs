@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -120,6 +120,7 @@ impl SequentialBuilder {
             seed,
             optimizer: Adam::default().into(),
             loss: None,
+            metadata: BTreeMap::new(),
             slots: None,
             step: 0,
             epoch: 0,
@@ -187,6 +188,8 @@ pub struct Sequential {
     pub(super) seed: u64,
     pub(super) optimizer: Optimizer,
     pub(super) loss: Option<Loss>,
+    /// The user's own, for files.
+    pub(super) metadata: BTreeMap<String, String>,
     pub(super) slots: Option<Arc<Slots>>,
     /// The numbers of training steps done, and of epochs begun.
     pub(super) step: u64,
@@ -220,6 +223,7 @@ impl fmt::Debug for Sequential {
             .field("loss", &self.loss)
             .field("step", &self.step)
             .field("epoch", &self.epoch)
+            .field("metadata", &self.metadata)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 //! reads them must not need more memory than the file could explain: the allocator counts. The
 //! readers of data sets are the examples' own.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use crate::common::gpu;
 use crate::{ALLOCATOR, alone, digits, idx};
 use flate2::{Compression, write::GzEncoder};
 use safetensors::SafeTensors;
-use selfnorm::nn::{Dense, Sequential};
+use selfnorm::nn::{Activation, Dense, Flatten, Sequential};
 use serde_json::{Value, json};
 
 /// What buffers, paths and messages take.
@@ -397,20 +398,53 @@ fn weights_that_announce_too_much_take_no_memory() {
     }
 }
 
-/// The header of a whole model's file, whose layers and tensors are these.
-fn model_header(layers: &str, tensors: Value) -> Vec<u8> {
+/// The entries of metadata of a network with one layer.
+fn metadata() -> HashMap<String, String> {
     let network = Sequential::new([1]).add(Dense::new(1));
     let model = network.build(gpu(), 1).unwrap();
     let bytes = pollster::block_on(model.to_bytes()).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let mut metadata = header.metadata().clone().unwrap();
-    let config =
-        format!(r#"{{"class_name":"Sequential","config":{{"name":"","layers":[{layers}]}}}}"#);
-    metadata.insert("model_config".into(), config);
-    let mut header = tensors;
-    header["__metadata__"] = json!(metadata);
-    let header = header.to_string();
+    header.metadata().clone().unwrap()
+}
+
+fn header(mut tensors: Value, metadata: &HashMap<String, String>) -> Vec<u8> {
+    tensors["__metadata__"] = json!(metadata);
+    prefixed(&tensors.to_string())
+}
+
+fn prefixed(header: &str) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+}
+
+fn config(layers: &str) -> String {
+    format!(r#"{{"class_name":"Sequential","config":{{"name":"","layers":[{layers}]}}}}"#)
+}
+
+/// The header of a network's file, whose layers and tensors are these.
+fn model_header(layers: &str, tensors: Value) -> Vec<u8> {
+    let mut metadata = metadata();
+    metadata.insert("model_config".into(), config(layers));
+    header(tensors, &metadata)
+}
+
+/// What opens a file, and what loads it into a network: neither takes more memory than the file explains. What
+/// they say.
+fn refused(file: &[u8]) -> [String; 2] {
+    let network = Sequential::new([8]).add(Dense::new(1));
+    let mut model = network.build(gpu(), 1).unwrap();
+    let (opened, in_open) = peak(|| pollster::block_on(Sequential::from_bytes(gpu(), file)));
+    let (loaded, in_load) = peak(|| pollster::block_on(model.load_bytes(file)));
+    let errors = [opened.map(drop).unwrap_err(), loaded.unwrap_err()];
+    let errors = errors.map(|error| error.to_string());
+    let len = file.len();
+    for (peak, error) in [in_open, in_load].iter().zip(&errors) {
+        let start: String = error.chars().take(200).collect();
+        assert!(
+            *peak <= 32 * len + FEW,
+            "{peak} bytes for a file of {len}: {start}"
+        );
+    }
+    errors
 }
 
 fn input(shape: &[usize]) -> String {
@@ -424,6 +458,10 @@ fn input(shape: &[usize]) -> String {
 fn layers(count: usize, layer: impl Fn(usize) -> String) -> String {
     let layers = (0..count).map(|position| format!(",{}", layer(position)));
     layers.collect()
+}
+
+fn activation(position: usize) -> String {
+    format!(r#"{{"class_name":"ReLU","config":{{"name":"{position}","trainable":true}}}}"#)
 }
 
 fn flatten(position: usize) -> String {
@@ -465,17 +503,149 @@ fn models_that_announce_too_much_take_no_memory() {
     files.push((axes, json!({}), "batch_shape is [null,1,1"));
     let known = input(&[1]) + &layers(1, flatten);
     files.push((known, kernel(1 << 28), "it has dense/kernel"));
+    // As many axes in each of the layers behind, likewise.
+    let reshape = json!({"class_name": "Reshape", "config": {
+        "name": "reshape", "trainable": true, "target_shape": vec![1; 10_000],
+    }});
+    let axes = format!("{},{reshape}", input(&[1])) + &layers(10_000, activation);
+    files.push((axes, json!({}), "target_shape is [1,1,1"));
     for (layers, tensors, expected) in files {
-        let file = model_header(&layers, tensors);
-        let (result, peak) = peak(|| pollster::block_on(Sequential::from_bytes(gpu(), &file)));
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains(expected), "{error}, not {expected}");
-        assert!(
-            peak <= 32 * file.len() + FEW,
-            "{peak} bytes for a file of {}",
-            file.len()
-        );
+        let [opened, _] = refused(&model_header(&layers, tensors));
+        assert!(opened.contains(expected), "{opened}, not {expected}");
     }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn metadata_that_is_wrong_takes_no_memory_and_is_an_error() {
+    let _alone = alone();
+    let good = metadata();
+    let network = |units: &str| {
+        let initializer = r#"{"class_name":"Zeros","config":{}}"#;
+        let dense = format!(
+            r#"{{"class_name":"Dense","config":{{"name":"dense","trainable":true,"units":{units},"activation":"linear","use_bias":true,"kernel_initializer":{initializer},"bias_initializer":{initializer}}}}}"#
+        );
+        config(&format!("{},{dense}", input(&[8])))
+    };
+    let mut files = Vec::new();
+    let mut changed = |key: &str, text: &str, expected: &'static str| {
+        let mut metadata = good.clone();
+        metadata.insert(key.into(), text.into());
+        files.push((header(json!({}), &metadata), expected));
+    };
+    for (units, expected) in [
+        ("-1", "units: invalid value"),
+        ("1e400", "number out of range"),
+        ("1.5", "units: invalid type"),
+        ("NaN", "expected value"),
+        ("Infinity", "expected value"),
+        ("null", "units: invalid type"),
+        ("\"1\"", "units: invalid type"),
+        ("[1]", "units: invalid type"),
+        ("true", "units: invalid type"),
+        ("18446744073709551616", "units: invalid type"),
+        // Of a value that is there twice, one program would see the first, another the last.
+        ("1,\"units\":1", "\"units\" is there twice"),
+        ("1,\"\\u0075nits\":1", "\"units\" is there twice"),
+    ] {
+        changed("model_config", &network(units), expected);
+    }
+    let selu = r#"{"class_name":"SeluWith","config":{"alpha":NaN,"scale":1}}"#;
+    let nan = network("1").replace("\"linear\"", selu);
+    changed("model_config", &nan, "expected value");
+    let elu = r#"{"class_name":"ELU","config":{"alpha":null}}"#;
+    let null = network("1").replace("\"linear\"", elu);
+    changed("model_config", &null, "alpha: invalid type: null");
+    for (open, expected) in [("[", "recursion"), ("{\"a\":", "recursion")] {
+        for depth in [128, 1_000_000] {
+            changed("model_config", &open.repeat(depth), expected);
+        }
+        changed("optimizer", &open.repeat(1_000_000), expected);
+    }
+    changed("model_config", &"9".repeat(1 << 20), "number out of range");
+    // Values that take far more than their text: alone, as the layers, and as what a layer has of them.
+    for small in ["0,", "[],", "{\"\":0},", "{\"\":[]},", "[{\"\":\"\"}],"] {
+        let list = format!("[{}0]", small.repeat(1 << 18));
+        changed("model_config", &list, "too many values in");
+        changed(
+            "model_config",
+            &config(&list[1..list.len() - 1]),
+            "too many values in",
+        );
+        changed("model_config", &network(&list), "too many values in");
+        changed("optimizer", &list, "too many values in");
+    }
+    changed(
+        "optimizer",
+        "{\"optimizer\":\"adam\",\"optimizer\":\"adam\"}",
+        "\"optimizer\" is there twice",
+    );
+    let boundaries = format!(
+        r#"{{"optimizer":"adam","learning_rate":{{"schedule":"piecewise_constant_decay","boundaries":[{}0],"values":[1]}}}}"#,
+        "0,".repeat(1 << 18)
+    );
+    changed("optimizer", &boundaries, "too many values in");
+    for key in ["seed", "step", "epoch", "optimized_from"] {
+        changed(key, "-1", "is \"-1\", not a number");
+        changed(key, &"9".repeat(1 << 20), "not a number");
+    }
+    changed("loss", &"huber ".repeat(1 << 18), "which is none");
+    // Strings of the user's, of any size.
+    changed(
+        "mine",
+        &"\u{1f34e}".repeat(1 << 18),
+        "it has no dense/kernel",
+    );
+    // Many names, twice each in the end.
+    let names = |count: usize| Vec::from_iter((0..count).map(|n| format!("\"{n}\":\"\"")));
+    let many = names(100_000).join(",");
+    files.push((
+        prefixed(&format!("{{\"__metadata__\":{{{many},\"7\":\"\"}}}}")),
+        "\"7\" is there twice",
+    ));
+    files.push((
+        prefixed(&format!("{{\"__metadata__\":{{{many}}}}}")),
+        "it has no",
+    ));
+    let tensor = r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+    files.push((
+        prefixed(&format!("{{\"a\":{tensor},\"a\":{tensor}}}")),
+        "\"a\" is there twice",
+    ));
+    files.push((
+        prefixed("{\"__metadata__\":{\"seed\":1}}"),
+        "invalid type: integer `1`",
+    ));
+    files.push((prefixed("{\"__metadata__\":[]}"), "invalid type: sequence"));
+    for (file, expected) in files {
+        let [opened, loaded] = refused(&file);
+        // Which is refused first is not the same.
+        let is_it = [&opened, &loaded]
+            .iter()
+            .any(|error| error.contains(expected));
+        let starts = [opened, loaded].map(|error| error.chars().take(300).collect::<String>());
+        assert!(is_it, "{starts:?}, not {expected}");
+    }
+}
+
+/// Tens of thousands of layers that are the network's but for the last.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_network_of_many_layers_is_compared_with_a_file_s_in_little_memory() {
+    let _alone = alone();
+    let file = model_header(&(input(&[1]) + &layers(50_000, flatten)), json!({}));
+    let mut network = Sequential::new([1]);
+    for position in 0..50_000 {
+        network = network.add(Flatten::new().name(position.to_string()));
+    }
+    let network = network.add(Activation::Relu);
+    let mut model = network.build(gpu(), 1).unwrap();
+    let (result, peak) = peak(|| pollster::block_on(model.load_bytes(&file)));
+    let error = result.unwrap_err().to_string();
+    let expected = "the bytes: 49999: the file has activation linear, the network relu";
+    assert_eq!(error, expected);
+    let len = file.len();
+    assert!(peak <= 32 * len, "{peak} bytes for a file of {len}");
 }
 
 /// If each were compared with all others, this would take an hour.

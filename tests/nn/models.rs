@@ -1,5 +1,5 @@
-//! Whole models, from and to bytes: layers, weights, and what training goes on from. Everything is compared by
-//! its bits. Whatever is wrong with a file is an error, and all that this crate has not is in it.
+//! Networks that are opened from files, with nothing else: layers, weights, and what training goes on from. Everything
+//! is compared by its bits. Whatever is wrong with a file is an error, and all that this crate has not is in it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -538,7 +538,7 @@ fn entry(file: &mut File, key: &str, value: &str) {
 const CHANGES: &[Change] = &[
     (
         |file| drop(file.metadata.remove("model_config")),
-        "not a whole model: it has no model_config; build the network, then load or load_checkpoint",
+        "it has weights and no layers, which are its model_config; build the network, then load_checkpoint",
     ),
     (
         |file| drop(file.metadata.remove("seed")),
@@ -572,13 +572,6 @@ const CHANGES: &[Change] = &[
             entry(file, "optimizer", &text);
         },
         "\"lion\" is not an optimizer of this version",
-    ),
-    (
-        |file| {
-            let text = file.metadata["optimizer"].replace("0.001", "\"custom\"");
-            entry(file, "optimizer", &text);
-        },
-        "its learning rate is a function of the step, which a file can't hold; compile the network with one",
     ),
     (
         |file| entry(file, "loss", "hinge"),
@@ -786,83 +779,435 @@ async fn a_file_that_is_no_model_says_why() {
 
 #[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-async fn a_whole_model_is_a_checkpoint_and_no_file_of_weights() {
+async fn bytes_are_loaded_into_a_network_and_have_moments_once_there_are_any() {
     let build = |seed| {
         let network = Sequential::new([2]).add(Dense::new(3).activation(Activation::Selu));
         network.build(gpu(), seed).unwrap()
     };
     let mut model = build(1);
-    // With no state of the optimizer until there is one, and then with it.
     for tensors in [2, 6] {
         let bytes = model.to_bytes().await.unwrap();
         assert_eq!(File::read(&bytes).tensors.len(), tensors);
         let mut other = build(2);
-        let error = other.weights_from_bytes(&bytes).await.unwrap_err();
-        let expected = "the bytes: it is a whole model; use load_model, or load_checkpoint";
-        assert_eq!(error.to_string(), expected);
-        assert_ne!(File::of(&other).await, File::read(&bytes));
-        other.checkpoint_from_bytes(&bytes).await.unwrap();
-        assert_eq!(File::of(&other).await, File::read(&bytes));
-
-        let checkpoint = model.checkpoint_to_bytes().await.unwrap();
-        let error = other.weights_from_bytes(&checkpoint).await.unwrap_err();
-        let expected = "the bytes: it is a checkpoint; use load_checkpoint";
-        assert_eq!(error.to_string(), expected);
-        let mut stripped = File::read(&checkpoint);
-        stripped.tensors.retain(|name, _| !name.starts_with("adam"));
-        let error = other.checkpoint_from_bytes(&stripped.bytes()).await;
-        let expected = "the bytes: it has no adam/dense/kernel/momentum";
-        assert_eq!(error.unwrap_err().to_string(), expected);
-        for no_model in [checkpoint, model.weights_to_bytes().await.unwrap()] {
-            let problem = File::read(&no_model).problem().await;
-            assert!(
-                problem.starts_with("not a whole model: it has no model_config"),
-                "{problem}"
-            );
-        }
+        assert!(other.to_bytes().await.unwrap() != bytes);
+        other.load_bytes(&bytes).await.unwrap();
+        assert!(other.to_bytes().await.unwrap() == bytes);
         train(&mut model, 1).await;
     }
+    // Without its layers it is as earlier versions wrote it, which had zeros where there were no moments.
+    let mut earlier = File::of(&model).await;
+    earlier.metadata.remove("model_config");
+    let mut other = build(2);
+    other.load_bytes(&earlier.bytes()).await.unwrap();
+    assert_eq!(File::of(&other).await, File::of(&model).await);
+    earlier.tensors.retain(|name, _| !name.starts_with("adam"));
+    let error = other.load_bytes(&earlier.bytes()).await.unwrap_err();
+    let expected = "the bytes: it has no adam/dense/kernel/momentum";
+    assert_eq!(error.to_string(), expected);
     model.reset_optimizer();
     assert_eq!(File::of(&model).await.tensors.len(), 2);
 }
 
 #[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-async fn a_learning_rate_that_is_a_function_is_in_no_whole_model() {
+async fn a_network_whose_learning_rate_was_a_function_predicts_and_needs_one_to_train() {
+    let network = Sequential::new([2]).add(Dense::new(3));
+    let rate = LearningRate::custom(|step| 1.0 / (step + 2) as f64);
+    let mut model = network.build(gpu(), 1).unwrap();
+    let loss = Loss::MeanSquaredError;
+    model.compile(Adam::new(rate.clone()), loss).unwrap();
+    train(&mut model, 2).await;
+    let mut opened = File::of(&model).await.open().await.unwrap();
+    assert_eq!(File::of(&opened).await, File::of(&model).await);
+    let x = noise(&[7, 2], 1);
+    let [y, z] = [&model, &opened].map(|model| model.predict_async(&x));
+    assert_eq!(bits(&y.await.unwrap()).await, bits(&z.await.unwrap()).await);
+
+    let y = noise(&[7, 3], 2);
+    let error = opened.train_on_batch_async(&x, &y).await.unwrap_err();
+    let expected = "adam: the learning rate was a function of the step, which a file can't hold; \
+                    set_learning_rate before you train";
+    assert_eq!(error.to_string(), expected);
+    opened.set_learning_rate(rate).unwrap();
+    assert_eq!(train(&mut opened, 2).await, train(&mut model, 2).await);
+}
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn strings_of_one_s_own_go_with_the_network() {
     let network = Sequential::new([2]).add(Dense::new(3));
     let mut model = network.build(gpu(), 1).unwrap();
-    let custom = Adam::new(LearningRate::custom(|step| 1.0 / (step + 1) as f64));
-    model.compile(custom, Loss::MeanSquaredError).unwrap();
-    let error = model.to_bytes().await.unwrap_err().to_string();
-    assert!(
-        error.starts_with("the bytes: the learning rate is a function of the step"),
-        "{error}"
+    assert!(model.metadata().is_empty());
+    model.set_metadata("classes", "cat").unwrap();
+    model
+        .set_metadata("classes", "cat,\"dog\",\u{1f34e}")
+        .unwrap();
+    model.set_metadata("", "\n").unwrap();
+    let strings = |model: &Sequential| Vec::from_iter(model.metadata().clone());
+    let own = [("", "\n"), ("classes", "cat,\"dog\",\u{1f34e}")];
+    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(strings(&model), own);
+    assert_eq!(strings(&model.duplicate().unwrap()), own);
+    // Where other programs look for them.
+    let file = File::of(&model).await;
+    assert_eq!(file.metadata["classes"], own[1].1);
+    let opened = file.open().await.unwrap();
+    assert_eq!(strings(&opened), own);
+
+    // What is loaded replaces what is called the same.
+    let mut other = network.build(gpu(), 2).unwrap();
+    other.set_metadata("classes", "none").unwrap();
+    other.set_metadata("of", "mine").unwrap();
+    other.load_bytes(&file.bytes()).await.unwrap();
+    let both = [&own[..], &[("of".into(), "mine".into())]].concat();
+    assert_eq!(strings(&other), both);
+
+    // Of a file that this crate has not written they are somebody else's.
+    let mut foreign = file.clone();
+    foreign.metadata = HashMap::from(
+        [("format", "pt"), ("epoch", "7")].map(|(key, value)| (key.into(), value.into())),
     );
-    model.set_learning_rate(0.25).unwrap();
-    let again = File::of(&model).await.open().await.unwrap();
-    assert_eq!(again.optimizer(), model.optimizer());
+    other.load_bytes(&foreign.bytes()).await.unwrap();
+    assert_eq!(strings(&other), both);
+
+    for key in file
+        .metadata
+        .keys()
+        .filter(|key| !key.is_empty() && *key != "classes")
+    {
+        let error = model.set_metadata(key, "1").unwrap_err().to_string();
+        let expected = format!("set_metadata: {key:?} is the file's own");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    assert_eq!(strings(&model), own);
 }
 
 #[cfg(not(target_family = "wasm"))]
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
-fn a_saved_model_is_its_bytes() {
+fn a_saved_network_is_opened_to_train_anew_and_a_checkpoint_to_train_on() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.safetensors");
-    let network = Sequential::new([2]).add(Dense::new(3));
-    let model = network.build(gpu(), 1).unwrap();
-    model.save_model(&path).unwrap();
-    let saved = File::read(&std::fs::read(&path).unwrap());
-    let loaded = Sequential::load_model(gpu(), &path).unwrap();
-    for model in [&model, &loaded] {
-        assert_eq!(pollster::block_on(File::of(model)), saved);
+    let [saved, checkpoint] = ["saved", "checkpoint"].map(|name| folder.path().join(name));
+    let network = Sequential::new([2])
+        .add(Dense::new(3).activation(Activation::Selu))
+        .add(AlphaDropout::new(0.25));
+    let compiled = || {
+        let mut model = network.build(gpu(), 7).unwrap();
+        let optimizer = Adam::new(CosineDecay::new(0.01, 9)).clipnorm(0.5);
+        model.compile(optimizer, Loss::Huber(0.5)).unwrap();
+        model.set_metadata("of", "mine").unwrap();
+        model
+    };
+    let mut model = compiled();
+    pollster::block_on(train(&mut model, 3));
+    model.save(&saved).unwrap();
+    model.save_checkpoint(&checkpoint).unwrap();
+    let bytes = pollster::block_on(model.to_bytes()).unwrap();
+    assert!(std::fs::read(&checkpoint).unwrap() == bytes);
+
+    let mut goes_on = Sequential::open(gpu(), &checkpoint).unwrap();
+    assert_eq!(goes_on.step(), 3);
+    // A new network with these weights.
+    let mut anew = Sequential::open(gpu(), &saved).unwrap();
+    assert_eq!((anew.step(), anew.epoch()), (0, 0));
+    let mut expected = compiled();
+    expected.set_weights(&model.weights().unwrap()).unwrap();
+    for (opened, other) in [(&mut goes_on, &mut model), (&mut anew, &mut expected)] {
+        assert_eq!(opened.optimizer(), other.optimizer());
+        let losses = [&mut *opened, &mut *other].map(|model| pollster::block_on(train(model, 3)));
+        assert_eq!(losses[0], losses[1]);
+        let files = [opened, other].map(|model| pollster::block_on(model.to_bytes()).unwrap());
+        assert!(files[0] == files[1]);
     }
     let missing = folder.path().join("missing");
-    let error = Sequential::load_model(gpu(), &missing).unwrap_err();
+    let error = Sequential::open(gpu(), &missing).unwrap_err();
     assert!(
         matches!(&error, Error::File { path, .. } if *path == missing.display().to_string()),
         "{error}"
     );
-    let error = model.save_model(missing.join("model")).unwrap_err();
-    assert!(matches!(error, Error::File { .. }), "{error}");
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn metadata_beyond_the_format_s_limit_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Sequential::new([1])
+        .add(Dense::new(1))
+        .build(gpu(), 1)
+        .unwrap();
+    model.set_metadata("long", "x".repeat(100_000_000)).unwrap();
+    let error = model
+        .save(folder.path().join("long"))
+        .unwrap_err()
+        .to_string();
+    let expected = "bytes, 100000000 is the most";
+    assert!(
+        error.contains("layers and metadata take 1000") && error.ends_with(expected),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Files that the crate wrote before `save` had layers in them, of a network of seed 42 that has done three steps.
+/// What it predicted then, for the samples below, and its loss in the fourth step.
+mod earlier {
+    use super::*;
+
+    const WEIGHTS: &[u8] = include_bytes!("../data/earlier_weights.safetensors");
+    const CHECKPOINT: &[u8] = include_bytes!("../data/earlier_checkpoint.safetensors");
+    const MODEL: &[u8] = include_bytes!("../data/earlier_model.safetensors");
+    const PREDICTED: [f32; 4] = [0.48555726, 0.5144428, 0.3262774, 0.6737226];
+    const LOSS: f64 = 0.5739829540252686;
+
+    fn network(activation: Activation) -> SequentialBuilder {
+        Sequential::new([3])
+            .add(Dense::new(4).activation(activation))
+            .add(AlphaDropout::new(0.25))
+            .add(Dense::new(2).activation(Activation::Softmax))
+    }
+
+    fn build() -> Sequential {
+        network(Activation::Selu).build(gpu(), 7).unwrap()
+    }
+
+    fn x() -> Tensor {
+        let x = [0.5, -1.0, 2.0, 1.0, 0.25, -0.75];
+        gpu().tensor(&x, [2, 3]).unwrap()
+    }
+
+    async fn check_predictions(model: &Sequential) {
+        let y = model
+            .predict_async(&x())
+            .await
+            .unwrap()
+            .read()
+            .await
+            .unwrap();
+        for (y, expected) in y.into_iter().zip(PREDICTED) {
+            assert!((y - expected).abs() <= 1e-6, "{y}, not {expected}");
+        }
+    }
+
+    #[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    async fn weights_load_into_any_network_of_their_names() {
+        let mut model = build();
+        model.load_bytes(WEIGHTS).await.unwrap();
+        assert_eq!(model.step(), 0);
+        check_predictions(&model).await;
+        // Nothing in the file says which activation it is.
+        let mut relu = network(Activation::Relu).build(gpu(), 7).unwrap();
+        relu.load_bytes(WEIGHTS).await.unwrap();
+        assert_eq!(
+            File::read(WEIGHTS).problem().await,
+            "it has weights and no layers, which are its model_config; build the network, then load"
+        );
+    }
+
+    #[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    async fn checkpoints_and_models_train_on() {
+        let [mut checkpoint, mut model] = [build(), build()];
+        checkpoint.load_bytes(CHECKPOINT).await.unwrap();
+        model.load_bytes(MODEL).await.unwrap();
+        let opened = Sequential::from_bytes(gpu(), MODEL).await.unwrap();
+        for mut model in [checkpoint, model, opened] {
+            assert_eq!((model.step(), model.epoch()), (3, 2));
+            check_predictions(&model).await;
+            let y = gpu().tensor(&[1.0, 0.0, 0.0, 1.0], [2, 2]).unwrap();
+            let score = model.train_on_batch_async(&x(), &y).await.unwrap();
+            assert!((score.loss - LOSS).abs() <= 1e-6, "{}", score.loss);
+            assert!(model.metadata().is_empty());
+        }
+        assert_eq!(
+            File::read(CHECKPOINT).problem().await,
+            "it has weights and no layers, which are its model_config; build the network, then load_checkpoint"
+        );
+        let mut relu = network(Activation::Relu).build(gpu(), 7).unwrap();
+        let error = relu.load_bytes(MODEL).await.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the bytes: dense: the file has activation selu, the network relu"
+        );
+    }
+}
+
+/// A network, one that differs from it, and the difference, if it changes what the weights predict.
+fn differences() -> Vec<(SequentialBuilder, SequentialBuilder, Option<&'static str>)> {
+    use Activation::*;
+    let dense = |activation| Sequential::new([4]).add(Dense::new(4).activation(activation));
+    let of = |layer: Layer| Sequential::new([4, 4, 2]).add(layer);
+    let conv2d = || Conv2d::new(2, [3, 3]);
+    let pool = || MaxPool2d::new([2, 2]);
+    vec![
+        (
+            dense(Selu),
+            dense(Relu),
+            Some("dense: the file has activation selu, the network relu"),
+        ),
+        (
+            dense(Linear),
+            dense(Tanh),
+            Some("dense: the file has activation linear, the network tanh"),
+        ),
+        (
+            dense(Elu(1.0)),
+            dense(Elu(0.5)),
+            Some("dense: the file has activation elu(alpha 1.0), the network elu(alpha 0.5)"),
+        ),
+        (
+            dense(Gelu { approximate: true }),
+            dense(Gelu { approximate: false }),
+            Some(
+                "dense: the file has activation gelu(approximate true), the network gelu(approximate false)",
+            ),
+        ),
+        (
+            dense(Selu),
+            dense(SeluWith(self::Selu {
+                alpha: 1.5,
+                scale: 1.0,
+            })),
+            Some("dense: the file has activation selu, the network selu(alpha 1.5, scale 1.0)"),
+        ),
+        (
+            dense(Linear).add(Dense::new(4).activation(Selu)),
+            dense(Linear).add(Dense::new(4).activation(Relu)),
+            Some("dense_1: the file has activation selu, the network relu"),
+        ),
+        // An activation behind a layer is the layer's.
+        (dense(Selu), dense(Linear).add(Selu), None),
+        (
+            dense(Selu).add(Tanh),
+            dense(Selu).add(Sigmoid),
+            Some("dense: the file has activation selu, then tanh, the network selu, then sigmoid"),
+        ),
+        (
+            Sequential::new([4]).add(Selu).add(Dense::new(4)),
+            Sequential::new([4]).add(Relu).add(Dense::new(4)),
+            Some("activation: the file has activation selu, the network relu"),
+        ),
+        (
+            Sequential::new([4]).add(Dense::new(4)),
+            Sequential::new([4]).add(Relu).add(Dense::new(4)),
+            Some("activation: the file has Dense, the network Activation"),
+        ),
+        (
+            of(Dense::new(3).into()),
+            of(Dense::new(5).into()),
+            Some("dense: the file has units 3, the network 5"),
+        ),
+        (
+            of(Dense::new(3).into()),
+            of(Dense::new(3).use_bias(false).into()),
+            Some("dense: the file has use_bias true, the network false"),
+        ),
+        (
+            of(Dense::new(3).into()),
+            of(Dense::new(3).name("last").into()),
+            Some("last: the file has name dense, the network last"),
+        ),
+        (
+            of(conv2d().into()),
+            of(Dense::new(2).into()),
+            Some("dense: the file has Conv2D, the network Dense"),
+        ),
+        (
+            of(conv2d().into()),
+            of(conv2d().padding(Padding::Same).into()),
+            Some("conv2d: the file has padding valid, the network same"),
+        ),
+        (
+            of(conv2d().into()),
+            of(conv2d().strides([2, 1]).into()),
+            Some("conv2d: the file has strides [1,1], the network [2,1]"),
+        ),
+        (
+            of(pool().into()).add(Dense::new(3)),
+            of(pool().strides([1, 1]).into()).add(Dense::new(3)),
+            Some("max_pooling2d: the file has strides [2,2], the network [1,1]"),
+        ),
+        (
+            of(pool().into()).add(Dense::new(3)),
+            of(AveragePooling2d::new([2, 2]).into()).add(Dense::new(3)),
+            Some("average_pooling2d: the file has MaxPooling2D, the network AveragePooling2D"),
+        ),
+        (
+            of(Reshape::new([4, 2, 4]).into()),
+            of(Reshape::new([2, 4, 4]).into()),
+            Some("reshape: the file has target_shape [4,2,4], the network [2,4,4]"),
+        ),
+        (
+            of(LayerNormalization::new().into()),
+            of(LayerNormalization::new().epsilon(0.5).into()),
+            Some("layer_normalization: the file has epsilon 0.001, the network 0.5"),
+        ),
+        (
+            of(BatchNormalization::new().into()),
+            of(BatchNormalization::new().epsilon(0.5).into()),
+            Some("batch_normalization: the file has epsilon 0.001, the network 0.5"),
+        ),
+        (
+            dense(Selu).add(Dense::new(1)),
+            dense(Selu),
+            Some("dense_1: the file has this layer, the network has not"),
+        ),
+        (
+            dense(Selu),
+            dense(Selu).add(Flatten::new().name("flat")),
+            Some("flat: the network has this layer, the file has not"),
+        ),
+        // What a prediction does not depend on.
+        (
+            of(conv2d().into())
+                .add(Dropout::new(0.5))
+                .add(Dense::new(3))
+                .add(AlphaDropout::new(0.1)),
+            Sequential::new([7, 5, 2])
+                .add(
+                    conv2d()
+                        .kernel_initializer(LecunNormal)
+                        .bias_initializer(HeNormal),
+                )
+                .add(AlphaDropout::new(0.25).noise_shape([None, Some(1), None, None]))
+                .add(Dense::new(3).trainable(false))
+                .tiling(Tiling::Workgroup),
+            None,
+        ),
+        (
+            of(BatchNormalization::new().momentum(0.5).into()).add(Flatten::new()),
+            of(BatchNormalization::new().trainable(false).into()).add(Flatten::new().name("flat")),
+            None,
+        ),
+    ]
+}
+
+#[wasm_bindgen_test::wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_file_of_another_function_is_an_error_that_names_the_layer() {
+    for (file, network, expected) in differences() {
+        let file = file.build(gpu(), 1).unwrap();
+        let checkpoint = File::of(&file).await;
+        let mut saved = checkpoint.clone();
+        for key in ["step", "epoch", "optimized_from"] {
+            saved.metadata.remove(key);
+        }
+        for file in [saved, checkpoint] {
+            let mut model = network.build(gpu(), 2).unwrap();
+            let before = File::of(&model).await;
+            let loaded = model.load_bytes(&file.bytes()).await;
+            match expected {
+                Some(expected) => {
+                    let error = loaded.unwrap_err().to_string();
+                    assert_eq!(error, format!("the bytes: {expected}"));
+                    assert_eq!(File::of(&model).await, before);
+                }
+                None => {
+                    loaded.unwrap();
+                    assert_eq!(File::of(&model).await.tensors, file.tensors);
+                }
+            }
+        }
+    }
 }

@@ -179,7 +179,7 @@ const received = {
     progress();
   },
 
-  weights({ side, bytes }) {
+  file({ side, bytes }) {
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([bytes]));
     link.download = `${name(side).toLowerCase().replace(/\W+/g, '-')}.safetensors`;

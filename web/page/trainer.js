@@ -28,7 +28,7 @@ export function serve(port) {
     probabilities: (side, drawing, probabilities) => post('probabilities', { side, drawing, probabilities }),
     diverged: (side, message) => post('diverged', { side, message }),
     finished: (side) => post('finished', { side }),
-    weights: (side, bytes) => post('weights', { side, bytes }, [bytes.buffer]),
+    file: (side, bytes) => post('file', { side, bytes }, [bytes.buffer]),
   };
 
   async function open() {

@@ -13,7 +13,7 @@ pub struct Control {
     pub layer: Cell<usize>,
     /// The pixels of the digit that is drawn, and the page's number of the drawing.
     pub drawing: RefCell<(Vec<u8>, u32)>,
-    /// The networks whose weights are to be saved.
+    /// The networks that are to be saved.
     pub to_save: RefCell<Vec<usize>>,
     has_news: Cell<bool>,
     waker: RefCell<Option<Waker>>,

@@ -36,7 +36,7 @@ const LISTENER: &str = r#"
 export interface Listener {
   /** The losses of steps from `first` on, and the mean time of a step since the session began. */
   steps(side: number, first: number, losses: Float32Array, milliseconds: number): void;
-  /** Loss and accuracy in training and on the held-out images, and the CRC-32 of the file of the weights. */
+  /** Loss and accuracy in training and on the held-out images, and the CRC-32 of the network's file. */
   epoch(side: number, epoch: number, loss: number, accuracy: number, heldOutLoss: number,
         heldOutAccuracy: number, checksum: number): void;
   /** What a training goes on from after this epoch. */
@@ -53,8 +53,8 @@ export interface Listener {
   diverged(side: number, message: string): void;
   /** The training of this network is complete. */
   finished(side: number): void;
-  /** The weights as a safetensors file. */
-  weights(side: number, bytes: Uint8Array): void;
+  /** The network as a safetensors file. */
+  file(side: number, bytes: Uint8Array): void;
 }
 "#;
 
@@ -91,7 +91,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn finished(this: &Listener, side: usize);
     #[wasm_bindgen(method)]
-    fn weights(this: &Listener, side: usize, bytes: Vec<u8>);
+    fn file(this: &Listener, side: usize, bytes: Vec<u8>);
 }
 
 /// Networks that are to be trained.
@@ -188,7 +188,7 @@ impl Session {
         Ok(())
     }
 
-    /// Reports the weights of network `side` as a file.
+    /// Reports network `side` as a file.
     pub fn save(&self, side: usize) {
         self.control.to_save.borrow_mut().push(side);
         self.control.call();
@@ -232,15 +232,15 @@ impl Training {
     ) -> selfnorm::Result<()> {
         for (network, checkpoint) in networks.iter_mut().zip(&checkpoints) {
             if !checkpoint.is_empty() {
-                network.model.checkpoint_from_bytes(checkpoint).await?;
+                network.model.load_bytes(checkpoint).await?;
             }
         }
         // What they do untrained is there long before the shaders of training are compiled.
         for (index, network) in networks.iter().enumerate() {
             self.show(index, &network.model, &network.outputs).await?;
             if network.model.epoch() == 0 {
-                let checksum = checksum(&network.model).await?;
-                self.report_epoch(index, 0, [Score::default(); 2], checksum);
+                let file = network.model.to_bytes().await?;
+                self.report_epoch(index, 0, [Score::default(); 2], &file);
             }
         }
         let mut sides = Vec::new();
@@ -323,12 +323,11 @@ impl Training {
                 let (model, training) = (end.model(), end.scores.training);
                 let held_out = end.scores.validation.unwrap_or_default();
                 let epoch = model.epoch();
-                let checksum = checksum(model).await?;
-                self.report_epoch(side.index, epoch, [training, held_out], checksum);
+                let file = model.to_bytes().await?;
+                self.report_epoch(side.index, epoch, [training, held_out], &file);
                 let now = Date::now();
                 if now - side.checkpointed >= CHECKPOINTS || end.epoch == end.epochs {
-                    let bytes = model.checkpoint_to_bytes().await?;
-                    self.listener.checkpoint(side.index, epoch as f64, bytes);
+                    self.listener.checkpoint(side.index, epoch as f64, file);
                     side.checkpointed = now;
                 }
             }
@@ -346,7 +345,7 @@ impl Training {
         Ok(())
     }
 
-    fn report_epoch(&self, side: usize, epoch: u64, scores: [Score; 2], checksum: u32) {
+    fn report_epoch(&self, side: usize, epoch: u64, scores: [Score; 2], file: &[u8]) {
         let [training, held_out] = scores.map(|score| (score.loss, score.accuracy));
         self.listener.epoch(
             side,
@@ -355,7 +354,7 @@ impl Training {
             training.1.unwrap_or_default(),
             held_out.0,
             held_out.1.unwrap_or_default(),
-            checksum,
+            crc32fast::hash(file),
         );
     }
 
@@ -368,8 +367,8 @@ impl Training {
         }
         let asked = self.control.to_save.take();
         for side in asked.into_iter().filter_map(|side| sides.get(side)) {
-            let bytes = side.run.model().weights_to_bytes().await?;
-            self.listener.weights(side.index, bytes);
+            let bytes = side.run.model().to_bytes().await?;
+            self.listener.file(side.index, bytes);
         }
         Ok(())
     }
@@ -415,11 +414,6 @@ impl Training {
         self.listener.probabilities(index, number, probabilities);
         Ok(())
     }
-}
-
-/// The CRC-32 of the file of the weights.
-async fn checksum(model: &Sequential) -> selfnorm::Result<u32> {
-    Ok(crc32fast::hash(&model.weights_to_bytes().await?))
 }
 
 /// The shares of values in each bin.

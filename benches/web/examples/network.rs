@@ -75,10 +75,10 @@ impl Network {
     }
 
     pub async fn checkpoint(&self) -> Result<Vec<u8>> {
-        Ok(self.model.checkpoint_to_bytes().await?)
+        Ok(self.model.to_bytes().await?)
     }
 
     pub async fn resume(&mut self, checkpoint: Vec<u8>) -> Result<()> {
-        Ok(self.model.checkpoint_from_bytes(&checkpoint).await?)
+        Ok(self.model.load_bytes(&checkpoint).await?)
     }
 }

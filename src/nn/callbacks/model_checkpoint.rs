@@ -5,8 +5,8 @@ use super::{Callback, Monitor};
 use crate::Result;
 use crate::nn::training::EpochEnd;
 
-/// Saves the whole model after each epoch, or after those that are the best so far, as Keras's
-/// `ModelCheckpoint`: [`Sequential::load_model`](crate::nn::Sequential::load_model) reads it.
+/// Saves the network after each epoch, or after those that are the best so far, as Keras's `ModelCheckpoint`, with the
+/// state of its training: [`Sequential::open`](crate::nn::Sequential::open) reads it.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ModelCheckpoint {
@@ -41,7 +41,7 @@ impl ModelCheckpoint {
         self
     }
 
-    /// Whether only the weights are saved, for [`load`](crate::nn::Sequential::load). `false` by default.
+    /// Whether the state of the training is left out, as [`save`](crate::nn::Sequential::save) does. `false` by default.
     pub fn save_weights_only(mut self, weights: bool) -> Self {
         self.save_weights_only = weights;
         self
@@ -70,7 +70,7 @@ impl Callback for ModelCheckpoint {
         }
         match self.save_weights_only {
             true => end.model().save(&self.path)?,
-            false => end.model().save_model(&self.path)?,
+            false => end.model().save_checkpoint(&self.path)?,
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -9,67 +9,14 @@ use crate::{Gpu, Result};
 const BYTES: &str = "the bytes";
 
 impl Sequential {
-    /// The weights as a safetensors file, by their names: what `save` writes. Does not block.
-    ///
-    /// ```
-    /// # fn main() -> selfnorm::Result<()> {
-    /// # pollster::block_on(async {
-    /// use selfnorm::nn::{Dense, Sequential};
-    ///
-    /// # let gpu = selfnorm::Gpu::new()?;
-    /// let layers = Sequential::new([4]).add(Dense::new(3));
-    /// let bytes = layers.build(&gpu, 42)?.weights_to_bytes().await?;
-    /// let mut model = layers.build(&gpu, 43)?;
-    /// model.weights_from_bytes(&bytes).await?;
-    /// assert_eq!(model.weights_to_bytes().await?, bytes);
-    /// # Ok(())
-    /// # })
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost).
-    pub async fn weights_to_bytes(&self) -> Result<Vec<u8>> {
-        write(self, BYTES, Contents::Weights, &platform::wait_aside).await
-    }
-
-    /// Reads the weights of a safetensors file: what `load` reads. Does not block.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::File`](crate::Error::File) if it is not a safetensors file of exactly this network's names, shapes and types, as a checkpoint and a
-    /// whole model are not;
-    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost). The network is then unchanged.
-    pub async fn weights_from_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
-        read(self, BYTES, &mut bytes, Contents::Weights).await
-    }
-
-    /// Everything needed to continue training, as a file: what `save_checkpoint` writes. Does not
+    /// The network with the state of its training, as a safetensors file: what `save_checkpoint` writes. Does not
     /// block.
     ///
-    /// # Errors
+    /// The bytes need nothing else to be a network again, with the same predictions and the same further training,
+    /// bit for bit. The same network is the same bytes.
     ///
-    /// As [`weights_to_bytes`](Self::weights_to_bytes).
-    pub async fn checkpoint_to_bytes(&self) -> Result<Vec<u8>> {
-        write(self, BYTES, Contents::Checkpoint, &platform::wait_aside).await
-    }
-
-    /// Reads a checkpoint: what `load_checkpoint` reads. Does not block.
-    ///
-    /// # Errors
-    ///
-    /// As [`weights_from_bytes`](Self::weights_from_bytes).
-    pub async fn checkpoint_from_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
-        read(self, BYTES, &mut bytes, Contents::Checkpoint).await
-    }
-
-    /// The whole model as a safetensors file: its layers as JSON in the shape of Keras's, with everything
-    /// that a checkpoint has. What `save_model` writes. Does not block.
-    ///
-    /// The bytes need nothing else to be a network again, with the same predictions and the same further
-    /// training, bit for bit. The optimizer's state takes as much as the weights, for each of its moments; a
-    /// network that has not been trained has none, nor after [`reset_optimizer`](Self::reset_optimizer).
+    /// The optimizer's state takes as much as the weights, for each of its moments. There is none of a network that
+    /// has not been trained, nor after [`reset_optimizer`](Self::reset_optimizer).
     ///
     /// ```
     /// # fn main() -> selfnorm::Result<()> {
@@ -94,23 +41,39 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// [`Error::File`](crate::Error::File) if the learning rate is a function, [`LearningRate::custom`](crate::nn::LearningRate::custom), which a file can't hold;
+    /// [`Error::File`](crate::Error::File) if layers and metadata are more than the 100 MB that the format allows;
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost).
     pub async fn to_bytes(&self) -> Result<Vec<u8>> {
-        write(self, BYTES, Contents::Model, &platform::wait_aside).await
+        write(self, BYTES, Contents::Checkpoint, &platform::wait_aside).await
     }
 
-    /// The network of [`to_bytes`](Self::to_bytes), on a device: what `load_model` reads. Does not block.
+    /// The network of a file, on a device: what `open` reads. Does not block.
+    ///
+    /// A checkpoint, which [`to_bytes`](Self::to_bytes) writes, goes on training as the network did that wrote it.
+    /// From a file of `save` training begins anew, with the same seed, optimizer and loss. A learning rate that was
+    /// a function is in no file: [`set_learning_rate`](Self::set_learning_rate) before you train.
     ///
     /// Everything is checked against the file before anything is allocated on the device, so memory and time
     /// are bounded by the file's size.
     ///
     /// # Errors
     ///
-    /// [`Error::File`](crate::Error::File) if it is not such a file; it lists all layers and options that this version does not
-    /// have, with their places. [`Error::TooLarge`](crate::Error::TooLarge) if the device can't bind the weights;
+    /// [`Error::File`](crate::Error::File) if it is not such a file, such as one of weights alone; it lists all layers
+    /// and options that this version does not have, with their places.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if the device can't bind the weights;
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost).
     pub async fn from_bytes(gpu: &Gpu, mut bytes: &[u8]) -> Result<Self> {
         open(gpu, BYTES, &mut bytes).await
+    }
+
+    /// Reads a file into this network: a checkpoint as `load_checkpoint` does, any other as `load`. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`](crate::Error::File) if it is not a safetensors file of this network, or a checkpoint of another
+    /// kind of optimizer; [`Error::OutOfMemory`](crate::Error::OutOfMemory),
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost). The network is then unchanged.
+    pub async fn load_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
+        read(self, BYTES, &mut bytes, None).await
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::fields::{Fields, Object, Problems, refuse};
+use super::scan;
 use crate::nn::layers::{Kind, Layer, NoiseShape, Sliding, Weighted};
 use crate::nn::{
     Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
@@ -27,6 +28,11 @@ const TILINGS: [(&str, Option<Tiling>); 3] = [
 
 /// An activation with the parameters that its name has in Keras, and the class of one with others.
 type Named = (&'static str, &'static str, Activation);
+
+/// As it is called in files.
+pub(super) fn activation_name(activation: &Activation) -> &'static str {
+    activation.named().map_or("", |(name, ..)| name)
+}
 
 fn activations() -> impl Iterator<Item = Named> {
     use Activation::*;
@@ -86,6 +92,7 @@ pub(super) fn write(builder: &SequentialBuilder) -> String {
 
 /// What [`write`] has written, or all that is wrong with it, which is at `at`.
 pub(super) fn read(text: &str, at: &str) -> std::result::Result<SequentialBuilder, String> {
+    scan::check(text)?;
     let found = serde_json::from_str(text).map_err(|problem| problem.to_string())?;
     let mut problems = Problems::new();
     match SequentialBuilder::read(found, at, &mut problems) {
@@ -214,7 +221,14 @@ impl Object for Layer {
                 window.describe(fields, "pool_size");
             }
             Kind::Flatten | Kind::GlobalAveragePooling2d => {}
-            Kind::Reshape(shape) => fields.plain("target_shape", shape),
+            Kind::Reshape(shape) => {
+                let read = |found: Value, at: &str, problems: &mut Problems| {
+                    let shape = Vec::deserialize(&found).ok();
+                    let shape = shape.filter(|shape: &Vec<usize>| shape.len() < MAX_AXES);
+                    shape.or_else(|| refuse(&found, at, problems))
+                };
+                fields.field("target_shape", shape, |shape| json!(shape), read);
+            }
             // Its moments are tensors of the file.
             Kind::Normalization(_) => {}
             Kind::BatchNormalization { momentum, epsilon } => {

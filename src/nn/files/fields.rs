@@ -27,6 +27,11 @@ pub(super) trait Object: Clone {
     fn describe(&mut self, fields: &mut Fields);
 
     fn write(&self) -> Value {
+        json!({"module": Self::MODULE, "class_name": self.class(), "config": self.config()})
+    }
+
+    /// All fields.
+    fn config(&self) -> Map<String, Value> {
         let mut fields = Fields {
             class: self.class(),
             at: "",
@@ -34,7 +39,7 @@ pub(super) trait Object: Clone {
             problems: None,
         };
         self.clone().describe(&mut fields);
-        json!({"module": Self::MODULE, "class_name": fields.class, "config": fields.values})
+        fields.values
     }
 
     /// The object that was found at a place.

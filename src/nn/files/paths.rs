@@ -10,28 +10,31 @@ use crate::nn::Sequential;
 use crate::{Error, Gpu, Result};
 
 impl Sequential {
-    /// Writes the weights to a safetensors file, by their names, atomically.
+    /// Writes the network to a safetensors file, atomically: its weights by their names, and in the file's metadata
+    /// the layers, as JSON in the shape of Keras's, the seed, the optimizer with its settings, the loss if it was
+    /// named, and [the strings of your own](Self::set_metadata). [`open`](Self::open) needs nothing else.
+    ///
+    /// ```no_run
+    /// # fn main() -> selfnorm::Result<()> {
+    /// # use selfnorm::{Gpu, nn::{Dense, Sequential}};
+    /// # let gpu = Gpu::new()?;
+    /// # let mut model = Sequential::new([4]).add(Dense::new(3)).build(&gpu, 42)?;
+    /// model.set_metadata("classes", "setosa,versicolor,virginica")?;
+    /// model.save("iris.safetensors")?;
+    /// let model = Sequential::open(&gpu, "iris.safetensors")?; // elsewhere
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// [`Error::File`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. The file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        save(self, path.as_ref(), Contents::Weights)
+        save(self, path.as_ref(), Contents::Model)
     }
 
-    /// Reads the weights of a safetensors file.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::File`] if it can't be read, or is not a safetensors file of exactly this network's
-    /// names, shapes and types, as a checkpoint and a whole model are not; [`Error::OutOfMemory`],
-    /// [`Error::DeviceLost`]. The network is then unchanged.
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        load(self, path.as_ref(), Contents::Weights)
-    }
-
-    /// Writes everything needed to continue training: the weights, the optimizer with its state, the
-    /// loss if it was named, the counts of steps and epochs, and the seed.
+    /// Writes what [`save`](Self::save) writes, and the state of the training: the optimizer's moments, and the
+    /// counts of steps and epochs.
     ///
     /// # Errors
     ///
@@ -40,51 +43,49 @@ impl Sequential {
         save(self, path.as_ref(), Contents::Checkpoint)
     }
 
-    /// Reads what [`save_checkpoint`](Self::save_checkpoint) or [`save_model`](Self::save_model) has
-    /// written, into a network that is compiled with the same kind of optimizer (a new network is, with
-    /// Adam). Given the same data and
-    /// batches, training with [`Fit::default`](crate::nn::Fit::default) continues from the end of an
-    /// epoch as if it had never stopped. An epoch that was saved midway is not finished: the next
-    /// begins.
+    /// The network that [`save`](Self::save) or [`save_checkpoint`](Self::save_checkpoint) has written, on a device;
+    /// see [`from_bytes`](Self::from_bytes).
+    ///
+    /// # Errors
+    ///
+    /// As [`from_bytes`](Self::from_bytes), and [`Error::File`] if the file can't be read.
+    pub fn open(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let mut file = File::open(path).map_err(|problem| error(path, problem))?;
+        pollster::block_on(open(gpu, &path.display().to_string(), &mut file))
+    }
+
+    /// Reads the weights of a file into this network, and the strings of its metadata; nothing else changes. The
+    /// file is one of [`save`](Self::save), or any safetensors file of exactly this network's names, shapes and
+    /// types, such as those that earlier versions wrote.
+    ///
+    /// A file of `save` must be of a network that computes the same function of its weights:
+    /// `dense_1: the file has activation selu, the network relu`. So all layers must be the same, with their
+    /// constants, but for what a prediction does not depend on: dropout, `trainable`, initializers, the momentum of
+    /// moving averages, whether an activation is in a layer or behind it, the seed, tiling, optimizer and loss, and
+    /// the input's shape as far as the weights allow another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] if it can't be read, or is not such a file; [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// The network is then unchanged.
+    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        load(self, path.as_ref(), Contents::Model)
+    }
+
+    /// Reads what [`save_checkpoint`](Self::save_checkpoint) has written, into a network that is compiled with the
+    /// same kind of optimizer (a new network is, with Adam), and that [`load`](Self::load) would take. Seed,
+    /// optimizer and loss are then the file's.
+    ///
+    /// Given the same layers, data and batches, training with [`Fit::default`](crate::nn::Fit::default) continues
+    /// from the end of an epoch as if it had never stopped. An epoch that was saved midway is not finished: the
+    /// next begins.
     ///
     /// # Errors
     ///
     /// As [`load`](Self::load).
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
         load(self, path.as_ref(), Contents::Checkpoint)
-    }
-
-    /// Writes the whole model, from which [`load_model`](Self::load_model) makes it again: its layers, its
-    /// weights, and what a checkpoint has; see [`to_bytes`](Self::to_bytes). Atomically.
-    ///
-    /// ```no_run
-    /// # fn main() -> selfnorm::Result<()> {
-    /// # use selfnorm::{Gpu, nn::{Dense, Sequential}};
-    /// # let gpu = Gpu::new()?;
-    /// # let model = Sequential::new([4]).add(Dense::new(3)).build(&gpu, 42)?;
-    /// model.save_model("model.safetensors")?;
-    /// let model = Sequential::load_model(&gpu, "model.safetensors")?; // elsewhere
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`to_bytes`](Self::to_bytes), and [`Error::File`] if it can't be written. The file is then
-    /// unchanged.
-    pub fn save_model(&self, path: impl AsRef<Path>) -> Result<()> {
-        save(self, path.as_ref(), Contents::Model)
-    }
-
-    /// The network that [`save_model`](Self::save_model) has written, on a device.
-    ///
-    /// # Errors
-    ///
-    /// As [`from_bytes`](Self::from_bytes), and [`Error::File`] if the file can't be read.
-    pub fn load_model(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let mut file = File::open(path).map_err(|problem| error(path, problem))?;
-        pollster::block_on(open(gpu, &path.display().to_string(), &mut file))
     }
 }
 
@@ -98,7 +99,7 @@ fn save(model: &Sequential, path: &Path, contents: Contents) -> Result<()> {
 fn load(model: &mut Sequential, path: &Path, contents: Contents) -> Result<()> {
     let mut file = File::open(path).map_err(|problem| error(path, problem))?;
     let name = path.display().to_string();
-    pollster::block_on(read(model, &name, &mut file, contents))
+    pollster::block_on(read(model, &name, &mut file, Some(contents)))
 }
 
 fn error(path: &Path, problem: std::io::Error) -> Error {

@@ -1,38 +1,33 @@
-//! Weights, checkpoints and whole models in the safetensors format.
+//! Networks and their training in the safetensors format.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::Metadata;
+use serde_json::{Map, Value, json};
 
-use super::config;
+use super::metadata::{EPOCH, LOSS, MODEL_CONFIG, OPTIMIZED_FROM, OPTIMIZER, SEED, STATE, STEP};
+use super::{architecture, config, metadata, scan};
 use crate::gpu::device::Owner;
 use crate::gpu::transfer;
+use crate::nn::SequentialBuilder;
 use crate::nn::network::{Network, Weight};
 use crate::nn::sequential::{self, Sequential};
 use crate::nn::training::{Buffers, MAX_COUNT};
 use crate::nn::workspace::{F32, Slots};
 use crate::ops::network::loss::Loss;
-use crate::ops::network::optimizer::{LearningRate, Optimizer};
+use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Gpu, Result};
-
-const STEP: &str = "step";
-const EPOCH: &str = "epoch";
-/// The step that the optimizer's state begins at.
-const OPTIMIZED_FROM: &str = "optimized_from";
-const SEED: &str = "seed";
-const OPTIMIZER: &str = "optimizer";
-/// Unless it follows from the data.
-const LOSS: &str = "loss";
-/// The layers of a whole model; Keras's HDF5 files call it so.
-const MODEL_CONFIG: &str = "model_config";
 
 /// The format's limit.
 const MAX_HEADER: u64 = 100_000_000;
+
+/// What the format aligns the tensors to.
+const ALIGNMENT: usize = 8;
 
 fn error(name: &str, detail: impl ToString) -> Error {
     Error::File {
@@ -41,14 +36,14 @@ fn error(name: &str, detail: impl ToString) -> Error {
     }
 }
 
-/// What is in a file.
+/// What of a network is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contents {
-    Weights,
-    /// The weights, and everything else that training goes on from.
-    Checkpoint,
-    /// A checkpoint, and the layers.
+    /// The network, with the settings of its training; of a file from elsewhere, the weights. For paths only.
+    #[cfg_attr(target_family = "wasm", expect(dead_code))]
     Model,
+    /// All that, and the state of its training.
+    Checkpoint,
 }
 
 /// A tensor of a file.
@@ -90,69 +85,82 @@ pub(super) async fn write(
     contents: Contents,
     progress: &impl transfer::Progress,
 ) -> Result<Vec<u8>> {
-    let is_custom = matches!(model.optimizer.learning_rate(), LearningRate::Custom(_));
-    if contents == Contents::Model && is_custom {
-        let detail = "the learning rate is a function of the step, which a file can't hold; set_learning_rate before, or save a checkpoint, for a network that is compiled with the function";
-        return Err(error(name, detail));
-    }
-    // In a checkpoint there are zeros for a state that is yet to come, in a whole model there are none.
-    let optimizer = match (contents, &model.slots) {
-        (Contents::Weights, _) | (Contents::Model, None) => None,
-        _ => Some(&model.optimizer),
+    let slots = match contents {
+        Contents::Model => None,
+        Contents::Checkpoint => model.slots.as_ref(),
     };
     // A buffer comes back at once, with all the tensors in it.
     let read = async |region| sequential::read(&model.gpu, region, progress).await;
     let mut buffers: Vec<Vec<u8>> = vec![read(&model.weights).await?];
-    for slot in 0..optimizer.map_or(0, |optimizer| optimizer.slots().len()) {
-        buffers.push(match &model.slots {
-            Some(slots) => read(&slots.slots[slot]).await?,
-            None => vec![0; buffers[0].len()],
-        });
+    for region in slots.iter().flat_map(|slots| &slots.slots) {
+        buffers.push(read(region).await?);
     }
-    let tensors = tensors(&model.network, optimizer);
-    let views = tensors.iter().map(|tensor| {
-        let buffer = &buffers[tensor.slot.map_or(0, |slot| slot + 1)];
-        let [start, len] = [tensor.weight.offset, tensor.weight.len].map(|n| n * F32 as usize);
-        let values = &buffer[start..][..len];
-        let view = TensorView::new(Dtype::F32, tensor.weight.shape.clone(), values);
-        view.map(|view| (&tensor.name, view))
-            .map_err(|problem| error(name, problem))
-    });
-    let metadata = match contents {
-        Contents::Weights => None,
-        Contents::Checkpoint | Contents::Model => {
-            let mut entries = metadata(model, progress).await?;
-            if contents == Contents::Model {
-                entries.insert(MODEL_CONFIG.into(), config::write(&model.builder));
-            }
-            Some(entries)
-        }
-    };
-    safetensors::serialize(views.collect::<Result<Vec<_>>>()?, metadata)
-        .map_err(|problem| error(name, problem))
+    // An optimizer begins with zeros: while it has done no step, there are none in the file.
+    let has_state = buffers[1..].iter().flatten().any(|&byte| byte != 0);
+    let mut tensors = tensors(&model.network, has_state.then_some(&model.optimizer));
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let entries = entries(model, contents, progress).await?;
+    serialize(&entries, &tensors, &buffers).map_err(|problem| error(name, problem))
 }
 
-async fn metadata(
+/// The same network is the same bytes: the format's own crate writes the metadata in any order.
+fn serialize(
+    entries: &BTreeMap<String, String>,
+    tensors: &[Stored],
+    buffers: &[Vec<u8>],
+) -> std::result::Result<Vec<u8>, String> {
+    let mut header = Map::from_iter([("__metadata__".to_owned(), json!(entries))]);
+    let mut end = 0;
+    for tensor in tensors {
+        let begin = end;
+        end += tensor.weight.len * F32 as usize;
+        let info = json!({
+            "dtype": "F32",
+            "shape": tensor.weight.shape,
+            "data_offsets": [begin, end],
+        });
+        header.insert(tensor.name.clone(), info);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+    let len = header.len() as u64;
+    if len > MAX_HEADER {
+        let detail = format!("layers and metadata take {len} bytes, {MAX_HEADER} is the most");
+        return Err(detail);
+    }
+    // Allocated once: with the buffers it is twice the network.
+    let mut file = Vec::with_capacity(size_of_val(&len) + header.len() + end);
+    file.extend_from_slice(&len.to_le_bytes());
+    file.extend_from_slice(&header);
+    for tensor in tensors {
+        let buffer = &buffers[tensor.slot.map_or(0, |slot| slot + 1)];
+        let [start, len] = [tensor.weight.offset, tensor.weight.len].map(|n| n * F32 as usize);
+        file.extend_from_slice(&buffer[start..][..len]);
+    }
+    Ok(file)
+}
+
+async fn entries(
     model: &Sequential,
+    contents: Contents,
     progress: &impl transfer::Progress,
-) -> Result<HashMap<String, String>> {
-    // Steps under way from one on that is not finite have changed nothing.
-    let step = model.halted(progress).await?;
-    let step = step.unwrap_or(model.step);
-    let mut entries = HashMap::from([
-        (STEP.into(), step.to_string()),
-        (EPOCH.into(), model.epoch.to_string()),
-        (
-            OPTIMIZED_FROM.into(),
-            (model.optimized_from + model.skips.len() as u64)
-                .min(step)
-                .to_string(),
-        ),
-        (SEED.into(), model.seed.to_string()),
-        (OPTIMIZER.into(), model.optimizer.to_json()),
-    ]);
+) -> Result<BTreeMap<String, String>> {
+    let mut entries = model.metadata.clone();
+    let mut set = |key: &str, value: String| entries.insert(key.into(), value);
+    set(MODEL_CONFIG, config::write(&model.builder));
+    set(SEED, model.seed.to_string());
+    set(OPTIMIZER, model.optimizer.to_json());
     if let Some(loss) = model.loss {
-        entries.insert(LOSS.into(), loss.to_text());
+        set(LOSS, loss.to_text());
+    }
+    if contents == Contents::Checkpoint {
+        // Steps under way from one on that is not finite have changed nothing.
+        let step = model.halted(progress).await?;
+        let step = step.unwrap_or(model.step);
+        let begin = model.optimized_from + model.skips.len() as u64;
+        set(STEP, step.to_string());
+        set(EPOCH, model.epoch.to_string());
+        set(OPTIMIZED_FROM, begin.min(step).to_string());
     }
     Ok(entries)
 }
@@ -181,8 +189,8 @@ fn read_header<'a>(name: &'a str, file: &mut impl Read) -> Result<Header<'a>> {
         let detail = format!("of {len} bytes of its header it has {}", header.len());
         return Err(not_one(detail));
     }
-    let metadata =
-        serde_json::from_slice(&header).map_err(|problem| not_one(problem.to_string()))?;
+    let parsed = scan::check_names(&header).and_then(|()| serde_json::from_slice(&header));
+    let metadata = parsed.map_err(|problem| not_one(problem.to_string()))?;
     Ok(Header { name, metadata })
 }
 
@@ -198,9 +206,43 @@ impl Header<'_> {
         self.metadata.metadata().as_ref()?.get(key)
     }
 
+    /// Whether it has the state of a training, or a part of it. Files from elsewhere may have an epoch, too.
+    fn is_checkpoint(&self) -> bool {
+        let has = |key| self.entry(key).is_some();
+        has(OPTIMIZED_FROM) || has(MODEL_CONFIG) && STATE.into_iter().any(has)
+    }
+
     fn needs(&self, key: &str) -> Result<&String> {
-        let missing = || self.error(format!("not a checkpoint: it has no {key}"));
+        let what = match self.is_checkpoint() {
+            true => "not a checkpoint: ",
+            false => "",
+        };
+        let missing = || self.error(format!("{what}it has no {key}"));
         self.entry(key).ok_or_else(missing)
+    }
+
+    /// The layers, unless the file is from elsewhere, or of an earlier version.
+    fn builder(&self) -> Result<Option<SequentialBuilder>> {
+        let Some(config) = self.entry(MODEL_CONFIG) else {
+            return Ok(None);
+        };
+        let builder = config::read(config, MODEL_CONFIG);
+        builder
+            .map(Some)
+            .map_err(|problem| self.not_to_be_built(problem))
+    }
+
+    fn not_to_be_built(&self, problem: impl ToString) -> Error {
+        let problem = problem.to_string();
+        self.error(format!("not a model that can be built: {problem}"))
+    }
+
+    /// The strings of a network's user; a file from elsewhere has its own.
+    fn users_entries(&self) -> impl Iterator<Item = (String, String)> {
+        let all = self.metadata.metadata().iter().flatten();
+        let is_ours = self.entry(MODEL_CONFIG).is_some();
+        all.filter(move |(key, _)| is_ours && metadata::is_users(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
     }
 
     fn number(&self, key: &str) -> Result<u64> {
@@ -214,7 +256,7 @@ impl Header<'_> {
     }
 }
 
-/// What training goes on from, beside the weights.
+/// What training goes on from, beside the weights: at its beginning, unless the file is a checkpoint.
 struct State {
     step: u64,
     epoch: u64,
@@ -225,10 +267,13 @@ struct State {
 }
 
 impl State {
-    /// Of a checkpoint, for a network that is `compiled`, or for a new one.
+    /// For a network that is `compiled`, or for a new one.
     fn read(header: &Header, compiled: Option<&Optimizer>) -> Result<Self> {
-        let optimizer = Optimizer::from_json(header.needs(OPTIMIZER)?, compiled)
-            .map_err(|problem| header.error(problem))?;
+        let optimizer = header.needs(OPTIMIZER)?;
+        scan::check(optimizer)
+            .map_err(|problem| header.error(format!("the optimizer: {problem}")))?;
+        let optimizer =
+            Optimizer::from_json(optimizer, compiled).map_err(|problem| header.error(problem))?;
         // One that was not named follows from the data again.
         let loss = match header.entry(LOSS) {
             None => None,
@@ -237,10 +282,14 @@ impl State {
                     .ok_or_else(|| header.error(format!("its loss is {text:?}, which is none")))?,
             ),
         };
+        let count = |key| match header.is_checkpoint() {
+            true => header.number(key),
+            false => Ok(0),
+        };
         let state = Self {
-            step: header.number(STEP)?,
-            epoch: header.number(EPOCH)?,
-            optimized_from: header.number(OPTIMIZED_FROM)?,
+            step: count(STEP)?,
+            epoch: count(EPOCH)?,
+            optimized_from: count(OPTIMIZED_FROM)?,
             seed: header.number(SEED)?,
             optimizer,
             loss,
@@ -277,8 +326,10 @@ fn find(
         checked.map_err(|problem| header.error(problem))?;
     }
     let metadata = &header.metadata;
-    let mut tensors = tensors(network, state.map(|state| &state.optimizer));
-    // A whole model may have none of the optimizer's, which then begins without.
+    let optimizer = state.filter(|_| header.is_checkpoint());
+    let mut tensors = tensors(network, optimizer.map(|state| &state.optimizer));
+    // It may have none of the optimizer's, which then begins without; zeros stood for them before there were
+    // layers in files.
     let is_there = |tensor: &Stored| tensor.slot.is_some() && metadata.info(&tensor.name).is_some();
     if header.entry(MODEL_CONFIG).is_some() && !tensors.iter().any(is_there) {
         tensors.retain(|tensor| tensor.slot.is_none());
@@ -322,7 +373,12 @@ fn find(
 }
 
 /// Everything that can fail comes before the first change: the weights are staged elsewhere.
-async fn put(model: &mut Sequential, found: Found, state: Option<State>) -> Result<()> {
+async fn put(
+    model: &mut Sequential,
+    header: &Header<'_>,
+    found: Found,
+    state: Option<State>,
+) -> Result<()> {
     let staged = model.gpu.memory().region(model.weights.bytes)?;
     let has_slots = found.places.iter().any(|(slot, ..)| slot.is_some());
     let slots = match &state {
@@ -360,56 +416,64 @@ async fn put(model: &mut Sequential, found: Found, state: Option<State>) -> Resu
         model.seed = state.seed;
         *model.buffers() = Buffers::default();
     }
+    model.metadata.extend(header.users_entries());
     Ok(())
 }
 
-/// Reads a file, of this name in errors, into a network.
+/// Reads a file, of this name in errors, into a network: these contents, or all that there are.
 pub(super) async fn read(
     model: &mut Sequential,
     name: &str,
     file: &mut impl Read,
-    contents: Contents,
+    contents: Option<Contents>,
 ) -> Result<()> {
     let header = read_header(name, file)?;
-    let state = if contents == Contents::Weights {
-        if header.entry(MODEL_CONFIG).is_some() {
-            let detail = "it is a whole model; use load_model, or load_checkpoint";
+    match (contents, header.is_checkpoint()) {
+        (Some(Contents::Model), true) => {
+            let detail = "it is a checkpoint; use load_checkpoint, or Sequential::open";
             return Err(header.error(detail));
         }
-        if header.entry(OPTIMIZED_FROM).is_some() {
-            return Err(header.error("it is a checkpoint; use load_checkpoint"));
+        (Some(Contents::Checkpoint), false) => {
+            let detail = "not a checkpoint: it has no state of a training; use load";
+            return Err(header.error(detail));
         }
-        None
-    } else {
-        Some(State::read(&header, Some(&model.optimizer))?)
+        _ => {}
+    }
+    if let Some(builder) = header.builder()? {
+        let checked = architecture::check(&builder, &model.builder);
+        checked.map_err(|problem| header.error(problem))?;
+    }
+    let state = match header.is_checkpoint() {
+        true => Some(State::read(&header, Some(&model.optimizer))?),
+        false => None,
     };
     let seed = state.as_ref().map_or(model.seed, |state| state.seed);
     let network = model.builder.network_for(&model.gpu, seed)?;
     let found = find(&header, file, &network, state.as_ref())?;
-    put(model, found, state).await?;
+    put(model, &header, found, state).await?;
     model.network = network;
     Ok(())
 }
 
-/// Reads a whole model, of this name in errors.
+/// The network of a file, of this name in errors.
 pub(super) async fn open(gpu: &Gpu, name: &str, file: &mut impl Read) -> Result<Sequential> {
     let header = read_header(name, file)?;
-    let config = header.entry(MODEL_CONFIG).ok_or_else(|| {
-        header.error(
-            "not a whole model: it has no model_config; build the network, then load or load_checkpoint",
-        )
-    })?;
-    let problem = |problem: &dyn std::fmt::Display| {
-        header.error(format!("not a model that can be built: {problem}"))
+    let Some(builder) = header.builder()? else {
+        let load = match header.is_checkpoint() {
+            true => "load_checkpoint",
+            false => "load",
+        };
+        return Err(header.error(format!(
+            "it has weights and no layers, which are its {MODEL_CONFIG}; build the network, then {load}"
+        )));
     };
-    let builder = config::read(config, MODEL_CONFIG).map_err(|error| problem(&error))?;
     let state = State::read(&header, None)?;
     let seed = state.seed;
     let network = builder
         .network_for(gpu, seed)
-        .map_err(|error| problem(&error))?;
+        .map_err(|problem| header.not_to_be_built(problem))?;
     let found = find(&header, file, &network, Some(&state))?;
     let mut model = builder.allocate(gpu, network, seed)?;
-    put(&mut model, found, Some(state)).await?;
+    put(&mut model, &header, found, Some(state)).await?;
     Ok(model)
 }

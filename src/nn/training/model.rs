@@ -90,8 +90,8 @@ impl Sequential {
         Ok(())
     }
 
-    /// Another network like this, on the same device: with its layers, weights, seed, counts and the optimizer's
-    /// state, so that the same training follows, bit for bit. Both are then trained independently. Nobody
+    /// Another network like this, on the same device: with its layers, weights, seed, counts, metadata and the
+    /// optimizer's state, so that the same training follows, bit for bit. Both are then trained independently. Nobody
     /// waits; steps that an application has recorded and not submitted yet are not in the copy's weights.
     ///
     /// ```
@@ -116,6 +116,7 @@ impl Sequential {
             .allocate(&self.gpu, self.network.clone(), self.seed)?;
         copy.optimizer = self.optimizer.clone();
         copy.loss = self.loss;
+        copy.metadata = self.metadata.clone();
         (copy.step, copy.epoch) = (self.step, self.epoch);
         copy.optimized_from = self.optimized_from;
         copy.skips = self.skips.clone();

@@ -209,7 +209,7 @@ fn a_checkpoint_of_the_best_epoch_is_the_model_of_that_epoch() {
     let most = accuracies.iter().copied().fold(0.0, f64::max);
     let first = accuracies.iter().position(|&accuracy| accuracy == most);
     assert_eq!(to_best.best(), Some(most));
-    let open = |path| Sequential::load_model(gpu(), path).unwrap();
+    let open = |path| Sequential::open(gpu(), path).unwrap();
     assert_eq!(weight_bits(&open(&best)), weights.0[first.unwrap()]);
     assert_eq!(weight_bits(&open(&last)), weights.0[7]);
     assert_eq!(open(&last).epoch(), 8);

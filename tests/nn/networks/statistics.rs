@@ -186,8 +186,8 @@ fn an_inspection_is_of_the_network_as_it_is() {
     assert_eq!(model.statistics_in_training(&x).unwrap(), before);
 
     // Other weights, another step, another seed of the masks.
-    let checkpoint = pollster::block_on(other.checkpoint_to_bytes()).unwrap();
-    pollster::block_on(model.checkpoint_from_bytes(&checkpoint)).unwrap();
+    let checkpoint = pollster::block_on(other.to_bytes()).unwrap();
+    pollster::block_on(model.load_bytes(&checkpoint)).unwrap();
     let expected = other.statistics_in_training(&x).unwrap();
     assert_eq!(model.statistics_in_training(&x).unwrap(), expected);
     model.set_step(3).unwrap();

@@ -1,4 +1,4 @@
-//! Optimizers as text, for checkpoints.
+//! Optimizers as text, for files.
 
 use serde_json::{Map, Value, json};
 
@@ -37,7 +37,7 @@ impl Optimizer {
     }
 
     /// The optimizer of [`to_json`](Self::to_json), or what is wrong with it. If the network is
-    /// `compiled`, it must be of that kind, and a custom learning rate is that one's.
+    /// `compiled`, it must be of that kind, and a custom learning rate is that one's; otherwise it is lost.
     pub(crate) fn from_json(text: &str, compiled: Option<&Self>) -> Result<Self> {
         let value =
             serde_json::from_str(text).map_err(|problem| format!("the optimizer: {problem}"))?;
@@ -120,7 +120,8 @@ fn rate_from_json(value: Value, compiled: Option<&Optimizer>) -> Result<Learning
     if value == CUSTOM {
         return match compiled.map(Optimizer::learning_rate) {
             Some(custom @ LearningRate::Custom(_)) => Ok(custom.clone()),
-            _ => Err(
+            None => Ok(LearningRate::lost()),
+            Some(_) => Err(
                 "its learning rate is a function of the step, which a file can't hold; compile the network with one"
                     .into(),
             ),
@@ -275,10 +276,16 @@ mod tests {
         assert_eq!(read.learning_rate(), compiled.learning_rate());
         assert_ne!(read.learning_rate(), written.learning_rate());
         assert_eq!(read, Adam::new(compiled.learning_rate().clone()).into());
-        for compiled in [None, Some(&Adam::default().into())] {
-            let error = Optimizer::from_json(&written.to_json(), compiled);
-            assert!(error.unwrap_err().contains("is a function of the step"));
-        }
+        let error = Optimizer::from_json(&written.to_json(), Some(&Adam::default().into()));
+        assert!(error.unwrap_err().contains("is a function of the step"));
+        // A network that is opened has none, and is not trained without.
+        let opened = Optimizer::from_json(&written.to_json(), None).unwrap();
+        assert_eq!(opened.to_json(), written.to_json());
+        let error = opened.rates(0).unwrap_err().to_string();
+        assert!(
+            error.contains("set_learning_rate before you train"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -77,7 +77,10 @@ pub struct PiecewiseConstantDecay {
 
 /// A function of the step. Two are equal if they are clones of one.
 #[derive(Clone)]
-pub struct CustomLearningRate(Arc<dyn Fn(u64) -> f64 + Send + Sync>);
+pub struct CustomLearningRate(Option<Function>);
+
+/// None is one that a file could not hold.
+type Function = Arc<dyn Fn(u64) -> f64 + Send + Sync>;
 
 impl Debug for CustomLearningRate {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
@@ -87,7 +90,10 @@ impl Debug for CustomLearningRate {
 
 impl PartialEq for CustomLearningRate {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Some(this), Some(other)) => Arc::ptr_eq(this, other),
+            (this, other) => this.is_none() && other.is_none(),
+        }
     }
 }
 
@@ -220,20 +226,31 @@ impl From<PiecewiseConstantDecay> for LearningRate {
 }
 
 impl LearningRate {
-    /// A function of the step, counted from 0. A checkpoint can't hold it: compile the network that
-    /// reads one with the function.
+    /// A function of the step, counted from 0. A file can't hold it: compile the network that reads a
+    /// checkpoint with the function, and give it to a network that is opened, before you train it.
     pub fn custom(rate: impl Fn(u64) -> f64 + Send + Sync + 'static) -> Self {
-        Self::Custom(CustomLearningRate(Arc::new(rate)))
+        Self::Custom(CustomLearningRate(Some(Arc::new(rate))))
     }
 
-    /// η of a step of the optimizer, counted from 0.
+    /// The function that a file could not hold.
+    pub(super) fn lost() -> Self {
+        Self::Custom(CustomLearningRate(None))
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        *self == Self::lost()
+    }
+
+    /// η of a step of the optimizer, counted from 0. NaN for a function that a file could not hold.
     pub fn at(&self, step: u64) -> f64 {
         match self {
             Self::Constant(rate) => *rate,
             Self::ExponentialDecay(decay) => decay.at(step),
             Self::CosineDecay(decay) => decay.at(step),
             Self::PiecewiseConstantDecay(decay) => decay.at(step),
-            Self::Custom(CustomLearningRate(rate)) => rate(step),
+            Self::Custom(CustomLearningRate(rate)) => {
+                rate.as_ref().map_or(f64::NAN, |rate| rate(step))
+            }
         }
     }
 

@@ -126,6 +126,10 @@ impl Optimizer {
             return Ok((corrected, decay));
         }
         let op = self.name();
+        if schedule.is_lost() {
+            let detail = "the learning rate was a function of the step, which a file can't hold; set_learning_rate before you train".into();
+            return Err(Error::Data { op, detail });
+        }
         let detail = format!(
             "the learning rate ({}) of the optimizer's step {} is {rate:?}, must be at least 0, and a finite f32",
             schedule.name(),
