@@ -597,6 +597,13 @@ mod tests {
         case(&[33, 16, 128], Selu, Linear).check(gpu, 65);
         case(&[5, 128, 7, 64, 1, 20, 3], Selu, Selu).check(gpu, 65);
         case(&[64, 8, 16, 32, 128], Selu, Sigmoid).check(gpu, 65);
+        // The longest, whose widths and places fill their bits.
+        for width in [5, 128] {
+            let mut extents = vec![width; 17];
+            extents[3..14].copy_from_slice(&[1, 128, 7, 16, 127, 3, 64, 2, 100, 33, 8]);
+            case(&extents, Selu, Linear).check(gpu, 33);
+        }
+        case(&[128; 17], Selu, Linear).check(gpu, 5);
     }
 
     #[test]
