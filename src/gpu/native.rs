@@ -1,10 +1,8 @@
 //! The parts that differ on native platforms, which can wait, report errors at once and keep files.
 //! web.rs has the same for browsers.
 
-use std::cell::Cell;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::adapter::GpuOptions;
@@ -16,9 +14,6 @@ use super::{Error, Gpu, Result};
 
 impl Gpu {
     /// The best adapter of the machine; blocks until it is ready.
-    ///
-    /// Share one: clones are handles to it, and what it has compiled is compiled once for all of them. Another
-    /// `Gpu::new()` is another device, which compiles anew (where the driver keeps nothing itself).
     ///
     /// # Errors
     ///
@@ -303,67 +298,3 @@ pub(super) const STAGING_IS_MAPPED: bool = true;
 
 /// Whether a call that fails says so only later.
 pub(super) const REPORTS_LATER: bool = false;
-
-/// `f` of each item, in the items' order, by as many threads as there are processors: for calls in which drivers
-/// compile. `tick` is called in this thread, once for each item, when it or a later one is begun.
-pub(crate) fn in_parallel<T: Send, R: Send>(
-    items: Vec<T>,
-    f: impl Fn(T) -> R + Sync,
-    tick: impl Fn(),
-) -> Vec<R> {
-    let count = items.len();
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let results = Mutex::new(items.iter().map(|_| None).collect::<Vec<_>>());
-    let items = Mutex::new(items.into_iter().enumerate());
-    let work = |begun: &dyn Fn(usize)| {
-        loop {
-            let next = items.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((i, item)) = next else {
-                return;
-            };
-            begun(i + 1);
-            let result = f(item);
-            results.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(result);
-        }
-    };
-    let ticked = Cell::new(0);
-    let tick_until = |begun| (ticked.replace(begun)..begun).for_each(|_| tick());
-    std::thread::scope(|scope| {
-        for _ in 1..processors.min(count) {
-            // If none can be started, this thread does it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, || work(&|_| {}));
-        }
-        work(&tick_until);
-    });
-    tick_until(count);
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.into_iter().flatten().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::in_parallel;
-    use std::cell::Cell;
-
-    #[test]
-    fn results_are_in_the_items_order_and_each_item_ticks_once() {
-        for count in [0, 1, 2, 100] {
-            let ticks = Cell::new(0);
-            let tick = || ticks.set(ticks.get() + 1);
-            let slow_first = |i: u64| {
-                std::thread::sleep(std::time::Duration::from_millis(u64::from(i == 0) * 20));
-                i * i
-            };
-            let results = in_parallel((0..count).collect(), slow_first, tick);
-            assert_eq!(results, (0..count).map(|i| i * i).collect::<Vec<_>>());
-            assert_eq!(ticks.get(), count);
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "panicked")]
-    fn a_panic_in_any_thread_reaches_the_caller() {
-        let fails = |i: i32| assert!(i < 50, "the item has panicked");
-        in_parallel((0..100).collect(), fails, || {});
-    }
-}

@@ -330,9 +330,3 @@ pub(super) const STAGING_IS_MAPPED: bool = false;
 
 /// Whether a call that fails says so only later.
 pub(super) const REPORTS_LATER: bool = true;
-
-/// `f` of each item, in the items' order, after a `tick` each. A page has one thread that may call wgpu.
-pub(crate) fn in_parallel<T, R>(items: Vec<T>, f: impl Fn(T) -> R, tick: impl Fn()) -> Vec<R> {
-    let ticked = items.into_iter().inspect(|_| tick());
-    ticked.map(f).collect()
-}

@@ -2,7 +2,6 @@
 
 use super::network::{Network, Normalized, Parameters, Stage, StageKind, Sums, Value};
 use crate::gpu::dispatch::Dispatch;
-use crate::gpu::platform::in_parallel;
 use crate::gpu::region::Region;
 use crate::ops::network::fused::{self, Chain};
 use crate::ops::network::guard::{Guard, accumulate};
@@ -172,17 +171,18 @@ impl Plan<'_> {
     }
 
     pub fn dispatches(&self, steps: Vec<Work>, scratch: Option<&Region>) -> Result<Vec<Dispatch>> {
-        let (gpu, tiling) = (self.gpu, self.tiling);
-        let prepare = |work| match work {
-            Work::Dispatch(dispatch) => Ok(vec![dispatch]),
-            Work::Product(product) => {
-                let scratch = scratch.unwrap_or(&product.sums);
-                product.prepare(gpu, tiling, scratch)
+        let mut dispatches = Vec::new();
+        for work in steps {
+            self.ticks.0();
+            match work {
+                Work::Dispatch(dispatch) => dispatches.push(dispatch),
+                Work::Product(product) => {
+                    let scratch = scratch.unwrap_or(&product.sums);
+                    dispatches.extend(product.prepare(self.gpu, self.tiling, scratch)?);
+                }
             }
-        };
-        let prepared = in_parallel(steps, prepare, self.ticks.0);
-        let dispatches = prepared.into_iter().collect::<Result<Vec<_>>>()?;
-        Ok(dispatches.concat())
+        }
+        Ok(dispatches)
     }
 }
 
