@@ -30,8 +30,6 @@ fn main() -> Result<()> {
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     let mut ours = Ours::new(&gpu, LAYERS)?;
-    // The crate predicts it in one dispatch.
-    let fused = Ours::new(&gpu, LAYERS - 1)?;
     let bare = Bare::new(&gpu);
     let mut torch = torch();
 
@@ -49,7 +47,6 @@ fn main() -> Result<()> {
             ask(&mut torch, "step 1"),
         );
         rows.add("a prediction of one row", ours.prediction()?);
-        rows.add("a prediction with a layer less", fused.prediction()?);
         rows.add(
             "a prediction, PyTorch, two threads",
             ask(&mut torch, "row 2"),

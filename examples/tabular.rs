@@ -9,7 +9,7 @@
 //! anything else are one-hot. 64 % of the rows are trained on, 16 % say when to stop, 20 % are the test.
 //!
 //! It prints scores on the test and writes `tabular.png`, with the losses and what the predictions are worth, and
-//! `tabular.safetensors`, the whole model, to the current directory, or to another with `--out DIR`.
+//! `tabular.safetensors`, the network and what its reader needs, to the current directory, or to another with `--out DIR`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! Whether a column has numbers or categories, all rows tell. Means and categories are those of the rows that
 //! are trained on: a network must not know anything of the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(test)]
 mod tests;
@@ -169,10 +169,11 @@ impl Target {
                 "column {name:?} is {only:?} in every row; there must be two classes at least"
             ));
         }
-        let place_of = |text: &&str| names.iter().position(|name| name == text);
-        let labels: Vec<_> = texts.iter().filter_map(place_of).collect();
-        for (class, class_name) in names.iter().enumerate() {
-            let rows = labels.iter().filter(|&&label| label == class).count();
+        let places: BTreeMap<_, _> = names.iter().map(String::as_str).zip(0..).collect();
+        let labels: Vec<usize> = texts.iter().map(|text| places[text]).collect();
+        let mut counts = vec![0; names.len()];
+        labels.iter().for_each(|&label| counts[label] += 1);
+        for (class_name, rows) in names.iter().zip(counts) {
             if rows < 3 {
                 let hint = match number(class_name) {
                     Some(_) => format!("; if {name:?} is a quantity, add --regression"),

@@ -1078,6 +1078,17 @@ fn differences() -> Vec<(SequentialBuilder, SequentialBuilder, Option<&'static s
         ),
         // An activation behind a layer is the layer's.
         (dense(Selu), dense(Linear).add(Selu), None),
+        // A penalty is of the training.
+        (
+            Sequential::new([4]).add(Dense::new(4).kernel_regularizer(Regularizer::L2(1e-4))),
+            Sequential::new([4]).add(Dense::new(4).kernel_regularizer(Regularizer::L2(1e-3))),
+            None,
+        ),
+        (
+            Sequential::new([4]).add(Dense::new(4).kernel_regularizer(Regularizer::L1(1e-4))),
+            Sequential::new([4]).add(Dense::new(4)),
+            None,
+        ),
         (
             dense(Selu).add(Tanh),
             dense(Selu).add(Sigmoid),

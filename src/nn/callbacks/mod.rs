@@ -71,8 +71,8 @@ pub trait Callback {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// After the last epoch, or when a callback ends the training: what is open can be closed. By default it
-    /// does nothing.
+    /// After the last epoch, or when a callback ends the training, but not after an error: what is open can be closed.
+    /// By default it does nothing.
     ///
     /// # Errors
     ///

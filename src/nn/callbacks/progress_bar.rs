@@ -1,4 +1,4 @@
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -70,13 +70,13 @@ impl ProgressBar {
         self
     }
 
-    /// Begins to count.
-    fn begin(&mut self, len: usize, unit: &str) {
+    /// Begins to count, to `len` if that is known.
+    fn begin(&mut self, len: Option<usize>, unit: &str) {
         (self.start, self.steps) = (Instant::now(), 0);
         self.asked = self.start;
         if std::io::stdout().is_terminal() {
             let target = ProgressDrawTarget::stdout();
-            self.bar = indicatif::ProgressBar::with_draw_target(Some(len as u64), target);
+            self.bar = indicatif::ProgressBar::with_draw_target(len.map(|len| len as u64), target);
             self.bar.set_style(style(len, unit));
         }
     }
@@ -84,7 +84,7 @@ impl ProgressBar {
     /// Leaves a line in place of the bar.
     fn leave(&self, line: &str) {
         self.bar.finish_and_clear();
-        println!("{line}");
+        say(line);
     }
 
     fn per_step(&self) -> Duration {
@@ -94,27 +94,27 @@ impl ProgressBar {
 
 impl Callback for ProgressBar {
     fn on_batch_end(&mut self, end: &mut BatchEnd) -> Result<ControlFlow<()>> {
-        // A data set knows; batches from the host may not.
-        let batches = end.batches.unwrap_or(end.batch);
         if end.batch == 1 && !self.one_line {
-            println!("Epoch {}/{}", end.epoch, end.epochs);
-            self.begin(batches, "");
+            say(&format!("Epoch {}/{}", end.epoch, end.epochs));
+            self.begin(end.batches, "");
         }
         if self.one_line && end.batch == 1 && end.epoch == 1 {
-            self.begin(end.epochs, "epoch ");
+            self.begin(Some(end.epochs), "epoch ");
         }
         self.steps += 1;
         if self.one_line || self.bar.is_hidden() {
             return Ok(ControlFlow::Continue(()));
         }
         self.bar.set_position(end.batch as u64);
-        // The last step's score stands while the validation runs.
-        if self.asked.elapsed() >= INTERVAL || end.batch == batches {
+        if is_due(self.asked.elapsed(), end.batch, end.batches) {
             let score = end.score()?;
             self.asked = Instant::now();
             let step = self.per_step();
-            let left = step * (batches - end.batch) as u32;
-            let message = format!("{} {} - {}", clock(left), time(step), scores("", score));
+            let left = end
+                .batches
+                .map(|batches| step * (batches - end.batch) as u32);
+            let left = left.map(clock).unwrap_or_default();
+            let message = format!("{left} {} - {}", time(step), scores("", score));
             self.bar.set_message(message);
         }
         Ok(ControlFlow::Continue(()))
@@ -147,13 +147,26 @@ impl Callback for ProgressBar {
     }
 }
 
-fn style(len: usize, unit: &str) -> ProgressStyle {
-    let digits = len.to_string().len();
-    let bar =
-        format!("{unit}{{pos:>{digits}}}/{{len}} {{bar:{WIDTH}.green/black.bright}} {{wide_msg}}");
+fn style(len: Option<usize>, unit: &str) -> ProgressStyle {
+    let bar = match len.map(|len| len.to_string().len()) {
+        Some(digits) => format!("{{pos:>{digits}}}/{{len}} {{bar:{WIDTH}.green/black.bright}}"),
+        None => "{pos} {spinner}".into(),
+    };
+    let bar = format!("{unit}{bar} {{wide_msg}}");
     ProgressStyle::with_template(&bar)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸━")
+}
+
+/// Whether a step's score is read, for which the GPU is waited for: now and then, and that of the last step, which
+/// stands while the validation runs. Batches from the host may not say which is the last.
+fn is_due(since: Duration, batch: usize, batches: Option<usize>) -> bool {
+    since >= INTERVAL || batches == Some(batch)
+}
+
+/// Prints a line. Nobody may be there to read it.
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").ok();
 }
 
 /// The time left.
@@ -188,4 +201,17 @@ fn scores(prefix: &str, score: Score) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gpu_is_waited_for_four_times_a_second_and_at_the_last_step() {
+        let [soon, late] = [249, 250].map(Duration::from_millis);
+        assert!(!is_due(soon, 1, Some(2)) && is_due(soon, 2, Some(2)));
+        assert!(!is_due(soon, 1, None) && !is_due(soon, 2, None));
+        assert!(is_due(late, 1, Some(2)) && is_due(late, 1, None));
+    }
 }

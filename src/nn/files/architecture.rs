@@ -1,7 +1,7 @@
 //! Whether two networks compute the same function of the same weights. If not, the error says which layer and
 //! what of it differs.
 //!
-//! Everything of a layer counts unless it is named here: an option that is new is compared.
+//! Everything that is written of every layer of a kind counts unless it is named here: a new option is compared.
 
 use serde_json::{Map, Value};
 
@@ -11,10 +11,11 @@ use crate::nn::layers::{Kind, Layer};
 use crate::nn::{Activation, SequentialBuilder};
 
 /// What a prediction does not depend on.
-const TRAINING: [&str; 4] = [
+const TRAINING: [&str; 5] = [
     "trainable",
     "kernel_initializer",
     "bias_initializer",
+    "kernel_regularizer",
     // Of moving averages.
     "momentum",
 ];

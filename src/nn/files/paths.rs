@@ -61,7 +61,7 @@ impl Sequential {
     ///
     /// A file of `save` must be of a network that computes the same function of its weights:
     /// `dense_1: the file has activation selu, the network relu`. So all layers must be the same, with their
-    /// constants, but for what a prediction does not depend on: dropout, `trainable`, initializers, the momentum of
+    /// constants, but for what a prediction does not depend on: dropout, `trainable`, initializers, penalties, the momentum of
     /// moving averages, whether an activation is in a layer or behind it, the seed, tiling, optimizer and loss, and
     /// the input's shape as far as the weights allow another.
     ///

@@ -17,9 +17,9 @@ use crate::{Gpu, Result};
 /// The most layers of a chain, and the most values that a layer takes or gives.
 const MAX_LAYERS: usize = 16;
 pub(crate) const MAX_WIDTH: usize = 128;
-/// Where the last kernel may begin: the parameters have 16 bits for its number of eights. The kernels of the longest chain
-/// are half as many values.
-const MAX_KERNEL: usize = 8 * u16::MAX as usize;
+/// The parameters have 16 bits for where a kernel begins, in eights. A chain is a whole network, and the longest ends before,
+/// wherever a device has its layers begin.
+const _: () = assert!(MAX_LAYERS * ((MAX_WIDTH + 1) * MAX_WIDTH + 1024) <= 8 * u16::MAX as usize);
 
 /// Dense layers, each on the output of the one before.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,8 +215,7 @@ impl Chain {
             .iter()
             .all(|layer| layer.is_linear() || layer.activation == activation);
         let is_chain = (1..MAX_LAYERS).contains(&chain.hidden.len());
-        let are_near = chain.layers().all(|layer| layer.kernel <= MAX_KERNEL);
-        (fits && is_chain && are_near && has_one_activation).then_some(chain)
+        (fits && is_chain && has_one_activation).then_some(chain)
     }
 
     pub fn outputs(&self) -> usize {
