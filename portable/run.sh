@@ -7,7 +7,7 @@
 # logs.tar.gz, are in DIRECTORY (selfnorm-report without one). After N minutes (8) what runs is stopped, nothing
 # else is begun, and the report is written all the same. It is also written after each part, so that it is there
 # however this ends. --adapter is a part of an adapter's name. Parts: quickstart check ops training frames
-# fused tests every_float scaling mnist deep peers; --tests chooses among the test programs. PYTHON is the program that has PyTorch (python3).
+# fused small tests every_float scaling mnist deep peers; --tests chooses among the test programs. PYTHON is the program that has PyTorch (python3).
 # Exits with 0 if everything that ran passed.
 set -u
 
@@ -195,7 +195,7 @@ report() {
       grep -shA6 'panicked at' "$logs"/tests/*.log | grep -vE '^(note:|stack backtrace|--$|   [ 0-9]*:)' | cut -c1-400 | head -120
       echo '```'
     fi
-    for name in check ops training frames fused scaling every_float mnist deep quickstart; do
+    for name in check ops training frames fused small scaling every_float mnist deep quickstart; do
       [ -s "$logs/$name.log" ] || continue
       printf '\n## %s\n\n' "$name"
       # Tables as tables.
@@ -390,6 +390,7 @@ part ops 60 "$ours/benches/ops"
 part training 60 "$ours/benches/training"
 part frames 30 "$ours/benches/frames"
 part fused 30 "$ours/benches/fused"
+part small 20 "$ours/benches/small"
 
 # ---------------------------------------------------------------- tests
 
