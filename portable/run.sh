@@ -6,8 +6,9 @@
 # From the unpacked archive of pack.sh; or from anywhere, with the archive. The report, report.md, and all output,
 # logs.tar.gz, are in DIRECTORY (selfnorm-report without one). After N minutes (8) what runs is stopped, nothing
 # else is begun, and the report is written all the same. It is also written after each part, so that it is there
-# however this ends. --adapter is a part of an adapter's name. Parts: quickstart check ops training frames
-# fused small tests every_float scaling mnist deep peers; --tests chooses among the test programs. PYTHON is the program that has PyTorch (python3).
+# however this ends. --adapter is a part of an adapter's name. Parts: quickstart check ops training frames fused small
+# tests every_float scaling mnist deep peers; --tests chooses among the test programs. PYTHON is the program that has
+# PyTorch (python3).
 # Exits with 0 if everything that ran passed.
 set -u
 
