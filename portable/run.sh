@@ -114,7 +114,7 @@ table() {
       next
     }
     FILENAME ~ /training.log$/ && /^(product|inference|inference and read) / { split($0, a, /: /); split(a[2], b, ","); put(a[1], us(b[1])); next }
-    FILENAME ~ /training.log$/ && /^a step of the tutorial/ { split($0, a, /: /); split(a[2], b, ","); put("step 250", us(b[1])); next }
+    FILENAME ~ /training.log$/ && /^a step of the tutorial.s network: / { split($0, a, /: /); split(a[2], b, ","); put("step 250", us(b[1])); next }
     FILENAME ~ /peers.log$/ && NF >= 4 && !/^#/ {
       name = $1 " " $2
       order[++count] = name

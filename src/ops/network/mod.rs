@@ -184,6 +184,42 @@ mod tests {
         }
     }
 
+    /// The gradient of biases alone is a product of a line of ones. It needs no value of x, which may be as small as one.
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn a_line_of_ones_takes_nothing_of_the_left_operand() {
+        let gpu = &Gpu::new().unwrap();
+        let x = region(gpu, &[f32::NAN]);
+        for (rows, outputs) in [(1, 8), (3, 4), (8, 8), (1, 3), (1000, 8)] {
+            let words = crate::random::words(1, 1, 0..(rows * outputs) as u64);
+            let values: Vec<_> = words
+                .map(|word| word as f32 * 2f32.powi(-31) - 1.0)
+                .collect();
+            let [dz, db] = [&values[..], &vec![7.0; outputs]].map(|values| region(gpu, values));
+            let dense = product::Dense {
+                rows,
+                inputs: 0,
+                outputs,
+                bias: true,
+            };
+            for tiling in [Tiling::Workgroup, Tiling::Registers, Tiling::Subgroups] {
+                let product = dense.kernel_gradient(&x, &dz, &db);
+                let bytes = product.scratch_bytes(tiling).max(4);
+                let scratch = gpu.memory().region(bytes).unwrap();
+                let dispatches = product.prepare(gpu, tiling, &scratch).unwrap();
+                for (column, found) in run(gpu, &dispatches, 0, &db).into_iter().enumerate() {
+                    let of_column = || values.iter().skip(column).step_by(outputs);
+                    let sum: f64 = of_column().map(|&value| f64::from(value)).sum();
+                    let sizes: f64 = of_column().map(|&value| f64::from(value.abs())).sum();
+                    // As of any sum of so many terms.
+                    let bound = rows as f64 * 2f64.powi(-24) * sizes;
+                    let off = (f64::from(found) - sum).abs();
+                    assert!(off <= bound, "{rows} x {outputs}, {tiling:?}: {off:.2e}");
+                }
+            }
+        }
+    }
+
     /// In every tiling, which a device otherwise chooses; with and without chunks, in runs and not.
     #[test]
     #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]

@@ -281,8 +281,9 @@ impl Product {
     /// Whether values that are neighbours in memory can be loaded so many at a time.
     fn comes_in(&self, values: usize) -> bool {
         let bytes = (values * size_of::<f32>()) as u64;
-        let extents = self.layout.extents;
-        extents.iter().all(|extent| extent.is_multiple_of(values))
+        let mut extents = self.layout.extents.iter();
+        // Of a line of ones alone there may be fewer values than that.
+        extents.all(|&extent| extent > 0 && extent.is_multiple_of(values))
             && self.left.offset.is_multiple_of(bytes)
             && self.right.offset.is_multiple_of(bytes)
     }
