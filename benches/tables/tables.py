@@ -286,7 +286,7 @@ def draw(rows, done):
     right.grid(color="#e8edf3")
     right.set_ylim(bottom=0)
     figure.tight_layout()
-    figure.savefig(HERE / "../../docs/tables.png", dpi=110)
+    figure.savefig(HERE / "../../docs/twelve_tables.png", dpi=110)
 
 
 def main():
