@@ -56,7 +56,14 @@ mod tests {
     fn docs_pictures_md_has_the_pictures_of_docs() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         let mut pictures = String::new();
-        for name in ["curves", "deep", "mnist", "scaling", "twelve_tables", "web_light_1600"] {
+        for name in [
+            "curves",
+            "deep",
+            "mnist",
+            "scaling",
+            "twelve_tables",
+            "web_light_1600",
+        ] {
             let png = std::fs::read(docs.join(name).with_extension("png")).unwrap();
             pictures += &format!(
                 "[{name}]: data:image/png;base64,{}\n",
