@@ -7,10 +7,7 @@
 // [at least pieces]
 @group(0) @binding(2) var<storage, read_write> norms: array<f32>;
 
-var<workgroup> shares: array<f32, WORKGROUP_SIZE>;
-
-// In two steps of 16, not in eight of 2: barriers are what a software GPU spends its time on here.
-const SUMS = 16u;
+alias Share = f32;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn gradient_norm(
@@ -30,21 +27,8 @@ fn gradient_norm(
         let gradient = select(vec4f(0.0), g[i], (at >= vec4u(run.x)) & (at < vec4u(run.y)));
         share += gradient * gradient;
     }
-    shares[local] = (share.x + share.y) + (share.z + share.w);
-    workgroupBarrier();
-    if (local < SUMS) {
-        var sum = 0.0;
-        for (var i = local; i < WORKGROUP_SIZE; i += SUMS) {
-            sum += shares[i];
-        }
-        shares[local] = sum;
-    }
-    workgroupBarrier();
+    let sum = group_sum(local, (share.x + share.y) + (share.z + share.w));
     if (local == 0u) {
-        var sum = 0.0;
-        for (var i = 0u; i < SUMS; i++) {
-            sum += shares[i];
-        }
         norms[piece] = sum;
     }
 }

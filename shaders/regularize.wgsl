@@ -10,31 +10,8 @@
 // [n]: their gradients, summed over the rows that count
 @group(0) @binding(3) var<storage, read_write> g: array<vec4f>;
 
-var<workgroup> shares: array<vec2f, WORKGROUP_SIZE>;
-
-// In two steps of 16, as gradient_norm.
-const SUMS = 16u;
-
-// The sum of the shares, for the first invocation.
-fn sum_up(local: u32, share: vec2f) -> vec2f {
-    shares[local] = share;
-    workgroupBarrier();
-    if (local < SUMS) {
-        var sum = vec2f(0.0);
-        for (var i = local; i < WORKGROUP_SIZE; i += SUMS) {
-            sum += shares[i];
-        }
-        shares[local] = sum;
-    }
-    workgroupBarrier();
-    var sum = vec2f(0.0);
-    if (local == 0u) {
-        for (var i = 0u; i < SUMS; i++) {
-            sum += shares[i];
-        }
-    }
-    return sum;
-}
+// (sum(|w|), sum(w^2))
+alias Share = vec2f;
 
 // Lane i, without the values of others that the piece ends among.
 fn weights_of(i: u32, piece: Piece) -> vec4f {
@@ -71,7 +48,7 @@ fn penalize(
     for (var i = piece.start / 4u + local; 4u * i < piece.end; i += WORKGROUP_SIZE) {
         share += magnitudes(weights_of(i, piece));
     }
-    let sums = sum_up(local, share);
+    let sums = group_sum(local, share);
     if (local == 0u) {
         pieces[number].penalty = penalty_of(piece, sums);
     }
@@ -96,7 +73,7 @@ fn regularize(
         share += magnitudes(weights);
         g[i] += rows * (piece.l1 * sign(weights) + 2.0 * (piece.l2 * weights));
     }
-    let sums = sum_up(local, share);
+    let sums = group_sum(local, share);
     if (local == 0u) {
         pieces[number].penalty = penalty_of(piece, sums);
     }
@@ -110,7 +87,7 @@ fn add_penalties(@builtin(local_invocation_index) local: u32) {
     for (var i = local; i < count; i += WORKGROUP_SIZE) {
         share.x += pieces[i].penalty;
     }
-    let sum = sum_up(local, share);
+    let sum = group_sum(local, share);
     if (local == 0u) {
         totals[0].x += totals[0].z * sum.x;
     }

@@ -115,11 +115,12 @@ files! {
     UPDATE = "kernel/update";
     ADAM = "adam" calls UPDATE;
     SGD = "sgd" calls UPDATE;
-    GRADIENT_NORM = "gradient_norm";
+    GROUP_SUM = "kernel/group_sum";
+    GRADIENT_NORM = "gradient_norm" calls GROUP_SUM;
     JUDGE = "judge" calls CLASSIFY;
     CLIP_GRADIENTS = "clip_gradients";
     ACCUMULATE = "accumulate";
-    REGULARIZE = "regularize";
+    REGULARIZE = "regularize" calls GROUP_SUM;
     WELFORD = "kernel/welford";
     MOMENTS = "moments" calls WELFORD;
     MOVE_AVERAGES = "move_averages";

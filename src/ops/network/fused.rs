@@ -287,7 +287,7 @@ impl Layer {
 }
 
 /// Whether one dispatch is faster than the layers': on subgroups as measured, unless the last layer is wide, of which each
-/// sum is made of the parts of several invocations (benches/NOTES.md); on GPUs as expected.
+/// sum is made of the parts of several invocations (benches/NOTES.md); on GPUs as measured for many rows.
 pub(crate) fn pays(gpu: &Gpu, tiling: Tiling, chain: &Chain) -> bool {
     match (tiling, Tile::of(gpu, tiling)) {
         (_, Tile::Subgroup(_)) if chain.widest() > SPLIT_WIDTH => {
