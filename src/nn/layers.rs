@@ -765,7 +765,7 @@ impl Sliding {
     /// The positions along an axis, and the padding in front.
     pub(super) fn along(&self, axis: usize, extent: usize) -> Option<(usize, usize)> {
         let (size, stride) = (self.size[axis], self.strides[axis]);
-        self.padding.along(extent, size, stride)
+        self.padding.along(axis, extent, size, stride)
     }
 }
 

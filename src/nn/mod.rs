@@ -79,6 +79,7 @@ pub use callbacks::ModelCheckpoint;
 pub use callbacks::ProgressBar;
 pub use callbacks::{Callback, CsvLogger, EarlyStopping, Monitor, ReduceLrOnPlateau};
 pub use data::{Batch, Batches, Data, Dataset, Samples};
+pub use files::{Dtype, Loaded, Mapping, Origin};
 pub use inference::{FourierFeatures, Predict, Wgsl};
 pub use layers::{
     AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout, Flatten,

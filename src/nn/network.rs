@@ -56,6 +56,13 @@ pub(super) struct Weight {
     block: usize,
 }
 
+impl Weight {
+    /// The name without the layer's: `kernel`.
+    pub fn kind(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Initial {
     Given(Vec<f32>),
@@ -545,6 +552,12 @@ impl Network {
         {
             let detail = format!(
                 "a window of {size:?} with strides of {strides:?} is beyond {MAX_WINDOW}, the most that there can be"
+            );
+            return layers::error(&built.name, detail);
+        }
+        if let Some((padding, rule)) = sliding.padding.beyond(size) {
+            let detail = format!(
+                "a padding of {padding} around a window of {size:?}; on each side it must be {rule}"
             );
             return layers::error(&built.name, detail);
         }

@@ -80,12 +80,19 @@ fn layer(op: &'static str, x: &Tensor, w: &Tensor, options: &Conv2dOptions) -> R
         return shape("x", [batch, height, width, channels], x);
     };
     let (input, size) = ([height, width], [rows, columns]);
-    let along = |d: usize| padding.along(input[d], size[d], strides[d]);
+    if let Some((padding, rule)) = padding.beyond(size) {
+        require(op, "padding", padding as f64, false, rule)?;
+    }
+    let along = |d: usize| padding.along(d, input[d], size[d], strides[d]);
     let (Some(down), Some(across)) = (along(0), along(1)) else {
         // An image of at least the kernel's size.
         let [height, width] = match padding {
             Padding::Valid => [height.max(rows), width.max(columns)],
             Padding::Same => [height.max(1), width.max(1)],
+            Padding::Explicit { before, after } => {
+                let least = |d: usize| size[d].saturating_sub(before[d] + after[d]).max(1);
+                [height.max(least(0)), width.max(least(1))]
+            }
         };
         return shape("x", [batch, height, width, channels], x);
     };

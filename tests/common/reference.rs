@@ -123,9 +123,19 @@ pub fn normal(len: usize, seed: u64, stream: u64) -> Vec<f32> {
 }
 
 /// Positions along an axis, and the padding in front: TensorFlow's, "the same padding on both sides,
-/// and where it is odd the extra one behind".
-fn window(extent: usize, size: usize, stride: usize, padding: Padding) -> (usize, isize) {
+/// and where it is odd the extra one behind"; or as given.
+fn window(
+    axis: usize,
+    extent: usize,
+    size: usize,
+    stride: usize,
+    padding: Padding,
+) -> (usize, isize) {
     match padding {
+        Padding::Explicit { before, after } => {
+            let padded = before[axis] + extent + after[axis];
+            ((padded - size) / stride + 1, before[axis] as isize)
+        }
         Padding::Valid => ((extent - size) / stride + 1, 0),
         Padding::Same => {
             let positions = extent.div_ceil(stride);
@@ -212,8 +222,8 @@ impl Spec {
                 padding,
                 ..
             } => vec![
-                window(input[0], kernel[0], strides[0], padding).0,
-                window(input[1], kernel[1], strides[1], padding).0,
+                window(0, input[0], kernel[0], strides[0], padding).0,
+                window(1, input[1], kernel[1], strides[1], padding).0,
                 filters,
             ],
             Self::MaxPool2d {
@@ -221,8 +231,8 @@ impl Spec {
                 strides,
                 padding,
             } => vec![
-                window(input[0], pool[0], strides[0], padding).0,
-                window(input[1], pool[1], strides[1], padding).0,
+                window(0, input[0], pool[0], strides[0], padding).0,
+                window(1, input[1], pool[1], strides[1], padding).0,
                 input[2],
             ],
             Self::AveragePooling2d {
@@ -390,8 +400,8 @@ impl Run<'_> {
         let [_, height, width, _] = self.shape[..] else {
             unreachable!()
         };
-        let (rows, above) = window(height, size[0], strides[0], padding);
-        let (columns, left) = window(width, size[1], strides[1], padding);
+        let (rows, above) = window(0, height, size[0], strides[0], padding);
+        let (columns, left) = window(1, width, size[1], strides[1], padding);
         for row in 0..rows {
             for column in 0..columns {
                 let mut places = Vec::new();

@@ -335,12 +335,12 @@ fn files_that_are_broken_or_of_something_else_change_nothing() {
             "middle/kernel is F32 [35], the network has F32 [5, 7]",
         ),
         (
-            dtype(Dtype::F16, 2),
-            "dense/bias is F16 [5], the network has F32 [5]",
+            dtype(Dtype::F8_E4M3, 1),
+            "dense/bias is F8_E4M3 [5], the network has F32 [5]",
         ),
         (
-            dtype(Dtype::F64, 8),
-            "dense/bias is F64 [5], the network has F32 [5]",
+            dtype(Dtype::I64, 8),
+            "dense/bias is I64 [5], the network has F32 [5]",
         ),
         (
             dtype(Dtype::I32, 4),

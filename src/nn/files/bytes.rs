@@ -1,12 +1,12 @@
 //! Files as bytes, where there are no others.
 
-use super::safetensors::{Contents, open, read, write};
+use super::BYTES;
+use super::contents::Contents;
+use super::mapping::{Loaded, Mapping};
+use super::safetensors::{open, read, read_with, write};
 use crate::gpu::platform;
 use crate::nn::Sequential;
 use crate::{Gpu, Result};
-
-/// The name of bytes in errors.
-const BYTES: &str = "the bytes";
 
 impl Sequential {
     /// The network with the state of its training, as a safetensors file: what `save_checkpoint` writes. Does not
@@ -44,7 +44,25 @@ impl Sequential {
     /// [`Error::File`](crate::Error::File) if layers and metadata are more than the 100 MB that the format allows;
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost).
     pub async fn to_bytes(&self) -> Result<Vec<u8>> {
-        write(self, BYTES, Contents::Checkpoint, &platform::wait_aside).await
+        let as_here = Mapping::default();
+        write(
+            self,
+            BYTES,
+            Contents::Checkpoint,
+            &as_here,
+            &platform::wait_aside,
+        )
+        .await
+    }
+
+    /// The weights as a safetensors file, by the names, in the layouts and of the type that a mapping says: what
+    /// `save_with` writes. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_bytes`](Self::to_bytes), and [`Error::File`](crate::Error::File) if there is no layer that is renamed.
+    pub async fn to_bytes_with(&self, mapping: &Mapping) -> Result<Vec<u8>> {
+        write(self, BYTES, Contents::Model, mapping, &platform::wait_aside).await
     }
 
     /// The network of a file, on a device: what `open` reads. Does not block.
@@ -75,5 +93,15 @@ impl Sequential {
     /// [`Error::DeviceLost`](crate::Error::DeviceLost). The network is then unchanged.
     pub async fn load_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
         read(self, BYTES, &mut bytes, None).await
+    }
+
+    /// Reads the weights of a safetensors file from elsewhere, as `load_with` does. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`](crate::Error::File), [`Error::OutOfMemory`](crate::Error::OutOfMemory),
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost). The network is then unchanged.
+    pub async fn load_bytes_with(&mut self, mut bytes: &[u8], mapping: &Mapping) -> Result<Loaded> {
+        read_with(self, BYTES, &mut bytes, mapping).await
     }
 }

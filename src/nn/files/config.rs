@@ -285,7 +285,21 @@ impl Sliding {
     fn describe(&mut self, fields: &mut Fields, size: &str) {
         fields.plain(size, &mut self.size);
         fields.plain("strides", &mut self.strides);
-        fields.choice("padding", &mut self.padding, &PADDINGS);
+        let write = |padding: &Padding| match padding {
+            Padding::Explicit { before, after } => json!([before, after]),
+            padding => {
+                let known = PADDINGS.iter().find(|(_, known)| known == padding);
+                known.map(|(name, _)| *name).into()
+            }
+        };
+        let read = |found: Value, at: &str, problems: &mut Problems| {
+            let known = PADDINGS.iter().find(|(name, _)| found == *name);
+            let explicit = <[[usize; 2]; 2]>::deserialize(&found).ok();
+            let explicit = explicit.map(|[before, after]| Padding::Explicit { before, after });
+            let padding = known.map(|(_, known)| *known).or(explicit);
+            padding.or_else(|| refuse(&found, at, problems))
+        };
+        fields.field("padding", &mut self.padding, write, read);
     }
 }
 

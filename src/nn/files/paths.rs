@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use super::safetensors::{Contents, open, read, write};
+use super::contents::Contents;
+use super::mapping::{Loaded, Mapping};
+use super::safetensors::{open, read, read_with, write};
 use crate::gpu::platform;
 use crate::nn::Sequential;
 use crate::{Error, Gpu, Result};
@@ -30,7 +32,7 @@ impl Sequential {
     ///
     /// [`Error::File`], [`Error::OutOfMemory`], [`Error::DeviceLost`]. The file is then unchanged.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        save(self, path.as_ref(), Contents::Model)
+        save(self, path.as_ref(), Contents::Model, &Mapping::default())
     }
 
     /// Writes what [`save`](Self::save) writes, and the state of the training: the optimizer's moments, and the
@@ -40,7 +42,12 @@ impl Sequential {
     ///
     /// As [`save`](Self::save).
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
-        save(self, path.as_ref(), Contents::Checkpoint)
+        save(
+            self,
+            path.as_ref(),
+            Contents::Checkpoint,
+            &Mapping::default(),
+        )
     }
 
     /// The network that [`save`](Self::save) or [`save_checkpoint`](Self::save_checkpoint) has written, on a device;
@@ -87,13 +94,62 @@ impl Sequential {
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
         load(self, path.as_ref(), Contents::Checkpoint)
     }
+
+    /// Reads the weights of a safetensors file from elsewhere, by other names and in other layouts; nothing else
+    /// changes. What layers the file's network had, nobody can check.
+    ///
+    /// ```no_run
+    /// # fn main() -> selfnorm::Result<()> {
+    /// use selfnorm::nn::{Mapping, Origin, Sequential};
+    ///
+    /// # let gpu = selfnorm::Gpu::new()?;
+    /// # let mut model = Sequential::new([4]).build(&gpu, 42)?;
+    /// // safetensors.torch.save_file(module.state_dict(), "module.safetensors")
+    /// model.load_with("module.safetensors", &Mapping::new(Origin::PyTorch))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load). What a [`partial`](Mapping::partial) mapping can't load is no error, and in the report.
+    pub fn load_with(&mut self, path: impl AsRef<Path>, mapping: &Mapping) -> Result<Loaded> {
+        let path = path.as_ref();
+        let mut file = File::open(path).map_err(|problem| error(path, problem))?;
+        let name = path.display().to_string();
+        pollster::block_on(read_with(self, &name, &mut file, mapping))
+    }
+
+    /// Writes the weights for elsewhere: a file that [`load_with`](Self::load_with) reads with the same mapping. One
+    /// of [`Origin::PyTorch`](super::Origin::PyTorch) is the `state_dict` of an `nn.Sequential` with a module for each layer, and one
+    /// behind it for the activation of a layer with weights: `load_state_dict` takes it. With
+    /// [`Origin::Keras`](super::Origin::Keras) and no renamed layers it is what [`save`](Self::save) writes, in the mapping's type.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save), and [`Error::File`] if there is no layer that is renamed.
+    pub fn save_with(&self, path: impl AsRef<Path>, mapping: &Mapping) -> Result<()> {
+        save(self, path.as_ref(), Contents::Model, mapping)
+    }
 }
 
-fn save(model: &Sequential, path: &Path, contents: Contents) -> Result<()> {
+fn save(model: &Sequential, path: &Path, contents: Contents, mapping: &Mapping) -> Result<()> {
     let name = path.display().to_string();
     let progress = &platform::wait_for_answer;
-    let bytes = pollster::block_on(write(model, &name, contents, progress))?;
-    write_atomically(path, &bytes).map_err(|problem| error(path, problem))
+    let bytes = pollster::block_on(write(model, &name, contents, mapping, progress))?;
+    replace(path, &bytes)
+}
+
+/// The bytes of a file, and its name in errors.
+#[cfg(any(feature = "keras", feature = "onnx"))]
+pub(super) fn file(path: &Path) -> Result<(Vec<u8>, String)> {
+    let bytes = std::fs::read(path).map_err(|problem| error(path, problem))?;
+    Ok((bytes, path.display().to_string()))
+}
+
+/// Writes a file, all of it or nothing.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, bytes).map_err(|problem| error(path, problem))
 }
 
 fn load(model: &mut Sequential, path: &Path, contents: Contents) -> Result<()> {

@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::ops::Range;
-use std::sync::Arc;
 
+use half::{bf16, f16};
 use hashbrown::HashSet;
-use safetensors::Dtype;
-use safetensors::tensor::Metadata;
+use safetensors::Dtype as Stored;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Map, Value, json};
 
+use super::contents::{Contents, Placed, Snapshot, State, put};
+use super::mapping::{self, Dtype, Elsewhere, Loaded, Mapping, Origin};
 use super::metadata::{EPOCH, LOSS, MODEL_CONFIG, OPTIMIZED_FROM, OPTIMIZER, SEED, STATE, STEP};
-use super::{architecture, config, metadata, scan};
-use crate::gpu::device::Owner;
+use super::{architecture, config, error, metadata, scan};
 use crate::gpu::transfer;
 use crate::nn::SequentialBuilder;
-use crate::nn::network::{Network, Weight};
-use crate::nn::sequential::{self, Sequential};
-use crate::nn::training::{Buffers, MAX_COUNT};
-use crate::nn::workspace::{F32, Slots};
+use crate::nn::network::Network;
+use crate::nn::sequential::Sequential;
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Gpu, Result};
@@ -29,49 +27,31 @@ const MAX_HEADER: u64 = 100_000_000;
 /// What the format aligns the tensors to.
 const ALIGNMENT: usize = 8;
 
-fn error(name: &str, detail: impl ToString) -> Error {
-    Error::File {
-        path: name.into(),
-        detail: detail.to_string(),
-    }
-}
+/// The bytes that are read at once, a multiple of any value's.
+const PIECE: usize = 1 << 20;
 
-/// What of a network is in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Contents {
-    /// The network, with the settings of its training; of a file from elsewhere, the weights. For paths only.
-    #[cfg_attr(target_family = "wasm", expect(dead_code))]
-    Model,
-    /// All that, and the state of its training.
-    Checkpoint,
-}
-
-/// A tensor of a file.
-struct Stored<'a> {
-    name: String,
-    weight: &'a Weight,
-    /// What of the optimizer's it is, or the weight itself.
+/// A tensor of a file: a weight, or what an optimizer stores for one.
+struct Tensor<'a> {
+    there: Elsewhere<'a>,
     slot: Option<usize>,
 }
 
 /// The weights, and what an optimizer stores for them.
-fn tensors<'a>(network: &'a Network, optimizer: Option<&Optimizer>) -> Vec<Stored<'a>> {
-    let mut tensors: Vec<_> = network
-        .weights()
-        .map(|weight| Stored {
-            name: weight.name.clone(),
-            weight,
-            slot: None,
-        })
+fn tensors<'a>(
+    weights: Vec<Elsewhere<'a>>,
+    network: &'a Network,
+    optimizer: Option<&Optimizer>,
+) -> Vec<Tensor<'a>> {
+    let tensor = |there, slot| Tensor { there, slot };
+    let mut tensors: Vec<_> = weights
+        .into_iter()
+        .map(|there| tensor(there, None))
         .collect();
     if let Some(optimizer) = optimizer {
         for weight in network.trained_weights() {
             for (slot, kind) in optimizer.slots().iter().enumerate() {
-                tensors.push(Stored {
-                    name: format!("{}/{}/{kind}", optimizer.name(), weight.name),
-                    weight,
-                    slot: Some(slot),
-                });
+                let name = format!("{}/{}/{kind}", optimizer.name(), weight.name);
+                tensors.push(tensor(Elsewhere::same(name, weight), Some(slot)));
             }
         }
     }
@@ -83,43 +63,43 @@ pub(super) async fn write(
     model: &Sequential,
     name: &str,
     contents: Contents,
+    mapping: &Mapping,
     progress: &impl transfer::Progress,
 ) -> Result<Vec<u8>> {
-    let slots = match contents {
-        Contents::Model => None,
-        Contents::Checkpoint => model.slots.as_ref(),
+    let snapshot = Snapshot::of(model, contents, progress).await?;
+    let weights = mapping::names(mapping, &model.builder, &model.network);
+    let weights = weights.map_err(|problem| error(name, problem))?;
+    let optimizer = snapshot.has_slots().then_some(&model.optimizer);
+    let mut tensors = tensors(weights, &model.network, optimizer);
+    tensors.sort_by(|a, b| a.there.name.cmp(&b.there.name));
+    // Layers are this network's own only by its own names.
+    let entries = match (mapping.origin, mapping.has_renames()) {
+        (Origin::Keras, false) => entries(model, contents, &snapshot),
+        (Origin::Keras, true) => model.metadata.clone(),
+        // Which some readers ask for.
+        (Origin::PyTorch, _) => BTreeMap::from_iter([("format".to_owned(), "pt".to_owned())]),
     };
-    // A buffer comes back at once, with all the tensors in it.
-    let read = async |region| sequential::read(&model.gpu, region, progress).await;
-    let mut buffers: Vec<Vec<u8>> = vec![read(&model.weights).await?];
-    for region in slots.iter().flat_map(|slots| &slots.slots) {
-        buffers.push(read(region).await?);
-    }
-    // An optimizer begins with zeros: while it has done no step, there are none in the file.
-    let has_state = buffers[1..].iter().flatten().any(|&byte| byte != 0);
-    let mut tensors = tensors(&model.network, has_state.then_some(&model.optimizer));
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    let entries = entries(model, contents, progress).await?;
-    serialize(&entries, &tensors, &buffers).map_err(|problem| error(name, problem))
+    serialize(&entries, &tensors, &snapshot, mapping.dtype).map_err(|problem| error(name, problem))
 }
 
 /// The same network is the same bytes: the format's own crate writes the metadata in any order.
 fn serialize(
     entries: &BTreeMap<String, String>,
-    tensors: &[Stored],
-    buffers: &[Vec<u8>],
+    tensors: &[Tensor],
+    snapshot: &Snapshot,
+    dtype: Dtype,
 ) -> std::result::Result<Vec<u8>, String> {
     let mut header = Map::from_iter([("__metadata__".to_owned(), json!(entries))]);
     let mut end = 0;
-    for tensor in tensors {
+    for Tensor { there, .. } in tensors {
         let begin = end;
-        end += tensor.weight.len * F32 as usize;
+        end += there.weight.len * dtype.bytes();
         let info = json!({
-            "dtype": "F32",
-            "shape": tensor.weight.shape,
+            "dtype": dtype.name(),
+            "shape": there.shape,
             "data_offsets": [begin, end],
         });
-        header.insert(tensor.name.clone(), info);
+        header.insert(there.name.clone(), info);
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
@@ -132,19 +112,21 @@ fn serialize(
     let mut file = Vec::with_capacity(size_of_val(&len) + header.len() + end);
     file.extend_from_slice(&len.to_le_bytes());
     file.extend_from_slice(&header);
-    for tensor in tensors {
-        let buffer = &buffers[tensor.slot.map_or(0, |slot| slot + 1)];
-        let [start, len] = [tensor.weight.offset, tensor.weight.len].map(|n| n * F32 as usize);
-        file.extend_from_slice(&buffer[start..][..len]);
+    for Tensor { there, slot } in tensors {
+        let values = snapshot.values(there.weight, *slot);
+        match there.places() {
+            None => dtype.write(values.iter().copied(), &mut file),
+            Some(places) => dtype.write(places.map(|place| values[place]), &mut file),
+        }
     }
     Ok(file)
 }
 
-async fn entries(
+fn entries(
     model: &Sequential,
     contents: Contents,
-    progress: &impl transfer::Progress,
-) -> Result<BTreeMap<String, String>> {
+    snapshot: &Snapshot,
+) -> BTreeMap<String, String> {
     let mut entries = model.metadata.clone();
     let mut set = |key: &str, value: String| entries.insert(key.into(), value);
     set(MODEL_CONFIG, config::write(&model.builder));
@@ -154,15 +136,64 @@ async fn entries(
         set(LOSS, loss.to_text());
     }
     if contents == Contents::Checkpoint {
-        // Steps under way from one on that is not finite have changed nothing.
-        let step = model.halted(progress).await?;
-        let step = step.unwrap_or(model.step);
-        let begin = model.optimized_from + model.skips.len() as u64;
-        set(STEP, step.to_string());
+        set(STEP, snapshot.step.to_string());
         set(EPOCH, model.epoch.to_string());
-        set(OPTIMIZED_FROM, begin.min(step).to_string());
+        set(OPTIMIZED_FROM, snapshot.optimized_from.to_string());
     }
-    Ok(entries)
+    entries
+}
+
+impl Dtype {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    fn write(self, values: impl Iterator<Item = f32>, file: &mut Vec<u8>) {
+        match self {
+            Self::F32 => file.extend(values.flat_map(f32::to_le_bytes)),
+            Self::F16 => file.extend(values.flat_map(|x| f16::from_f32(x).to_le_bytes())),
+            Self::Bf16 => file.extend(values.flat_map(|x| bf16::from_f32(x).to_le_bytes())),
+        }
+    }
+}
+
+/// The size of a value of a type that is read.
+fn size(stored: Stored) -> Option<usize> {
+    match stored {
+        Stored::F16 | Stored::BF16 => Some(2),
+        Stored::F32 => Some(4),
+        Stored::F64 => Some(8),
+        _ => None,
+    }
+}
+
+/// Little-endian values, each rounded to the nearest f32.
+fn to_f32s(stored: Stored, bytes: &[u8]) -> Vec<f32> {
+    fn values<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&bytes| value(bytes))
+            .collect()
+    }
+    match stored {
+        Stored::F16 => values(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Stored::BF16 => values(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        Stored::F64 => values(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
+        _ => values(bytes, f32::from_le_bytes),
+    }
 }
 
 /// `len` bytes, or all there are: memory grows with what is read, not with what a header announces.
@@ -256,18 +287,8 @@ impl Header<'_> {
     }
 }
 
-/// What training goes on from, beside the weights: at its beginning, unless the file is a checkpoint.
-struct State {
-    step: u64,
-    epoch: u64,
-    optimized_from: u64,
-    seed: u64,
-    optimizer: Optimizer,
-    loss: Option<Loss>,
-}
-
 impl State {
-    /// For a network that is `compiled`, or for a new one.
+    /// For a network that is `compiled`, or for a new one: at its beginning, unless the file is a checkpoint.
     fn read(header: &Header, compiled: Option<&Optimizer>) -> Result<Self> {
         let optimizer = header.needs(OPTIMIZER)?;
         scan::check(optimizer)
@@ -294,130 +315,143 @@ impl State {
             optimizer,
             loss,
         };
-        let (step, epoch, begin) = (state.step, state.epoch, state.optimized_from);
-        if step.max(epoch) > MAX_COUNT {
-            let detail = format!("{step} steps in {epoch} epochs are more than there can be");
-            return Err(header.error(detail));
-        }
-        if begin > step {
-            let detail = format!("its optimizer begins at step {begin}, of {step}");
-            return Err(header.error(detail));
-        }
-        Ok(state)
+        state.checked().map_err(|problem| header.error(problem))
     }
 }
 
-/// The tensors of a file that fits a network.
-struct Found {
-    data: Vec<u8>,
-    /// The slot, or else the weights; the first byte there; the bytes of the data.
-    places: Vec<(Option<usize>, u64, Range<usize>)>,
-}
-
-/// Reads what is behind the header, if all of it is the network's.
+/// Reads what is behind the header, if all of it is the network's, or as much as a mapping asks for.
 fn find(
     header: &Header,
     file: &mut impl Read,
-    network: &Network,
+    model: (&SequentialBuilder, &Network),
+    mapping: &Mapping,
     state: Option<&State>,
-) -> Result<Found> {
+) -> Result<(Vec<Placed>, Loaded)> {
+    let (builder, network) = model;
     if let Some(loss) = state.and_then(|state| state.loss) {
         let checked = network.check_loss("its loss", loss);
         checked.map_err(|problem| header.error(problem))?;
     }
     let metadata = &header.metadata;
+    let all = metadata.tensors();
+    let shapes = all.iter().map(|(name, info)| (&name[..], &info.shape[..]));
+    let weights = mapping::find(mapping, builder, network, &shapes.collect());
+    let weights = weights.map_err(|problem| header.error(problem))?;
     let optimizer = state.filter(|_| header.is_checkpoint());
-    let mut tensors = tensors(network, optimizer.map(|state| &state.optimizer));
+    let mut tensors = tensors(weights, network, optimizer.map(|state| &state.optimizer));
     // It may have none of the optimizer's, which then begins without; zeros stood for them before there were
     // layers in files.
-    let is_there = |tensor: &Stored| tensor.slot.is_some() && metadata.info(&tensor.name).is_some();
+    let is_there =
+        |tensor: &Tensor| tensor.slot.is_some() && metadata.info(&tensor.there.name).is_some();
     if header.entry(MODEL_CONFIG).is_some() && !tensors.iter().any(is_there) {
         tensors.retain(|tensor| tensor.slot.is_none());
     }
-    let mut places = Vec::new();
-    for Stored { name, weight, slot } in &tensors {
-        let tensor = metadata
-            .info(name)
-            .ok_or_else(|| header.error(format!("it has no {name}")))?;
-        if tensor.dtype != Dtype::F32 || tensor.shape != weight.shape {
+    let mut loaded = Loaded::default();
+    let mut wanted = Vec::new();
+    for tensor in tensors {
+        let there = &tensor.there;
+        let Some(info) = metadata.info(&there.name) else {
+            loaded.missing.push(there.weight.name.clone());
+            if mapping.is_partial {
+                continue;
+            }
+            return Err(header.error(format!("it has no {}", there.name)));
+        };
+        let readable = size(info.dtype);
+        if readable.is_none() || info.shape != there.shape {
+            loaded.mismatched.push(there.weight.name.clone());
+            if mapping.is_partial {
+                continue;
+            }
             let detail = format!(
-                "{name} is {:?} {:?}, the network has F32 {:?}",
-                tensor.dtype, tensor.shape, weight.shape
+                "{} is {:?} {:?}, the network has F32 {:?}",
+                there.name, info.dtype, info.shape, there.shape
             );
             return Err(header.error(detail));
         }
-        let (from, to) = tensor.data_offsets;
-        places.push((*slot, weight.offset as u64 * F32, from..to));
+        loaded.loaded.push(there.weight.name.clone());
+        wanted.push((info, tensor));
     }
-    let known: HashSet<_> = tensors.iter().map(|tensor| &tensor.name).collect();
-    if let Some(key) = metadata
-        .offset_keys()
-        .iter()
-        .find(|key| !known.contains(key))
+    // PyTorch counts batches, and needs the count only for averages that this crate has not.
+    let is_counter =
+        |key: &str| mapping.origin == Origin::PyTorch && key.ends_with("num_batches_tracked");
+    loaded.left_over = metadata.offset_keys();
     {
+        let known: HashSet<_> = wanted
+            .iter()
+            .map(|(_, tensor)| &tensor.there.name)
+            .collect();
+        let is_known = |key: &String| known.contains(key) || is_counter(key);
+        loaded.left_over.retain(|key| !is_known(key));
+    }
+    if let Some(key) = loaded.left_over.first().filter(|_| !mapping.is_partial) {
         return Err(header.error(format!("it has {key}, which the network has not")));
     }
-    // The tensors are contiguous and all the network's, so `len` is at most their total length.
-    let len = metadata.data_len() as u64;
-    let data = read_bytes(file, len + 1).map_err(|problem| header.error(problem))?;
-    if data.len() as u64 != len {
-        let amount = if (data.len() as u64) < len {
-            "fewer"
-        } else {
-            "more"
-        };
-        let detail = format!("not a safetensors file: {amount} than {len} bytes of tensors follow");
-        return Err(header.error(detail));
-    }
-    Ok(Found { data, places })
+    let placed = read_tensors(header, file, wanted)?;
+    Ok((placed, loaded))
 }
 
-/// Everything that can fail comes before the first change: the weights are staged elsewhere.
-async fn put(
-    model: &mut Sequential,
-    header: &Header<'_>,
-    found: Found,
-    state: Option<State>,
-) -> Result<()> {
-    let staged = model.gpu.memory().region(model.weights.bytes)?;
-    let has_slots = found.places.iter().any(|(slot, ..)| slot.is_some());
-    let slots = match &state {
-        Some(state) if has_slots => Some(Slots::new(model.plan(), &state.optimizer)?),
-        _ => None,
+/// One after the other, so that no more than the values and the bytes of one are in memory.
+fn read_tensors(
+    header: &Header,
+    file: &mut impl Read,
+    mut wanted: Vec<(&TensorInfo, Tensor)>,
+) -> Result<Vec<Placed>> {
+    let len = header.metadata.data_len() as u64;
+    let amount = |amount: &str| {
+        header.error(format!(
+            "not a safetensors file: {amount} than {len} bytes of tensors follow"
+        ))
     };
-    for (slot, start, range) in found.places {
-        let region = match (slot, &slots) {
-            (Some(slot), Some(slots)) => &slots.slots[slot],
-            _ => &staged,
+    wanted.sort_by_key(|(info, _)| info.data_offsets);
+    let mut placed = Vec::new();
+    let mut place = 0;
+    let skip = |file: &mut _, bytes: u64| -> Result<()> {
+        let skipped = std::io::copy(&mut Read::take(file, bytes), &mut std::io::sink());
+        match skipped.map_err(|problem| header.error(problem))? == bytes {
+            true => Ok(()),
+            false => Err(amount("fewer")),
+        }
+    };
+    for (info, Tensor { there, slot }) in wanted {
+        let (from, to) = info.data_offsets;
+        skip(file, (from - place) as u64)?;
+        let mut places = there.places();
+        // Of files in this order, memory grows with what is read; others are read into a network that is there.
+        let mut values = match places {
+            None => Vec::new(),
+            Some(_) => vec![0.0; there.weight.len],
         };
-        transfer::write(
-            model.gpu.memory(),
-            &region.buffer,
-            start,
-            &found.data[range],
-            transfer::COPY_ALIGNMENT,
-        )?;
+        let mut left = to - from;
+        while left > 0 {
+            let bytes = read_bytes(file, left.min(PIECE) as u64);
+            let bytes = bytes.map_err(|problem| header.error(problem))?;
+            if bytes.len() < left.min(PIECE) {
+                return Err(amount("fewer"));
+            }
+            left -= bytes.len();
+            let read = to_f32s(info.dtype, &bytes);
+            match &mut places {
+                None => values.extend(read),
+                Some(places) => {
+                    for (value, place) in read.into_iter().zip(places) {
+                        values[place] = value;
+                    }
+                }
+            }
+        }
+        place = to;
+        placed.push(Placed {
+            slot,
+            start: there.weight.offset,
+            values,
+        });
     }
-    let link = model.gpu.link();
-    link.settle(link.calls()).await?;
-    link.submit(Owner::Crate, |encoder| {
-        let to = &model.weights.buffer;
-        encoder.copy_buffer_to_buffer(&staged.buffer, 0, to, 0, staged.bytes);
-        Ok(())
-    })?;
-    if let Some(state) = state {
-        model.slots = slots.map(Arc::new);
-        model.optimizer = state.optimizer;
-        (model.step, model.epoch) = (state.step, state.epoch);
-        model.optimized_from = state.optimized_from;
-        model.start_over();
-        model.skips.clear();
-        model.loss = state.loss;
-        model.seed = state.seed;
-        *model.buffers() = Buffers::default();
+    skip(file, len - place as u64)?;
+    match read_bytes(file, 1).map_err(|problem| header.error(problem))?[..] {
+        [] => Ok(placed),
+        _ => Err(amount("more")),
     }
-    model.metadata.extend(header.users_entries());
-    Ok(())
 }
 
 /// Reads a file, of this name in errors, into a network: these contents, or all that there are.
@@ -449,10 +483,27 @@ pub(super) async fn read(
     };
     let seed = state.as_ref().map_or(model.seed, |state| state.seed);
     let network = model.builder.network_for(&model.gpu, seed)?;
-    let found = find(&header, file, &network, state.as_ref())?;
-    put(model, &header, found, state).await?;
+    let as_here = Mapping::default();
+    let parts = (&model.builder, &network);
+    let (placed, _) = find(&header, file, parts, &as_here, state.as_ref())?;
+    put(model, placed, state).await?;
+    model.metadata.extend(header.users_entries());
     model.network = network;
     Ok(())
+}
+
+/// Reads the weights of a file, of this name in errors, as a mapping says.
+pub(super) async fn read_with(
+    model: &mut Sequential,
+    name: &str,
+    file: &mut impl Read,
+    mapping: &Mapping,
+) -> Result<Loaded> {
+    let header = read_header(name, file)?;
+    let parts = (&model.builder, &model.network);
+    let (placed, loaded) = find(&header, file, parts, mapping, None)?;
+    put(model, placed, None).await?;
+    Ok(loaded)
 }
 
 /// The network of a file, of this name in errors.
@@ -472,8 +523,10 @@ pub(super) async fn open(gpu: &Gpu, name: &str, file: &mut impl Read) -> Result<
     let network = builder
         .network_for(gpu, seed)
         .map_err(|problem| header.not_to_be_built(problem))?;
-    let found = find(&header, file, &network, Some(&state))?;
+    let as_here = Mapping::default();
+    let (placed, _) = find(&header, file, (&builder, &network), &as_here, Some(&state))?;
     let mut model = builder.allocate(gpu, network, seed)?;
-    put(&mut model, &header, found, Some(state)).await?;
+    put(&mut model, placed, Some(state)).await?;
+    model.metadata.extend(header.users_entries());
     Ok(model)
 }

@@ -41,11 +41,25 @@ pub enum Padding {
     Valid,
     /// ⌈n / s⌉ positions, with as much padding before as after, or one more after.
     Same,
+    /// As much as is given, in height and width, which is less than the window: ⌊(before + n + after − k) / s⌋ + 1
+    /// positions. PyTorch's `padding=p` is p before and after.
+    Explicit {
+        /// Above, and to the left.
+        before: [usize; 2],
+        /// Below, and to the right.
+        after: [usize; 2],
+    },
 }
 
 impl Padding {
-    /// The positions of a window along an axis, and the padding in front.
-    pub(crate) fn along(self, extent: usize, size: usize, stride: usize) -> Option<(usize, usize)> {
+    /// The positions of a window along the height, which is axis 0, or the width, and the padding in front.
+    pub(crate) fn along(
+        self,
+        axis: usize,
+        extent: usize,
+        size: usize,
+        stride: usize,
+    ) -> Option<(usize, usize)> {
         if size == 0 || stride == 0 || extent == 0 {
             return None;
         }
@@ -56,7 +70,21 @@ impl Padding {
                 let needed = ((positions - 1) * stride).saturating_add(size);
                 Some((positions, needed.saturating_sub(extent) / 2))
             }
+            Self::Explicit { before, after } => {
+                let padded = extent.checked_add(before[axis].checked_add(after[axis])?)?;
+                Some((padded.checked_sub(size)? / stride + 1, before[axis]))
+            }
         }
+    }
+
+    /// A padding that some window of this size would be all of, and the rule that it breaks.
+    pub(crate) fn beyond(self, size: [usize; 2]) -> Option<(usize, &'static str)> {
+        let Self::Explicit { before, after } = self else {
+            return None;
+        };
+        let is_beyond = |d: &usize| before[*d].max(after[*d]) >= size[*d];
+        let d = [0, 1].into_iter().find(is_beyond)?;
+        Some((before[d].max(after[d]), "less than the window"))
     }
 }
 
