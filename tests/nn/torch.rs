@@ -95,9 +95,7 @@ fn modules_with_names_of_their_own_are_renamed() {
     assert!(error.contains(detail) || error.contains(other), "{error}");
     for mapping in [
         torch.clone().rename("trunk", "dense"),
-        torch
-            .rename("trunk", "dense")
-            .rename("head", "dense_1"),
+        torch.rename("trunk", "dense").rename("head", "dense_1"),
     ] {
         let (model, loaded) = load("encoder", encoder(), &mapping);
         assert_eq!(
