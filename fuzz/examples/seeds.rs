@@ -32,6 +32,12 @@ fn main() -> Result<()> {
     write("model", "model", &model)?;
     write("model", "checkpoint", &checkpoint)?;
     write("model", "weights", &weights)?;
+    // What PyTorch has written.
+    let torch = seeds.join("../../tests/data/torch");
+    for name in ["convnet", "f16", "bf16", "f64"] {
+        let file = fs::read(torch.join(format!("{name}.safetensors")))?;
+        write("mapping", name, &file)?;
+    }
 
     // Two images of 2 × 3 pixels.
     let labels = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];
