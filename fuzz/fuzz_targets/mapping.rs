@@ -5,19 +5,15 @@
 use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use selfnorm::nn::{BatchNormalization, Conv2d, Dense, Flatten, Mapping, Origin, Sequential};
+use selfnorm::nn::{Mapping, Origin, Sequential};
 use selfnorm::{Error, Gpu};
 use selfnorm_fuzz::mutate::mutate;
+use selfnorm_fuzz::network::torch;
 
 static MODEL: LazyLock<Mutex<Sequential>> = LazyLock::new(|| {
-    let model = Sequential::new([2, 3, 2])
-        .add(Conv2d::new(4, [1, 2]))
-        .add(BatchNormalization::new())
-        .add(Flatten::new())
-        .add(Dense::new(6))
-        .add(Dense::new(3));
     let gpu = Gpu::new().unwrap_or_else(|error| panic!("{error}"));
-    model.build(&gpu, 1).expect("a small network").into()
+    let model = torch().build(&gpu, 1);
+    model.expect("a small network").into()
 });
 
 fn bits(model: &Sequential) -> Vec<Vec<u32>> {

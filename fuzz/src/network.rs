@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
-use selfnorm::nn::{Activation, AlphaDropout, Dense, Sequential};
+use selfnorm::nn::{
+    Activation, AlphaDropout, BatchNormalization, Conv2d, Dense, Flatten, Sequential,
+    SequentialBuilder,
+};
 use selfnorm::{Error, Gpu};
 use serde_json::Value;
 
@@ -235,6 +238,16 @@ impl Network {
             );
         }
     }
+}
+
+/// A network whose weights are in another order in PyTorch.
+pub fn torch() -> SequentialBuilder {
+    Sequential::new([2, 3, 2])
+        .add(Conv2d::new(4, [1, 2]))
+        .add(BatchNormalization::new())
+        .add(Flatten::new())
+        .add(Dense::new(6))
+        .add(Dense::new(3))
 }
 
 fn build(gpu: &Gpu, kind: Kind) -> Sequential {
