@@ -23,7 +23,7 @@ const UNITS: usize = 64;
 const OUTPUTS: usize = 4;
 
 fn main() -> Result<()> {
-    // Burn asks for the device, with what its compiler wants; this crate takes any.
+    // Burn makes the device, with the features that its kernels want; this crate takes any.
     let (device, setup) = Device::wgpu_options().init_with_setup()?;
     let gpu = Gpu::from_wgpu(setup.device, setup.queue)?;
     println!(
@@ -39,8 +39,18 @@ fn main() -> Result<()> {
         .build(&gpu, 42)?;
     set_weights(&mut ours, &theirs)?;
 
+    let kernel = Borrowed::new(&gpu, theirs.first.weight.val())?;
+    let bytes = kernel.tensor.slice();
+    println!(
+        "a kernel of Burn's: {:?} f32 at {} of a buffer of {} bytes, {:?}",
+        kernel.tensor.shape(),
+        bytes.offset(),
+        bytes.buffer().size(),
+        bytes.buffer().usage(),
+    );
+
     for round in 1..=3 {
-        // Random numbers of the device's: they were never anywhere else.
+        // Drawn on the device: the host never has these numbers.
         let x = Tensor::<2>::random([ROWS, INPUTS], Distribution::Normal(0.0, 1.0), &device);
         let y = predict(&ours, &x)?;
         let expected = theirs.forward(x);
@@ -83,7 +93,7 @@ impl Network {
 /// A tensor of Burn's as one of this crate's.
 struct Borrowed {
     tensor: selfnorm::Tensor,
-    /// Burn neither moves nor reuses the bytes while this lives.
+    /// Burn neither moves nor reuses the bytes while this lives. (Burn does not re-export its type.)
     _memory: Box<dyn Send>,
 }
 
@@ -103,6 +113,7 @@ impl Borrowed {
         if cube.dtype != DType::F32 || !cube.is_contiguous() || cube.meta.is_tiled() {
             return Err(format!("not contiguous rows of f32: {cube:?}").into());
         }
+        // The buffer, with offset and size.
         let memory = cube
             .client
             .get_resource::<WgpuServer<AutoCompiler>>(cube.handle)?;
