@@ -92,8 +92,8 @@ async fn load(name: &str) -> Sequential {
 
 fn mlp() -> selfnorm::nn::SequentialBuilder {
     Sequential::new([5])
-        .add(Dense::new(6).activation(Activation::Selu).name("mine"))
         .add(BatchNormalization::new())
+        .add(Dense::new(6).activation(Activation::Selu).name("mine"))
         .add(Dense::new(3).activation(Activation::Softmax))
 }
 

@@ -36,8 +36,8 @@
 //! Keras's in float64. Otherwise the model is loaded as one that has not been trained, and
 //! [`metadata`](super::Sequential::metadata) says why under `keras_training`: another optimizer or loss, `amsgrad`,
 //! moving averages of weights, accumulated gradients, the scaling of losses in mixed precision. Metrics, weights of
-//! losses and variables that an optimizer excludes from decay (which Keras does not save) are not read, nor are seeds
-//! of dropout: masks are this crate's.
+//! losses and seeds of dropout are not read: masks are this crate's. Keras 3 saves neither which variables an optimizer
+//! excludes from decay nor the δ of a `Huber` loss: there are none, and it is 1, as when Keras loads the file.
 //!
 //! # What is written
 //!
