@@ -196,6 +196,66 @@ def activations():
     return keras.Sequential(layers)
 
 
+def seeds():
+    """Small files for the fuzzer: of HDF5's two kinds, the newer takes less."""
+    import h5py
+
+    folder = os.path.join(os.path.dirname(__file__), "..", "..", "fuzz", "seeds", "keras")
+    os.makedirs(folder, exist_ok=True)
+
+    def put(name, config, write):
+        with tempfile.TemporaryDirectory() as scratch:
+            path = os.path.join(scratch, "x.h5")
+            write(path)
+            with open(path, "rb") as file, open(os.path.join(folder, name), "wb") as seed:
+                seed.write(len(config).to_bytes(2, "little") + config + file.read())
+
+    def weights(file):
+        file["layers/dense/vars/0"] = np.ones((2, 3), "float32")
+        file["layers/dense/vars/1"] = np.zeros(3, "float32")
+        file["optimizer/vars/0"] = np.int32(1)
+
+    def newer(path):
+        with h5py.File(path, "w", libver="latest") as file:
+            weights(file)
+
+    def older(path):
+        with h5py.File(path, "w") as file:
+            file["dense/kernel"] = np.ones((2, 3), "float32")
+            file["dense/bias"] = np.zeros(3, "float32")
+            file.attrs["layer_names"] = np.array([b"dense"])
+            file["dense"].attrs["weight_names"] = np.array([b"kernel", b"bias"])
+
+    def legacy(path):
+        with h5py.File(path, "w", libver="latest") as file:
+            file.attrs["model_config"] = json.dumps(config).encode()
+            file["model_weights/dense/kernel"] = np.ones((2, 3), "float32")
+            file["model_weights"].attrs["layer_names"] = [b"dense"]
+            file["model_weights/dense"].attrs["weight_names"] = [b"kernel"]
+
+    dense = {"name": "dense", "units": 3, "activation": "selu", "use_bias": True}
+    dense |= {"kernel_initializer": {"class_name": "LecunNormal", "config": {"seed": None}}}
+    dense |= {"bias_initializer": {"class_name": "Zeros", "config": {}}}
+    layers = [
+        {"class_name": "InputLayer", "config": {"batch_shape": [None, 2], "name": "input"}},
+        {"class_name": "Dense", "config": dense},
+        {"class_name": "AlphaDropout", "config": {"name": "drop", "rate": 0.1}},
+        {"class_name": "Activation", "config": {"name": "last", "activation": "softmax"}},
+    ]
+    optimizer = {"class_name": "SGD", "config": {"learning_rate": 0.5, "momentum": 0.0}}
+    model = {"class_name": "Sequential", "config": {"name": "small", "layers": layers}}
+    model |= {"compile_config": {"optimizer": optimizer, "loss": "mse"}}
+    put("sequential", json.dumps(model).encode(), newer)
+    put("older", b"", older)
+    names = [layer["config"]["name"] for layer in layers]
+    for layer, before in zip(layers[1:], names):
+        layer |= {"name": layer["config"]["name"], "inbound_nodes": [[[before, 0, 0, {}]]]}
+    config = {"class_name": "Functional", "config": {"layers": layers, "output_layers": [["last", 0, 0]]}}
+    put("functional", json.dumps(config).encode(), newer)
+    dense["use_bias"] = False
+    put("legacy", b"", legacy)
+
+
 def schedule(name, *arguments, **options):
     return getattr(keras.optimizers.schedules, name)(*arguments, **options)
 
@@ -242,6 +302,7 @@ else:
     decay = schedule("ExponentialDecay", 0.05, 3, 0.9, staircase=True)
     huber = keras.losses.Huber()  # whose delta Keras does not save
     trains(["exponential.keras"], mlp(last="linear"), lambda: O.SGD(decay, momentum=0.5, clipvalue=0.1), huber, False)
+    seeds()
     trains(["rmsprop.keras"], mlp(last="linear"), lambda: O.RMSprop(0.01), "mse", False)
 
 name = "keras2.json" if IS_2 else "keras3.json"

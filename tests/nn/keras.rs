@@ -7,9 +7,10 @@ use std::io::Read;
 use crate::common::gpu_async;
 use flate2::read::GzDecoder;
 use selfnorm::nn::{
-    Activation, Adam, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
-    Flatten, GlobalAveragePooling2d, LayerNormalization, LearningRate, MaxPool2d, Normalization,
-    Padding, Reshape, Sequential, Sgd, keras,
+    Activation, Adam, AdamW, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d,
+    CosineDecay, Dense, Dropout, ExponentialDecay, Flatten, GlobalAveragePooling2d, Initializer,
+    LayerNormalization, LearningRate, Loss, MaxPool2d, Normalization, Optimizer, Padding,
+    PiecewiseConstantDecay, Regularizer, Reshape, Sequential, SequentialBuilder, Sgd, keras,
 };
 use selfnorm::{Error, Tensor};
 use serde_json::Value;
@@ -90,7 +91,7 @@ async fn load(name: &str) -> Sequential {
     loaded.unwrap_or_else(|problem| panic!("{name}: {problem}"))
 }
 
-fn mlp() -> selfnorm::nn::SequentialBuilder {
+fn mlp() -> SequentialBuilder {
     Sequential::new([5])
         .add(BatchNormalization::new())
         .add(Dense::new(6).activation(Activation::Selu).name("mine"))
@@ -181,4 +182,227 @@ async fn ten_more_steps_are_those_of_keras() {
     ] {
         training_goes_on(name).await;
     }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_model_whose_training_does_not_go_on_says_why() {
+    let model = load("rmsprop.keras").await;
+    let why = &model.metadata()["keras_training"];
+    assert_eq!(
+        why,
+        "does not go on: the optimizer \"RMSprop\" is not one of this crate's"
+    );
+    assert_eq!(model.step(), 0);
+}
+
+/// Every kind of layer, and every activation that Keras has a name for.
+fn everything() -> Vec<(&'static str, SequentialBuilder)> {
+    use Activation::*;
+    let (before, after) = ([1, 2], [0, 1]);
+    let convnet = Sequential::new([9, 8, 2])
+        .add(Normalization::new().moments([0.5, -1.0], [2.0, 0.25]))
+        .add(
+            Conv2d::new(3, [3, 2])
+                .strides([2, 1])
+                .padding(Padding::Same)
+                .activation(Selu),
+        )
+        .add(BatchNormalization::new().momentum(0.9).epsilon(1e-2))
+        .add(AlphaDropout::new(0.1).noise_shape([None, Some(1), Some(1), None]))
+        .add(Conv2d::new(4, [3, 3]).padding(Padding::Explicit { before, after }))
+        .add(LayerNormalization::new())
+        .add(MaxPool2d::new([2, 2]).padding(Padding::Same))
+        .add(AveragePooling2d::new([2, 1]).strides([1, 1]))
+        .add(Dropout::new(0.2))
+        .add(Reshape::new([5, 2, 2]))
+        .add(
+            Conv2d::new(2, [1, 1])
+                .use_bias(false)
+                .kernel_regularizer(Regularizer::L2(0.01)),
+        )
+        .add(GlobalAveragePooling2d::new())
+        .add(Flatten::new())
+        .add(Dense::new(3).activation(Softmax).name("input_layer"));
+    let mut activations = Sequential::new([4]);
+    for activation in [
+        Linear,
+        Selu,
+        SeluWith(selfnorm::Selu::default()),
+        Elu(1.0),
+        Elu(0.5),
+        Relu,
+        LeakyRelu(0.2),
+        LeakyRelu(0.3),
+        Sigmoid,
+        Tanh,
+        Silu,
+        Gelu { approximate: false },
+        Softplus,
+        Softmax,
+    ] {
+        let dense = || Dense::new(4).kernel_initializer(Initializer::LecunNormal);
+        activations = activations
+            .add(dense().activation(activation))
+            .add(dense())
+            .add(activation);
+    }
+    vec![("all_layers", convnet), ("all_activations", activations)]
+}
+
+/// Values from −1 to 1 without a pattern.
+async fn noise(shape: &[usize], seed: u64) -> Tensor {
+    let len: usize = shape.iter().product();
+    let words = selfnorm::random::words(seed, 1, 0..len as u64);
+    let values: Vec<_> = words.map(|word| word as f32 * 2f32.powi(-31) - 1.0).collect();
+    gpu_async().await.tensor(&values, shape).unwrap()
+}
+
+async fn predict(model: &Sequential) -> Vec<f32> {
+    let x = noise(&[&[3], model.input_shape()].concat(), 5).await;
+    model.predict_async(&x).await.unwrap().read().await.unwrap()
+}
+
+/// One step, on a batch that depends on their number.
+async fn step(model: &mut Sequential) {
+    let x = noise(&[&[4], model.input_shape()].concat(), model.step()).await;
+    let mut target = vec![0.0; 4 * model.output_shape()[0]];
+    target.iter_mut().step_by(model.output_shape()[0]).for_each(|value| *value = 1.0);
+    let y = [&[4], model.output_shape()].concat();
+    let y = gpu_async().await.tensor(&target, y).unwrap();
+    model.train_on_batch_async(&x, &y).await.unwrap();
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn what_is_written_is_read_as_the_same_network() {
+    for (name, builder) in everything() {
+        let model = builder.build(gpu_async().await, 3).unwrap();
+        let bytes = keras::to_bytes(&model).await.unwrap();
+        let again = keras::from_bytes(gpu_async().await, &bytes).await.unwrap();
+        assert_eq!(predict(&again).await, predict(&model).await, "{name}");
+        assert_eq!(keras::to_bytes(&again).await.unwrap(), bytes, "{name}");
+        // By classes and order, whatever the names.
+        let mut other = builder.build(gpu_async().await, 4).unwrap();
+        assert_ne!(predict(&other).await, predict(&model).await, "{name}");
+        other.load_keras_weights_bytes(&bytes).await.unwrap();
+        assert_eq!(predict(&other).await, predict(&model).await, "{name}");
+    }
+}
+
+fn optimizers() -> Vec<(&'static str, Optimizer)> {
+    let cosine = CosineDecay::new(0.01, 20).alpha(0.1).warmup(0.02, 5);
+    let steps = PiecewiseConstantDecay::new([4, 8], [0.05, 0.02, 0.01]);
+    vec![
+        ("adam", Adam::new(0.01).into()),
+        ("adamw", AdamW::new(cosine).clipnorm(0.5).into()),
+        ("sgd", Sgd::new(0.05).global_clipnorm(1.0).into()),
+        (
+            "momentum",
+            Sgd::new(ExponentialDecay::new(0.05, 3, 0.9).staircase(true))
+                .momentum(0.5)
+                .clipvalue(0.1)
+                .into(),
+        ),
+        (
+            "nesterov",
+            Sgd::new(steps).momentum(0.9).nesterov(true).into(),
+        ),
+    ]
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn training_goes_on_bit_for_bit_after_writing_and_reading() {
+    for (name, optimizer) in optimizers() {
+        let mut model = mlp().build(gpu_async().await, 3).unwrap();
+        model.compile(optimizer, Loss::CategoricalCrossentropy).unwrap();
+        for _ in 0..3 {
+            step(&mut model).await;
+        }
+        let bytes = keras::to_bytes(&model).await.unwrap();
+        let mut again = keras::from_bytes(gpu_async().await, &bytes).await.unwrap();
+        assert_eq!(again.metadata().get("keras_training"), None, "{name}");
+        for _ in 0..3 {
+            step(&mut model).await;
+            step(&mut again).await;
+        }
+        assert_eq!(again.step(), 6, "{name}");
+        assert_eq!(predict(&again).await, predict(&model).await, "{name}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn all_that_keras_has_not_is_in_one_error() {
+    let explicit = Padding::Explicit {
+        before: [1, 1],
+        after: [0, 0],
+    };
+    let model = Sequential::new([6, 6, 1])
+        .add(MaxPool2d::new([2, 2]).padding(explicit))
+        .add(Activation::Sine(30.0))
+        .add(Conv2d::new(2, [1, 1]).activation(Activation::Gelu { approximate: true }))
+        .add(AlphaDropout::new(0.1).fixed_point(0.5, 1.0))
+        .add(Flatten::new())
+        .add(Dense::new(2));
+    let mut model = model.build(gpu_async().await, 1).unwrap();
+    let custom = Sgd::new(LearningRate::custom(|_| 0.1));
+    model.compile(custom, Loss::MeanSquaredError).unwrap();
+    step(&mut model).await;
+    let Err(Error::File { detail, .. }) = keras::to_bytes(&model).await else {
+        panic!("written");
+    };
+    for missing in [
+        "padding Explicit { before: [1, 1], after: [0, 0] } of a pool (max_pooling2d)",
+        "activation Sine(30.0) (activation)",
+        "activation Gelu { approximate: true } (conv2d)",
+        "fixed point of AlphaDropout (alpha_dropout)",
+        "learning rate is a function of the step",
+    ] {
+        assert!(detail.contains(missing), "{detail}");
+    }
+}
+
+/// What `tests/interop/check_keras.py` loads into Keras, and compares.
+#[cfg(not(target_family = "wasm"))]
+#[pollster::test]
+async fn what_is_written_is_left_for_keras_to_check() {
+    let Some(folder) = std::env::var_os("SELFNORM_INTEROP_OUT") else {
+        return;
+    };
+    let folder = std::path::Path::new(&folder);
+    let mut checked = serde_json::Map::new();
+    let mut models = Vec::new();
+    for (name, builder) in everything() {
+        models.push((name, builder.build(gpu_async().await, 3).unwrap()));
+    }
+    for (name, optimizer) in optimizers() {
+        let mut model = mlp().build(gpu_async().await, 3).unwrap();
+        let compiled = model.compile(optimizer, Loss::CategoricalCrossentropy);
+        compiled.unwrap();
+        for _ in 0..3 {
+            step(&mut model).await;
+        }
+        models.push((name, model));
+    }
+    for (name, mut model) in models {
+        model.save_keras(folder.join(format!("{name}.keras"))).unwrap();
+        let x = noise(&[&[3], model.input_shape()].concat(), 5).await;
+        let y = predict(&model).await;
+        let mut entry = serde_json::json!({"shape": x.shape(), "x": x.read().await.unwrap(), "y": y});
+        if model.step() > 0 {
+            let mut batches = Vec::new();
+            for _ in 0..10 {
+                let x = noise(&[&[4], model.input_shape()].concat(), model.step()).await;
+                batches.push(x.read().await.unwrap());
+                step(&mut model).await;
+            }
+            let mut weights = Vec::new();
+            for (_, weight) in model.weights().unwrap() {
+                weights.push(weight.read().await.unwrap());
+            }
+            entry["batches"] = batches.into();
+            entry["weights"] = weights.into();
+        }
+        checked.insert(name.into(), entry);
+    }
+    let text = Value::from(checked).to_string();
+    std::fs::write(folder.join("expected.json"), text).unwrap();
 }

@@ -65,7 +65,7 @@ impl Writer {
     /// The file.
     pub fn finish(self) -> Vec<u8> {
         // As many leaves below a node as the largest group needs, so that each tree is one node.
-        let branches = self.root.largest().div_ceil(LEAF).div_ceil(2).max(16);
+        let branches = self.root.largest().div_ceil(LEAF).div_ceil(2).max(1);
         let mut file = vec![0; SUPERBLOCK];
         let root = self.root.write(branches, &mut file);
         let mut superblock = Vec::with_capacity(SUPERBLOCK);
