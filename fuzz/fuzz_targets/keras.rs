@@ -3,12 +3,15 @@
 
 #![no_main]
 
+#[path = "../../tests/common/stored.rs"]
+mod stored;
+
 use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use selfnorm::nn::{Activation, Dense, Sequential, keras};
 use selfnorm::{Error, Gpu};
-use selfnorm_fuzz::stored::zip;
+use stored::zip;
 
 static GPU: LazyLock<Gpu> =
     LazyLock::new(|| Gpu::new().unwrap_or_else(|error| panic!("{error}")));

@@ -1,9 +1,8 @@
-//! What the targets share: changes to safetensors files that keep them readable, networks that load them, and zip
-//! files.
+//! What the targets share: changes to safetensors files that keep them readable, and networks that
+//! load them.
 
 pub mod mutate;
 pub mod network;
-pub mod stored;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

@@ -256,6 +256,72 @@ def seeds():
     put("legacy", b"", legacy)
 
 
+def hostile():
+    """Weights of a small network that are elsewhere, or more than they seem."""
+    import h5py
+
+    def weights(file):
+        file["layers/dense/vars/0"] = np.ones((2, 3), "float32")
+        return file["layers/dense/vars"]
+
+    def soft_link(file):
+        weights(file)["1"] = h5py.SoftLink("/layers/dense/vars/0")
+
+    def external_link(file):
+        weights(file)["1"] = h5py.ExternalLink("/etc/passwd", "/0")
+
+    def external_values(file):
+        weights(file).create_dataset("1", (3,), "float32", external=[("/etc/passwd", 0, 12)])
+
+    def virtual_values(file):
+        layout = h5py.VirtualLayout((3,), "float32")
+        layout[:] = h5py.VirtualSource("other.h5", "0", (3,))
+        weights(file).create_virtual_dataset("1", layout)
+
+    def chunks(file):
+        weights(file).create_dataset("1", data=np.zeros(3, "float32"), chunks=(3,))
+
+    def compressed(file):
+        weights(file).create_dataset("1", data=np.zeros(3, "float32"), compression="gzip")
+
+    def never_written(file):
+        weights(file).create_dataset("1", (3,), "float32")
+
+    def cycle(file):
+        within = weights(file)
+        within["1"] = file["layers"]
+
+    def deep(file):
+        weights(file)["/".join("x" * 40)] = np.zeros(3, "float32")
+
+    def shared(file):
+        big = file.create_dataset("big", data=np.zeros(4096, "float32"))
+        for number in range(8):
+            weights_of = file.require_group(f"layers/dense_{number}/vars")
+            weights_of["0"] = big
+
+    def big_endian(file):
+        weights(file)["1"] = np.zeros(3, ">f4")
+
+    def integers(file):
+        weights(file)["1"] = np.zeros(3, "int32")
+
+    def many(file):
+        weights(file)
+        for number in range(20):
+            file[f"layers/dense/{number}"] = np.zeros(1, "float32")
+
+    cases = [soft_link, external_link, external_values, virtual_values, chunks, compressed, never_written, cycle]
+    for case in [*cases, deep, shared, big_endian, integers, many]:
+        libver = "latest" if case is many else "earliest"
+
+        def save(path):
+            with h5py.File(path, "w", libver=libver) as file:
+                case(file)
+
+        write(f"hostile_{case.__name__}.h5", save)
+
+
 def schedule(name, *arguments, **options):
     return getattr(keras.optimizers.schedules, name)(*arguments, **options)
 
@@ -303,6 +369,7 @@ else:
     huber = keras.losses.Huber()  # whose delta Keras does not save
     trains(["exponential.keras"], mlp(last="linear"), lambda: O.SGD(decay, momentum=0.5, clipvalue=0.1), huber, False)
     seeds()
+    hostile()
     trains(["rmsprop.keras"], mlp(last="linear"), lambda: O.RMSprop(0.01), "mse", False)
 
 name = "keras2.json" if IS_2 else "keras3.json"

@@ -4,7 +4,7 @@
 
 use std::io::Read;
 
-use crate::common::gpu_async;
+use crate::common::{gpu_async, stored::zip};
 use flate2::read::GzDecoder;
 use selfnorm::nn::{
     Activation, Adam, AdamW, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d,
@@ -13,7 +13,7 @@ use selfnorm::nn::{
     PiecewiseConstantDecay, Regularizer, Reshape, Sequential, SequentialBuilder, Sgd, keras,
 };
 use selfnorm::{Error, Tensor};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Of the documentation of `nn::keras`.
@@ -25,12 +25,16 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &[u8]); 24] = files![
+const FILES: [(&str, &[u8]); 37] = files![
     "activations.keras" "adam.h5" "adam.keras" "adamw.keras" "bfloat16.keras" "convnet.keras" "exponential.keras"
     "float16.keras" "float64.keras" "functional.keras" "keras2_activations.keras" "keras2_adam.h5"
     "keras2_convnet.h5" "keras2_functional.h5" "keras2_mlp.weights.h5" "keras2_mlp_by_names.h5"
     "keras2_older_adam.h5" "keras2_sgd.h5" "mixed_float16.keras" "mlp.weights.h5" "momentum.keras"
     "normalization.keras" "rmsprop.keras" "sgd.keras"
+    "hostile_chunks.h5" "hostile_compressed.h5" "hostile_cycle.h5" "hostile_deep.h5"
+    "hostile_big_endian.h5" "hostile_external_link.h5" "hostile_external_values.h5" "hostile_integers.h5"
+    "hostile_many.h5" "hostile_never_written.h5" "hostile_shared.h5" "hostile_soft_link.h5"
+    "hostile_virtual_values.h5"
 ];
 
 const EXPECTED: [&str; 2] = [
@@ -63,7 +67,10 @@ async fn tensor(values: &Value, shape: &[usize]) -> Tensor {
 }
 
 fn extents(model: &Value) -> Vec<usize> {
-    numbers(&model["shape"]).iter().map(|&extent| extent as usize).collect()
+    numbers(&model["shape"])
+        .iter()
+        .map(|&extent| extent as usize)
+        .collect()
 }
 
 /// The largest difference, of the root mean square if that is above 1.
@@ -253,7 +260,9 @@ fn everything() -> Vec<(&'static str, SequentialBuilder)> {
 async fn noise(shape: &[usize], seed: u64) -> Tensor {
     let len: usize = shape.iter().product();
     let words = selfnorm::random::words(seed, 1, 0..len as u64);
-    let values: Vec<_> = words.map(|word| word as f32 * 2f32.powi(-31) - 1.0).collect();
+    let values: Vec<_> = words
+        .map(|word| word as f32 * 2f32.powi(-31) - 1.0)
+        .collect();
     gpu_async().await.tensor(&values, shape).unwrap()
 }
 
@@ -266,7 +275,10 @@ async fn predict(model: &Sequential) -> Vec<f32> {
 async fn step(model: &mut Sequential) {
     let x = noise(&[&[4], model.input_shape()].concat(), model.step()).await;
     let mut target = vec![0.0; 4 * model.output_shape()[0]];
-    target.iter_mut().step_by(model.output_shape()[0]).for_each(|value| *value = 1.0);
+    target
+        .iter_mut()
+        .step_by(model.output_shape()[0])
+        .for_each(|value| *value = 1.0);
     let y = [&[4], model.output_shape()].concat();
     let y = gpu_async().await.tensor(&target, y).unwrap();
     model.train_on_batch_async(&x, &y).await.unwrap();
@@ -313,7 +325,9 @@ fn optimizers() -> Vec<(&'static str, Optimizer)> {
 async fn training_goes_on_bit_for_bit_after_writing_and_reading() {
     for (name, optimizer) in optimizers() {
         let mut model = mlp().build(gpu_async().await, 3).unwrap();
-        model.compile(optimizer, Loss::CategoricalCrossentropy).unwrap();
+        model
+            .compile(optimizer, Loss::CategoricalCrossentropy)
+            .unwrap();
         for _ in 0..3 {
             step(&mut model).await;
         }
@@ -383,10 +397,12 @@ async fn what_is_written_is_left_for_keras_to_check() {
         models.push((name, model));
     }
     for (name, mut model) in models {
-        model.save_keras(folder.join(format!("{name}.keras"))).unwrap();
+        model
+            .save_keras(folder.join(format!("{name}.keras")))
+            .unwrap();
         let x = noise(&[&[3], model.input_shape()].concat(), 5).await;
         let y = predict(&model).await;
-        let mut entry = serde_json::json!({"shape": x.shape(), "x": x.read().await.unwrap(), "y": y});
+        let mut entry = json!({"shape": x.shape(), "x": x.read().await.unwrap(), "y": y});
         if model.step() > 0 {
             let mut batches = Vec::new();
             for _ in 0..10 {
@@ -405,4 +421,309 @@ async fn what_is_written_is_left_for_keras_to_check() {
     }
     let text = Value::from(checked).to_string();
     std::fs::write(folder.join("expected.json"), text).unwrap();
+}
+
+async fn problem(bytes: &[u8]) -> String {
+    match keras::from_bytes(gpu_async().await, bytes).await {
+        Err(Error::File { path, detail }) if path == "the bytes" => detail,
+        result => panic!("{result:?}"),
+    }
+}
+
+/// What is wrong with weights of a network, which is then as it was.
+async fn problem_of_weights(bytes: &[u8]) -> String {
+    let network = Sequential::new([2]).add(Dense::new(3));
+    let mut model = network.build(gpu_async().await, 1).unwrap();
+    let before = predict(&model).await;
+    let problem = match model.load_keras_weights_bytes(bytes).await {
+        Err(Error::File { path, detail }) if path == "the bytes" => detail,
+        result => panic!("{result:?}"),
+    };
+    assert_eq!(predict(&model).await, before);
+    problem
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn weights_that_are_elsewhere_or_more_than_they_seem_are_an_error() {
+    for (name, expected) in [
+        (
+            "soft_link",
+            "1: a link to something else, which is not followed",
+        ),
+        (
+            "external_link",
+            "1: a link to something else, which is not followed",
+        ),
+        (
+            "external_values",
+            "1: its values are in other files, which are not read",
+        ),
+        ("virtual_values", "1: its values are those of other arrays"),
+        (
+            "chunks",
+            "1: its values are in chunks, which Keras's are not",
+        ),
+        (
+            "compressed",
+            "1: its values are compressed, which Keras's are not",
+        ),
+        (
+            "never_written",
+            "1: its shape is [3], and it has 0 bytes of values",
+        ),
+        (
+            "cycle",
+            "groups within groups, or within themselves, 32 deep",
+        ),
+        (
+            "deep",
+            "groups within groups, or within themselves, 32 deep",
+        ),
+        ("shared", "parts of it are there several times"),
+        (
+            "big_endian",
+            "dense/bias is not of numbers with a fractional part",
+        ),
+        (
+            "integers",
+            "dense/bias is not of numbers with a fractional part",
+        ),
+        ("many", "with many entries, which Keras does not write"),
+    ] {
+        let problem = problem_of_weights(&file(&format!("hostile_{name}.h5"))).await;
+        assert!(problem.ends_with(expected), "{name}: {problem}");
+    }
+}
+
+/// A layer of a config.
+fn layer(class: &str, config: Value) -> Value {
+    json!({"class_name": class, "config": config})
+}
+
+fn input(shape: Value) -> Value {
+    layer("InputLayer", json!({"name": "input", "batch_shape": shape}))
+}
+
+fn dense(name: &str, units: u64) -> Value {
+    let zeros = json!({"class_name": "Zeros", "config": {}});
+    let config = json!({
+        "name": name, "units": units, "activation": "linear", "use_bias": true, "kernel_initializer": zeros,
+        "bias_initializer": zeros,
+    });
+    layer("Dense", config)
+}
+
+fn sequential(layers: Vec<Value>) -> Value {
+    layer("Sequential", json!({"name": "model", "layers": layers}))
+}
+
+/// A `.keras` file of these layers, with the weights of a network that has none.
+async fn of_config(config: &Value) -> Vec<u8> {
+    zip(&[
+        ("config.json", config.to_string().as_bytes()),
+        ("model.weights.h5", &file("mlp.weights.h5")),
+    ])
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn all_that_is_unknown_is_in_one_error_with_its_place() {
+    let mut conv = json!({
+        "name": "conv", "filters": 2, "kernel_size": [1, 1], "strides": [1, 1], "padding": "valid",
+        "data_format": "channels_first", "activation": "mish", "use_bias": true,
+    });
+    for key in ["kernel_initializer", "bias_initializer"] {
+        conv[key] = json!({"class_name": "Zeros", "config": {}});
+    }
+    let mut custom = dense("custom", 2);
+    custom["module"] = "my_package".into();
+    custom["registered_name"] = "my_package>Dense".into();
+    let config = sequential(vec![
+        input(json!([null, 4, 4, 1])),
+        layer("Lambda", json!({"name": "code", "function": "..."})),
+        layer("Conv2D", conv),
+        layer("ReLU", json!({"name": "relu6", "max_value": 6.0})),
+        layer(
+            "ZeroPadding2D",
+            json!({"name": "pad", "padding": [[1, 1], [1, 1]]}),
+        ),
+        layer("Flatten", json!({"name": "flatten"})),
+        sequential(vec![custom]),
+    ]);
+    let problem = problem(&of_config(&config).await).await;
+    for expected in [
+        "config.json.config.layers[1].class_name is \"Lambda\", which is not possible here",
+        "config.json.config.layers[2].activation is \"mish\", which is not possible here",
+        "config.json.config.layers[2].data_format is \"channels_first\", which is not possible here",
+        "config.json.config.layers[3].max_value is 6.0, which is not possible here",
+        "config.json.config.layers[4] is ZeroPadding2D, which is possible only before a valid Conv2D",
+        "config.json.config.layers[6].config.layers[0].module is \"my_package\", which is not possible here",
+    ] {
+        assert!(problem.contains(expected), "{expected}\n{problem}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_graph_that_is_no_chain_is_an_error() {
+    let node = |mut layer: Value, inputs: &[&str]| {
+        let tensors = inputs.iter().map(|name| json!([name, 0, 0, {}]));
+        layer["inbound_nodes"] = json!([tensors.collect::<Vec<_>>()]);
+        layer
+    };
+    let model = |layers: Vec<Value>, output: Value| {
+        let config = json!({"name": "model", "layers": layers, "output_layers": output});
+        layer("Functional", config)
+    };
+    let first = || input(json!([null, 2]));
+    let last = json!([["b", 0, 0]]);
+    let mut twice = node(dense("b", 1), &["input"]);
+    twice["inbound_nodes"] = json!([[["input", 0, 0, {}]], [["input", 0, 0, {}]]]);
+    let mut in_training = node(dense("b", 1), &["input"]);
+    in_training["inbound_nodes"][0][0][3] = json!({"training": true});
+    for (layers, output, expected) in [
+        (
+            vec![
+                first(),
+                node(dense("a", 1), &["b"]),
+                node(dense("b", 1), &["a"]),
+            ],
+            last.clone(),
+            "config.json.config.layers: \"b\" is there twice on one way, or not at all",
+        ),
+        (
+            vec![
+                first(),
+                node(dense("a", 1), &["input"]),
+                node(dense("b", 1), &["input"]),
+            ],
+            last.clone(),
+            "config.json.config.layers[1] is beside the way from the input to the output",
+        ),
+        (
+            vec![first(), node(dense("b", 1), &["input", "input"])],
+            last.clone(),
+            "config.json.config.layers[1] has several inputs",
+        ),
+        (
+            vec![first(), twice],
+            last.clone(),
+            "config.json.config.layers[1] is called 2 times, once is possible here",
+        ),
+        (
+            vec![first(), in_training],
+            last.clone(),
+            "config.json.config.layers[1].inbound_nodes: training is true",
+        ),
+        (
+            vec![first(), node(dense("b", 1), &["input"])],
+            json!([["b", 0, 0], ["input", 0, 0]]),
+            "it has no output, or several",
+        ),
+    ] {
+        let problem = problem(&of_config(&model(layers, output)).await).await;
+        assert!(problem.contains(expected), "{expected}\n{problem}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn what_a_config_announces_must_be_in_the_file() {
+    let flat = |extent: u64| input(json!([null, extent]));
+    let normalization = || {
+        layer(
+            "BatchNormalization",
+            json!({"name": "n", "momentum": 0.9, "epsilon": 0.1}),
+        )
+    };
+    let given = layer(
+        "Normalization",
+        json!({"name": "n", "mean": 0.5, "variance": 1.0}),
+    );
+    for layers in [
+        vec![flat(2), dense("dense", 1 << 31)],
+        vec![flat(2), dense("dense", u64::MAX)],
+        vec![flat(1 << 31), dense("dense", 1 << 31)],
+        vec![flat(1 << 31), normalization()],
+        vec![flat(1 << 31), given],
+        vec![
+            input(json!([null, 1 << 16, 1 << 15])),
+            layer("Flatten", json!({"name": "flatten"})),
+            normalization(),
+        ],
+    ] {
+        let problem = problem(&of_config(&sequential(layers)).await).await;
+        let is_refused = problem.contains("more weights than the file has room for")
+            || problem.contains("which is not possible here");
+        assert!(is_refused, "{problem}");
+    }
+    // Nor may it only be announced by an array.
+    let whole = file("mlp.weights.h5");
+    for (extent, to) in [(5u64, 1u64 << 63), (6, u64::MAX), (3, 1 << 31)] {
+        let mut bytes = whole.clone();
+        let extent = extent.to_le_bytes();
+        for place in 0..bytes.len() - 8 {
+            if bytes[place..place + 8] == extent {
+                bytes[place..place + 8].copy_from_slice(&to.to_le_bytes());
+            }
+        }
+        let mut model = mlp().build(gpu_async().await, 1).unwrap();
+        let result = model.load_keras_weights_bytes(&bytes).await;
+        assert!(matches!(result, Err(Error::File { .. })), "{result:?}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_zip_file_that_is_not_what_it_looks_like_is_an_error() {
+    let config = sequential(vec![input(json!([null, 2])), dense("dense", 3)]).to_string();
+    let [config, weights] = [
+        ("config.json", config.as_bytes()),
+        ("model.weights.h5", &[][..]),
+    ];
+    let patched = |bytes: Vec<u8>, signature: &[u8], offset: usize, value: u8| {
+        let mut bytes = bytes;
+        let mut places = bytes.windows(4).enumerate();
+        let found = places.find(|(_, found)| *found == signature).unwrap().0;
+        bytes[found + offset] = value;
+        bytes
+    };
+    let directory = b"PK\x01\x02";
+    let good = zip(&[config, weights]);
+    for (bytes, expected) in [
+        (
+            patched(good.clone(), directory, 10, 8),
+            "config.json is compressed or encrypted",
+        ),
+        (
+            patched(good.clone(), directory, 8, 1),
+            "config.json is compressed or encrypted",
+        ),
+        (
+            patched(good.clone(), directory, 16, 0),
+            "config.json is damaged",
+        ),
+        (patched(good.clone(), directory, 23, 255), "config.json"),
+        (
+            zip(&[config, config, weights]),
+            "config.json is there twice",
+        ),
+        (zip(&[config]), "it has no model.weights.h5"),
+        (zip(&[weights]), "it has no config.json"),
+        (good[..good.len() - 30].to_vec(), "not a zip file"),
+        (good, "model.weights.h5: it ends early"),
+        (b"PK\x03\x04".to_vec(), "not a zip file"),
+        (b"GGUF".to_vec(), "neither a .keras nor an .h5 file"),
+        (Vec::new(), "neither a .keras nor an .h5 file"),
+        (file("mlp.weights.h5"), "it has weights and no layers"),
+    ] {
+        let problem = problem(&bytes).await;
+        assert!(problem.starts_with(expected), "{expected}: {problem}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn a_file_that_is_cut_off_is_an_error() {
+    for name in ["adam.keras", "keras2_adam.h5"] {
+        let whole = file(name);
+        for len in (0..whole.len()).step_by(211) {
+            problem(&whole[..len]).await;
+        }
+    }
 }

@@ -170,7 +170,8 @@ fn parts(bytes: &[u8]) -> Outcome<Parts<'_>> {
     if bytes.starts_with(archive::SIGNATURE) {
         let [config, weights] = archive::read(bytes, [CONFIG, WEIGHTS])?;
         let config = config.ok_or_else(|| format!("it has no {CONFIG}"))?;
-        let config = std::str::from_utf8(config).map_err(|problem| format!("{CONFIG}: {problem}"))?;
+        let config =
+            std::str::from_utf8(config).map_err(|problem| format!("{CONFIG}: {problem}"))?;
         let mut model = json(config, CONFIG)?;
         let weights = weights.ok_or_else(|| format!("it has no {WEIGHTS}"))?;
         let weights = Group::open(weights).map_err(|problem| format!("{WEIGHTS}: {problem}"))?;
@@ -182,7 +183,9 @@ fn parts(bytes: &[u8]) -> Outcome<Parts<'_>> {
         });
     }
     if !bytes.starts_with(hdf5::SIGNATURE) {
-        return Err("neither a .keras nor an .h5 file: its first bytes are of no zip or HDF5 file".into());
+        return Err(
+            "neither a .keras nor an .h5 file: its first bytes are of no zip or HDF5 file".into(),
+        );
     }
     let weights = Group::open(bytes)?;
     let attribute = |key| match weights.attributes.get(key) {
@@ -237,7 +240,9 @@ fn import(bytes: &[u8]) -> Outcome<(Imported, Option<String>)> {
     let mut weights = weights::read(&parts.weights, &network, &places, &given)?;
     weights.extend(given);
     let compiled = parts.compiled.filter(|compiled| {
-        let is_empty = compiled.as_object().is_some_and(|compiled| compiled.is_empty());
+        let is_empty = compiled
+            .as_object()
+            .is_some_and(|compiled| compiled.is_empty());
         !compiled.is_null() && !is_empty
     });
     let training = compiled.map(|compiled| {

@@ -70,7 +70,11 @@ fn read_optimizer(found: &Value) -> Result<Optimizer> {
             global_clipnorm,
             clipvalue,
         }),
-        _ => return Err(format!("the optimizer {class:?} is not one of this crate's")),
+        _ => {
+            return Err(format!(
+                "the optimizer {class:?} is not one of this crate's"
+            ));
+        }
     };
     // What compiles it, and what means nothing as long as it is not used.
     for key in [
@@ -85,7 +89,9 @@ fn read_optimizer(found: &Value) -> Result<Optimizer> {
     for (key, value) in fields.0 {
         let is_none = value.is_null() || value == false || value.as_f64() == Some(0.0);
         if !is_none {
-            return Err(format!("{class}'s {key} is {value}, which is not possible here"));
+            return Err(format!(
+                "{class}'s {key} is {value}, which is not possible here"
+            ));
         }
     }
     let checked = optimizer.check();
@@ -149,7 +155,9 @@ struct Fields(Map<String, Value>);
 impl Fields {
     fn of(class: &str, config: &Value) -> Result<Self> {
         let config = config.as_object().cloned();
-        config.map(Self).ok_or_else(|| format!("{class:?} has no config"))
+        config
+            .map(Self)
+            .ok_or_else(|| format!("{class:?} has no config"))
     }
 
     fn number(&mut self, key: &str) -> Result<Option<f64>> {
@@ -187,7 +195,9 @@ fn read_loss(found: &Value, network: &Network) -> Result<Option<Loss>> {
     };
     let usual = [Value::Null, "sum_over_batch_size".into(), "auto".into()];
     let axis = config.get("axis").is_none_or(|axis| *axis == -1);
-    let is_ignored = config.get("ignore_class").is_some_and(|class| !class.is_null());
+    let is_ignored = config
+        .get("ignore_class")
+        .is_some_and(|class| !class.is_null());
     let (Some(smoothing), Some(delta)) = (number("label_smoothing", 0.0), number("delta", 1.0))
     else {
         return unknown();
@@ -229,11 +239,7 @@ fn read_loss(found: &Value, network: &Network) -> Result<Option<Loss>> {
 }
 
 /// Keras 3's `compile_config`.
-pub(super) fn write(
-    optimizer: &Optimizer,
-    loss: Option<Loss>,
-    network: &Network,
-) -> Result<Value> {
+pub(super) fn write(optimizer: &Optimizer, loss: Option<Loss>, network: &Network) -> Result<Value> {
     Ok(json!({
         "optimizer": write_optimizer(optimizer)?,
         "loss": loss.map(|loss| write_loss(loss, network)),
@@ -249,7 +255,11 @@ pub(super) fn write(
 fn write_optimizer(optimizer: &Optimizer) -> Result<Value> {
     let (class, decay, clips, mut config) = match optimizer {
         Optimizer::Adam(adam) => (
-            if adam.weight_decay > 0.0 { "AdamW" } else { "Adam" },
+            if adam.weight_decay > 0.0 {
+                "AdamW"
+            } else {
+                "Adam"
+            },
             adam.weight_decay,
             [adam.clipnorm, adam.global_clipnorm, adam.clipvalue],
             json!({"beta_1": adam.beta_1, "beta_2": adam.beta_2, "epsilon": adam.epsilon}),
@@ -263,7 +273,10 @@ fn write_optimizer(optimizer: &Optimizer) -> Result<Value> {
     };
     config["learning_rate"] = write_rate(optimizer.learning_rate())?;
     config["weight_decay"] = (decay > 0.0).then_some(decay).into();
-    for (key, clip) in ["clipnorm", "global_clipnorm", "clipvalue"].into_iter().zip(clips) {
+    for (key, clip) in ["clipnorm", "global_clipnorm", "clipvalue"]
+        .into_iter()
+        .zip(clips)
+    {
         config[key] = clip.into();
     }
     Ok(json!({

@@ -71,7 +71,8 @@ fn by_paths(file: &Group, layers: &[(&BuiltLayer, &Place)]) -> Result<Values> {
 fn find<'a, 'b>(file: &'b Group<'a>, path: &str) -> Option<&'b Group<'a>> {
     let group = file.group(path);
     let group = group.or_else(|| file.groups.get(&path.replace('/', "\\")[..]));
-    let group = group.or_else(|| file.group(&path.replace("layers", "_layer_checkpoint_dependencies")));
+    let group =
+        group.or_else(|| file.group(&path.replace("layers", "_layer_checkpoint_dependencies")));
     group?.groups.get("vars")
 }
 
@@ -98,9 +99,7 @@ fn by_parts(file: &Group, layers: &[(&BuiltLayer, &Place)]) -> Result<Values> {
             groups.push((name, group, names));
         }
     }
-    let parts: Vec<_> = layers
-        .chunk_by(|(_, a), (_, b)| a.part == b.part)
-        .collect();
+    let parts: Vec<_> = layers.chunk_by(|(_, a), (_, b)| a.part == b.part).collect();
     if groups.len() != parts.len() {
         let found: Vec<_> = groups.iter().map(|(name, ..)| *name).collect();
         let own: Vec<_> = layers.iter().map(|(layer, _)| &layer.name[..]).collect();
@@ -137,7 +136,8 @@ fn arrays<'a, 'b>(group: &'b Group<'a>, names: &[&str]) -> Result<Vec<&'b Array<
 fn texts<'a>(group: &Group<'a>, key: &str) -> Result<Vec<&'a str>> {
     let texts = |array: &Array<'a>| {
         let texts = array.texts();
-        texts.map(<[&str]>::to_vec)
+        texts
+            .map(<[&str]>::to_vec)
             .ok_or_else(|| format!("its {key} are no strings"))
     };
     if let Some(array) = group.attributes.get(key) {
@@ -191,7 +191,10 @@ pub(super) fn training(
     loss: Option<Loss>,
     is_grouped: bool,
 ) -> Result<Training> {
-    let arrays = match (file.group("optimizer/vars"), file.group("optimizer_weights")) {
+    let arrays = match (
+        file.group("optimizer/vars"),
+        file.group("optimizer_weights"),
+    ) {
         (Some(group), _) => numbered(group)?,
         (None, Some(group)) => arrays(group, &texts(group, "weight_names")?)?,
         (None, None) => Vec::new(),

@@ -131,7 +131,9 @@ fn input_name(builder: &SequentialBuilder) -> String {
 fn free_name(wanted: &str, builder: &SequentialBuilder) -> String {
     let is_taken = |name: &str| {
         let names = builder.layers.iter();
-        names.into_iter().any(|layer| layer.name.as_deref() == Some(name))
+        names
+            .into_iter()
+            .any(|layer| layer.name.as_deref() == Some(name))
     };
     let mut name = wanted.to_owned();
     while is_taken(&name) {

@@ -472,8 +472,17 @@ impl<'a> File<'a> {
         cursor.take(if version == 3 { 1 } else { 0 })?;
         let mut part = |size: u16| {
             let size = u64::from(size);
-            let padded = if version == 1 { size.next_multiple_of(8) } else { size };
-            Ok::<_, String>(cursor.take(padded)?.get(..size as usize).unwrap_or_default())
+            let padded = if version == 1 {
+                size.next_multiple_of(8)
+            } else {
+                size
+            };
+            Ok::<_, String>(
+                cursor
+                    .take(padded)?
+                    .get(..size as usize)
+                    .unwrap_or_default(),
+            )
         };
         let [name, datatype, dataspace] = [part(sizes[0])?, part(sizes[1])?, part(sizes[2])?];
         let name = text(name)?;
@@ -481,11 +490,7 @@ impl<'a> File<'a> {
         Ok((name, value.map_err(|problem| in_place(name, problem))?))
     }
 
-    fn array(
-        &mut self,
-        messages: &[(u16, &'a [u8])],
-        layout: &'a [u8],
-    ) -> Result<Array<'a>> {
+    fn array(&mut self, messages: &[(u16, &'a [u8])], layout: &'a [u8]) -> Result<Array<'a>> {
         let find = |wanted| messages.iter().find(|(kind, _)| *kind == wanted);
         if find(message::EXTERNAL_FILES).is_some() {
             return Err("its values are in other files, which are not read".into());
@@ -607,7 +612,9 @@ fn in_place(name: &str, problem: String) -> String {
 fn is_compact(heap: u64) -> Result<()> {
     match heap {
         UNDEFINED => Ok(()),
-        _ => Err("a group of HDF5's newer kind with many entries, which Keras does not write".into()),
+        _ => {
+            Err("a group of HDF5's newer kind with many entries, which Keras does not write".into())
+        }
     }
 }
 
