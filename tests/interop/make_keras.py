@@ -322,6 +322,20 @@ def hostile():
         write(f"hostile_{case.__name__}.h5", save)
 
 
+def in_pieces(model, path):
+    """As of a model whose names take more than an attribute holds."""
+    import h5py
+
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        weights = file["model_weights"]
+        for group, key in [(weights, "layer_names"), (weights[model.layers[1].name], "weight_names")]:
+            names = group.attrs[key]
+            del group.attrs[key]
+            for piece, name in enumerate(names):
+                group.attrs[f"{key}{piece}"] = [name]
+
+
 def schedule(name, *arguments, **options):
     return getattr(keras.optimizers.schedules, name)(*arguments, **options)
 
@@ -355,6 +369,7 @@ else:
     keras.backend.set_floatx("float32")
     model = mlp()
     predicts("mlp.weights.h5", model, lambda path: model.save_weights(path))
+    predicts("in_pieces.h5", model, lambda path: in_pieces(model, path))
     entropy = "categorical_crossentropy"
     trains(["adam.keras", "adam.h5"], mlp(), lambda: O.Adam(0.01), entropy, True)
     logits = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)

@@ -25,7 +25,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &[u8]); 37] = files![
+const FILES: [(&str, &[u8]); 38] = files![
     "activations.keras" "adam.h5" "adam.keras" "adamw.keras" "bfloat16.keras" "convnet.keras" "exponential.keras"
     "float16.keras" "float64.keras" "functional.keras" "keras2_activations.keras" "keras2_adam.h5"
     "keras2_convnet.h5" "keras2_functional.h5" "keras2_mlp.weights.h5" "keras2_mlp_by_names.h5"
@@ -35,6 +35,7 @@ const FILES: [(&str, &[u8]); 37] = files![
     "hostile_big_endian.h5" "hostile_external_link.h5" "hostile_external_values.h5" "hostile_integers.h5"
     "hostile_many.h5" "hostile_never_written.h5" "hostile_shared.h5" "hostile_soft_link.h5"
     "hostile_virtual_values.h5"
+    "in_pieces.h5"
 ];
 
 const EXPECTED: [&str; 2] = [
@@ -116,6 +117,7 @@ async fn a_model_of_keras_3_predicts_what_keras_predicts() {
         "bfloat16.keras",
         "float16.keras",
         "float64.keras",
+        "in_pieces.h5",
     ] {
         prediction_is_keras(name, &load(name).await).await;
     }

@@ -21,7 +21,7 @@ pub(super) fn read<'a, const N: usize>(
         let record = record.map_err(not_one)?;
         let path = record.file_path();
         let is_named = |name: &&str| path.as_ref() == name.as_bytes();
-        let Some(place) = names.iter().position(|name| is_named(&name)) else {
+        let Some(place) = names.iter().position(is_named) else {
             continue;
         };
         let name = names[place];

@@ -36,8 +36,8 @@ pub(super) fn read(
 ) -> Result<Values> {
     let file = file.group("model_weights").unwrap_or(file);
     let is_given = |layer: &BuiltLayer| {
-        let names = layer.weights.iter().map(|weight| &weight.name);
-        names.into_iter().any(|name| given.contains_key(name))
+        let mut weights = layer.weights.iter();
+        weights.any(|weight| given.contains_key(&weight.name))
     };
     let layers = network.layers.iter().zip(places);
     let layers: Vec<_> = layers
@@ -243,4 +243,30 @@ pub(super) fn training(
         training.slots.push(values);
     }
     Ok(training)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hdf5::Writer;
+    use super::*;
+
+    #[test]
+    fn the_groups_of_all_versions_are_found() {
+        for path in [
+            "layers/dense_1",
+            "layers\\dense_1",
+            "_layer_checkpoint_dependencies/dense_1",
+        ] {
+            let mut file = Writer::default();
+            file.f32s(&format!("{path}/vars/0"), &[2], &[0.5, -3.0]);
+            let bytes = file.finish();
+            let file = Group::open(&bytes).unwrap();
+            let group = find(&file, "layers/dense_1").unwrap();
+            let [array] = numbered(group).unwrap()[..] else {
+                panic!("{path}");
+            };
+            assert_eq!(array.shape, [2], "{path}");
+            assert_eq!(array.f32s(), Some(vec![0.5, -3.0]), "{path}");
+        }
+    }
 }

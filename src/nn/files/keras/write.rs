@@ -10,7 +10,7 @@ use crate::Result;
 use crate::gpu::transfer;
 use crate::nn::files::error;
 use crate::nn::layers::{Kind, Layer};
-use crate::nn::{Activation, Padding, Sequential, SequentialBuilder};
+use crate::nn::{Activation, LearningRate, Padding, Sequential, SequentialBuilder};
 
 /// The version whose files these are like.
 const VERSION: &str = "3.0.0";
@@ -64,7 +64,7 @@ fn weights(model: &Sequential, snapshot: &Snapshot) -> Vec<u8> {
             number += 1;
             format!("optimizer/vars/{}", number - 1)
         };
-        if let crate::nn::LearningRate::Constant(rate) = optimizer.learning_rate() {
+        if let LearningRate::Constant(rate) = optimizer.learning_rate() {
             file.f32s(&next(), &[], &[*rate as f32]);
         }
         for weight in model.network.trained_weights() {
@@ -91,10 +91,10 @@ fn describe(model: &Sequential, snapshot: &Snapshot) -> std::result::Result<Valu
     let mut layers = vec![object(
         "keras.layers",
         "InputLayer",
-        json!({"batch_shape": shape, "dtype": "float32", "name": input_name(&model.builder)}),
+        json!({"batch_shape": shape, "dtype": "float32", "name": free_name("input_layer", &model.builder)}),
     )];
     for layer in &model.builder.layers {
-        describe_layer(layer, &mut layers, &mut problems);
+        describe_layer(layer, &model.builder, &mut layers, &mut problems);
     }
     let mut described = object(
         "keras",
@@ -103,6 +103,9 @@ fn describe(model: &Sequential, snapshot: &Snapshot) -> std::result::Result<Valu
     );
     described["build_config"] = json!({"input_shape": shape});
     if snapshot.step > 0 {
+        if i32::try_from(snapshot.step).is_err() {
+            problems.push(format!("count of {} steps", snapshot.step));
+        }
         match training::write(&model.optimizer, model.loss, &model.network) {
             Ok(compiled) => described["compile_config"] = compiled,
             Err(problem) => problems.push(problem),
@@ -123,17 +126,11 @@ fn batch_shape(builder: &SequentialBuilder) -> Vec<Option<usize>> {
     [None].into_iter().chain(shape).collect()
 }
 
-/// Unless a layer has it.
-fn input_name(builder: &SequentialBuilder) -> String {
-    free_name("input_layer", builder)
-}
-
+/// A name that no layer has.
 fn free_name(wanted: &str, builder: &SequentialBuilder) -> String {
     let is_taken = |name: &str| {
-        let names = builder.layers.iter();
-        names
-            .into_iter()
-            .any(|layer| layer.name.as_deref() == Some(name))
+        let mut layers = builder.layers.iter();
+        layers.any(|layer| layer.name.as_deref() == Some(name))
     };
     let mut name = wanted.to_owned();
     while is_taken(&name) {
@@ -142,7 +139,12 @@ fn free_name(wanted: &str, builder: &SequentialBuilder) -> String {
     name
 }
 
-fn describe_layer(layer: &Layer, layers: &mut Vec<Value>, problems: &mut Problems) {
+fn describe_layer(
+    layer: &Layer,
+    builder: &SequentialBuilder,
+    layers: &mut Vec<Value>,
+    problems: &mut Problems,
+) {
     let name = layer.name.as_deref().unwrap_or_default();
     let mut layer = layer.clone();
     let activation = match &layer.kind {
@@ -161,7 +163,7 @@ fn describe_layer(layer: &Layer, layers: &mut Vec<Value>, problems: &mut Problem
                     "keras.layers",
                     "ZeroPadding2D",
                     json!({
-                        "name": format!("{name}_padding"),
+                        "name": free_name(&format!("{name}_padding"), builder),
                         "trainable": true,
                         "padding": [[top, bottom], [left, right]],
                         "data_format": "channels_last",
