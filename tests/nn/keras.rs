@@ -425,6 +425,31 @@ async fn what_is_written_is_left_for_keras_to_check() {
     std::fs::write(folder.join("expected.json"), text).unwrap();
 }
 
+#[wasm_bindgen_test(unsupported = pollster::test)]
+async fn the_first_configs_of_keras_2_are_the_same_model() {
+    let mut first = json!({"name": "n", "momentum": 0.99, "epsilon": 1e-3, "axis": 1});
+    first["batch_input_shape"] = json!([32, 5]);
+    let mut hidden = dense("a", 6);
+    hidden["config"]["activation"] = json!({"class_name": "function", "config": "selu"});
+    hidden["config"]["kernel_initializer"] = json!({
+        "class_name": "VarianceScaling", "config": {"scale": 1.0, "mode": "fan_in", "distribution": "normal"},
+    });
+    let softmax = json!({"name": "s", "axis": [-1], "dtype": "float32"});
+    let layers = vec![
+        layer("BatchNormalization", first),
+        hidden,
+        sequential(vec![
+            input(json!([null, 6])),
+            layer("Activation", json!({"name": "same", "activation": null})),
+        ]),
+        dense("b", 3),
+        layer("Softmax", softmax),
+    ];
+    let config = layer("Sequential", layers.into());
+    let model = keras::from_bytes(gpu_async().await, &of_config(&config).await).await;
+    prediction_is_keras("mlp.weights.h5", &model.unwrap()).await;
+}
+
 async fn problem(bytes: &[u8]) -> String {
     match keras::from_bytes(gpu_async().await, bytes).await {
         Err(Error::File { path, detail }) if path == "the bytes" => detail,

@@ -18,7 +18,7 @@
 //! A `Sequential` model, or a functional one in which each layer's output is the input of one other, and such models
 //! within one another, which become one network. All layers and activations that this crate has are read, however
 //! Keras 2 and Keras 3 write them, a `ZeroPadding2D` before a valid `Conv2D` as
-//! [`Padding::Explicit`](super::Padding::Explicit), `SpatialDropout2D` as [`Dropout`](super::Dropout). Everything
+//! [`Padding::Explicit`](crate::nn::Padding::Explicit), `SpatialDropout2D` as [`Dropout`](crate::nn::Dropout). Everything
 //! else is an error, which lists all of it with its places: other layers and functions, custom classes, a layer that
 //! is called twice, constraints, penalties of biases.
 //!
@@ -31,10 +31,10 @@
 //! # Training that goes on
 //!
 //! Of a compiled model, optimizer, schedule, loss, moments and the number of steps are read if this crate has them:
-//! Adam, AdamW and SGD, with [`CosineDecay`](super::CosineDecay), [`ExponentialDecay`](super::ExponentialDecay) or
-//! [`PiecewiseConstantDecay`](super::PiecewiseConstantDecay). The weights after ten more steps are within 10⁻⁵ of
+//! Adam, AdamW and SGD, with [`CosineDecay`](crate::nn::CosineDecay), [`ExponentialDecay`](crate::nn::ExponentialDecay) or
+//! [`PiecewiseConstantDecay`](crate::nn::PiecewiseConstantDecay). The weights after ten more steps are within 10⁻⁵ of
 //! Keras's in float64. Otherwise the model is loaded as one that has not been trained, and
-//! [`metadata`](super::Sequential::metadata) says why under `keras_training`: another optimizer or loss, `amsgrad`,
+//! [`metadata`](crate::nn::Sequential::metadata) says why under `keras_training`: another optimizer or loss, `amsgrad`,
 //! moving averages of weights, accumulated gradients, the scaling of losses in mixed precision. Metrics, weights of
 //! losses and seeds of dropout are not read: masks are this crate's. Keras 3 saves neither which variables an optimizer
 //! excludes from decay nor the δ of a `Huber` loss: there are none, and it is 1, as when Keras loads the file.
@@ -44,7 +44,7 @@
 //! `.keras`, as of a `Sequential` model of Keras 3, with the state of the optimizer if the network has been trained.
 //! Keras's predictions are within 10⁻⁶ of the network's, of the root mean square of the outputs if that is above 1.
 //! A categorical cross-entropy is written as `CategoricalCrossentropy`: compile it again for class numbers. Neither
-//! [`metadata`](super::Sequential::metadata) nor the seed nor the number of epochs is in the file.
+//! [`metadata`](crate::nn::Sequential::metadata) nor the seed nor the number of epochs is in the file.
 
 mod archive;
 mod config;
@@ -110,7 +110,7 @@ pub async fn from_bytes(gpu: &Gpu, bytes: &[u8]) -> Result<Sequential> {
 /// SELU, the approximate GELU, explicit padding of pools, the fixed point of an alpha dropout, a learning rate that
 /// is a function. [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost).
 ///
-/// [`Activation::Sine`]: super::Activation::Sine
+/// [`Activation::Sine`]: crate::nn::Activation::Sine
 pub async fn to_bytes(model: &Sequential) -> Result<Vec<u8>> {
     write::write(model, BYTES, &platform::wait_aside).await
 }
