@@ -41,6 +41,20 @@ pub(super) async fn write(
 }
 
 fn weights(model: &Sequential, snapshot: &Snapshot) -> Vec<u8> {
+    let trained = || model.network.trained_weights();
+    // Before the first moments there are only zeros.
+    let longest = trained().map(|weight| weight.len).max().unwrap_or_default();
+    let zeros = match snapshot.has_slots() {
+        true => Vec::new(),
+        false => vec![0.0; longest],
+    };
+    let iterations = i32::try_from(snapshot.step - snapshot.optimized_from);
+    let iterations = [iterations.unwrap_or(i32::MAX)];
+    let rate = match model.optimizer.learning_rate() {
+        LearningRate::Constant(rate) => Some([*rate as f32]),
+        // Keras has no variable for it.
+        _ => None,
+    };
     let mut file = Writer::default();
     let places = config::places(&model.builder.layers);
     for (layer, place) in model.network.layers.iter().zip(places) {
@@ -54,28 +68,18 @@ fn weights(model: &Sequential, snapshot: &Snapshot) -> Vec<u8> {
             file.integers(&path(layer.weights.len()), &[], &[0]);
         }
     }
-    let iterations = snapshot.step - snapshot.optimized_from;
     if snapshot.step > 0 {
-        let optimizer = &model.optimizer;
-        let iterations = i32::try_from(iterations).unwrap_or(i32::MAX);
-        file.integers("optimizer/vars/0", &[], &[iterations]);
-        let mut number = 1;
-        let mut next = || {
-            number += 1;
-            format!("optimizer/vars/{}", number - 1)
-        };
-        if let LearningRate::Constant(rate) = optimizer.learning_rate() {
-            file.f32s(&next(), &[], &[*rate as f32]);
+        file.integers("optimizer/vars/0", &[], &iterations);
+        let mut numbers = 1..;
+        let mut next = || format!("optimizer/vars/{}", numbers.next().unwrap_or_default());
+        if let Some(rate) = &rate {
+            file.f32s(&next(), &[], rate);
         }
-        for weight in model.network.trained_weights() {
-            for slot in 0..optimizer.slots().len() {
-                let zeros;
+        for weight in trained() {
+            for slot in 0..model.optimizer.slots().len() {
                 let values = match snapshot.has_slots() {
                     true => snapshot.values(weight, Some(slot)),
-                    false => {
-                        zeros = vec![0.0; weight.len];
-                        &zeros
-                    }
+                    false => &zeros[..weight.len],
                 };
                 file.f32s(&next(), &weight.shape, values);
             }

@@ -14,47 +14,47 @@ const LEAF: usize = 8;
 
 const SUPERBLOCK: usize = 96;
 
-/// What is to be written.
+/// What is to be written, which nothing is copied of before.
 #[derive(Default)]
-pub(in super::super) struct Writer {
-    root: Folder,
+pub(in super::super) struct Writer<'a> {
+    root: Folder<'a>,
 }
 
 #[derive(Default)]
-struct Folder {
-    folders: BTreeMap<String, Folder>,
-    arrays: BTreeMap<String, Stored>,
+struct Folder<'a> {
+    folders: BTreeMap<String, Folder<'a>>,
+    arrays: BTreeMap<String, Stored<'a>>,
 }
 
-struct Stored {
+struct Stored<'a> {
     shape: Vec<usize>,
     is_integer: bool,
-    bytes: Vec<u8>,
+    bytes: &'a [u8],
 }
 
-impl Writer {
+impl<'a> Writer<'a> {
     /// Adds f32s at a path.
-    pub fn f32s(&mut self, path: &str, shape: &[usize], values: &[f32]) {
+    pub fn f32s(&mut self, path: &str, shape: &[usize], values: &'a [f32]) {
         self.add(path, shape, false, bytemuck::cast_slice(values));
     }
 
     /// Adds whole numbers at a path.
-    pub fn integers(&mut self, path: &str, shape: &[usize], values: &[i32]) {
+    pub fn integers(&mut self, path: &str, shape: &[usize], values: &'a [i32]) {
         self.add(path, shape, true, bytemuck::cast_slice(values));
     }
 
-    fn add(&mut self, path: &str, shape: &[usize], is_integer: bool, bytes: &[u8]) {
+    fn add(&mut self, path: &str, shape: &[usize], is_integer: bool, bytes: &'a [u8]) {
         let (groups, name) = path.rsplit_once('/').unwrap_or(("", path));
         let array = Stored {
             shape: shape.into(),
             is_integer,
-            bytes: bytes.into(),
+            bytes,
         };
         self.folder(groups).arrays.insert(name.into(), array);
     }
 
     /// The group at a path, which is there then.
-    fn folder(&mut self, path: &str) -> &mut Folder {
+    fn folder(&mut self, path: &str) -> &mut Folder<'a> {
         let mut folder = &mut self.root;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             folder = folder.folders.entry(part.into()).or_default();
@@ -89,7 +89,7 @@ struct Written {
     group: Option<[u64; 2]>,
 }
 
-impl Folder {
+impl Folder<'_> {
     /// The entries of the largest group.
     fn largest(&self) -> usize {
         let below = self.folders.values().map(Self::largest).max();
@@ -156,7 +156,7 @@ impl Folder {
     }
 }
 
-impl Stored {
+impl Stored<'_> {
     fn write(self, file: &mut Vec<u8>) -> Written {
         let mut dataspace = vec![1, self.shape.len() as u8, 0, 0, 0, 0, 0, 0];
         for &extent in &self.shape {
@@ -171,7 +171,7 @@ impl Stored {
         };
         let data = file.len() as u64;
         let len = self.bytes.len() as u64;
-        file.extend_from_slice(&self.bytes);
+        file.extend_from_slice(self.bytes);
         file.resize(file.len().next_multiple_of(8), 0);
         let mut layout = vec![3, 1];
         put(&mut layout, 8, if len == 0 { UNDEFINED } else { data });
