@@ -652,6 +652,27 @@ async fn a_graph_that_is_no_chain_is_an_error() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+async fn models_within_models_have_a_limit() {
+    let nested = |depth: usize| {
+        let within = |model, _| sequential(vec![input(json!([null, 2])), model]);
+        (0..depth).fold(
+            sequential(vec![input(json!([null, 2])), dense("d", 3)]),
+            within,
+        )
+    };
+    let allowed = problem(&of_config(&nested(8)).await).await;
+    assert!(
+        allowed.starts_with("it has no layers/sequential"),
+        "{allowed}"
+    );
+    let refused = problem(&of_config(&nested(9)).await).await;
+    assert!(
+        refused.ends_with("models within models, more than 8 deep"),
+        "{refused}"
+    );
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
 async fn what_a_config_announces_must_be_in_the_file() {
     let flat = |extent: u64| input(json!([null, extent]));
     let normalization = || {

@@ -9,8 +9,11 @@ use crate::nn::network::Network;
 use crate::nn::{Initializer, Layer, Padding, Sequential, SequentialBuilder};
 use crate::tensor::count;
 
-/// A network of any size has as many values; beyond, they must be in the file.
+/// Values that weights may have beyond the file's bytes: one mean can stand for those of all features.
 const FEW: usize = 1 << 16;
+
+/// Of models within models: each makes the places of all problems within it longer.
+const MAX_DEPTH: usize = 8;
 
 /// What is computed in another type there is computed in f32 here.
 const DTYPES: [&str; 6] = [
@@ -31,9 +34,9 @@ pub(super) struct Model {
 
 /// Where a layer's weights are.
 pub(super) struct Place {
-    /// The group of Keras 3's files, without a number of the layer's name: `layers/dense_1`.
+    /// The group in Keras 3's files, whose name is that of the class: `layers/dense_1`.
     pub path: String,
-    /// The number of the model's layer that it is, or is in, which is a group of Keras 2's files.
+    /// The number of the layer, or of that which it is within, which has a group in Keras 2's files.
     pub part: usize,
 }
 
@@ -173,6 +176,10 @@ impl Reader {
         };
         let is_frozen = config.get("trainable") == Some(&Value::Bool(false));
         let model = within.map_or_else(String::new, |place| format!("{}/", place.path));
+        if model.matches("layers/").count() > MAX_DEPTH {
+            let problem = format!("{at}: models within models, more than {MAX_DEPTH} deep");
+            return self.problems.push(problem);
+        }
         let mut numbers = Numbers::default();
         let mut paths = Vec::new();
         for layer in &layers {
