@@ -1,7 +1,7 @@
 //! HDF5, as far as Keras uses it.
 //!
-//! `hdf5-pure` reads more of it: also chunks whose size a file merely announces, and a string again for each
-//! reference to it. A few kilobytes then take gigabytes.
+//! The crate `hdf5-pure` 0.47 has all of it, in 120,000 lines, and needs a newer Rust. It allocates what the header of a
+//! chunk announces: 6.7 GB for a file of 4 KB.
 
 mod read;
 mod write;
