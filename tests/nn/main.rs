@@ -9,6 +9,7 @@ mod build_errors;
 mod emit;
 mod everywhere;
 mod golden_networks;
+mod keras;
 #[cfg(not(target_family = "wasm"))]
 mod layers;
 #[cfg(not(target_family = "wasm"))]
