@@ -67,6 +67,7 @@ impl Weight {
 pub(super) enum Initial {
     Given(Vec<f32>),
     Random(Initializer, u64),
+    Ones,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -669,10 +670,9 @@ impl Network {
             return layers::error(&built.name, detail);
         };
         let (positions, columns) = (axes.iter().product(), *columns);
-        let ones = || Initial::Given(vec![1.0; columns]);
         let zeros = || Initial::Random(Initializer::Zeros, 0);
-        let (gamma, beta) = (("gamma", ones()), ("beta", zeros()));
-        let stored = |mean, variance| [(mean, zeros()), (variance, ones())];
+        let (gamma, beta) = (("gamma", Initial::Ones), ("beta", zeros()));
+        let stored = |mean, variance| [(mean, zeros()), (variance, Initial::Ones)];
         let (scales, stored) = match (kind, moments) {
             (normalization::Kind::Layer, _) => (Some([gamma, beta]), None),
             (normalization::Kind::Batch { .. }, _) => (

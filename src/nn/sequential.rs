@@ -652,17 +652,18 @@ impl Sequential {
     fn initialize(&self) -> Result<()> {
         for weight in self.network.weights() {
             let start = weight.offset as u64 * F32;
+            let given = |values: &[f32]| {
+                let bytes = bytemuck::cast_slice(values);
+                let (memory, alignment) = (self.gpu.memory(), transfer::COPY_ALIGNMENT);
+                transfer::write(memory, &self.weights.buffer, start, bytes, alignment)
+            };
             let (kind, seed) = match &weight.initial {
                 Initial::Given(values) => {
-                    let bytes = bytemuck::cast_slice(values);
-                    let alignment = transfer::COPY_ALIGNMENT;
-                    transfer::write(
-                        self.gpu.memory(),
-                        &self.weights.buffer,
-                        start,
-                        bytes,
-                        alignment,
-                    )?;
+                    given(values)?;
+                    continue;
+                }
+                Initial::Ones => {
+                    given(&vec![1.0; weight.len])?;
                     continue;
                 }
                 Initial::Random(kind, seed) => (*kind, *seed),

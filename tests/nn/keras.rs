@@ -107,6 +107,7 @@ fn mlp() -> SequentialBuilder {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn a_model_of_keras_3_predicts_what_keras_predicts() {
     for name in [
         "convnet.keras",
@@ -124,6 +125,7 @@ async fn a_model_of_keras_3_predicts_what_keras_predicts() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn a_model_of_keras_2_predicts_what_keras_predicts() {
     for name in [
         "keras2_convnet.h5",
@@ -135,6 +137,7 @@ async fn a_model_of_keras_2_predicts_what_keras_predicts() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn weights_of_keras_are_those_of_the_layers_in_order() {
     for name in [
         "mlp.weights.h5",
@@ -177,6 +180,7 @@ async fn ten_steps(name: &str, model: &mut Sequential) -> f64 {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn ten_more_steps_are_those_of_keras() {
     for name in [
         "adam.keras",
@@ -194,6 +198,22 @@ async fn ten_more_steps_are_those_of_keras() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_model_says_which_keras_wrote_it() {
+    for (name, version) in [("adam.keras", "3.15.1"), ("keras2_adam.h5", "2.21.0")] {
+        let model = load(name).await;
+        assert_eq!(model.metadata()["keras_version"], version, "{name}");
+    }
+    assert!(
+        load("adam.keras")
+            .await
+            .metadata()
+            .contains_key("date_saved")
+    );
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn a_model_whose_training_does_not_go_on_says_why() {
     let model = load("rmsprop.keras").await;
     let why = &model.metadata()["keras_training"];
@@ -287,6 +307,7 @@ async fn step(model: &mut Sequential) {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn what_is_written_is_read_as_the_same_network() {
     for (name, builder) in everything() {
         let model = builder.build(gpu_async().await, 3).unwrap();
@@ -324,6 +345,7 @@ fn optimizers() -> Vec<(&'static str, Optimizer)> {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn training_goes_on_bit_for_bit_after_writing_and_reading() {
     for (name, optimizer) in optimizers() {
         let mut model = mlp().build(gpu_async().await, 3).unwrap();
@@ -346,6 +368,7 @@ async fn training_goes_on_bit_for_bit_after_writing_and_reading() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn all_that_keras_has_not_is_in_one_error() {
     let explicit = Padding::Explicit {
         before: [1, 1],
@@ -426,6 +449,7 @@ async fn what_is_written_is_left_for_keras_to_check() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn the_first_configs_of_keras_2_are_the_same_model() {
     let mut first = json!({"name": "n", "momentum": 0.99, "epsilon": 1e-3, "axis": 1});
     first["batch_input_shape"] = json!([32, 5]);
@@ -471,6 +495,7 @@ async fn problem_of_weights(bytes: &[u8]) -> String {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn weights_that_are_elsewhere_or_more_than_they_seem_are_an_error() {
     for (name, expected) in [
         (
@@ -553,6 +578,7 @@ async fn of_config(config: &Value) -> Vec<u8> {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn all_that_is_unknown_is_in_one_error_with_its_place() {
     let mut conv = json!({
         "name": "conv", "filters": 2, "kernel_size": [1, 1], "strides": [1, 1], "padding": "valid",
@@ -590,6 +616,7 @@ async fn all_that_is_unknown_is_in_one_error_with_its_place() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn a_graph_that_is_no_chain_is_an_error() {
     let node = |mut layer: Value, inputs: &[&str]| {
         let tensors = inputs.iter().map(|name| json!([name, 0, 0, {}]));
@@ -652,6 +679,7 @@ async fn a_graph_that_is_no_chain_is_an_error() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn models_within_models_have_a_limit() {
     let nested = |depth: usize| {
         let within = |model, _| sequential(vec![input(json!([null, 2])), model]);
@@ -673,6 +701,7 @@ async fn models_within_models_have_a_limit() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn what_a_config_announces_must_be_in_the_file() {
     let flat = |extent: u64| input(json!([null, extent]));
     let normalization = || {
@@ -719,6 +748,7 @@ async fn what_a_config_announces_must_be_in_the_file() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn a_zip_file_that_is_not_what_it_looks_like_is_an_error() {
     let config = sequential(vec![input(json!([null, 2])), dense("dense", 3)]).to_string();
     let [config, weights] = [
@@ -767,6 +797,7 @@ async fn a_zip_file_that_is_not_what_it_looks_like_is_an_error() {
 }
 
 #[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 async fn a_file_that_is_cut_off_is_an_error() {
     for name in ["adam.keras", "keras2_adam.h5"] {
         let whole = file(name);

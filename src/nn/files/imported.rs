@@ -1,9 +1,12 @@
 //! A network as another library's file describes it, before a device has it.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 
 use super::contents::{Placed, State, put};
 use super::error;
+use super::metadata::is_users;
 use crate::nn::network::{Network, Weight};
 use crate::nn::{Loss, Optimizer, Sequential, SequentialBuilder};
 use crate::{Gpu, Result};
@@ -19,6 +22,8 @@ pub(super) struct Imported {
     pub builder: SequentialBuilder,
     pub weights: Values,
     pub training: Option<Training>,
+    /// Where it comes from, and strings of its maker's.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// What training goes on from.
@@ -59,6 +64,8 @@ impl Imported {
         };
         let mut model = self.builder.allocate(gpu, network, SEED)?;
         put(&mut model, placed, state).await?;
+        let entries = self.metadata.into_iter();
+        model.metadata = entries.filter(|(key, _)| is_users(key)).collect();
         Ok(model)
     }
 

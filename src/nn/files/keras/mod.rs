@@ -25,6 +25,8 @@
 //! Predictions are within 10⁻⁵ of what Keras predicts in float64, of the root mean square of the outputs if that is
 //! above 1. Weights and computations of another type (`float16`, `bfloat16`, `float64`, mixed) are f32 here.
 //!
+//! [`metadata`](super::Sequential::metadata) has `keras_version` and `date_saved`, if the file has.
+//!
 //! What means nothing for a network that is trained already is left out: seeds, and initializers that this crate
 //! does not have. (The default stands for them.) So is `training=False` of a call.
 //!
@@ -53,6 +55,7 @@ mod training;
 mod weights;
 mod write;
 
+use std::collections::BTreeMap;
 #[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
@@ -164,11 +167,15 @@ struct Parts<'a> {
     model: Option<(Value, &'static str)>,
     compiled: Option<Value>,
     weights: Group<'a>,
+    /// The version of Keras that wrote it, and when.
+    provenance: BTreeMap<String, String>,
 }
+
+const PROVENANCE: [&str; 2] = ["keras_version", "date_saved"];
 
 fn parts(bytes: &[u8]) -> Outcome<Parts<'_>> {
     if bytes.starts_with(archive::SIGNATURE) {
-        let [config, weights] = archive::read(bytes, [CONFIG, WEIGHTS])?;
+        let [config, metadata, weights] = archive::read(bytes, [CONFIG, METADATA, WEIGHTS])?;
         let config = config.ok_or_else(|| format!("it has no {CONFIG}"))?;
         let config =
             std::str::from_utf8(config).map_err(|problem| format!("{CONFIG}: {problem}"))?;
@@ -176,10 +183,14 @@ fn parts(bytes: &[u8]) -> Outcome<Parts<'_>> {
         let weights = weights.ok_or_else(|| format!("it has no {WEIGHTS}"))?;
         let weights = Group::open(weights).map_err(|problem| format!("{WEIGHTS}: {problem}"))?;
         let compiled = model.get_mut("compile_config").map(Value::take);
+        let metadata = metadata.and_then(|metadata| std::str::from_utf8(metadata).ok());
+        let metadata = metadata.and_then(|metadata| json(metadata, METADATA).ok());
+        let metadata = metadata.unwrap_or_default();
         return Ok(Parts {
             model: Some((model, CONFIG)),
             compiled,
             weights,
+            provenance: provenance(|key| metadata[key].as_str()),
         });
     }
     if !bytes.starts_with(hdf5::SIGNATURE) {
@@ -198,8 +209,14 @@ fn parts(bytes: &[u8]) -> Outcome<Parts<'_>> {
     Ok(Parts {
         model: attribute(MODEL_CONFIG)?.map(|model| (model, MODEL_CONFIG)),
         compiled: attribute("training_config")?,
+        provenance: provenance(|key| weights.attributes.get(key)?.text()),
         weights,
     })
+}
+
+fn provenance<'a>(find: impl Fn(&str) -> Option<&'a str>) -> BTreeMap<String, String> {
+    let entry = |key: &str| Some((key.to_owned(), find(key)?.to_owned()));
+    PROVENANCE.into_iter().filter_map(entry).collect()
 }
 
 const MODEL_CONFIG: &str = "model_config";
@@ -213,17 +230,14 @@ fn json(text: &str, name: &str) -> Outcome<Value> {
 }
 
 async fn open(gpu: &Gpu, name: &str, bytes: &[u8]) -> Result<Sequential> {
-    let (imported, why) = import(bytes).map_err(|problem| error(name, problem))?;
-    let mut model = imported.build(gpu, name).await?;
-    if let Some(why) = why {
-        model.metadata.insert(TRAINING.into(), why);
-    }
-    Ok(model)
+    let imported = import(bytes).map_err(|problem| error(name, problem))?;
+    imported.build(gpu, name).await
 }
 
-/// The network of a file, and why its training does not go on.
-fn import(bytes: &[u8]) -> Outcome<(Imported, Option<String>)> {
+/// The network of a file.
+fn import(bytes: &[u8]) -> Outcome<Imported> {
     let parts = parts(bytes)?;
+    let mut metadata = parts.provenance;
     let (model, at) = parts.model.ok_or_else(|| {
         format!("it has weights and no layers, which are its {MODEL_CONFIG}; build the network, then load_keras_weights")
     })?;
@@ -255,17 +269,16 @@ fn import(bytes: &[u8]) -> Outcome<(Imported, Option<String>)> {
             compiled.is_older,
         )
     });
-    let (training, why) = match training {
-        None => (None, None),
-        Some(Ok(training)) => (Some(training), None),
-        Some(Err(why)) => (None, Some(format!("does not go on: {why}"))),
-    };
-    let imported = Imported {
+    let training = training.transpose().unwrap_or_else(|why| {
+        metadata.insert(TRAINING.into(), format!("does not go on: {why}"));
+        None
+    });
+    Ok(Imported {
         builder,
         weights,
         training,
-    };
-    Ok((imported, why))
+        metadata,
+    })
 }
 
 async fn load_weights(model: &mut Sequential, name: &str, bytes: &[u8]) -> Result<()> {
