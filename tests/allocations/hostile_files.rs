@@ -522,6 +522,19 @@ fn models_that_announce_too_much_take_no_memory() {
     for units in [1u64 << 29, 1 << 59, 1 << 60, u64::MAX] {
         files.push((input(&[8]) + &dense(units), json!({}), "is too large"));
     }
+    // Scales and variances are 1 of as many features.
+    for class in ["BatchNormalization", "LayerNormalization", "Normalization"] {
+        let mut config = json!({"name": "normalization", "trainable": true});
+        if class != "Normalization" {
+            config["epsilon"] = 0.5.into();
+        }
+        if class == "BatchNormalization" {
+            config["momentum"] = 0.5.into();
+        }
+        let normalization = format!(",{}", json!({"class_name": class, "config": config}));
+        let layers = input(&[8]) + &dense(1 << 26) + &normalization;
+        files.push((layers, json!({}), "it has no dense/kernel"));
+    }
     // The square of the file's size.
     let axes = input(&[1; 10_000]) + &layers(10_000, flatten);
     files.push((axes, json!({}), "batch_shape is [null,1,1"));
