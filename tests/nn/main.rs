@@ -18,6 +18,8 @@ mod models;
 #[cfg(not(target_family = "wasm"))]
 mod networks;
 #[cfg(not(target_family = "wasm"))]
+mod onnx;
+#[cfg(not(target_family = "wasm"))]
 mod weights;
 
 #[cfg(target_family = "wasm")]

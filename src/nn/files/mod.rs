@@ -10,6 +10,8 @@ mod imported;
 mod layout;
 mod mapping;
 mod metadata;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 #[cfg(not(target_family = "wasm"))]
 mod paths;
 mod safetensors;
