@@ -1,5 +1,7 @@
 //! What each operator is here.
 
+use std::rc::Rc;
+
 use super::super::layout::places;
 use super::chain::{Affine, Flow, Made, Numbers, Order, reciprocal};
 use super::constant::{Constant, Int};
@@ -773,20 +775,21 @@ fn probabilities<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> 
     let (Some(rest), Some(p)) = (reader.flow(node, 0)?, reader.flow(node, 1)?) else {
         return Ok(None);
     };
-    let is_sigmoid = |term: &Term| {
-        matches!(&term.kind, TermKind::Activation(Activation::Sigmoid, x) if matches!(x.kind, TermKind::X))
-    };
     let (rest_term, p_term) = (term_of(&rest)?, term_of(&p)?);
     let is_rest = match &rest_term.kind {
         TermKind::Binary(Binary::Sub, one, inner) => {
-            matches!(one.kind, TermKind::Constant(1.0)) && is_sigmoid(inner)
+            matches!(one.kind, TermKind::Constant(1.0)) && Rc::ptr_eq(inner, &p_term)
         }
         _ => false,
     };
-    if !(is_rest && is_sigmoid(&p_term)) || shapes::sample_axes(&[axis], 1) != Some(vec![0]) {
+    let TermKind::Activation(Activation::Sigmoid, sums) = &p_term.kind else {
+        return Err(no_layer.into());
+    };
+    if !is_rest || shapes::sample_axes(&[axis], 1) != Some(vec![0]) {
         return Err(no_layer.into());
     }
     let (_, flow) = reader.terms(rest, p)?;
+    reader.realize_term(sums)?;
     let last = reader.chain.layers.last_mut();
     let Some((planned, [1])) = last.zip(Some(&flow.shape[..])) else {
         return Err(no_layer.into());

@@ -86,7 +86,7 @@ pub(super) fn read(bytes: &[u8], files: &Files) -> Result<Imported> {
         return Err("two initializers have one name".into());
     }
     let (output, needed) = reader.needed()?;
-    let input_shape = reader.begin(&needed)?;
+    let input_shape = reader.begin(output, &needed)?;
     let mut problems = Vec::new();
     let mut omitted = 0;
     for (place, node) in graph.nodes.iter().enumerate() {
@@ -207,9 +207,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The graph's input. Returns its shape here.
-    fn begin(&mut self, needed: &[bool]) -> Result<Vec<usize>> {
-        let is_input = |name: &&str| !self.initializers.contains_key(name);
-        let inputs: Vec<_> = self.graph.inputs.iter().filter(|input| is_input(&input.name)).collect();
+    fn begin(&mut self, output: &str, needed: &[bool]) -> Result<Vec<usize>> {
+        let nodes = self.graph.nodes.iter().zip(needed).filter(|(_, needed)| **needed);
+        let used: HashSet<&str> = nodes.flat_map(|(node, _)| &node.inputs).copied().chain([output]).collect();
+        let is_input = |name: &str| used.contains(name) && !self.initializers.contains_key(name);
+        let inputs: Vec<_> = self.graph.inputs.iter().filter(|input| is_input(input.name)).collect();
         let [input] = inputs[..] else {
             let names = inputs.iter().take(MAX_PROBLEMS).map(|input| input.name);
             return Err(format!(
@@ -430,7 +432,7 @@ impl<'a> Reader<'a> {
         Ok(flow)
     }
 
-    fn realize_term(&mut self, term: &Rc<Term>) -> Result<()> {
+    pub fn realize_term(&mut self, term: &Rc<Term>) -> Result<()> {
         if matches!(term.kind, TermKind::X) {
             return Ok(());
         }
@@ -514,8 +516,8 @@ impl<'a> Reader<'a> {
         {
             return Ok(self.made(flow, Made::Norm(norm)));
         }
-        if let ([number], Made::Output | Made::Term(_)) = (&numbers[..], &flow.made) {
-            let number = Term::new(TermKind::Constant(*number));
+        if let [number] = numbers[..] {
+            let number = Term::new(TermKind::Constant(number));
             let flow = self.as_term(flow, false)?;
             let term = term_of(&flow)?;
             let (a, b) = if is_first { (number, term) } else { (term, number) };
