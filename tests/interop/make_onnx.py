@@ -234,8 +234,7 @@ def keras_models(prefix, export):
         weights = model.get_weights()
         keras.config.set_floatx("float64")
         exact = build()
-        if name != "normalization":
-            exact.set_weights(weights)
+        exact.set_weights(weights)
         y = keras.ops.convert_to_numpy(exact(x.astype(np.float64), training=False))
         keras.config.set_floatx("float32")
         full = f"{prefix}_{name}"

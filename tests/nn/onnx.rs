@@ -171,7 +171,7 @@ fn networks() -> Vec<(&'static str, SequentialBuilder)> {
         (
             "image",
             Sequential::new([5, 6, 2])
-                .add(Normalization::new().moments([0.5, -1.0], [2.0, 0.0]))
+                .add(Normalization::new().moments([0.5, -1.0], [2.0, 3.0]))
                 .add(Conv2d::new(3, [2, 2]).activation(Activation::Silu))
                 .add(MaxPool2d::new([2, 2]).strides([1, 2]))
                 .add(Dense::new(4).activation(Activation::Tanh)),
@@ -280,4 +280,43 @@ fn files_for_other_libraries_are_written() {
         let path = folder.join(name).with_extension("safetensors");
         safetensors::serialize_to_file(tensors, None, &path).unwrap();
     }
+}
+
+/// ONNX's own cases, written by tests/interop/make_onnx_backend.py.
+#[test]
+fn cases_of_onnx_give_what_onnx_says() {
+    let folder = folder().join("backend");
+    let bytes = std::fs::read(folder.join("cases.safetensors")).unwrap();
+    let cases = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names: Vec<_> = cases.names().iter().filter_map(|name| name.strip_suffix("/x")).collect();
+    names.sort();
+    let mut refused = Vec::new();
+    let mut problems = Vec::new();
+    let mut run = 0;
+    for name in names {
+        let path = folder.join(name).with_extension("onnx");
+        let model = match onnx::load(&path, gpu()) {
+            Ok(model) => model,
+            Err(error) => {
+                let error = error.to_string();
+                let reason = error.strip_prefix(&format!("{}: ", path.display())).unwrap();
+                refused.push(format!("{name}: {reason}"));
+                continue;
+            }
+        };
+        let tensor_of = |part: &str| cases.tensor(&format!("{name}/{part}")).unwrap();
+        let (x, y) = (tensor_of("x"), tensor_of("y"));
+        let (x_values, y_values): (Vec<f32>, Vec<f32>) =
+            (bytemuck::pod_collect_to_vec(x.data()), bytemuck::pod_collect_to_vec(y.data()));
+        let x_values = channels_last(x_values, x.shape(), model.input_shape());
+        let found = model.predict(&tensor(&model, &x_values)).unwrap().to_vec().unwrap();
+        let expected = y_values.into_iter().map(f64::from).collect();
+        let expected = channels_last(expected, y.shape(), model.output_shape());
+        run += 1;
+        if found.len() != expected.len() || !(error(&found, &expected) <= BOUND) {
+            problems.push(format!("{name}: {:?}, {:?} in place of {:?}\n{}", model.output_shape(), found.iter().take(8).collect::<Vec<_>>(), expected.iter().take(8).collect::<Vec<_>>(), model.summary()));
+        }
+    }
+    println!("{run} cases; not possible here are\n{}", refused.join("\n"));
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

@@ -52,6 +52,8 @@ pub(super) enum Made {
     Term(Rc<Term>),
     Affine(Affine),
     Norm(Norm),
+    /// With so many zeros above and to the left, and below and to the right.
+    Padded([[usize; 2]; 2]),
     /// With these means and variances.
     Normalized([Vec<f32>; 2]),
 }

@@ -106,11 +106,41 @@ impl Constant {
     }
 
     /// With its axes in another order.
-    pub fn transposed(&self, order: &[usize]) -> Result<Self> {
-        let floats = self.as_floats().ok_or("integers are transposed")?;
-        let values = places(&self.shape, order).map(|place| floats[place]);
+    pub fn transposed(&self, order: &[usize]) -> Self {
+        let places = places(&self.shape, order);
         let shape = order.iter().map(|&axis| self.shape[axis]).collect();
-        Ok(Self::floats(shape, values.collect()))
+        self.picked(shape, places)
+    }
+
+    /// Rows from a place to another, with a step, which is negative if they come backwards.
+    pub fn slice(&self, start: i64, end: i64, step: i64) -> Option<Self> {
+        let (&rows, rest) = self.shape.split_first()?;
+        let len = i64::try_from(rows).ok()?;
+        let (first, last) = if step < 0 { (-1, len - 1) } else { (0, len) };
+        let clamp = |place: i64| {
+            let place = if place < 0 { place.saturating_add(len) } else { place };
+            place.clamp(first, last)
+        };
+        let (start, end) = (clamp(start), clamp(end));
+        let count = match step {
+            0 => return None,
+            1.. => (end - start).max(0).checked_add(step - 1)? / step,
+            _ => (start - end).max(0).checked_add(step.checked_neg()? - 1)? / step.checked_neg()?,
+        };
+        let width: usize = rest.iter().product();
+        let rows = (0..count).map(|i| (start + i * step) as usize);
+        let places = rows.flat_map(|row| row * width..(row + 1) * width);
+        let shape = [&[count as usize], rest].concat();
+        Some(self.picked(shape, places))
+    }
+
+    /// The values at places that there are.
+    fn picked(&self, shape: Vec<usize>, places: impl Iterator<Item = usize>) -> Self {
+        let values = match &self.values {
+            Values::Floats(values) => Values::Floats(places.map(|place| values[place]).collect()),
+            Values::Ints(values) => Values::Ints(places.map(|place| values[place]).collect()),
+        };
+        Self { shape, values }
     }
 }
 
@@ -187,16 +217,6 @@ pub(super) fn product(values: &[Int]) -> Option<Int> {
 pub(super) fn gather(values: &[Int], places: &[i64]) -> Option<Vec<Int>> {
     let at = |&place: &i64| values.get(from_end(place, values.len())?).copied();
     places.iter().map(at).collect()
-}
-
-/// The elements of a list from a place to another, with a step.
-pub(super) fn slice(values: &[Int], start: i64, end: i64, step: i64) -> Option<Vec<Int>> {
-    let len = values.len() as i64;
-    let step = usize::try_from(step).ok().filter(|&step| step > 0)?;
-    let clamp = |place: i64| (if place < 0 { place.saturating_add(len) } else { place }).clamp(0, len);
-    let (start, end) = (clamp(start), clamp(end).max(clamp(start)));
-    let slice = values.get(start as usize..end as usize)?;
-    Some(slice.iter().step_by(step).copied().collect())
 }
 
 /// An index that may count from the end.

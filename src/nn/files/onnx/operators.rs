@@ -45,6 +45,10 @@ pub(super) fn value<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Valu
     if let Some(constant) = shapes::constant(reader, node)? {
         return Ok(Value::Constant(constant.into()));
     }
+    // What it needs is in the list already.
+    if reader.lacks_constants(node) {
+        return Ok(Value::Unknown);
+    }
     let flow = flow(reader, node)?;
     Ok(flow.map_or(Value::Unknown, Value::Flow))
 }
@@ -253,15 +257,57 @@ fn dropout<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     reader.flow(node, 0)
 }
 
+/// Zeros around an image, which belong to the convolution behind.
 fn pad<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     let pads = match node.ints("pads")? {
         Some(pads) => Some(pads),
         None => reader.known(node, 1)?,
     };
-    match pads {
-        Some(pads) if pads.iter().all(|&pad| pad == 0) => reader.flow(node, 0),
-        _ => Err("padding belongs to a convolution or a pool; this is a layer of its own".into()),
+    let value = match reader.floats(node, 2)? {
+        Some(value) => value.scalar().unwrap_or(f64::NAN),
+        None => node.float("value", 0.0)?.into(),
+    };
+    let mode = node.text("mode", "constant")?;
+    let input = reader.output(node, 0)?;
+    let (Some(flow), Some(pads)) = (input, pads) else { return Ok(None) };
+    if pads.iter().all(|&pad| pad == 0) {
+        return Ok(Some(flow));
     }
+    let pads: Option<Vec<usize>> = pads.iter().map(|&pad| usize::try_from(pad).ok()).collect();
+    let spatial = match (&flow.order, flow.shape.len(), pads.as_deref()) {
+        (Order::ChannelsFirst, 3, Some(&[0, 0, top, left, 0, 0, bottom, right])) => {
+            Some(([top, left], [bottom, right], [1, 2]))
+        }
+        (Order::Same, 3, Some(&[0, top, left, 0, 0, bottom, right, 0])) => {
+            Some(([top, left], [bottom, right], [0, 1]))
+        }
+        _ => None,
+    };
+    let spatial = spatial.filter(|_| value == 0.0 && mode == "constant" && !flow.merged);
+    let (before, after, axes) = spatial.ok_or("here there are only zeros around an image")?;
+    let mut shape = flow.shape.clone();
+    for (i, axis) in axes.into_iter().enumerate() {
+        let extent = shape[axis].checked_add(before[i]).and_then(|sum| sum.checked_add(after[i]));
+        shape[axis] = extent.ok_or("its padding is too large")?;
+    }
+    let flow = reader.made(flow, Made::Padded([before, after]));
+    Ok(Some(Flow { shape, ..flow }))
+}
+
+/// An image without the zeros around it, and those.
+fn unpadded(reader: &mut Reader, mut flow: Flow) -> Result<(Flow, [[usize; 2]; 2])> {
+    let Made::Padded([before, after]) = flow.made else {
+        return Ok((reader.realize(flow)?, [[0; 2]; 2]));
+    };
+    let axes = match flow.order {
+        Order::ChannelsFirst => [1, 2],
+        _ => [0, 1],
+    };
+    for (i, axis) in axes.into_iter().enumerate() {
+        flow.shape[axis] -= before[i] + after[i];
+    }
+    flow.made = Made::Output;
+    Ok((reader.realize(flow)?, [before, after]))
 }
 
 fn clip<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
@@ -336,7 +382,7 @@ fn gemm<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
         return Err(format!("its input must have one axis, it is {:?}", flow.shape));
     }
     let mut kernel = match is_transposed && kernel.shape.len() == 2 {
-        true => kernel.transposed(&[1, 0])?,
+        true => kernel.transposed(&[1, 0]),
         false => (*kernel).clone(),
     };
     if alpha != 1.0 {
@@ -465,6 +511,20 @@ impl Windowed {
         }
     }
 
+    /// With more zeros around the image.
+    fn pad(&mut self, zeros: [[usize; 2]; 2]) -> Result<()> {
+        let Pads::Explicit(pads) = &mut self.padding else {
+            return match zeros == [[0; 2]; 2] {
+                true => Ok(()),
+                false => Err("its input is padded, and auto_pad is not VALID".into()),
+            };
+        };
+        for (pad, zeros) in pads.iter_mut().flatten().zip(zeros.iter().flatten()) {
+            *pad = pad.saturating_add(*zeros);
+        }
+        Ok(())
+    }
+
     /// The window over an image, and the extents of what it gives.
     fn over(&self, image: [usize; 2], size: [usize; 2]) -> Result<(Sliding, [usize; 2])> {
         let wrong = || {
@@ -553,12 +613,14 @@ fn conv<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     if group != 1 {
         windowed.problems.insert(0, format!("group is {group}, only 1 is possible here"));
     }
-    let input = reader.output(node, 0);
+    let input = reader.flow(node, 0);
     windowed.check()?;
     let (kernel, bias) = (reader.floats(node, 1)?, reader.floats(node, 2)?);
-    let (Some(mut flow), Some(kernel)) = (input?, kernel) else {
+    let (Some(flow), Some(kernel)) = (input?, kernel) else {
         return Ok(None);
     };
+    let (mut flow, zeros) = unpadded(reader, flow)?;
+    windowed.pad(zeros)?;
     let [height, width, channels] = image(reader, &mut flow)?;
     let (&[filters, inputs, rows, columns], Some(values)) = (&kernel.shape[..], kernel.as_floats()) else {
         return Err(format!("its kernel has the shape {:?}, and needs four axes", kernel.shape));

@@ -9,7 +9,7 @@ use super::chain::{Affine, Chain, Flow, Made, Numbers, Order};
 use super::constant::{Constant, Int};
 use super::model::{self, Graph, Node, Tensor};
 use super::norm::Norm;
-use super::operators;
+use super::{operators, shapes};
 use super::term::{Binary, Kind as TermKind, Term, Unary};
 use crate::nn::{Activation, Sequential};
 
@@ -296,6 +296,14 @@ impl<'a> Reader<'a> {
         Err(format!("no node before it gives its input {name:?}"))
     }
 
+    /// Whether a node needs something that can't be read, and has no input but that and constants.
+    pub fn lacks_constants(&self, node: &Node) -> bool {
+        let mut values = node.inputs.iter().filter_map(|&name| self.values.get(name));
+        let is_flow = |value: &Value| matches!(value, Value::Flow(_));
+        let lacks = values.clone().any(|value| matches!(value, Value::Unknown));
+        lacks && !values.any(is_flow) && shapes::is_of_constants(node)
+    }
+
     /// What a name stands for if that is a constant.
     pub fn known_value(&mut self, name: &'a str) -> Option<Result<Rc<Constant>>> {
         match self.values.get(name) {
@@ -423,6 +431,9 @@ impl<'a> Reader<'a> {
             Made::Norm(Norm::Normal(epsilon, gamma, beta)) => {
                 let scales = [gamma.clone(), beta.clone()];
                 self.chain.layer_normalize(*epsilon, scales, name)?;
+            }
+            Made::Padded(_) => {
+                return Err("its input is padded with zeros, which only a convolution can be".into());
             }
             Made::Norm(_) => return Err("means and variances of its input are no layer".into()),
         }

@@ -2,7 +2,7 @@
 
 use super::chain::{Flow, Made, Order};
 use super::constant::{self, Constant, Int};
-use super::model::{Node, is_float};
+use super::model::{Node, is_float, is_standard};
 use super::operators;
 use super::read::{Input, Reader, Result, Value};
 
@@ -237,17 +237,23 @@ pub(super) fn unsqueeze<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<
     reshaped(reader, flow, shape, false).map(Some)
 }
 
+/// Whether it can be computed of constants alone.
+pub(super) fn is_of_constants(node: &Node) -> bool {
+    let is_one = matches!(
+        node.operator,
+        "Identity" | "Cast" | "Gather" | "Slice" | "Concat" | "Squeeze" | "Unsqueeze" | "Reshape" | "Transpose"
+            | "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Sqrt" | "Neg" | "Reciprocal"
+            | "Exp" | "ReduceProd" | "ConstantOfShape" | "Shape"
+    );
+    is_one && is_standard(node.domain)
+}
+
 /// What a node gives if that is known before the network runs.
 pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Option<Constant>> {
     if node.operator == "Shape" {
         return shape(reader, node);
     }
-    let is_one = matches!(
-        node.operator,
-        "Identity" | "Cast" | "Gather" | "Slice" | "Concat" | "Squeeze" | "Unsqueeze" | "Reshape" | "Transpose"
-            | "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Sqrt" | "Neg" | "Reciprocal" | "ReduceProd" | "Exp"
-    );
-    if !is_one || !node.domain.is_empty() || node.inputs.is_empty() {
+    if !is_of_constants(node) || node.inputs.is_empty() {
         return Ok(None);
     }
     let mut inputs = Vec::new();
@@ -281,6 +287,20 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
             let values = values.ok_or("its indices are not in its input")?;
             Constant::ints(places.shape.clone(), values)?
         }
+        "ConstantOfShape" => {
+            let value = node.attribute("value")?.and_then(|attribute| attribute.tensor);
+            let value = value.map(|value| reader.tensor(&value)).transpose()?;
+            let values = value.as_ref().and_then(|value| value.as_ints());
+            let &[value] = values.ok_or("it gives floats")? else {
+                return Err("its value is not one number".into());
+            };
+            let &[len] = &input.known()?[..] else {
+                return Err("it gives more than a list".into());
+            };
+            let len = usize::try_from(len).ok().filter(|&len| len <= 64);
+            let len = len.ok_or("its list is too long")?;
+            Constant::ints(vec![len], vec![value; len])?
+        }
         "Slice" => sliced(reader, node, input)?,
         "Concat" => {
             let mut all = Vec::new();
@@ -303,7 +323,7 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
             let order = node.ints("perm")?.unwrap_or_else(|| (0..rank as i64).rev().collect());
             let order: Option<Vec<_>> = order.iter().map(|&axis| constant::from_end(axis, rank)).collect();
             let is_order = |order: &Vec<usize>| order.len() == rank && (0..rank).all(|axis| order.contains(&axis));
-            input.transposed(&order.filter(is_order).ok_or("perm is no order of its axes")?)?
+            input.transposed(&order.filter(is_order).ok_or("perm is no order of its axes")?)
         }
         "ReduceProd" => {
             let values = input.as_ints().ok_or("it takes the product of floats")?;
@@ -348,10 +368,9 @@ fn shape<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Option<Constant
             [Int::Batches(batch as i64)].into_iter().chain(rest).collect()
         }
     };
-    let len = all.len() as i64;
-    let (start, end) = (node.int("start", 0)?, node.int("end", len)?);
-    let part = constant::slice(&all, start, end, 1).unwrap_or_default();
-    Constant::ints(vec![part.len()], part).map(Some)
+    let (start, end) = (node.int("start", 0)?, node.int("end", i64::MAX)?);
+    let all = Constant::ints(vec![all.len()], all)?;
+    Ok(all.slice(start, end, 1))
 }
 
 fn sliced<'a>(reader: &mut Reader<'a>, node: &Node<'a>, input: &Constant) -> Result<Constant> {
@@ -368,10 +387,9 @@ fn sliced<'a>(reader: &mut Reader<'a>, node: &Node<'a>, input: &Constant) -> Res
     };
     let (start, end) = (one("starts", 1, 0)?, one("ends", 2, i64::MAX)?);
     let (axis, step) = (one("axes", 3, 0)?, one("steps", 4, 1)?);
-    let values = input.as_ints().filter(|_| input.shape.len() == 1 && (axis == 0 || axis == -1));
-    let values = values.and_then(|values| constant::slice(values, start, end, step));
-    let values = values.ok_or("it is no part of a shape")?;
-    Constant::ints(vec![values.len()], values)
+    let is_first = constant::from_end(axis, input.shape.len()) == Some(0);
+    let slice = input.slice(start, end, step).filter(|_| is_first);
+    slice.ok_or_else(|| "it is no part of a shape".into())
 }
 
 /// A shape without some extents of 1, or with more.
