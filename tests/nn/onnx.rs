@@ -12,7 +12,7 @@ use selfnorm::nn::{
     GlobalAveragePooling2d, LayerNormalization, MaxPool2d, Normalization, Padding, Reshape, Sequential,
     SequentialBuilder, onnx,
 };
-use selfnorm::{Selu, Tensor};
+use selfnorm::{Error, Selu, Tensor};
 
 /// How far predictions may be from the float64 ones; of large outputs, in units of their root mean square.
 const BOUND: f64 = 1e-5;
@@ -319,4 +319,272 @@ fn cases_of_onnx_give_what_onnx_says() {
     }
     println!("{run} cases; not possible here are\n{}", refused.join("\n"));
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// Protocol buffers: fields of a message.
+#[derive(Clone, Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(mut self, mut value: u64) -> Self {
+        while value >= 128 {
+            self.0.push(value as u8 | 128);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+        self
+    }
+
+    fn number(self, field: u64, value: i64) -> Self {
+        self.varint(field << 3).varint(value as u64)
+    }
+
+    fn bytes(self, field: u64, bytes: impl AsRef<[u8]>) -> Self {
+        let mut message = self.varint(field << 3 | 2).varint(bytes.as_ref().len() as u64);
+        message.0.extend(bytes.as_ref());
+        message
+    }
+
+    fn all<T>(self, values: impl IntoIterator<Item = T>, add: impl FnMut(Self, T) -> Self) -> Self {
+        values.into_iter().fold(self, add)
+    }
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn node(operator: &str, inputs: &[&str], output: &str) -> Message {
+    let message = Message::default().all(inputs, |message, input| message.bytes(1, input));
+    message.bytes(2, output).bytes(4, operator)
+}
+
+fn with_ints(node: Message, name: &str, values: &[i64]) -> Message {
+    let attribute = Message::default().bytes(1, name).all(values, |message, &value| message.number(8, value));
+    node.bytes(5, attribute.number(20, 7))
+}
+
+fn with_int(node: Message, name: &str, value: i64) -> Message {
+    node.bytes(5, Message::default().bytes(1, name).number(3, value).number(20, 2))
+}
+
+fn named(node: Message, name: &str) -> Message {
+    node.bytes(3, name)
+}
+
+fn tensor_of(name: &str, shape: &[i64], data_type: i64) -> Message {
+    let message = Message::default().all(shape, |message, &extent| message.number(1, extent));
+    message.number(2, data_type).bytes(8, name)
+}
+
+fn floats(name: &str, shape: &[i64], values: &[f32]) -> Message {
+    tensor_of(name, shape, 1).bytes(9, bytemuck::cast_slice(values))
+}
+
+fn info(name: &str, shape: &[i64]) -> Message {
+    let extents = shape.iter().map(|&extent| Message::default().number(1, extent));
+    let batch = Message::default().bytes(2, "N");
+    let shape = Message::default().bytes(1, batch).all(extents, |shape, extent| shape.bytes(1, extent));
+    let value_type = Message::default().bytes(1, Message::default().number(1, 1).bytes(2, shape));
+    Message::default().bytes(1, name).bytes(2, value_type)
+}
+
+/// A model with an input x [N, …] and an output y.
+fn model(input: &[i64], nodes: Vec<Message>, initializers: Vec<Message>) -> Vec<u8> {
+    let graph = Message::default()
+        .all(nodes, |graph, node| graph.bytes(1, node))
+        .all(initializers, |graph, tensor| graph.bytes(5, tensor))
+        .bytes(11, info("x", input))
+        .bytes(12, info("y", &[]));
+    let opset = Message::default().bytes(1, "").number(2, 17);
+    Message::default().number(1, 8).bytes(7, graph).bytes(8, opset).0
+}
+
+fn refused(bytes: &[u8]) -> String {
+    match block_on(onnx::from_bytes(gpu(), bytes)) {
+        Err(Error::File { path, detail }) => {
+            assert_eq!(path, "the bytes");
+            detail
+        }
+        Err(error) => panic!("{error}"),
+        Ok(model) => panic!("{}", model.summary()),
+    }
+}
+
+#[test]
+fn all_that_cannot_be_read_is_listed_at_once() {
+    let kernel = || floats("w", &[2, 1, 3, 3], &[0.0; 18]);
+    let conv = named(node("Conv", &["x", "w"], "a"), "conv");
+    let conv = with_ints(with_int(conv, "group", 4), "dilations", &[2, 2]);
+    let nodes = vec![
+        conv,
+        node("Relu", &["a"], "b"),
+        named(node("Resize", &["b"], "c"), "up/0"),
+        named(node("Gemm", &["c", "v"], "d"), "dense"),
+        node("Softsign", &["d"], "y"),
+    ];
+    assert_eq!(
+        refused(&model(&[1, 5, 5], nodes, vec![kernel()])),
+        "node 0 \"conv\" (Conv): group is 4, only 1 is possible here, and dilations is [2, 2], only 1 is possible here; \
+         node 2 \"up/0\" (Resize): there is no such layer; \
+         node 3 \"dense\" (Gemm): no node before it gives its input \"v\"; \
+         node 4 (Softsign): there is no such layer"
+    );
+}
+
+#[test]
+fn a_file_that_is_cut_off_or_changed_is_an_error_or_a_network() {
+    let bytes = std::fs::read(folder().join("torch_script_cnn.onnx")).unwrap();
+    for len in (0..bytes.len()).step_by(7) {
+        refused(&bytes[..len]);
+    }
+    for (i, word) in selfnorm::random::words(1, 2, 0..300).enumerate() {
+        let mut bytes = bytes.clone();
+        let place = word as usize % bytes.len();
+        bytes[place] ^= 1 << (i % 8);
+        let _ = block_on(onnx::from_bytes(gpu(), &bytes));
+    }
+}
+
+#[test]
+fn hostile_graphs_are_errors() {
+    let relu = |from: &str, to: &str| node("Relu", &[from], to);
+    let cases = [
+        (
+            "cycles",
+            model(&[4], vec![node("Add", &["x", "b"], "a"), relu("a", "b"), relu("b", "y")], vec![]),
+            "no node before it gives its input \"b\"",
+        ),
+        ("itself", model(&[4], vec![relu("y", "y")], vec![]), "one input, the file has 0"),
+        ("no output", model(&[4], vec![relu("x", "z")], vec![]), "no node gives its output \"y\""),
+        ("twice", model(&[4], vec![relu("x", "y"), relu("x", "y")], vec![]), "its output \"y\" is there twice"),
+        (
+            "an initializer twice",
+            model(&[4], vec![relu("x", "y")], vec![floats("w", &[1], &[1.0]), floats("w", &[1], &[2.0])]),
+            "two initializers have one name",
+        ),
+        (
+            "branches",
+            model(&[4], vec![relu("x", "a"), node("Softmax", &["a"], "b"), node("Add", &["a", "b"], "y")], vec![]),
+            "one layer after the other",
+        ),
+        ("too large", model(&[1 << 31, 1 << 31, 1 << 31], vec![relu("x", "y")], vec![]), "is too large"),
+        ("no extent", model(&[-1, 4], vec![relu("x", "y")], vec![]), "must be known"),
+        ("2^63", model(&[i64::MIN], vec![relu("x", "y")], vec![]), "must be known"),
+        ("axes", model(&[1; 100], vec![relu("x", "y")], vec![]), "must be known"),
+    ];
+    for (name, bytes, message) in cases {
+        let error = refused(&bytes);
+        assert!(error.contains(message), "{name}: {error}");
+    }
+}
+
+#[test]
+fn hostile_tensors_are_errors() {
+    let gemm = |weights: Message| model(&[4], vec![node("Gemm", &["x", "w"], "y")], vec![weights]);
+    let external = |entries: &[(&str, &str)]| {
+        let entry = |message: Message, &(key, value): &(&str, &str)| {
+            message.bytes(13, Message::default().bytes(1, key).bytes(2, value))
+        };
+        gemm(tensor_of("w", &[4, 2], 1).all(entries, entry).number(14, 1))
+    };
+    let cases = [
+        ("too short", gemm(floats("w", &[4, 2], &[0.0; 7])), "\"w\" has 7 values, its shape is [4, 2]"),
+        ("too long", gemm(floats("w", &[4, 2], &[0.0; 9])), "\"w\" has 9 values, its shape is [4, 2]"),
+        ("none", gemm(floats("w", &[4, 1 << 31], &[])), "\"w\" has 0 values"),
+        ("overflow", gemm(floats("w", &[1 << 40, 1 << 40], &[])), "\"w\" has a shape of"),
+        ("negative", gemm(floats("w", &[-4, -2], &[0.0; 8])), "not an ONNX file"),
+        ("odd", gemm(tensor_of("w", &[4, 2], 1).bytes(9, [0; 33])), "has 8 values"),
+        ("texts", gemm(tensor_of("w", &[4, 2], 8)), "data type 8"),
+        ("empty", gemm(floats("w", &[4, 0], &[])), "units must be at least 1"),
+        ("elsewhere", external(&[("location", "weights")]), "bytes alone have not"),
+    ];
+    for (name, bytes, message) in cases {
+        let error = refused(&bytes);
+        assert!(error.contains(message), "{name}: {error}");
+    }
+}
+
+/// A tiny file could ask for weights that no byte of it explains.
+#[test]
+fn weights_that_the_file_does_not_have_are_an_error() {
+    let two = || floats("two", &[], &[2.0]);
+    let scaled = model(&[1 << 30], vec![node("Mul", &["x", "two"], "y")], vec![two()]);
+    assert!(refused(&scaled).contains("more weights than the file has values"));
+    // The same weights, a thousand times.
+    let names: Vec<_> = ["x".into()].into_iter().chain((1..1000).map(|i| format!("v{i}"))).chain(["y".into()]).collect();
+    let nodes = names.windows(2).map(|pair| node("MatMul", &[&pair[0], "w"], &pair[1]));
+    let shared = model(&[100], nodes.collect(), vec![floats("w", &[100, 100], &[0.0; 10_000])]);
+    assert!(refused(&shared).contains("more weights than the file has values"));
+}
+
+/// Depth takes no stack, and many nodes no more time than as many bytes.
+#[test]
+fn deep_and_long_files_are_read_in_one_pass() {
+    let mut deep = Message::default();
+    for _ in 0..2000 {
+        deep = Message::default().bytes(1, "body").bytes(6, Message::default().bytes(1, node("If", &["x"], "y").bytes(5, deep)));
+    }
+    let bytes = model(&[4], vec![node("If", &["x"], "y").bytes(5, deep)], vec![]);
+    assert!(refused(&bytes).contains("(If): there is no such layer"));
+
+    let mut nodes = Vec::new();
+    let mut last = "x".to_owned();
+    for i in 0..50_000 {
+        let next = format!("v{i}");
+        let constant = node("Constant", &[], &format!("c{i}"));
+        let value = Message::default().bytes(1, "value").bytes(5, floats("", &[], &[1.0])).number(20, 4);
+        nodes.push(constant.bytes(5, value));
+        let constant = format!("c{i}");
+        nodes.push(match i % 3 {
+            0 => node("Add", &[&last, &constant], &next),
+            1 => node("Mul", &[&last, &constant], &next),
+            _ => node("Identity", &[&last], &next),
+        });
+        last = next;
+    }
+    nodes.push(node("Softsign", &[&last], "y"));
+    let error = refused(&model(&[4], nodes, vec![]));
+    assert!(error.ends_with("(Softsign): there is no such layer"), "{error}");
+}
+
+#[test]
+fn data_of_other_files_is_read_inside_the_folder_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("models");
+    std::fs::create_dir_all(inside.join("data")).unwrap();
+    let values: Vec<f32> = (0..10).map(|i| i as f32).collect();
+    for path in [folder.path().join("secret"), inside.join("data/weights"), inside.join("weights")] {
+        std::fs::write(path, bytemuck::cast_slice::<f32, u8>(&values)).unwrap();
+    }
+    let path = inside.join("model.onnx");
+    let load = |location: &str, offset: &str, length: &str| {
+        let entries = [("location", location), ("offset", offset), ("length", length)];
+        let tensor = tensor_of("w", &[4, 2], 1).all(entries, |message, (key, value)| {
+            message.bytes(13, Message::default().bytes(1, key).bytes(2, value))
+        });
+        let gemm = node("Gemm", &["x", "w"], "y");
+        std::fs::write(&path, model(&[4], vec![gemm], vec![tensor.number(14, 1)])).unwrap();
+        onnx::load(&path, gpu()).map_err(|error| error.to_string())
+    };
+    for location in ["weights", "data/weights"] {
+        let model = load(location, "4", "32").unwrap();
+        assert_eq!(model.weight("dense/kernel").unwrap().to_vec().unwrap(), values[1..9]);
+    }
+    let absolute = folder.path().join("secret").display().to_string();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(folder.path().join("secret"), inside.join("link")).unwrap();
+    let outside = ["../secret", "data/../weights", &absolute, "", ".", "link"];
+    for location in outside.into_iter().filter(|location| cfg!(unix) || *location != "link") {
+        let error = load(location, "4", "32").unwrap_err();
+        assert!(error.contains("must be in the folder of the model"), "{location}: {error}");
+    }
+    assert!(load("weights", "12", "32").unwrap_err().contains("it has 40 bytes, not 32 from 12 on"));
+    assert!(load("weights", "18446744073709551615", "32").unwrap_err().contains("it has 40 bytes"));
+    assert!(load("weights", "-1", "32").unwrap_err().contains("offset \"-1\""));
+    assert!(load("weights", "0", "36").unwrap_err().contains("a length of 36"));
+    assert!(load("data", "0", "32").unwrap_err().contains("external data \"data\""));
+    assert!(load("nothing", "0", "32").unwrap_err().contains("external data \"nothing\""));
 }

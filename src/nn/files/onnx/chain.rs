@@ -285,8 +285,8 @@ impl Chain {
     /// In the weights of the last layer if that is possible, else as a normalization that is never trained.
     pub fn affine(&mut self, affine: &Affine) -> Result<()> {
         let features = self.features_of(affine.features())?;
-        let fits = self.sums().is_some();
-        self.take(4 * features)?;
+        let kernel = self.sums().map(|planned| planned.weights.iter().map(|(_, values)| values.len()).sum());
+        self.take(4 * features + kernel.unwrap_or(0))?;
         let all = |numbers: &Option<Numbers>, default: f64| -> Vec<f64> {
             let one = |i| numbers.as_ref().map_or(default, |numbers| at(numbers, i));
             (0..features).map(one).collect()
@@ -297,7 +297,7 @@ impl Chain {
             all(&affine.plus, 0.0),
         );
         let is_scaled = affine.times.is_some();
-        if fits && let Some(planned) = self.sums() {
+        if let Some(planned) = self.sums() {
             let has_bias = planned.weights.len() > 1;
             if is_scaled && let Some((_, kernel)) = planned.weights.first_mut() {
                 for (i, value) in kernel.iter_mut().enumerate() {

@@ -45,6 +45,9 @@ pub(super) fn value<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Valu
     if let Some(constant) = shapes::constant(reader, node)? {
         return Ok(Value::Constant(constant.into()));
     }
+    if let ("CastLike", Some(name)) = (node.operator, node.input(0)) {
+        return reader.lookup(name);
+    }
     // What it needs is in the list already.
     if reader.lacks_constants(node) {
         return Ok(Value::Unknown);
@@ -65,7 +68,11 @@ fn constant_node<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Constan
         let is_int = name.starts_with("value_int");
         let len = if is_int { ints.len() } else { floats.len() };
         reader.chain.take(len)?;
-        let shape = if is_list { vec![len] } else { Vec::new() };
+        let shape = match is_list {
+            true => vec![len],
+            false if len == 1 => Vec::new(),
+            false => return Err(format!("{name} is not one number")),
+        };
         return match is_int {
             true => Constant::ints(shape, ints),
             false => Ok(Constant::floats(shape, floats)),
@@ -97,7 +104,6 @@ fn flow<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     match node.operator {
         "Identity" => reader.flow(node, 0),
         "Cast" => cast(reader, node),
-        "CastLike" => reader.flow(node, 0),
         "Dropout" => dropout(reader, node),
         "Pad" => pad(reader, node),
         "Clip" => clip(reader, node),

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use super::super::imported::Imported;
 use super::chain::{Affine, Chain, Flow, Made, Numbers, Order};
 use super::constant::{Constant, Int};
-use super::model::{self, Graph, Node, Tensor};
+use super::model::{self, Graph, Node, Tensor, ValueInfo};
 use super::norm::Norm;
 use super::{operators, shapes};
 use super::term::{Binary, Kind as TermKind, Term, Unary};
@@ -173,7 +173,10 @@ impl<'a> Reader<'a> {
     fn needed(&mut self) -> Result<(&'a str, Vec<bool>)> {
         let graph = self.graph;
         let mut makers: HashMap<&str, usize> = HashMap::new();
+        // Others are masks and statistics.
+        let mut firsts: HashSet<&str> = HashSet::new();
         for (place, node) in graph.nodes.iter().enumerate() {
+            firsts.extend(node.outputs.first().copied());
             for &name in node.outputs.iter().filter(|name| !name.is_empty()) {
                 if makers.insert(name, place).is_some() || self.initializers.contains_key(name) {
                     return Err(format!("{}: its output {name:?} is there twice", described(place, node)));
@@ -181,12 +184,11 @@ impl<'a> Reader<'a> {
             }
         }
         // Labels, and what is made of them, are integers or texts.
-        let is_float = |&&(name, data_type): &&(&str, Option<i64>)| match data_type {
-            Some(data_type) => model::is_float(data_type),
-            None => makers.contains_key(name),
+        let is_float = |output: &&ValueInfo| {
+            let is_float = output.data_type.is_none_or(model::is_float);
+            is_float && (firsts.contains(output.name) || !makers.contains_key(output.name))
         };
-        let outputs: Vec<_> = graph.outputs.iter().map(|output| (output.name, output.data_type)).collect();
-        let outputs: Vec<_> = outputs.iter().filter(is_float).map(|(name, _)| *name).collect();
+        let outputs: Vec<_> = graph.outputs.iter().filter(is_float).map(|output| output.name).collect();
         let [output] = outputs[..] else {
             return Err(format!(
                 "a network here has one output of floats, the file has {}: {}",
@@ -194,6 +196,10 @@ impl<'a> Reader<'a> {
                 outputs.iter().take(MAX_PROBLEMS).copied().collect::<Vec<_>>().join(", "),
             ));
         };
+        let is_input = graph.inputs.iter().any(|input| input.name == output);
+        if !is_input && !makers.contains_key(output) {
+            return Err(format!("no node gives its output {output:?}"));
+        }
         let mut needed = vec![false; graph.nodes.len()];
         let mut names = vec![output];
         while let Some(name) = names.pop() {
@@ -274,6 +280,12 @@ impl<'a> Reader<'a> {
         if let Order::Flattened(shape) = &flow.order {
             return Err(format!(
                 "its output is an image of the shape {shape:?} flattened with the channels first; here they come last"
+            ));
+        }
+        if flow.order == Order::ChannelsFirst && flow.shape.len() != 3 {
+            return Err(format!(
+                "its output {:?} has axes in another order; only images come with their channels first",
+                flow.shape
             ));
         }
         if !flow.merged {
@@ -422,15 +434,16 @@ impl<'a> Reader<'a> {
                     .into(),
             );
         }
-        let name = self.graph.nodes.get(flow.node).map(|node| node.name.to_owned());
+        let graph = self.graph;
+        let name = || graph.nodes.get(flow.node).map(|node| node.name.to_owned());
         match &flow.made {
             Made::Output => return Ok(flow),
             Made::Term(term) => self.realize_term(term)?,
             Made::Affine(affine) => self.chain.affine(affine)?,
-            Made::Normalized(moments) => self.chain.normalize(moments.clone(), name)?,
+            Made::Normalized(moments) => self.chain.normalize(moments.clone(), name())?,
             Made::Norm(Norm::Normal(epsilon, gamma, beta)) => {
                 let scales = [gamma.clone(), beta.clone()];
-                self.chain.layer_normalize(*epsilon, scales, name)?;
+                self.chain.layer_normalize(*epsilon, scales, name())?;
             }
             Made::Padded(_) => {
                 return Err("its input is padded with zeros, which only a convolution can be".into());

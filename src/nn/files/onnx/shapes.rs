@@ -48,7 +48,10 @@ pub(super) fn transpose<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<
         _ => Err(()),
     };
     let Ok(order) = order else {
-        return Err(format!("perm is {:?}; only channels can be moved, from the last place to the first behind the batch, or back", node.ints("perm")?));
+        return Err(
+            "only channels can be moved, from the last place to the first behind the batch, or back"
+                .into(),
+        );
     };
     Ok(Some(Flow {
         shape,
@@ -283,7 +286,8 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
         }
         "Gather" => {
             let places = reader.constant(node, 1)?.ok_or("it has no indices")?;
-            let values = input.as_ints().and_then(|values| constant::gather(values, &places.known().ok()?));
+            let values = input.as_ints().filter(|_| input.shape.len() == 1);
+            let values = values.and_then(|values| constant::gather(values, &places.known().ok()?));
             let values = values.ok_or("its indices are not in its input")?;
             Constant::ints(places.shape.clone(), values)?
         }
@@ -305,7 +309,8 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
         "Concat" => {
             let mut all = Vec::new();
             for input in &inputs {
-                all.extend(input.as_ints().ok_or("it joins floats")?);
+                let values = input.as_ints().filter(|_| input.shape.len() == 1);
+                all.extend(values.ok_or("it joins floats, or more than lists")?);
             }
             Constant::ints(vec![all.len()], all)?
         }
