@@ -17,7 +17,8 @@ use libfuzzer_sys::fuzz_target;
 use selfnorm_fuzz::scratch;
 
 static FILES: LazyLock<[std::path::PathBuf; 2]> = LazyLock::new(|| {
-    ["labels-idx1", "images-idx3"].map(|name| scratch(&format!("{}-{name}-ubyte", idx::TRAINING[0])))
+    ["labels-idx1", "images-idx3"]
+        .map(|name| scratch(&format!("{}-{name}-ubyte", idx::TRAINING[0])))
 });
 
 fuzz_target!(|input: &[u8]| {

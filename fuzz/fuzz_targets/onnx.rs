@@ -43,6 +43,16 @@ fn bits(model: &Sequential) -> Vec<u32> {
         let x = model.gpu().tensor(&x, shape).expect("a small tensor");
         tensors.push(model.predict(&x).expect("a prediction"));
     }
-    let values = tensors.iter().map(|tensor| tensor.to_vec().expect("a device that works"));
-    values.flatten().map(f32::to_bits).collect()
+    let values = tensors
+        .iter()
+        .map(|tensor| tensor.to_vec().expect("a device that works"));
+    // Of NaNs there are many.
+    let bits = |value: f32| {
+        if value.is_nan() {
+            u32::MAX
+        } else {
+            value.to_bits()
+        }
+    };
+    values.flatten().map(bits).collect()
 }

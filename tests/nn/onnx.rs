@@ -8,9 +8,9 @@ use pollster::block_on;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use selfnorm::nn::{
-    Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout, Flatten,
-    GlobalAveragePooling2d, LayerNormalization, MaxPool2d, Normalization, Padding, Reshape, Sequential,
-    SequentialBuilder, onnx,
+    Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
+    Flatten, GlobalAveragePooling2d, LayerNormalization, MaxPool2d, Normalization, Padding,
+    Reshape, Sequential, SequentialBuilder, onnx,
 };
 use selfnorm::{Error, Selu, Tensor};
 
@@ -26,7 +26,10 @@ fn models() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder()).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut models: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "onnx"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "onnx")
+        })
         .collect();
     models.sort();
     assert!(models.len() > 20);
@@ -81,8 +84,17 @@ fn error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let squares: f64 = expected.iter().map(|y| y * y).sum();
     let scale = (squares / expected.len() as f64).sqrt().max(1.0);
-    let errors = found.iter().zip(expected).map(|(&y, e)| (f64::from(y) - e).abs() / scale);
-    errors.fold(0.0, |worst, error| if error > worst || error.is_nan() { error } else { worst })
+    let errors = found
+        .iter()
+        .zip(expected)
+        .map(|(&y, e)| (f64::from(y) - e).abs() / scale);
+    errors.fold(0.0, |worst, error| {
+        if error > worst || error.is_nan() {
+            error
+        } else {
+            worst
+        }
+    })
 }
 
 #[test]
@@ -98,7 +110,11 @@ fn models_of_other_libraries_predict_what_those_compute() {
             }
         };
         let x = channels_last(expected.x, &expected.x_shape, model.input_shape());
-        let y = model.predict(&tensor(&model, &x)).unwrap().to_vec().unwrap();
+        let y = model
+            .predict(&tensor(&model, &x))
+            .unwrap()
+            .to_vec()
+            .unwrap();
         let y_expected = channels_last(expected.y, &expected.y_shape, model.output_shape());
         let error = error(&y, &y_expected);
         let name = path.file_stem().unwrap().display().to_string();
@@ -137,7 +153,11 @@ fn networks() -> Vec<(&'static str, SequentialBuilder)> {
     for activation in activations {
         own = own.add(Dense::new(6).activation(activation));
         alone = alone.add(activation);
-        of_images = of_images.add(Conv2d::new(2, [1, 2]).padding(Padding::Same).activation(activation));
+        of_images = of_images.add(
+            Conv2d::new(2, [1, 2])
+                .padding(Padding::Same)
+                .activation(activation),
+        );
     }
     vec![
         ("activations", own.add(Dense::new(2))),
@@ -156,13 +176,22 @@ fn networks() -> Vec<(&'static str, SequentialBuilder)> {
         (
             "cnn",
             Sequential::new([9, 8, 2])
-                .add(Conv2d::new(4, [3, 3]).padding(Padding::Same).strides([2, 1]).activation(Activation::Selu))
+                .add(
+                    Conv2d::new(4, [3, 3])
+                        .padding(Padding::Same)
+                        .strides([2, 1])
+                        .activation(Activation::Selu),
+                )
                 .add(MaxPool2d::new([2, 2]).padding(Padding::Same))
                 .add(BatchNormalization::new().epsilon(1e-4))
                 .add(Conv2d::new(3, [2, 3]).padding(explicit).use_bias(false))
                 .add(LayerNormalization::new())
                 .add(Activation::Relu)
-                .add(AveragePooling2d::new([2, 2]).strides([1, 1]).padding(explicit_pool()))
+                .add(
+                    AveragePooling2d::new([2, 2])
+                        .strides([1, 1])
+                        .padding(explicit_pool()),
+                )
                 .add(Flatten::new())
                 .add(BatchNormalization::new())
                 .add(Dense::new(5).activation(Activation::Elu(1.0)))
@@ -183,7 +212,10 @@ fn networks() -> Vec<(&'static str, SequentialBuilder)> {
                 .add(GlobalAveragePooling2d::new())
                 .add(Dense::new(2)),
         ),
-        ("only_means", Sequential::new([5, 6, 2]).add(GlobalAveragePooling2d::new())),
+        (
+            "only_means",
+            Sequential::new([5, 6, 2]).add(GlobalAveragePooling2d::new()),
+        ),
         (
             "rank2",
             Sequential::new([3, 4])
@@ -222,15 +254,24 @@ fn explicit_pool() -> Padding {
 /// A network whose weights are none that a layer begins with, and an input.
 fn built(builder: &SequentialBuilder) -> (Sequential, Vec<f32>) {
     let mut model = builder.build(gpu(), 7).unwrap();
-    let mut words = selfnorm::random::words(3, 4, 0..1 << 16).map(|word| word as f32 * 2f32.powi(-32));
+    let mut words =
+        selfnorm::random::words(3, 4, 0..1 << 16).map(|word| word as f32 * 2f32.powi(-32));
     let weights = model.weights().unwrap().into_iter();
     let weights: Vec<_> = weights
         .map(|(name, w)| {
             let is_changed = ["bias", "beta", "gamma", "moving_mean", "moving_variance"];
-            if !is_changed.iter().any(|kind| name.ends_with(&format!("/{kind}"))) {
+            if !is_changed
+                .iter()
+                .any(|kind| name.ends_with(&format!("/{kind}")))
+            {
                 return (name, w);
             }
-            let values: Vec<_> = w.to_vec().unwrap().iter().map(|_| 0.5 + words.next().unwrap()).collect();
+            let values: Vec<_> = w
+                .to_vec()
+                .unwrap()
+                .iter()
+                .map(|_| 0.5 + words.next().unwrap())
+                .collect();
             (name, gpu().tensor(&values, w.shape()).unwrap())
         })
         .collect();
@@ -241,7 +282,12 @@ fn built(builder: &SequentialBuilder) -> (Sequential, Vec<f32>) {
 }
 
 fn bits(tensor: &Tensor) -> Vec<u32> {
-    tensor.to_vec().unwrap().iter().map(|x| x.to_bits()).collect()
+    tensor
+        .to_vec()
+        .unwrap()
+        .iter()
+        .map(|x| x.to_bits())
+        .collect()
 }
 
 #[test]
@@ -250,10 +296,13 @@ fn what_is_written_comes_back_bit_for_bit() {
         let (model, x) = built(&builder);
         let bytes = block_on(onnx::to_bytes(&model)).unwrap();
         assert_eq!(bytes, block_on(onnx::to_bytes(&model)).unwrap());
-        let again = block_on(onnx::from_bytes(gpu(), &bytes)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let again = block_on(onnx::from_bytes(gpu(), &bytes))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let weights = |model: &Sequential| -> Vec<_> {
             let weights = model.weights().unwrap().into_iter();
-            weights.map(|(name, w)| (name, w.shape().to_vec(), bits(&w))).collect()
+            weights
+                .map(|(name, w)| (name, w.shape().to_vec(), bits(&w)))
+                .collect()
         };
         assert_eq!(weights(&again), weights(&model), "{name}");
         assert_eq!(again.input_shape(), model.input_shape());
@@ -266,15 +315,24 @@ fn what_is_written_comes_back_bit_for_bit() {
 /// With SELFNORM_INTEROP_OUT, what tests/interop/check_onnx.py compares with ONNX Runtime.
 #[test]
 fn files_for_other_libraries_are_written() {
-    let Some(folder) = std::env::var_os("SELFNORM_INTEROP_OUT").map(PathBuf::from) else { return };
+    let Some(folder) = std::env::var_os("SELFNORM_INTEROP_OUT").map(PathBuf::from) else {
+        return;
+    };
     for (name, builder) in networks() {
         let (model, x) = built(&builder);
-        model.save_onnx(folder.join(name).with_extension("onnx")).unwrap();
+        model
+            .save_onnx(folder.join(name).with_extension("onnx"))
+            .unwrap();
         let x = tensor(&model, &x);
         let y = model.predict(&x).unwrap();
         let values = [&x, &y].map(|tensor| tensor.to_vec().unwrap());
         let view = |tensor: &Tensor, values| {
-            TensorView::new(Dtype::F32, tensor.shape().to_vec(), bytemuck::cast_slice(values)).unwrap()
+            TensorView::new(
+                Dtype::F32,
+                tensor.shape().to_vec(),
+                bytemuck::cast_slice(values),
+            )
+            .unwrap()
         };
         let tensors = [("x", view(&x, &values[0])), ("y", view(&y, &values[1]))];
         let path = folder.join(name).with_extension("safetensors");
@@ -288,7 +346,11 @@ fn cases_of_onnx_give_what_onnx_says() {
     let folder = folder().join("backend");
     let bytes = std::fs::read(folder.join("cases.safetensors")).unwrap();
     let cases = SafeTensors::deserialize(&bytes).unwrap();
-    let mut names: Vec<_> = cases.names().iter().filter_map(|name| name.strip_suffix("/x")).collect();
+    let mut names: Vec<_> = cases
+        .names()
+        .iter()
+        .filter_map(|name| name.strip_suffix("/x"))
+        .collect();
     names.sort();
     let mut refused = Vec::new();
     let mut problems = Vec::new();
@@ -299,22 +361,36 @@ fn cases_of_onnx_give_what_onnx_says() {
             Ok(model) => model,
             Err(error) => {
                 let error = error.to_string();
-                let reason = error.strip_prefix(&format!("{}: ", path.display())).unwrap();
+                let reason = error
+                    .strip_prefix(&format!("{}: ", path.display()))
+                    .unwrap();
                 refused.push(format!("{name}: {reason}"));
                 continue;
             }
         };
         let tensor_of = |part: &str| cases.tensor(&format!("{name}/{part}")).unwrap();
         let (x, y) = (tensor_of("x"), tensor_of("y"));
-        let (x_values, y_values): (Vec<f32>, Vec<f32>) =
-            (bytemuck::pod_collect_to_vec(x.data()), bytemuck::pod_collect_to_vec(y.data()));
+        let (x_values, y_values): (Vec<f32>, Vec<f32>) = (
+            bytemuck::pod_collect_to_vec(x.data()),
+            bytemuck::pod_collect_to_vec(y.data()),
+        );
         let x_values = channels_last(x_values, x.shape(), model.input_shape());
-        let found = model.predict(&tensor(&model, &x_values)).unwrap().to_vec().unwrap();
+        let found = model
+            .predict(&tensor(&model, &x_values))
+            .unwrap()
+            .to_vec()
+            .unwrap();
         let expected = y_values.into_iter().map(f64::from).collect();
         let expected = channels_last(expected, y.shape(), model.output_shape());
         run += 1;
         if found.len() != expected.len() || !(error(&found, &expected) <= BOUND) {
-            problems.push(format!("{name}: {:?}, {:?} in place of {:?}\n{}", model.output_shape(), found.iter().take(8).collect::<Vec<_>>(), expected.iter().take(8).collect::<Vec<_>>(), model.summary()));
+            problems.push(format!(
+                "{name}: {:?}, {:?} in place of {:?}\n{}",
+                model.output_shape(),
+                found.iter().take(8).collect::<Vec<_>>(),
+                expected.iter().take(8).collect::<Vec<_>>(),
+                model.summary()
+            ));
         }
     }
     println!("{run} cases; not possible here are\n{}", refused.join("\n"));
@@ -340,7 +416,9 @@ impl Message {
     }
 
     fn bytes(self, field: u64, bytes: impl AsRef<[u8]>) -> Self {
-        let mut message = self.varint(field << 3 | 2).varint(bytes.as_ref().len() as u64);
+        let mut message = self
+            .varint(field << 3 | 2)
+            .varint(bytes.as_ref().len() as u64);
         message.0.extend(bytes.as_ref());
         message
     }
@@ -362,12 +440,20 @@ fn node(operator: &str, inputs: &[&str], output: &str) -> Message {
 }
 
 fn with_ints(node: Message, name: &str, values: &[i64]) -> Message {
-    let attribute = Message::default().bytes(1, name).all(values, |message, &value| message.number(8, value));
+    let attribute = Message::default()
+        .bytes(1, name)
+        .all(values, |message, &value| message.number(8, value));
     node.bytes(5, attribute.number(20, 7))
 }
 
 fn with_int(node: Message, name: &str, value: i64) -> Message {
-    node.bytes(5, Message::default().bytes(1, name).number(3, value).number(20, 2))
+    node.bytes(
+        5,
+        Message::default()
+            .bytes(1, name)
+            .number(3, value)
+            .number(20, 2),
+    )
 }
 
 fn named(node: Message, name: &str) -> Message {
@@ -384,9 +470,13 @@ fn floats(name: &str, shape: &[i64], values: &[f32]) -> Message {
 }
 
 fn info(name: &str, shape: &[i64]) -> Message {
-    let extents = shape.iter().map(|&extent| Message::default().number(1, extent));
+    let extents = shape
+        .iter()
+        .map(|&extent| Message::default().number(1, extent));
     let batch = Message::default().bytes(2, "N");
-    let shape = Message::default().bytes(1, batch).all(extents, |shape, extent| shape.bytes(1, extent));
+    let shape = Message::default()
+        .bytes(1, batch)
+        .all(extents, |shape, extent| shape.bytes(1, extent));
     let value_type = Message::default().bytes(1, Message::default().number(1, 1).bytes(2, shape));
     Message::default().bytes(1, name).bytes(2, value_type)
 }
@@ -399,7 +489,11 @@ fn model(input: &[i64], nodes: Vec<Message>, initializers: Vec<Message>) -> Vec<
         .bytes(11, info("x", input))
         .bytes(12, info("y", &[]));
     let opset = Message::default().bytes(1, "").number(2, 17);
-    Message::default().number(1, 8).bytes(7, graph).bytes(8, opset).0
+    Message::default()
+        .number(1, 8)
+        .bytes(7, graph)
+        .bytes(8, opset)
+        .0
 }
 
 fn refused(bytes: &[u8]) -> String {
@@ -454,26 +548,74 @@ fn hostile_graphs_are_errors() {
     let cases = [
         (
             "cycles",
-            model(&[4], vec![node("Add", &["x", "b"], "a"), relu("a", "b"), relu("b", "y")], vec![]),
+            model(
+                &[4],
+                vec![
+                    node("Add", &["x", "b"], "a"),
+                    relu("a", "b"),
+                    relu("b", "y"),
+                ],
+                vec![],
+            ),
             "no node before it gives its input \"b\"",
         ),
-        ("itself", model(&[4], vec![relu("y", "y")], vec![]), "one input, the file has 0"),
-        ("no output", model(&[4], vec![relu("x", "z")], vec![]), "no node gives its output \"y\""),
-        ("twice", model(&[4], vec![relu("x", "y"), relu("x", "y")], vec![]), "its output \"y\" is there twice"),
+        (
+            "itself",
+            model(&[4], vec![relu("y", "y")], vec![]),
+            "one input, the file has 0",
+        ),
+        (
+            "no output",
+            model(&[4], vec![relu("x", "z")], vec![]),
+            "no node gives its output \"y\"",
+        ),
+        (
+            "twice",
+            model(&[4], vec![relu("x", "y"), relu("x", "y")], vec![]),
+            "its output \"y\" is there twice",
+        ),
         (
             "an initializer twice",
-            model(&[4], vec![relu("x", "y")], vec![floats("w", &[1], &[1.0]), floats("w", &[1], &[2.0])]),
+            model(
+                &[4],
+                vec![relu("x", "y")],
+                vec![floats("w", &[1], &[1.0]), floats("w", &[1], &[2.0])],
+            ),
             "two initializers have one name",
         ),
         (
             "branches",
-            model(&[4], vec![relu("x", "a"), node("Softmax", &["a"], "b"), node("Add", &["a", "b"], "y")], vec![]),
+            model(
+                &[4],
+                vec![
+                    relu("x", "a"),
+                    node("Softmax", &["a"], "b"),
+                    node("Add", &["a", "b"], "y"),
+                ],
+                vec![],
+            ),
             "one layer after the other",
         ),
-        ("too large", model(&[1 << 31, 1 << 31, 1 << 31], vec![relu("x", "y")], vec![]), "is too large"),
-        ("no extent", model(&[-1, 4], vec![relu("x", "y")], vec![]), "must be known"),
-        ("2^63", model(&[i64::MIN], vec![relu("x", "y")], vec![]), "must be known"),
-        ("axes", model(&[1; 100], vec![relu("x", "y")], vec![]), "must be known"),
+        (
+            "too large",
+            model(&[1 << 31, 1 << 31, 1 << 31], vec![relu("x", "y")], vec![]),
+            "is too large",
+        ),
+        (
+            "no extent",
+            model(&[-1, 4], vec![relu("x", "y")], vec![]),
+            "must be known",
+        ),
+        (
+            "2^63",
+            model(&[i64::MIN], vec![relu("x", "y")], vec![]),
+            "must be known",
+        ),
+        (
+            "axes",
+            model(&[1; 100], vec![relu("x", "y")], vec![]),
+            "must be known",
+        ),
     ];
     for (name, bytes, message) in cases {
         let error = refused(&bytes);
@@ -491,15 +633,47 @@ fn hostile_tensors_are_errors() {
         gemm(tensor_of("w", &[4, 2], 1).all(entries, entry).number(14, 1))
     };
     let cases = [
-        ("too short", gemm(floats("w", &[4, 2], &[0.0; 7])), "\"w\" has 7 values, its shape is [4, 2]"),
-        ("too long", gemm(floats("w", &[4, 2], &[0.0; 9])), "\"w\" has 9 values, its shape is [4, 2]"),
-        ("none", gemm(floats("w", &[4, 1 << 31], &[])), "\"w\" has 0 values"),
-        ("overflow", gemm(floats("w", &[1 << 40, 1 << 40], &[])), "\"w\" has a shape of"),
-        ("negative", gemm(floats("w", &[-4, -2], &[0.0; 8])), "not an ONNX file"),
-        ("odd", gemm(tensor_of("w", &[4, 2], 1).bytes(9, [0; 33])), "has 8 values"),
+        (
+            "too short",
+            gemm(floats("w", &[4, 2], &[0.0; 7])),
+            "\"w\" has 7 values, its shape is [4, 2]",
+        ),
+        (
+            "too long",
+            gemm(floats("w", &[4, 2], &[0.0; 9])),
+            "\"w\" has 9 values, its shape is [4, 2]",
+        ),
+        (
+            "none",
+            gemm(floats("w", &[4, 1 << 31], &[])),
+            "\"w\" has 0 values",
+        ),
+        (
+            "overflow",
+            gemm(floats("w", &[1 << 40, 1 << 40], &[])),
+            "\"w\" has a shape of",
+        ),
+        (
+            "negative",
+            gemm(floats("w", &[-4, -2], &[0.0; 8])),
+            "not an ONNX file",
+        ),
+        (
+            "odd",
+            gemm(tensor_of("w", &[4, 2], 1).bytes(9, [0; 33])),
+            "has 8 values",
+        ),
         ("texts", gemm(tensor_of("w", &[4, 2], 8)), "data type 8"),
-        ("empty", gemm(floats("w", &[4, 0], &[])), "units must be at least 1"),
-        ("elsewhere", external(&[("location", "weights")]), "bytes alone have not"),
+        (
+            "empty",
+            gemm(floats("w", &[4, 0], &[])),
+            "units must be at least 1",
+        ),
+        (
+            "elsewhere",
+            external(&[("location", "weights")]),
+            "bytes alone have not",
+        ),
     ];
     for (name, bytes, message) in cases {
         let error = refused(&bytes);
@@ -511,12 +685,26 @@ fn hostile_tensors_are_errors() {
 #[test]
 fn weights_that_the_file_does_not_have_are_an_error() {
     let two = || floats("two", &[], &[2.0]);
-    let scaled = model(&[1 << 30], vec![node("Mul", &["x", "two"], "y")], vec![two()]);
+    let scaled = model(
+        &[1 << 30],
+        vec![node("Mul", &["x", "two"], "y")],
+        vec![two()],
+    );
     assert!(refused(&scaled).contains("more weights than the file has values"));
     // The same weights, a thousand times.
-    let names: Vec<_> = ["x".into()].into_iter().chain((1..1000).map(|i| format!("v{i}"))).chain(["y".into()]).collect();
-    let nodes = names.windows(2).map(|pair| node("MatMul", &[&pair[0], "w"], &pair[1]));
-    let shared = model(&[100], nodes.collect(), vec![floats("w", &[100, 100], &[0.0; 10_000])]);
+    let names: Vec<_> = ["x".into()]
+        .into_iter()
+        .chain((1..1000).map(|i| format!("v{i}")))
+        .chain(["y".into()])
+        .collect();
+    let nodes = names
+        .windows(2)
+        .map(|pair| node("MatMul", &[&pair[0], "w"], &pair[1]));
+    let shared = model(
+        &[100],
+        nodes.collect(),
+        vec![floats("w", &[100, 100], &[0.0; 10_000])],
+    );
     assert!(refused(&shared).contains("more weights than the file has values"));
 }
 
@@ -525,7 +713,10 @@ fn weights_that_the_file_does_not_have_are_an_error() {
 fn deep_and_long_files_are_read_in_one_pass() {
     let mut deep = Message::default();
     for _ in 0..2000 {
-        deep = Message::default().bytes(1, "body").bytes(6, Message::default().bytes(1, node("If", &["x"], "y").bytes(5, deep)));
+        deep = Message::default().bytes(1, "body").bytes(
+            6,
+            Message::default().bytes(1, node("If", &["x"], "y").bytes(5, deep)),
+        );
     }
     let bytes = model(&[4], vec![node("If", &["x"], "y").bytes(5, deep)], vec![]);
     assert!(refused(&bytes).contains("(If): there is no such layer"));
@@ -535,7 +726,10 @@ fn deep_and_long_files_are_read_in_one_pass() {
     for i in 0..50_000 {
         let next = format!("v{i}");
         let constant = node("Constant", &[], &format!("c{i}"));
-        let value = Message::default().bytes(1, "value").bytes(5, floats("", &[], &[1.0])).number(20, 4);
+        let value = Message::default()
+            .bytes(1, "value")
+            .bytes(5, floats("", &[], &[1.0]))
+            .number(20, 4);
         nodes.push(constant.bytes(5, value));
         let constant = format!("c{i}");
         nodes.push(match i % 3 {
@@ -547,7 +741,10 @@ fn deep_and_long_files_are_read_in_one_pass() {
     }
     nodes.push(node("Softsign", &[&last], "y"));
     let error = refused(&model(&[4], nodes, vec![]));
-    assert!(error.ends_with("(Softsign): there is no such layer"), "{error}");
+    assert!(
+        error.ends_with("(Softsign): there is no such layer"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -556,12 +753,20 @@ fn data_of_other_files_is_read_inside_the_folder_only() {
     let inside = folder.path().join("models");
     std::fs::create_dir_all(inside.join("data")).unwrap();
     let values: Vec<f32> = (0..10).map(|i| i as f32).collect();
-    for path in [folder.path().join("secret"), inside.join("data/weights"), inside.join("weights")] {
+    for path in [
+        folder.path().join("secret"),
+        inside.join("data/weights"),
+        inside.join("weights"),
+    ] {
         std::fs::write(path, bytemuck::cast_slice::<f32, u8>(&values)).unwrap();
     }
     let path = inside.join("model.onnx");
     let load = |location: &str, offset: &str, length: &str| {
-        let entries = [("location", location), ("offset", offset), ("length", length)];
+        let entries = [
+            ("location", location),
+            ("offset", offset),
+            ("length", length),
+        ];
         let tensor = tensor_of("w", &[4, 2], 1).all(entries, |message, (key, value)| {
             message.bytes(13, Message::default().bytes(1, key).bytes(2, value))
         });
@@ -571,20 +776,53 @@ fn data_of_other_files_is_read_inside_the_folder_only() {
     };
     for location in ["weights", "data/weights"] {
         let model = load(location, "4", "32").unwrap();
-        assert_eq!(model.weight("dense/kernel").unwrap().to_vec().unwrap(), values[1..9]);
+        assert_eq!(
+            model.weight("dense/kernel").unwrap().to_vec().unwrap(),
+            values[1..9]
+        );
     }
     let absolute = folder.path().join("secret").display().to_string();
     #[cfg(unix)]
     std::os::unix::fs::symlink(folder.path().join("secret"), inside.join("link")).unwrap();
     let outside = ["../secret", "data/../weights", &absolute, "", ".", "link"];
-    for location in outside.into_iter().filter(|location| cfg!(unix) || *location != "link") {
+    for location in outside
+        .into_iter()
+        .filter(|location| cfg!(unix) || *location != "link")
+    {
         let error = load(location, "4", "32").unwrap_err();
-        assert!(error.contains("must be in the folder of the model"), "{location}: {error}");
+        assert!(
+            error.contains("must be in the folder of the model"),
+            "{location}: {error}"
+        );
     }
-    assert!(load("weights", "12", "32").unwrap_err().contains("it has 40 bytes, not 32 from 12 on"));
-    assert!(load("weights", "18446744073709551615", "32").unwrap_err().contains("it has 40 bytes"));
-    assert!(load("weights", "-1", "32").unwrap_err().contains("offset \"-1\""));
-    assert!(load("weights", "0", "36").unwrap_err().contains("a length of 36"));
-    assert!(load("data", "0", "32").unwrap_err().contains("external data \"data\""));
-    assert!(load("nothing", "0", "32").unwrap_err().contains("external data \"nothing\""));
+    assert!(
+        load("weights", "12", "32")
+            .unwrap_err()
+            .contains("it has 40 bytes, not 32 from 12 on")
+    );
+    assert!(
+        load("weights", "18446744073709551615", "32")
+            .unwrap_err()
+            .contains("it has 40 bytes")
+    );
+    assert!(
+        load("weights", "-1", "32")
+            .unwrap_err()
+            .contains("offset \"-1\"")
+    );
+    assert!(
+        load("weights", "0", "36")
+            .unwrap_err()
+            .contains("a length of 36")
+    );
+    assert!(
+        load("data", "0", "32")
+            .unwrap_err()
+            .contains("external data \"data\"")
+    );
+    assert!(
+        load("nothing", "0", "32")
+            .unwrap_err()
+            .contains("external data \"nothing\"")
+    );
 }

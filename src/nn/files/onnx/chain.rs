@@ -82,7 +82,9 @@ impl Affine {
 
     pub fn multiply(mut self, numbers: &Numbers) -> Self {
         self.times = join(self.times, numbers, |a, b| a * b);
-        self.plus = self.plus.and_then(|plus| join(Some(plus), numbers, |a, b| a * b));
+        self.plus = self
+            .plus
+            .and_then(|plus| join(Some(plus), numbers, |a, b| a * b));
         self
     }
 
@@ -96,7 +98,10 @@ impl Affine {
     /// The features, unless its numbers are for all of them.
     fn features(&self) -> Option<usize> {
         let all = [&self.minus, &self.times, &self.plus];
-        all.into_iter().flatten().map(|numbers| numbers.len()).find(|&len| len != 1)
+        all.into_iter()
+            .flatten()
+            .map(|numbers| numbers.len())
+            .find(|&len| len != 1)
     }
 }
 
@@ -117,11 +122,19 @@ fn join(
         return Some(second.clone());
     };
     let len = first.len().max(second.len());
-    Some((0..len).map(|i| combine(at(&first, i), at(second, i))).collect())
+    Some(
+        (0..len)
+            .map(|i| combine(at(&first, i), at(second, i)))
+            .collect(),
+    )
 }
 
 fn at(numbers: &Numbers, i: usize) -> f64 {
-    numbers.get(i).or(numbers.first()).copied().unwrap_or_default()
+    numbers
+        .get(i)
+        .or(numbers.first())
+        .copied()
+        .unwrap_or_default()
 }
 
 /// A layer with the values of its weights, by their names without the layer's.
@@ -213,7 +226,12 @@ impl Chain {
 
     /// Makes the output's last axis that of these axes of a value: its features. They are counted.
     pub fn features(&mut self, flow: &Flow, from: usize, to: usize) -> Result<usize> {
-        let extent = flow.shape.get(from..to).unwrap_or_default().iter().product();
+        let extent = flow
+            .shape
+            .get(from..to)
+            .unwrap_or_default()
+            .iter()
+            .product();
         let rank = flow.shape.len();
         let is_last = match flow.order {
             Order::ChannelsFirst => (from, to) == (0, 1),
@@ -285,7 +303,9 @@ impl Chain {
     /// In the weights of the last layer if that is possible, else as a normalization that is never trained.
     pub fn affine(&mut self, affine: &Affine) -> Result<()> {
         let features = self.features_of(affine.features())?;
-        let kernel = self.sums().map(|planned| planned.weights.iter().map(|(_, values)| values.len()).sum());
+        let kernel = self
+            .sums()
+            .map(|planned| planned.weights.iter().map(|(_, values)| values.len()).sum());
         self.take(4 * features + kernel.unwrap_or(0))?;
         let all = |numbers: &Option<Numbers>, default: f64| -> Vec<f64> {
             let one = |i| numbers.as_ref().map_or(default, |numbers| at(numbers, i));
@@ -306,12 +326,18 @@ impl Chain {
             }
             let is_shift = !is_scaled && !has_bias && affine.minus.is_none();
             if is_shift {
-                planned.weights.push(("bias", plus.iter().map(|&b| b as f32).collect()));
+                planned
+                    .weights
+                    .push(("bias", plus.iter().map(|&b| b as f32).collect()));
             } else {
-                let bias = planned.weights.get(1).map_or(vec![0.0; features], |(_, bias)| bias.clone());
-                let bias = bias.iter().enumerate().map(|(i, &b)| {
-                    ((f64::from(b) - minus[i]) * times[i] + plus[i]) as f32
-                });
+                let bias = planned
+                    .weights
+                    .get(1)
+                    .map_or(vec![0.0; features], |(_, bias)| bias.clone());
+                let bias = bias
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &b)| ((f64::from(b) - minus[i]) * times[i] + plus[i]) as f32);
                 let bias = bias.collect();
                 planned.weights.truncate(1);
                 planned.weights.push(("bias", bias));
@@ -338,7 +364,11 @@ impl Chain {
         Ok(())
     }
 
-    pub fn normalize(&mut self, [mean, variance]: [Vec<f32>; 2], name: Option<String>) -> Result<()> {
+    pub fn normalize(
+        &mut self,
+        [mean, variance]: [Vec<f32>; 2],
+        name: Option<String>,
+    ) -> Result<()> {
         self.features_of(Some(mean.len()))?;
         let mut layer = Layer::from(Normalization::new());
         layer.name = name;

@@ -118,7 +118,11 @@ impl Constant {
         let len = i64::try_from(rows).ok()?;
         let (first, last) = if step < 0 { (-1, len - 1) } else { (0, len) };
         let clamp = |place: i64| {
-            let place = if place < 0 { place.saturating_add(len) } else { place };
+            let place = if place < 0 {
+                place.saturating_add(len)
+            } else {
+                place
+            };
             place.clamp(first, last)
         };
         let (start, end) = (clamp(start), clamp(end));
@@ -150,7 +154,12 @@ pub(super) fn combine(operator: &str, a: &Constant, b: &Constant) -> Result<Cons
         (1, n) if a.shape.len() <= b.shape.len() => (n, &b.shape),
         (n, 1) => (n, &a.shape),
         (n, m) if n == m && a.shape == b.shape => (n, &a.shape),
-        _ => return Err(format!("constants of shapes {:?} and {:?}", a.shape, b.shape)),
+        _ => {
+            return Err(format!(
+                "constants of shapes {:?} and {:?}",
+                a.shape, b.shape
+            ));
+        }
     };
     let of = |values_len: usize, i: usize| if values_len == 1 { 0 } else { i };
     match (&a.values, &b.values) {
@@ -210,7 +219,9 @@ fn combine_ints(operator: &str, x: Int, y: Int) -> Option<Int> {
 /// The product of integers.
 pub(super) fn product(values: &[Int]) -> Option<Int> {
     let one = Int::Known(1);
-    values.iter().try_fold(one, |product, &value| product.times(value))
+    values
+        .iter()
+        .try_fold(one, |product, &value| product.times(value))
 }
 
 /// The elements of a list at places, which count from the end if they are negative.
@@ -222,6 +233,10 @@ pub(super) fn gather(values: &[Int], places: &[i64]) -> Option<Vec<Int>> {
 /// An index that may count from the end.
 pub(super) fn from_end(place: i64, len: usize) -> Option<usize> {
     let len = i64::try_from(len).ok()?;
-    let place = if place < 0 { place.checked_add(len)? } else { place };
+    let place = if place < 0 {
+        place.checked_add(len)?
+    } else {
+        place
+    };
     (0..len).contains(&place).then_some(place as usize)
 }

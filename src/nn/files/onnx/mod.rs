@@ -42,6 +42,7 @@
 
 mod chain;
 mod constant;
+mod elementwise;
 mod model;
 mod norm;
 mod operators;
@@ -49,6 +50,7 @@ mod proto;
 mod read;
 mod shapes;
 mod term;
+mod windows;
 mod write;
 
 #[cfg(not(target_family = "wasm"))]
@@ -99,7 +101,9 @@ fn external(
 ) -> std::result::Result<(Vec<u8>, u64), String> {
     let location = Path::new(location);
     let is_inside = |component| matches!(component, Component::Normal(_));
-    let folder = folder.canonicalize().map_err(|problem| problem.to_string())?;
+    let folder = folder
+        .canonicalize()
+        .map_err(|problem| problem.to_string())?;
     if location.as_os_str().is_empty() || !location.components().all(is_inside) {
         return Err("it must be in the folder of the model".into());
     }
@@ -115,8 +119,11 @@ fn external(
         return Err(format!("it has {all} bytes, not {len} from {offset} on"));
     }
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(offset)).map_err(|problem| problem.to_string())?;
-    file.take(len).read_to_end(&mut bytes).map_err(|problem| problem.to_string())?;
+    file.seek(SeekFrom::Start(offset))
+        .map_err(|problem| problem.to_string())?;
+    file.take(len)
+        .read_to_end(&mut bytes)
+        .map_err(|problem| problem.to_string())?;
     Ok((bytes, all))
 }
 

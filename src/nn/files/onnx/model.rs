@@ -53,6 +53,7 @@ pub(super) struct ValueInfo<'a> {
 pub(super) const FLOAT: i64 = 1;
 pub(super) const INT64: i64 = 7;
 const INT32: i64 = 6;
+const BOOL: i64 = 9;
 const FLOAT16: i64 = 10;
 const DOUBLE: i64 = 11;
 const BFLOAT16: i64 = 16;
@@ -257,7 +258,9 @@ impl<'a> Tensor<'a> {
             }
         }
         let extents = shape.into_iter().map(usize::try_from);
-        tensor.shape = extents.collect::<std::result::Result<_, _>>().map_err(|_| Malformed)?;
+        tensor.shape = extents
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| Malformed)?;
         Ok(tensor)
     }
 
@@ -277,8 +280,9 @@ impl<'a> Tensor<'a> {
             FLOAT | INT32 => Ok(4),
             DOUBLE | INT64 => Ok(8),
             FLOAT16 | BFLOAT16 => Ok(2),
+            BOOL => Ok(1),
             other => Err(format!(
-                "{:?} is of data type {other}; there are floats (1, 10, 11, 16) and integers (6, 7)",
+                "{:?} is of data type {other}; floats (1, 10, 11, 16) can be read, integers (6, 7) and bools (9)",
                 self.name
             )),
         }
@@ -355,7 +359,9 @@ impl<'a> Tensor<'a> {
             self.check(bytes.len() / self.element()?, bytes.len() % self.element()?)?;
             return Ok(match self.data_type {
                 FLOAT => chunks(bytes).map(f32::from_le_bytes).collect(),
-                DOUBLE => chunks(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
+                DOUBLE => chunks(bytes)
+                    .map(|b| f64::from_le_bytes(b) as f32)
+                    .collect(),
                 _ => chunks(bytes).map(half).collect(),
             });
         }
@@ -383,7 +389,10 @@ impl<'a> Tensor<'a> {
         if let Some(bytes) = bytes {
             self.check(bytes.len() / element, bytes.len() % element)?;
             return Ok(match self.data_type {
-                INT32 => chunks(bytes).map(|b| i32::from_le_bytes(b).into()).collect(),
+                BOOL => bytes.iter().map(|&byte| byte.into()).collect(),
+                INT32 => chunks(bytes)
+                    .map(|b| i32::from_le_bytes(b).into())
+                    .collect(),
                 _ => chunks(bytes).map(i64::from_le_bytes).collect(),
             });
         }

@@ -9,8 +9,8 @@ use super::chain::{Affine, Chain, Flow, Made, Numbers, Order};
 use super::constant::{Constant, Int};
 use super::model::{self, Graph, Node, Tensor, ValueInfo};
 use super::norm::Norm;
-use super::{operators, shapes};
 use super::term::{Binary, Kind as TermKind, Term, Unary};
+use super::{elementwise, operators, shapes};
 use crate::nn::{Activation, Sequential};
 
 pub(super) type Result<T> = std::result::Result<T, String>;
@@ -179,7 +179,10 @@ impl<'a> Reader<'a> {
             firsts.extend(node.outputs.first().copied());
             for &name in node.outputs.iter().filter(|name| !name.is_empty()) {
                 if makers.insert(name, place).is_some() || self.initializers.contains_key(name) {
-                    return Err(format!("{}: its output {name:?} is there twice", described(place, node)));
+                    return Err(format!(
+                        "{}: its output {name:?} is there twice",
+                        described(place, node)
+                    ));
                 }
             }
         }
@@ -188,12 +191,22 @@ impl<'a> Reader<'a> {
             let is_float = output.data_type.is_none_or(model::is_float);
             is_float && (firsts.contains(output.name) || !makers.contains_key(output.name))
         };
-        let outputs: Vec<_> = graph.outputs.iter().filter(is_float).map(|output| output.name).collect();
+        let outputs: Vec<_> = graph
+            .outputs
+            .iter()
+            .filter(is_float)
+            .map(|output| output.name)
+            .collect();
         let [output] = outputs[..] else {
             return Err(format!(
                 "a network here has one output of floats, the file has {}: {}",
                 outputs.len(),
-                outputs.iter().take(MAX_PROBLEMS).copied().collect::<Vec<_>>().join(", "),
+                outputs
+                    .iter()
+                    .take(MAX_PROBLEMS)
+                    .copied()
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ));
         };
         let is_input = graph.inputs.iter().any(|input| input.name == output);
@@ -203,10 +216,17 @@ impl<'a> Reader<'a> {
         let mut needed = vec![false; graph.nodes.len()];
         let mut names = vec![output];
         while let Some(name) = names.pop() {
-            let Some(&place) = makers.get(name) else { continue };
+            let Some(&place) = makers.get(name) else {
+                continue;
+            };
             if let Some(flag) = needed.get_mut(place).filter(|flag| !**flag) {
                 *flag = true;
-                names.extend(graph.nodes[place].inputs.iter().filter(|name| !name.is_empty()));
+                names.extend(
+                    graph.nodes[place]
+                        .inputs
+                        .iter()
+                        .filter(|name| !name.is_empty()),
+                );
             }
         }
         Ok((output, needed))
@@ -214,10 +234,24 @@ impl<'a> Reader<'a> {
 
     /// The graph's input. Returns its shape here.
     fn begin(&mut self, output: &str, needed: &[bool]) -> Result<Vec<usize>> {
-        let nodes = self.graph.nodes.iter().zip(needed).filter(|(_, needed)| **needed);
-        let used: HashSet<&str> = nodes.flat_map(|(node, _)| &node.inputs).copied().chain([output]).collect();
+        let nodes = self
+            .graph
+            .nodes
+            .iter()
+            .zip(needed)
+            .filter(|(_, needed)| **needed);
+        let used: HashSet<&str> = nodes
+            .flat_map(|(node, _)| &node.inputs)
+            .copied()
+            .chain([output])
+            .collect();
         let is_input = |name: &str| used.contains(name) && !self.initializers.contains_key(name);
-        let inputs: Vec<_> = self.graph.inputs.iter().filter(|input| is_input(input.name)).collect();
+        let inputs: Vec<_> = self
+            .graph
+            .inputs
+            .iter()
+            .filter(|input| is_input(input.name))
+            .collect();
         let [input] = inputs[..] else {
             let names = inputs.iter().take(MAX_PROBLEMS).map(|input| input.name);
             return Err(format!(
@@ -229,7 +263,9 @@ impl<'a> Reader<'a> {
         let name = input.name;
         let shape = input.shape.as_deref().unwrap_or_default();
         let Some((batch, shape)) = shape.split_first() else {
-            return Err(format!("its input {name:?} has no shape, or no axis for the batch"));
+            return Err(format!(
+                "its input {name:?} has no shape, or no axis for the batch"
+            ));
         };
         let sample: Option<Vec<usize>> = shape.iter().copied().collect();
         let sample = sample.filter(|sample| sample.len() <= MAX_AXES);
@@ -238,17 +274,24 @@ impl<'a> Reader<'a> {
                 "the shape of its input {name:?} must be known but for the batch, which comes first"
             ));
         };
-        let len = shape.iter().try_fold(1usize, |len, &extent| len.checked_mul(extent));
+        let len = shape
+            .iter()
+            .try_fold(1usize, |len, &extent| len.checked_mul(extent));
         if len.is_none_or(|len| len > u32::MAX as usize) {
             return Err(format!("its input {name:?} is too large: {shape:?}"));
         }
         self.batch = *batch;
         let mut order = Order::Same;
         self.chain.shape = shape.clone();
-        let first = self.graph.nodes.iter().zip(needed).find(|(node, needed)| {
-            **needed && operators::says_order(node)
-        });
-        if shape.len() > 1 && first.is_some_and(|(node, _)| operators::is_channels_first(self, node)) {
+        let first = self
+            .graph
+            .nodes
+            .iter()
+            .zip(needed)
+            .find(|(node, needed)| **needed && operators::says_order(node));
+        if shape.len() > 1
+            && first.is_some_and(|(node, _)| operators::is_channels_first(self, node))
+        {
             order = Order::ChannelsFirst;
             self.chain.shape.rotate_left(1);
         }
@@ -267,7 +310,9 @@ impl<'a> Reader<'a> {
 
     fn end(&mut self, output: &'a str) -> Result<()> {
         let Some(Value::Flow(flow)) = self.values.get(output).cloned() else {
-            return Err(format!("its output {output:?} does not depend on its input"));
+            return Err(format!(
+                "its output {output:?} does not depend on its input"
+            ));
         };
         let node = flow.node;
         let at = |problem| format!("{}: {problem}", described(node, &self.graph.nodes[node]));
@@ -303,7 +348,9 @@ impl<'a> Reader<'a> {
             return Ok(value.clone());
         }
         if let Some(&tensor) = self.initializers.get(name) {
-            return self.tensor(tensor).map(|constant| Value::Constant(constant.into()));
+            return self
+                .tensor(tensor)
+                .map(|constant| Value::Constant(constant.into()));
         }
         Err(format!("no node before it gives its input {name:?}"))
     }
@@ -375,7 +422,9 @@ impl<'a> Reader<'a> {
     }
 
     pub fn known(&mut self, node: &Node<'a>, position: usize) -> Result<Option<Vec<i64>>> {
-        self.constant(node, position)?.map(|constant| constant.known()).transpose()
+        self.constant(node, position)?
+            .map(|constant| constant.known())
+            .transpose()
     }
 
     /// An input that depends on the network's.
@@ -384,7 +433,9 @@ impl<'a> Reader<'a> {
         match self.lookup(name)? {
             Value::Flow(flow) => Ok(Some(self.current(flow))),
             Value::Unknown => Ok(None),
-            Value::Constant(_) => Err(format!("its input {name:?} does not depend on the network's")),
+            Value::Constant(_) => Err(format!(
+                "its input {name:?} does not depend on the network's"
+            )),
         }
     }
 
@@ -446,7 +497,9 @@ impl<'a> Reader<'a> {
                 self.chain.layer_normalize(*epsilon, scales, name())?;
             }
             Made::Padded(_) => {
-                return Err("its input is padded with zeros, which only a convolution can be".into());
+                return Err(
+                    "its input is padded with zeros, which only a convolution can be".into(),
+                );
             }
             Made::Norm(_) => return Err("means and variances of its input are no layer".into()),
         }
@@ -544,7 +597,11 @@ impl<'a> Reader<'a> {
             let number = Term::new(TermKind::Constant(number));
             let flow = self.as_term(flow, false)?;
             let term = term_of(&flow)?;
-            let (a, b) = if is_first { (number, term) } else { (term, number) };
+            let (a, b) = if is_first {
+                (number, term)
+            } else {
+                (term, number)
+            };
             return self.term(flow, Term::new(TermKind::Binary(binary, a, b)));
         }
         let (flow, known) = match &flow.made {
@@ -555,7 +612,7 @@ impl<'a> Reader<'a> {
             },
             _ => (self.realize(flow)?, Affine::default()),
         };
-        let affine = operators::affine(known, binary, &numbers, is_first)?;
+        let affine = elementwise::affine(known, binary, &numbers, is_first)?;
         Ok(self.made(flow, Made::Affine(affine)))
     }
 
@@ -573,7 +630,10 @@ impl<'a> Reader<'a> {
             return Ok(Flow { shape, ..flow });
         }
         if a.shape != b.shape {
-            return Err(format!("its inputs have the shapes {:?} and {:?}", a.shape, b.shape));
+            return Err(format!(
+                "its inputs have the shapes {:?} and {:?}",
+                a.shape, b.shape
+            ));
         }
         let (a, b) = self.terms(a, b)?;
         let term = TermKind::Binary(binary, term_of(&a)?, term_of(&b)?);
@@ -585,7 +645,10 @@ impl<'a> Reader<'a> {
         let (a, b) = (self.as_term(a, false)?, self.as_term(b, false)?);
         let (a, b) = (self.current(a), self.current(b));
         if a.base != b.base || a.base != self.chain.version {
-            return Err("two values of different layers meet: here there is one layer after the other".into());
+            return Err(
+                "two values of different layers meet: here there is one layer after the other"
+                    .into(),
+            );
         }
         Ok((a, b))
     }
@@ -597,12 +660,18 @@ impl<'a> Reader<'a> {
             return Ok([f64::from(*value)].into());
         }
         let (features, flow) = varying(flow, &constant.shape).ok_or_else(|| {
-            format!("constants of the shape {:?} do not fit its input {:?}", constant.shape, flow.shape)
+            format!(
+                "constants of the shape {:?} do not fit its input {:?}",
+                constant.shape, flow.shape
+            )
         })?;
         self.chain.take(values.len())?;
         let found = self.chain.features(&flow, features.0, features.1)?;
         if found != values.len() {
-            return Err(format!("it has {} constants for {found} features", values.len()));
+            return Err(format!(
+                "it has {} constants for {found} features",
+                values.len()
+            ));
         }
         let values = values.iter().map(|&value| value.into()).collect();
         Ok(self.chain.arranged(&flow, values).into())
@@ -667,10 +736,10 @@ fn affine(term: &Term) -> Option<Affine> {
     let known = match &term.kind {
         TermKind::X => Some(Affine::default()),
         TermKind::Binary(binary, x, c) if is_number(c) => {
-            operators::affine(affine(x)?, *binary, &number(c)?, false).ok()
+            elementwise::affine(affine(x)?, *binary, &number(c)?, false).ok()
         }
         TermKind::Binary(binary, c, x) if is_number(c) => {
-            operators::affine(affine(x)?, *binary, &number(c)?, true).ok()
+            elementwise::affine(affine(x)?, *binary, &number(c)?, true).ok()
         }
         TermKind::Unary(Unary::Neg, x) => Some(affine(x)?.multiply(&Numbers::from([-1.0]))),
         _ => None,

@@ -20,10 +20,17 @@ pub(super) fn sample_axes(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
 }
 
 pub(super) fn transpose<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
-    let Some(flow) = reader.flow(node, 0)? else { return Ok(None) };
+    let Some(flow) = reader.flow(node, 0)? else {
+        return Ok(None);
+    };
     let rank = flow.shape.len();
-    let order = node.ints("perm")?.unwrap_or_else(|| (0..=rank as i64).rev().collect());
-    let order: Vec<_> = order.iter().filter_map(|&axis| usize::try_from(axis).ok()).collect();
+    let order = node
+        .ints("perm")?
+        .unwrap_or_else(|| (0..=rank as i64).rev().collect());
+    let order: Vec<_> = order
+        .iter()
+        .filter_map(|&axis| usize::try_from(axis).ok())
+        .collect();
     let first: Vec<_> = [0, rank].into_iter().chain(1..rank).collect();
     let last: Vec<_> = [0].into_iter().chain(2..=rank).chain([1]).collect();
     let same: Vec<_> = (0..=rank).collect();
@@ -69,13 +76,21 @@ pub(super) fn is_trivial(shape: &[usize]) -> bool {
 pub(super) fn reshape<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     let target = match node.ints("shape")? {
         Some(shape) => Some(shape.into_iter().map(Int::Known).collect()),
-        None => reader.constant(node, 1)?.map(|target| {
-            target.as_ints().map(<[Int]>::to_vec).ok_or("its shape is no integers")
-        }).transpose()?,
+        None => reader
+            .constant(node, 1)?
+            .map(|target| {
+                target
+                    .as_ints()
+                    .map(<[Int]>::to_vec)
+                    .ok_or("its shape is no integers")
+            })
+            .transpose()?,
     };
     let zeros_are_extents = node.int("allowzero", 0)? != 0;
     let input = reader.flow(node, 0)?;
-    let (Some(flow), Some(mut target)) = (input, target) else { return Ok(None) };
+    let (Some(flow), Some(mut target)) = (input, target) else {
+        return Ok(None);
+    };
     for (i, extent) in target.iter_mut().enumerate() {
         if *extent == Int::Known(0) && !zeros_are_extents {
             *extent = match i.checked_sub(1) {
@@ -99,7 +114,10 @@ fn to(reader: &mut Reader, flow: Flow, target: &[Int]) -> Result<Flow> {
             Int::Batches(factor) => format!("{factor} batch"),
         };
         let target = target.iter().map(extent).collect::<Vec<_>>().join(", ");
-        format!("samples of the shape {:?} can't become [{target}]", flow.shape)
+        format!(
+            "samples of the shape {:?} can't become [{target}]",
+            flow.shape
+        )
     };
     let total: usize = match flow.merged {
         true => reader.chain.shape.iter().product(),
@@ -109,12 +127,22 @@ fn to(reader: &mut Reader, flow: Flow, target: &[Int]) -> Result<Flow> {
     if rest.len() > 8 {
         return Err(wrong());
     }
-    let open = rest.iter().filter(|extent| **extent == Int::Known(-1)).count();
+    let open = rest
+        .iter()
+        .filter(|extent| **extent == Int::Known(-1))
+        .count();
     let known: Vec<Option<usize>> = rest
         .iter()
-        .map(|extent| extent.known().and_then(|extent| usize::try_from(extent).ok()))
+        .map(|extent| {
+            extent
+                .known()
+                .and_then(|extent| usize::try_from(extent).ok())
+        })
         .collect();
-    let product = known.iter().flatten().try_fold(1usize, |product, &extent| product.checked_mul(extent));
+    let product = known
+        .iter()
+        .flatten()
+        .try_fold(1usize, |product, &extent| product.checked_mul(extent));
     let product = product.filter(|&product| product > 0).ok_or_else(wrong)?;
     if known.iter().filter(|extent| extent.is_none()).count() != open || open > 1 {
         return Err(wrong());
@@ -131,17 +159,25 @@ fn to(reader: &mut Reader, flow: Flow, target: &[Int]) -> Result<Flow> {
         Int::Known(known) => match reader.batch {
             Some(batch) if batch > 0 => {
                 let known = usize::try_from(known).map_err(|_| wrong())?;
-                if known % batch != 0 { return Err(wrong()) }
+                if known % batch != 0 {
+                    return Err(wrong());
+                }
                 known / batch
             }
             _ => return Err(wrong()),
         },
     };
-    let all = product.checked_mul(per_sample).filter(|&all| all > 0).ok_or_else(wrong)?;
+    let all = product
+        .checked_mul(per_sample)
+        .filter(|&all| all > 0)
+        .ok_or_else(wrong)?;
     if !total.is_multiple_of(all) || (open == 0 && total != all) {
         return Err(wrong());
     }
-    let shape: Vec<_> = known.iter().map(|extent| extent.unwrap_or(total / all)).collect();
+    let shape: Vec<_> = known
+        .iter()
+        .map(|extent| extent.unwrap_or(total / all))
+        .collect();
     reshaped(reader, flow, shape, !is_batch)
 }
 
@@ -190,12 +226,18 @@ fn is_whole(made: &Made) -> bool {
 
 pub(super) fn flatten<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     let axis = node.int("axis", 1)?;
-    let Some(flow) = reader.flow(node, 0)? else { return Ok(None) };
+    let Some(flow) = reader.flow(node, 0)? else {
+        return Ok(None);
+    };
     let total = match flow.merged {
         true => return Err("its input has values of several samples in a row".into()),
         false => flow.shape.iter().product(),
     };
-    let axis = if axis < 0 { axis.saturating_add(flow.shape.len() as i64 + 1) } else { axis };
+    let axis = if axis < 0 {
+        axis.saturating_add(flow.shape.len() as i64 + 1)
+    } else {
+        axis
+    };
     if axis == flow.shape.len() as i64 && axis > 0 {
         let last = flow.shape.last().copied().unwrap_or(1);
         let is_one = flow.shape.len() == 1;
@@ -209,23 +251,36 @@ pub(super) fn flatten<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<In
 
 pub(super) fn squeeze<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     let axes = operators::axes_of(reader, node)?;
-    let Some(flow) = reader.flow(node, 0)? else { return Ok(None) };
+    let Some(flow) = reader.flow(node, 0)? else {
+        return Ok(None);
+    };
     let rank = flow.shape.len();
     let axes = match axes {
-        Some(axes) => sample_axes(&axes, rank).ok_or("it takes away the axis of the samples, or none")?,
+        Some(axes) => {
+            sample_axes(&axes, rank).ok_or("it takes away the axis of the samples, or none")?
+        }
         None => (0..rank).filter(|&axis| flow.shape[axis] == 1).collect(),
     };
     if axes.iter().any(|&axis| flow.shape[axis] != 1) {
-        return Err(format!("the axes {axes:?} of {:?} are not all 1", flow.shape));
+        return Err(format!(
+            "the axes {axes:?} of {:?} are not all 1",
+            flow.shape
+        ));
     }
-    let shape = flow.shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis));
+    let shape = flow
+        .shape
+        .iter()
+        .enumerate()
+        .filter(|(axis, _)| !axes.contains(axis));
     let shape = shape.map(|(_, &extent)| extent).collect();
     reshaped(reader, flow, shape, false).map(Some)
 }
 
 pub(super) fn unsqueeze<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     let axes = operators::axes_of(reader, node)?;
-    let Some(flow) = reader.flow(node, 0)? else { return Ok(None) };
+    let Some(flow) = reader.flow(node, 0)? else {
+        return Ok(None);
+    };
     let axes = axes.unwrap_or_default();
     let rank = flow.shape.len() + axes.len();
     let axes = sample_axes(&axes, rank).filter(|_| rank <= 8);
@@ -244,9 +299,30 @@ pub(super) fn unsqueeze<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<
 pub(super) fn is_of_constants(node: &Node) -> bool {
     let is_one = matches!(
         node.operator,
-        "Identity" | "Cast" | "Gather" | "Slice" | "Concat" | "Squeeze" | "Unsqueeze" | "Reshape" | "Transpose"
-            | "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Pow" | "Max" | "Min" | "Sqrt" | "Neg" | "Reciprocal"
-            | "Exp" | "ReduceProd" | "ConstantOfShape" | "Shape"
+        "Identity"
+            | "Cast"
+            | "Gather"
+            | "Slice"
+            | "Concat"
+            | "Squeeze"
+            | "Unsqueeze"
+            | "Reshape"
+            | "Transpose"
+            | "Add"
+            | "Sub"
+            | "Mul"
+            | "Div"
+            | "Mod"
+            | "Pow"
+            | "Max"
+            | "Min"
+            | "Sqrt"
+            | "Neg"
+            | "Reciprocal"
+            | "Exp"
+            | "ReduceProd"
+            | "ConstantOfShape"
+            | "Shape"
     );
     is_one && is_standard(node.domain)
 }
@@ -261,7 +337,9 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
     }
     let mut inputs = Vec::new();
     for position in 0..node.inputs.len() {
-        let Some(name) = node.input(position) else { continue };
+        let Some(name) = node.input(position) else {
+            continue;
+        };
         let value = match reader.known_value(name) {
             Some(value) => value,
             None => return Ok(None),
@@ -270,7 +348,12 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
     }
     let input = inputs.first().ok_or("it has no input")?;
     let axes = |reader: &mut Reader<'a>| operators::axes_of(reader, node);
-    reader.chain.take(inputs.iter().map(|input| input.len() + input.shape.len()).sum())?;
+    reader.chain.take(
+        inputs
+            .iter()
+            .map(|input| input.len() + input.shape.len())
+            .sum(),
+    )?;
     Ok(Some(match node.operator {
         "Identity" => (**input).clone(),
         "Cast" => {
@@ -292,7 +375,9 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
             Constant::ints(places.shape.clone(), values)?
         }
         "ConstantOfShape" => {
-            let value = node.attribute("value")?.and_then(|attribute| attribute.tensor);
+            let value = node
+                .attribute("value")?
+                .and_then(|attribute| attribute.tensor);
             let value = value.map(|value| reader.tensor(&value)).transpose()?;
             let values = value.as_ref().and_then(|value| value.as_ints());
             let &[value] = values.ok_or("it gives floats")? else {
@@ -325,20 +410,36 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
         }
         "Transpose" => {
             let rank = input.shape.len();
-            let order = node.ints("perm")?.unwrap_or_else(|| (0..rank as i64).rev().collect());
-            let order: Option<Vec<_>> = order.iter().map(|&axis| constant::from_end(axis, rank)).collect();
-            let is_order = |order: &Vec<usize>| order.len() == rank && (0..rank).all(|axis| order.contains(&axis));
-            input.transposed(&order.filter(is_order).ok_or("perm is no order of its axes")?)
+            let order = node
+                .ints("perm")?
+                .unwrap_or_else(|| (0..rank as i64).rev().collect());
+            let order: Option<Vec<_>> = order
+                .iter()
+                .map(|&axis| constant::from_end(axis, rank))
+                .collect();
+            let is_order = |order: &Vec<usize>| {
+                order.len() == rank && (0..rank).all(|axis| order.contains(&axis))
+            };
+            input.transposed(
+                &order
+                    .filter(is_order)
+                    .ok_or("perm is no order of its axes")?,
+            )
         }
         "ReduceProd" => {
             let values = input.as_ints().ok_or("it takes the product of floats")?;
             let product = constant::product(values).ok_or("its product is too large")?;
-            let shape = if node.int("keepdims", 1)? == 0 { Vec::new() } else { vec![1; input.shape.len()] };
+            let shape = if node.int("keepdims", 1)? == 0 {
+                Vec::new()
+            } else {
+                vec![1; input.shape.len()]
+            };
             Constant::ints(shape, vec![product])?
         }
         operator => match inputs.get(1) {
             Some(other) => {
-                if let ("Max", Some(name), Some(&result)) = (operator, node.input(0), node.outputs.first())
+                if let ("Max", Some(name), Some(&result)) =
+                    (operator, node.input(0), node.outputs.first())
                     && other.scalar() == Some(FLOOR.into())
                     && let Some(variance) = reader.roots.get(name)
                 {
@@ -362,7 +463,11 @@ fn shape<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Option<Constant
     let name = node.input(0).ok_or("it has no input")?;
     let all: Vec<_> = match reader.lookup(name)? {
         Value::Unknown => return Ok(None),
-        Value::Constant(constant) => constant.shape.iter().map(|&extent| Int::Known(extent as i64)).collect(),
+        Value::Constant(constant) => constant
+            .shape
+            .iter()
+            .map(|&extent| Int::Known(extent as i64))
+            .collect(),
         Value::Flow(flow) => {
             let batch = match (flow.merged, flow.shape.iter().product::<usize>()) {
                 (false, _) => 1,
@@ -370,7 +475,10 @@ fn shape<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Option<Constant
                 (true, each) => reader.chain.shape.iter().product::<usize>() / each,
             };
             let rest = flow.shape.iter().map(|&extent| Int::Known(extent as i64));
-            [Int::Batches(batch as i64)].into_iter().chain(rest).collect()
+            [Int::Batches(batch as i64)]
+                .into_iter()
+                .chain(rest)
+                .collect()
         }
     };
     let (start, end) = (node.int("start", 0)?, node.int("end", i64::MAX)?);
@@ -408,7 +516,10 @@ fn with_ones(shape: &[usize], axes: Option<&[i64]>, less: bool) -> Option<Vec<us
     }
     let axes: Vec<usize> = match axes {
         None => (0..rank).filter(|&axis| shape[axis] == 1).collect(),
-        Some(axes) => axes.iter().map(|&axis| constant::from_end(axis, rank)).collect::<Option<_>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|&axis| constant::from_end(axis, rank))
+            .collect::<Option<_>>()?,
     };
     let mut rest = shape.iter().copied();
     let all = (0..rank).map(|axis| match (axes.contains(&axis), less) {
@@ -416,12 +527,19 @@ fn with_ones(shape: &[usize], axes: Option<&[i64]>, less: bool) -> Option<Vec<us
         (true, false) => Some(Some(1)),
         (false, _) => rest.next().map(Some),
     });
-    Some(all.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
+    Some(
+        all.collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
 }
 
 /// The shape that a constant gets, of which one extent may be open.
 fn of_constant(target: &[i64], shape: &[usize]) -> Option<Vec<usize>> {
-    let total = shape.iter().try_fold(1usize, |total, &extent| total.checked_mul(extent))?;
+    let total = shape
+        .iter()
+        .try_fold(1usize, |total, &extent| total.checked_mul(extent))?;
     let mut all = Vec::new();
     for (axis, &extent) in target.iter().enumerate() {
         all.push(match extent {
@@ -430,9 +548,11 @@ fn of_constant(target: &[i64], shape: &[usize]) -> Option<Vec<usize>> {
             extent => Some(usize::try_from(extent).ok()?),
         });
     }
-    let known = all.iter().flatten().try_fold(1usize, |known, &extent| known.checked_mul(extent))?;
+    let known = all
+        .iter()
+        .flatten()
+        .try_fold(1usize, |known, &extent| known.checked_mul(extent))?;
     let open = total.checked_div(known);
     (all.len() <= 8).then_some(())?;
     all.into_iter().map(|extent| extent.or(open)).collect()
 }
-

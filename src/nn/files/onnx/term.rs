@@ -14,7 +14,8 @@ const MAX_SIZE: usize = 64;
 
 /// Where functions are compared, on either side of 0.
 const PROBES: [f64; 22] = [
-    1e-3, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0, 1.3, 1.7, 2.1, 2.6, 3.3, 4.1, 5.3, 7.0, 9.5, 14.0, 21.0, 40.0,
+    1e-3, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0, 1.3, 1.7, 2.1, 2.6, 3.3, 4.1, 5.3, 7.0,
+    9.5, 14.0, 21.0, 40.0,
 ];
 
 /// How close they must come. Constants such as √½ are f32s.

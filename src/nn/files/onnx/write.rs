@@ -70,11 +70,17 @@ struct Graph<'a> {
 }
 
 fn int(name: &str, value: i64) -> Writer {
-    Writer::default().text(1, name).number(3, value).number(20, 2)
+    Writer::default()
+        .text(1, name)
+        .number(3, value)
+        .number(20, 2)
 }
 
 fn float(name: &str, value: f64) -> Writer {
-    Writer::default().text(1, name).float(2, value as f32).number(20, 1)
+    Writer::default()
+        .text(1, name)
+        .float(2, value as f32)
+        .number(20, 1)
 }
 
 fn text(name: &str, value: &str) -> Writer {
@@ -83,7 +89,10 @@ fn text(name: &str, value: &str) -> Writer {
 
 fn ints(name: &str, values: impl IntoIterator<Item = usize>) -> Writer {
     let add = |message: Writer, value| message.number(8, value as i64);
-    Writer::default().text(1, name).all(values, add).number(20, 7)
+    Writer::default()
+        .text(1, name)
+        .all(values, add)
+        .number(20, 7)
 }
 
 fn floats(name: &str, shape: &[usize], values: impl IntoIterator<Item = f32>) -> Writer {
@@ -93,7 +102,10 @@ fn floats(name: &str, shape: &[usize], values: impl IntoIterator<Item = f32>) ->
 
 fn tensor(name: &str, shape: &[usize], data_type: i64) -> Writer {
     let add = |message: Writer, extent: &usize| message.number(1, *extent as i64);
-    Writer::default().all(shape, add).number(2, data_type).text(8, name)
+    Writer::default()
+        .all(shape, add)
+        .number(2, data_type)
+        .text(8, name)
 }
 
 /// An input or output [N, …].
@@ -133,7 +145,12 @@ impl Graph<'_> {
         }
     }
 
-    fn constant(&mut self, name: &str, shape: &[usize], values: impl IntoIterator<Item = f32>) -> String {
+    fn constant(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: impl IntoIterator<Item = f32>,
+    ) -> String {
         let name = format!("{}/{name}", self.layer);
         self.initializers.push(floats(&name, shape, values));
         name
@@ -190,7 +207,9 @@ impl Graph<'_> {
                 }
                 self.activate(weighted.activation);
             }
-            Kind::Conv2d { weighted, window, .. } => {
+            Kind::Conv2d {
+                weighted, window, ..
+            } => {
                 self.channels_first();
                 let kernel = values("kernel").map(|(shape, values)| {
                     let first = [3, 2, 0, 1];
@@ -199,7 +218,11 @@ impl Graph<'_> {
                     self.constant("kernel", &extents, places.map(|place| values[place]))
                 });
                 let bias = weight(self, "bias");
-                self.node("Conv", kernel.into_iter().chain(bias).collect(), windowed(window));
+                self.node(
+                    "Conv",
+                    kernel.into_iter().chain(bias).collect(),
+                    windowed(window),
+                );
                 self.name_last();
                 self.activate(weighted.activation);
             }
@@ -228,7 +251,9 @@ impl Graph<'_> {
             Kind::Reshape(shape) => {
                 self.channels_last();
                 // 0 is the input's extent.
-                let extents = [0].into_iter().chain(shape.iter().map(|&extent| extent as i64));
+                let extents = [0]
+                    .into_iter()
+                    .chain(shape.iter().map(|&extent| extent as i64));
                 let raw: Vec<u8> = extents.flat_map(i64::to_le_bytes).collect();
                 let name = format!("{}/shape", self.layer);
                 let message = tensor(&name, &[shape.len() + 1], INT64).bytes(9, &raw);
@@ -252,7 +277,10 @@ impl Graph<'_> {
             Kind::BatchNormalization { momentum, epsilon } => {
                 self.channels_first();
                 let names = ["gamma", "beta", "moving_mean", "moving_variance"];
-                let weights = names.into_iter().filter_map(|name| weight(self, name)).collect();
+                let weights = names
+                    .into_iter()
+                    .filter_map(|name| weight(self, name))
+                    .collect();
                 let attributes = vec![float("epsilon", *epsilon), float("momentum", *momentum)];
                 self.node("BatchNormalization", weights, attributes);
                 self.name_last();
@@ -260,7 +288,10 @@ impl Graph<'_> {
             Kind::LayerNormalization { epsilon } => {
                 self.channels_last();
                 self.opset = self.opset.max(17);
-                let weights = ["gamma", "beta"].into_iter().filter_map(|name| weight(self, name)).collect();
+                let weights = ["gamma", "beta"]
+                    .into_iter()
+                    .filter_map(|name| weight(self, name))
+                    .collect();
                 let attributes = vec![int("axis", -1), float("epsilon", *epsilon)];
                 self.node("LayerNormalization", weights, attributes);
                 self.name_last();
@@ -275,9 +306,10 @@ impl Graph<'_> {
         let (operator, attributes) = match activation {
             Activation::Linear => return,
             Activation::Selu => ("Selu", Vec::new()),
-            Activation::SeluWith(selu) => {
-                ("Selu", vec![float("alpha", selu.alpha), float("gamma", selu.scale)])
-            }
+            Activation::SeluWith(selu) => (
+                "Selu",
+                vec![float("alpha", selu.alpha), float("gamma", selu.scale)],
+            ),
             Activation::Elu(alpha) => ("Elu", vec![float("alpha", alpha)]),
             Activation::Relu => ("Relu", Vec::new()),
             Activation::LeakyRelu(slope) => ("LeakyRelu", vec![float("alpha", slope)]),
@@ -314,7 +346,9 @@ impl Graph<'_> {
             Some(node) => node.output = OUTPUT.into(),
             None => {
                 self.node("Identity", Vec::new(), Vec::new());
-                self.nodes.iter_mut().for_each(|node| node.output = OUTPUT.into());
+                self.nodes
+                    .iter_mut()
+                    .for_each(|node| node.output = OUTPUT.into());
             }
         }
         let node = |node: Node| {
@@ -323,7 +357,9 @@ impl Graph<'_> {
                 .text(2, &node.output)
                 .text(3, &node.name)
                 .text(4, node.operator)
-                .all(node.attributes, |message, attribute| message.message(5, attribute))
+                .all(node.attributes, |message, attribute| {
+                    message.message(5, attribute)
+                })
         };
         let graph = Writer::default()
             .all(self.nodes, |graph, one| graph.message(1, node(one)))
@@ -332,8 +368,8 @@ impl Graph<'_> {
             .message(11, value_info(INPUT, model.input_shape()))
             .message(12, value_info(OUTPUT, model.output_shape()));
         let version = match self.opset {
-            ..=14 => 7,
-            ..=18 => 8,
+            13 => 7,
+            17 => 8,
             _ => 9,
         };
         Writer::default()
@@ -347,7 +383,10 @@ impl Graph<'_> {
 }
 
 fn windowed(window: &Sliding) -> Vec<Writer> {
-    let mut attributes = vec![ints("kernel_shape", window.size), ints("strides", window.strides)];
+    let mut attributes = vec![
+        ints("kernel_shape", window.size),
+        ints("strides", window.strides),
+    ];
     match window.padding {
         Padding::Valid => {}
         Padding::Same => attributes.push(text("auto_pad", "SAME_UPPER")),
