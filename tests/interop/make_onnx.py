@@ -135,6 +135,13 @@ def torch_models():
                 **({"external_data": False} if dynamo else {}), **batch,
             )
             store(full, x, y)
+        if name in ["activations", "flattened", "rank3"]:
+            # GELU and layer normalization, written out.
+            path = FOLDER / f"torch_opset14_{name}.onnx"
+            torch.onnx.export(
+                module, inputs, path, dynamo=False, opset_version=14, input_names=["x"], dynamic_axes={"x": {0: "batch"}}
+            )
+            store(f"torch_opset14_{name}", x, y)
         if name == "cnn":
             # A batch whose size is fixed, and an old opset.
             path = FOLDER / "torch_opset9_cnn.onnx"

@@ -483,17 +483,25 @@ fn info(name: &str, shape: &[i64]) -> Message {
 
 /// A model with an input x [N, …] and an output y.
 fn model(input: &[i64], nodes: Vec<Message>, initializers: Vec<Message>) -> Vec<u8> {
+    model_of(17, input, nodes, initializers)
+}
+
+fn model_of(opset: i64, input: &[i64], nodes: Vec<Message>, initializers: Vec<Message>) -> Vec<u8> {
     let graph = Message::default()
         .all(nodes, |graph, node| graph.bytes(1, node))
         .all(initializers, |graph, tensor| graph.bytes(5, tensor))
         .bytes(11, info("x", input))
         .bytes(12, info("y", &[]));
-    let opset = Message::default().bytes(1, "").number(2, 17);
+    let opset = Message::default().bytes(1, "").number(2, opset);
     Message::default()
         .number(1, 8)
         .bytes(7, graph)
         .bytes(8, opset)
         .0
+}
+
+fn read(bytes: &[u8]) -> Sequential {
+    block_on(onnx::from_bytes(gpu(), bytes)).unwrap()
 }
 
 fn refused(bytes: &[u8]) -> String {
@@ -825,4 +833,151 @@ fn data_of_other_files_is_read_inside_the_folder_only() {
             .unwrap_err()
             .contains("external data \"nothing\"")
     );
+}
+
+#[test]
+fn weights_of_other_types_become_f32() {
+    let values = [1.5f32, -2.0, 0.25, 96.0];
+    let raw = |bytes: Vec<u8>, data_type| tensor_of("w", &[4, 1], data_type).bytes(9, bytes);
+    let halves = values.map(half::f16::from_f32);
+    let brains = values.map(half::bf16::from_f32);
+    let doubles = values.map(f64::from);
+    let packed = |field, message: Message| message.bytes(field, bytemuck::cast_slice(&values));
+    let tensors = [
+        raw(bytemuck::cast_slice(&values).to_vec(), 1),
+        raw(bytemuck::cast_slice(&halves).to_vec(), 10),
+        raw(bytemuck::cast_slice(&doubles).to_vec(), 11),
+        raw(bytemuck::cast_slice(&brains).to_vec(), 16),
+        packed(4, tensor_of("w", &[4, 1], 1)),
+        tensor_of("w", &[4, 1], 11).bytes(10, bytemuck::cast_slice(&doubles)),
+        tensor_of("w", &[4, 1], 10).all(halves, |message, half| {
+            message.number(5, half.to_bits().into())
+        }),
+    ];
+    for tensor in tensors {
+        let model = read(&model(
+            &[4],
+            vec![node("MatMul", &["x", "w"], "y")],
+            vec![tensor],
+        ));
+        assert_eq!(
+            model.weight("dense/kernel").unwrap().to_vec().unwrap(),
+            values
+        );
+    }
+}
+
+fn weight(model: &Sequential, name: &str) -> Vec<f32> {
+    model.weight(name).unwrap().to_vec().unwrap()
+}
+
+fn types(model: &Sequential) -> Vec<String> {
+    let layers = model.builder().to_json();
+    let layers: serde_json::Value = serde_json::from_str(&layers).unwrap();
+    let layers = layers["config"]["layers"].as_array().unwrap();
+    let class = |layer: &serde_json::Value| layer["class_name"].as_str().unwrap().to_owned();
+    layers.iter().skip(1).map(class).collect()
+}
+
+#[test]
+fn products_and_sums_with_constants_become_part_of_the_layer_before() {
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "a"),
+        node("Add", &["a", "b"], "c"),
+        node("Mul", &["c", "s"], "d"),
+        node("Sub", &["d", "b"], "e"),
+        node("Relu", &["e"], "y"),
+    ];
+    let initializers = vec![
+        floats("w", &[1, 2], &[3.0, 5.0]),
+        floats("b", &[2], &[1.0, -1.0]),
+        floats("s", &[1, 2], &[2.0, 4.0]),
+    ];
+    let model = read(&model(&[1], nodes, initializers));
+    assert_eq!(types(&model), ["Dense"]);
+    assert_eq!(weight(&model, "dense/kernel"), [6.0, 20.0]);
+    assert_eq!(weight(&model, "dense/bias"), [1.0, -3.0]);
+}
+
+/// (x − minus) · times + plus, as scikit-learn's scalers are written.
+#[test]
+fn at_the_beginning_they_are_a_normalization_that_is_exact_and_not_trained() {
+    let nodes = vec![
+        node("Sub", &["x", "minus"], "a"),
+        node("Div", &["a", "by"], "b"),
+        node("Add", &["b", "plus"], "y"),
+    ];
+    let initializers = vec![
+        floats("minus", &[2], &[1e6, 3.0]),
+        floats("by", &[2], &[0.25, 4.0]),
+        floats("plus", &[2], &[0.0, 0.5]),
+    ];
+    let model = read(&model(&[2], nodes, initializers));
+    assert_eq!(types(&model), ["BatchNormalization"]);
+    assert!(model.summary().contains("Non-trainable params: 8"));
+    let y = model.predict(&tensor(&model, &[1e6 + 0.25, 7.0])).unwrap();
+    assert_eq!(y.to_vec().unwrap(), [1.0, 1.5]);
+}
+
+#[test]
+fn layers_are_called_as_their_nodes_or_as_in_keras() {
+    let names = ["first", "/1/Gemm", "dense", "first", ""];
+    let nodes = names.iter().enumerate().map(|(i, name)| {
+        let output = if i == 4 { "y".into() } else { format!("v{i}") };
+        let input = if i == 0 {
+            "x".into()
+        } else {
+            format!("v{}", i - 1)
+        };
+        named(node("MatMul", &[&input, "w"], &output), name)
+    });
+    let model = read(&model(
+        &[1],
+        nodes.collect(),
+        vec![floats("w", &[1, 1], &[1.0])],
+    ));
+    let weights = model.weights().unwrap();
+    let found: Vec<_> = weights.iter().map(|(name, _)| name.as_str()).collect();
+    let expected = [
+        "first/kernel",
+        "dense_1/kernel",
+        "dense/kernel",
+        "dense_2/kernel",
+        "dense_3/kernel",
+    ];
+    assert_eq!(found, expected);
+}
+
+/// Before opset 13 all axes from the given one on are one.
+#[test]
+fn softmax_is_over_the_last_axis_and_before_opset_13_over_several() {
+    let bytes = |opset, axis| {
+        model_of(
+            opset,
+            &[2, 3],
+            vec![with_int(node("Softmax", &["x"], "y"), "axis", axis)],
+            vec![],
+        )
+    };
+    let sums = |bytes: &[u8], row: usize| -> Vec<f32> {
+        let model = read(bytes);
+        let y = model
+            .predict(&tensor(&model, &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+            .unwrap();
+        y.to_vec()
+            .unwrap()
+            .chunks(row)
+            .map(|row| row.iter().sum())
+            .collect()
+    };
+    for (bytes, row) in [(bytes(13, -1), 3), (bytes(11, 2), 3), (bytes(11, 1), 6)] {
+        assert!(sums(&bytes, row).iter().all(|sum| (sum - 1.0).abs() < 1e-6));
+    }
+    assert!(refused(&bytes(13, 1)).contains("they must be the channels, or the last"));
+}
+
+#[test]
+fn a_file_of_an_opset_before_7_is_an_error() {
+    let bytes = model_of(6, &[4], vec![node("Relu", &["x"], "y")], vec![]);
+    assert!(refused(&bytes).contains("opset 6; from 7 on"));
 }

@@ -9,7 +9,7 @@ use super::chain::{Affine, Chain, Flow, Made, Numbers, Order};
 use super::constant::{Constant, Int};
 use super::model::{self, Graph, Node, Tensor, ValueInfo};
 use super::norm::Norm;
-use super::term::{Binary, Kind as TermKind, Term, Unary};
+use super::term::{Binary, Kind as TermKind, Term, Unary, decimal};
 use super::{elementwise, operators, shapes};
 use crate::nn::{Activation, Sequential};
 
@@ -494,7 +494,8 @@ impl<'a> Reader<'a> {
             Made::Normalized(moments) => self.chain.normalize(moments.clone(), name())?,
             Made::Norm(Norm::Normal(epsilon, gamma, beta)) => {
                 let scales = [gamma.clone(), beta.clone()];
-                self.chain.layer_normalize(*epsilon, scales, name())?;
+                self.chain
+                    .layer_normalize(decimal(*epsilon as f32), scales, name())?;
             }
             Made::Padded(_) => {
                 return Err(
