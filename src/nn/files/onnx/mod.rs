@@ -50,6 +50,7 @@ mod proto;
 mod read;
 mod shapes;
 mod term;
+mod values;
 mod windows;
 mod write;
 

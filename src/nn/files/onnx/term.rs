@@ -13,10 +13,13 @@ use crate::nn::Activation;
 const MAX_SIZE: usize = 64;
 
 /// Where functions are compared, on either side of 0.
-const PROBES: [f64; 22] = [
-    1e-3, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0, 1.3, 1.7, 2.1, 2.6, 3.3, 4.1, 5.3, 7.0,
-    9.5, 14.0, 21.0, 40.0,
+const PROBES: [f64; 24] = [
+    1e-5, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0, 1.3, 1.7, 2.1, 2.6, 3.3, 4.1, 5.3,
+    7.0, 9.5, 14.0, 21.0, 40.0, 300.0,
 ];
+
+/// Likewise, unless the exponential is too large there.
+const FAR: [f64; 3] = [1e4, 1e8, 1e30];
 
 /// How close they must come. Constants such as √½ are f32s.
 const TOLERANCE: f64 = 1e-6;
@@ -312,11 +315,19 @@ impl Term {
             Activation::Elu(alpha),
             Activation::SeluWith(selu),
         ];
+        let is_close = |activation, x: f64, value: f64| {
+            let expected = activate(activation, x);
+            (value - expected).abs() <= TOLERANCE * expected.abs().max(1.0)
+        };
         candidates.into_iter().find(|&activation| {
-            PROBES.into_iter().flat_map(|x| [x, -x]).all(|x| {
-                let expected = activate(activation, x);
-                (at(x) - expected).abs() <= TOLERANCE * expected.abs().max(1.0)
-            })
+            let is_same = |x| is_close(activation, x, at(x));
+            let is_same_or_infinite = |x| {
+                let value = at(x);
+                !value.is_finite() || is_close(activation, x, value)
+            };
+            let both = |x: f64| [x, -x];
+            PROBES.into_iter().flat_map(both).all(is_same)
+                && FAR.into_iter().flat_map(both).all(is_same_or_infinite)
         })
     }
 }
