@@ -607,7 +607,7 @@ fn hostile_graphs_are_errors() {
         (
             "too large",
             model(&[1 << 31, 1 << 31, 1 << 31], vec![relu("x", "y")], vec![]),
-            "is too large",
+            "are too large",
         ),
         (
             "no extent",

@@ -153,6 +153,17 @@ impl Planned {
     }
 }
 
+/// Elements have 32-bit indices.
+pub(super) fn check_size(shape: &[usize]) -> Result<()> {
+    let len = shape.iter().try_fold(1u32, |len, &extent| {
+        len.checked_mul(u32::try_from(extent).ok()?)
+    });
+    match len {
+        Some(_) => Ok(()),
+        None => Err(format!("samples of the shape {shape:?} are too large")),
+    }
+}
+
 /// The layers so far.
 #[derive(Debug)]
 pub(super) struct Chain {
@@ -179,11 +190,13 @@ impl Chain {
         layer: impl Into<Layer>,
         weights: Vec<(&'static str, Vec<f32>)>,
         shape: Vec<usize>,
-    ) {
+    ) -> Result<()> {
+        check_size(&shape)?;
         let layer = layer.into();
         self.layers.push(Planned { layer, weights });
         self.shape = shape;
         self.version += 1;
+        Ok(())
     }
 
     /// The elements are the same, in the same order.
@@ -276,12 +289,13 @@ impl Chain {
         is_linear.then_some(planned)
     }
 
-    pub fn activate(&mut self, activation: Activation) {
+    pub fn activate(&mut self, activation: Activation) -> Result<()> {
         let shape = self.shape.clone();
         match self.sums().and_then(Planned::weighted) {
             Some(weighted) => {
                 weighted.activation = activation;
                 self.version += 1;
+                Ok(())
             }
             None => self.push(activation, Vec::new(), shape),
         }
@@ -360,8 +374,7 @@ impl Chain {
             .epsilon(f32::MIN_POSITIVE.into())
             .trainable(false);
         let shape = self.shape.clone();
-        self.push(layer, weights, shape);
-        Ok(())
+        self.push(layer, weights, shape)
     }
 
     pub fn normalize(
@@ -373,8 +386,7 @@ impl Chain {
         let mut layer = Layer::from(Normalization::new());
         layer.name = name;
         let shape = self.shape.clone();
-        self.push(layer, vec![("mean", mean), ("variance", variance)], shape);
-        Ok(())
+        self.push(layer, vec![("mean", mean), ("variance", variance)], shape)
     }
 
     pub fn layer_normalize(
@@ -395,7 +407,6 @@ impl Chain {
         let mut layer = Layer::from(LayerNormalization::new().epsilon(epsilon));
         layer.name = name;
         let shape = self.shape.clone();
-        self.push(layer, weights, shape);
-        Ok(())
+        self.push(layer, weights, shape)
     }
 }

@@ -274,7 +274,7 @@ fn dense(reader: &mut Reader, node: &Node, flow: Flow, kernel: &Constant) -> Res
         *last = *units;
     }
     let layer = named(Dense::new(*units).use_bias(false), node);
-    reader.chain.push(layer, vec![("kernel", values)], shape);
+    reader.chain.push(layer, vec![("kernel", values)], shape)?;
     let mut shape = flow.shape.clone();
     shape[rank - 1] = *units;
     Ok(reader.pushed(flow, shape, Order::Same))
@@ -329,7 +329,7 @@ fn mean(reader: &mut Reader, mut flow: Flow, axes: &[usize], keeps: bool) -> Res
         reader.chain.settle(&flow)?;
         reader
             .chain
-            .push(GlobalAveragePooling2d::new(), Vec::new(), vec![channels]);
+            .push(GlobalAveragePooling2d::new(), Vec::new(), vec![channels])?;
         let shape = if keeps { reduced } else { vec![channels] };
         return Ok(reader.pushed(flow, shape, Order::Same));
     }
@@ -385,7 +385,7 @@ fn softmax<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
         (from, to)
     };
     reader.chain.features(&flow, from, to)?;
-    reader.chain.activate(Activation::Softmax);
+    reader.chain.activate(Activation::Softmax)?;
     let (shape, order) = (flow.shape.clone(), flow.order.clone());
     Ok(Some(reader.pushed(flow, shape, order)))
 }
@@ -428,7 +428,7 @@ fn batch_normalization<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<I
         .epsilon(epsilon)
         .momentum(momentum);
     let shape = reader.chain.shape.clone();
-    reader.chain.push(named(layer, node), weights, shape);
+    reader.chain.push(named(layer, node), weights, shape)?;
     let (shape, order) = (flow.shape.clone(), flow.order.clone());
     Ok(Some(reader.pushed(flow, shape, order)))
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use hashbrown::{HashMap, HashSet};
 
 use super::super::imported::Imported;
-use super::chain::{Chain, Flow, Made, Order};
+use super::chain::{Chain, Flow, Made, Order, check_size};
 use super::constant::{Constant, Int};
 use super::model::{self, Graph, Node, Tensor, ValueInfo};
 use super::{operators, shapes};
@@ -274,12 +274,7 @@ impl<'a> Reader<'a> {
                 "the shape of its input {name:?} must be known but for the batch, which comes first"
             ));
         };
-        let len = shape
-            .iter()
-            .try_fold(1usize, |len, &extent| len.checked_mul(extent));
-        if len.is_none_or(|len| len > u32::MAX as usize) {
-            return Err(format!("its input {name:?} is too large: {shape:?}"));
-        }
+        check_size(&shape)?;
         self.batch = *batch;
         let mut order = Order::Same;
         self.chain.shape = shape.clone();
@@ -337,7 +332,7 @@ impl<'a> Reader<'a> {
             self.chain.settle(&flow)?;
         }
         if self.chain.layers.is_empty() {
-            self.chain.activate(Activation::Linear);
+            self.chain.activate(Activation::Linear)?;
         }
         Ok(())
     }

@@ -273,7 +273,8 @@ pub(super) fn squeeze<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<In
         .enumerate()
         .filter(|(axis, _)| !axes.contains(axis));
     let shape = shape.map(|(_, &extent)| extent).collect();
-    reshaped(reader, flow, shape, false).map(Some)
+    let merged = flow.merged;
+    reshaped(reader, flow, shape, merged).map(Some)
 }
 
 pub(super) fn unsqueeze<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
@@ -292,7 +293,8 @@ pub(super) fn unsqueeze<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<
         }
         shape.insert(axis, 1);
     }
-    reshaped(reader, flow, shape, false).map(Some)
+    let merged = flow.merged;
+    reshaped(reader, flow, shape, merged).map(Some)
 }
 
 /// Whether it can be computed of constants alone.

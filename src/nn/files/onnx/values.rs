@@ -96,7 +96,7 @@ impl Reader<'_> {
         }
         if let Some((activation, inner)) = term.activation() {
             self.realize_term(&inner)?;
-            self.chain.activate(activation);
+            self.chain.activate(activation)?;
             return Ok(());
         }
         let (inner, outer) = match &term.kind {

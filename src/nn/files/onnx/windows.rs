@@ -1,7 +1,7 @@
 //! Windows that slide over images: convolutions and pools.
 
 use super::super::layout::places;
-use super::chain::{Flow, Made, Order};
+use super::chain::{Flow, Made, Order, check_size};
 use super::model::Node;
 use super::operators;
 use super::read::{Input, Reader, Result};
@@ -45,6 +45,7 @@ pub(super) fn pad<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input>
             .and_then(|sum| sum.checked_add(after[i]));
         shape[axis] = extent.ok_or("its padding is too large")?;
     }
+    check_size(&shape)?;
     let flow = reader.made(flow, Made::Padded([before, after]));
     Ok(Some(Flow { shape, ..flow }))
 }
@@ -313,7 +314,7 @@ pub(super) fn conv<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input
         operators::named(layer, node),
         weights,
         vec![height, width, filters],
-    );
+    )?;
     Ok(Some(reader.pushed(
         flow,
         vec![filters, height, width],
@@ -359,7 +360,7 @@ pub(super) fn pool<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input
         operators::named(layer, node),
         Vec::new(),
         vec![down, across, channels],
-    );
+    )?;
     Ok(Some(reader.pushed(
         flow,
         vec![channels, down, across],
@@ -377,7 +378,7 @@ pub(super) fn global_max_pool<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> R
         operators::named(layer, node),
         Vec::new(),
         vec![1, 1, channels],
-    );
+    )?;
     Ok(Some(reader.pushed(
         flow,
         vec![channels, 1, 1],
