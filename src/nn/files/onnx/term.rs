@@ -105,7 +105,7 @@ impl Unary {
 impl Binary {
     pub fn of(operator: &str) -> Option<Self> {
         Some(match operator {
-            "Add" => Self::Add,
+            "Add" | "Sum" => Self::Add,
             "Sub" => Self::Sub,
             "Mul" => Self::Mul,
             "Div" => Self::Div,
