@@ -16,9 +16,9 @@
 //!
 //! Models of one layer after the other, of opset 7 and later, in float32, float16, bfloat16 or float64, which become
 //! f32. The layers are Gemm, MatMul, Conv (of images, without groups and dilations), MaxPool, AveragePool,
-//! GlobalAveragePool, BatchNormalization, LayerNormalization, the activations of [`Activation`](super::Activation), softmax
+//! GlobalAveragePool, BatchNormalization, LayerNormalization, the activations of [`Activation`](crate::nn::Activation), softmax
 //! over features, and whatever only changes shapes. Products and sums with constants become part of the layer before, or a
-//! [`BatchNormalization`](super::BatchNormalization) that is not trainable. Activations and layer normalizations
+//! [`BatchNormalization`](crate::nn::BatchNormalization) that is not trainable. Activations and layer normalizations
 //! that an exporter has written out of simpler operators are recognized, and shapes that a graph computes are computed.
 //! Dropout is left out.
 //!
@@ -31,7 +31,7 @@
 //! - **Batches.** The first axis is the batch, of any size, even if the file fixes one. What cuts the rows of
 //!   the output in another way, as the last reshape of scikit-learn's regressors of several targets does, is left out.
 //! - **Outputs.** A network has one: the only one of floats in the file. Of a classifier of scikit-learn those are the
-//!   probabilities; labels are what [`predict_classes`](super::Sequential::predict_classes) says.
+//!   probabilities; labels are what [`predict_classes`](crate::nn::Sequential::predict_classes) says.
 //! - **Names.** Layers are called as their nodes, if that has no `/`, and else as in Keras.
 //!
 //! # What is written
@@ -69,7 +69,7 @@ use crate::{Gpu, Result};
 /// Its predictions are within 10⁻⁵ of those that the file's operators have in f64; where outputs are large, within 10⁻⁵ of
 /// their root mean square. Weights that the file has in other files must be in its folder.
 ///
-/// Memory and time are bounded by the sizes of the files.
+/// Memory is at most 32 times the sizes of the files, and time in proportion to them.
 ///
 /// # Errors
 ///
