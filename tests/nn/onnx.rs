@@ -229,6 +229,14 @@ fn networks() -> Vec<(&'static str, SequentialBuilder)> {
                 .add(Reshape::new([2, 3])),
         ),
         (
+            "single",
+            Sequential::new([2, 1])
+                .add(Normalization::new().moments([1.0], [4.0]))
+                .add(Dense::new(1).activation(Activation::Silu))
+                .add(BatchNormalization::new())
+                .add(Dense::new(1).activation(Activation::Sine(2.0))),
+        ),
+        (
             "normalized",
             Sequential::new([3])
                 .add(Normalization::new().moments([1.0, 2.0, -3.0], [4.0, 0.5, 1e-20]))

@@ -8,7 +8,7 @@ use super::model::Node;
 use super::read::{Input, Reader, Result, Value};
 use super::shapes;
 use super::term::{Binary, Kind as TermKind, Term, decimal};
-use super::values::term_of;
+use super::values::{self, term_of};
 use crate::Selu;
 use crate::nn::Activation;
 use crate::nn::layers::Kind;
@@ -111,11 +111,13 @@ pub(super) fn combined<'a>(
 
 /// x − mean, divided by max(√variance, 10⁻⁷): what is written for a normalization.
 fn normalization(reader: &mut Reader, flow: Flow, variance: &Constant) -> Result<Flow> {
-    let Made::Affine(affine) = &flow.made else {
-        return Err(
-            "it divides by the root of a variance, and no mean is subtracted before".into(),
-        );
+    let affine = match &flow.made {
+        Made::Affine(affine) => Some(affine.clone()),
+        Made::Term(term) => values::affine(term),
+        _ => None,
     };
+    let affine =
+        affine.ok_or("it divides by the root of a variance, and no mean is subtracted before")?;
     let mean = affine
         .minus_only()
         .ok_or("more than a mean is subtracted before")?;

@@ -257,8 +257,8 @@ impl Term {
             last += 1;
             terms.extend(term.inner());
         }
-        // Of the innermost that will do: a function of 2 x is one of x, too, and no activation.
-        for term in terms.into_iter().rev() {
+        // Of the outermost that will do: what is in there has a layer of its own.
+        for term in terms.into_iter().skip(1) {
             if !matches!(term.kind, Kind::Constant(_))
                 && let Some(activation) = self.activation_of(term)
             {
@@ -303,6 +303,7 @@ impl Term {
             scale: one,
         };
         let candidates = [
+            Activation::Linear,
             Activation::Relu,
             Activation::Selu,
             Activation::Sigmoid,

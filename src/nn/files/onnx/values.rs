@@ -8,6 +8,7 @@ use super::elementwise;
 use super::norm::Norm;
 use super::read::{Reader, Result, described};
 use super::term::{Binary, Kind as TermKind, Term, Unary, decimal};
+use crate::nn::Activation;
 
 impl Reader<'_> {
     /// If it has become a layer's output, it is that.
@@ -96,8 +97,10 @@ impl Reader<'_> {
         }
         if let Some((activation, inner)) = term.activation() {
             self.realize_term(&inner)?;
-            self.chain.activate(activation)?;
-            return Ok(());
+            return match activation {
+                Activation::Linear => Ok(()),
+                activation => self.chain.activate(activation),
+            };
         }
         let (inner, outer) = match &term.kind {
             TermKind::Unary(unary, inner) => {
@@ -306,7 +309,7 @@ pub(super) fn term_of(flow: &Flow) -> Result<Rc<Term>> {
 }
 
 /// A term that is one, with its subtraction before its product.
-fn affine(term: &Term) -> Option<Affine> {
+pub(super) fn affine(term: &Term) -> Option<Affine> {
     let number = |term: &Term| match term.kind {
         TermKind::Constant(value) => Some(Numbers::from([value])),
         _ => None,
