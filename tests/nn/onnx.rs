@@ -983,3 +983,31 @@ fn a_file_of_an_opset_before_7_is_an_error() {
     let bytes = model_of(6, &[4], vec![node("Relu", &["x"], "y")], vec![]);
     assert!(refused(&bytes).contains("opset 6; from 7 on"));
 }
+
+/// A function is what its values are, and one that changes nothing is no layer.
+#[test]
+fn functions_that_are_written_out_are_recognized_by_their_values() {
+    let cubed = vec![node("Mul", &["x", "x"], "a"), node("Mul", &["a", "x"], "y")];
+    let cube = model(&[2], cubed, vec![]);
+    let nodes = vec![
+        node("Max", &["x", "x"], "a"),
+        node("Neg", &["a"], "b"),
+        node("Max", &["a", "b"], "c"),
+        node("Mul", &["c", "half"], "d"),
+        node("Exp", &["d"], "e"),
+        node("Add", &["e", "one"], "f"),
+        node("Log", &["f"], "y"),
+    ];
+    let initializers = vec![floats("half", &[], &[0.5]), floats("one", &[], &[1.0])];
+    let model = read(&model(&[2], nodes, initializers));
+    let expected = ["Activation", "BatchNormalization", "Activation"];
+    assert_eq!(types(&model), expected);
+    let y = model.predict(&tensor(&model, &[-3.0, 1.0])).unwrap();
+    let y_expected = [1.5f64, 0.5].map(|x| x.exp().ln_1p());
+    assert!(error(&y.to_vec().unwrap(), &y_expected) <= BOUND);
+
+    assert_eq!(
+        refused(&cube),
+        "node 1 (Mul): no activation here is this function"
+    );
+}
