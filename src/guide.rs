@@ -26,6 +26,8 @@ guides! {
     accuracy = "docs/accuracy.md";
     /// Layers, training and files; what SELU is for, in pictures; MNIST; memory.
     networks = "docs/networks.md";
+    /// Models of Keras, PyTorch, scikit-learn and ONNX, and back: what is read and written, what is lost, how exactly.
+    models = "docs/models.md";
     /// From a CSV file to a saved model: what to choose, in code to copy.
     tables = "docs/tables.md";
     /// Times of operations and training, beside copies, Burn, Keras and PyTorch.

@@ -6,15 +6,17 @@ use std::io::{Result, Write};
 use std::path::Path;
 
 use flate2::{Compression, write::GzEncoder};
-use safetensors::tensor::{Dtype, TensorView, serialize};
-use selfnorm_fuzz::network::{Kind, Network};
+use safetensors::tensor::{Dtype as Stored, TensorView, serialize};
+use selfnorm::Gpu;
+use selfnorm::nn::{Dtype, Mapping, Origin};
+use selfnorm_fuzz::network::{Kind, Network, torch};
 
 fn main() -> Result<()> {
     let saved = |kind| Network::new(kind).saved();
     let (weights, checkpoint) = (saved(Kind::Weights), saved(Kind::Checkpoint));
     let model = saved(Kind::Model);
     // Of a network that is not the targets'.
-    let half = TensorView::new(Dtype::F16, vec![2, 3], &[0; 12]).expect("12 bytes");
+    let half = TensorView::new(Stored::F16, vec![2, 3], &[0; 12]).expect("12 bytes");
     let other = serialize([("conv2d/kernel", half)], None).expect("a small file");
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let write = |target: &str, name: &str, bytes: &[u8]| {
@@ -32,6 +34,20 @@ fn main() -> Result<()> {
     write("model", "model", &model)?;
     write("model", "checkpoint", &checkpoint)?;
     write("model", "weights", &weights)?;
+    // Of the target's network, and what PyTorch has written of another.
+    let gpu = Gpu::new().expect("a device");
+    let model = torch().build(&gpu, 1).expect("a small network");
+    for (name, dtype) in [
+        ("own_f32", Dtype::F32),
+        ("own_f16", Dtype::F16),
+        ("own_bf16", Dtype::Bf16),
+    ] {
+        let mapping = Mapping::new(Origin::PyTorch).dtype(dtype);
+        let file = pollster::block_on(model.to_bytes_with(&mapping));
+        write("mapping", name, &file.expect("a file"))?;
+    }
+    let other = fs::read(seeds.join("../../tests/data/torch/f64.safetensors"))?;
+    write("mapping", "f64", &other)?;
 
     // Two images of 2 × 3 pixels.
     let labels = [0, 0, 8, 1, 0, 0, 0, 2, 7, 9];

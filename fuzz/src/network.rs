@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
-use selfnorm::nn::{Activation, AlphaDropout, Dense, Sequential};
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors};
+use selfnorm::nn::{
+    Activation, AlphaDropout, BatchNormalization, Conv2d, Dense, Flatten, Sequential,
+    SequentialBuilder,
+};
 use selfnorm::{Error, Gpu};
 use serde_json::Value;
 
@@ -15,7 +19,8 @@ const INTERVAL: u32 = 64;
 
 #[derive(Debug, PartialEq)]
 struct Contents {
-    tensors: BTreeMap<String, Vec<u8>>,
+    /// By their bits.
+    tensors: BTreeMap<String, Vec<u32>>,
     metadata: HashMap<String, String>,
 }
 
@@ -25,7 +30,7 @@ impl Contents {
         let (_, metadata) = SafeTensors::read_metadata(file).expect("the same");
         Self {
             tensors: (tensors.iter())
-                .map(|(name, tensor)| (name.into(), tensor.data().into()))
+                .map(|(name, tensor)| (name.into(), bits(tensor.dtype(), tensor.data())))
                 .collect(),
             metadata: metadata.metadata().clone().unwrap_or_default(),
         }
@@ -36,9 +41,17 @@ impl Contents {
     fn assert_in(&self, saved: &Self, kind: Kind) {
         for (name, loaded) in &self.tensors {
             match saved.tensors.get(name) {
-                Some(saved) => assert_eq!(saved, loaded, "{name}"),
+                Some(saved) => {
+                    // Another type's NaN may become any.
+                    let is_same = |(&saved, &loaded): (&u32, &u32)| {
+                        let is_nan = |bits| f32::from_bits(bits).is_nan();
+                        saved == loaded || is_nan(saved) && is_nan(loaded)
+                    };
+                    assert_eq!(saved.len(), loaded.len(), "{name}");
+                    assert!(saved.iter().zip(loaded).all(is_same), "{name}");
+                }
                 None => assert!(
-                    name.matches('/').count() == 3 && loaded.iter().all(|&byte| byte == 0),
+                    name.matches('/').count() == 3 && loaded.iter().all(|&bits| bits == 0),
                     "{name}"
                 ),
             }
@@ -72,6 +85,20 @@ impl Contents {
                 _ => assert!(!is_ours || saved == Some(loaded), "{name}"),
             }
         }
+    }
+}
+
+/// As f32s, of which a network consists.
+fn bits(dtype: Dtype, data: &[u8]) -> Vec<u32> {
+    fn all<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<u32> {
+        let values = data.as_chunks().0.iter();
+        values.map(|&bytes| value(bytes).to_bits()).collect()
+    }
+    match dtype {
+        Dtype::F16 => all(data, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Dtype::BF16 => all(data, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        Dtype::F64 => all(data, |bytes| f64::from_le_bytes(bytes) as f32),
+        _ => all(data, f32::from_le_bytes),
     }
 }
 
@@ -211,6 +238,16 @@ impl Network {
             );
         }
     }
+}
+
+/// A network whose weights are in another order in PyTorch.
+pub fn torch() -> SequentialBuilder {
+    Sequential::new([2, 3, 2])
+        .add(Conv2d::new(4, [1, 2]))
+        .add(BatchNormalization::new())
+        .add(Flatten::new())
+        .add(Dense::new(6))
+        .add(Dense::new(3))
 }
 
 fn build(gpu: &Gpu, kind: Kind) -> Sequential {

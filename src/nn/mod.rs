@@ -79,6 +79,8 @@ pub use callbacks::ModelCheckpoint;
 pub use callbacks::ProgressBar;
 pub use callbacks::{Callback, CsvLogger, EarlyStopping, Monitor, ReduceLrOnPlateau};
 pub use data::{Batch, Batches, Data, Dataset, Samples};
+#[cfg(feature = "keras")]
+pub use files::keras;
 #[cfg(feature = "onnx")]
 pub use files::onnx;
 pub use files::{Dtype, Loaded, Mapping, Origin};

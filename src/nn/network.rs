@@ -215,13 +215,7 @@ impl Network {
             let detail = format!("an input of shape {input_shape:?} has no elements");
             return layers::error("sequential", detail);
         }
-        let mut network = Self {
-            input_shape: input_shape.into(),
-            layers: Vec::new(),
-            stages: Vec::new(),
-            parameters: 0,
-            trainable: 0,
-        };
+        let mut network = Self::of_input(input_shape);
         let mut names = Names::default();
         for layer in layers {
             let name = names.of(layer)?;
@@ -233,6 +227,17 @@ impl Network {
         }
         network.place_parameters(alignment)?;
         Ok(network)
+    }
+
+    /// With no layers yet.
+    pub fn of_input(input_shape: &[usize]) -> Self {
+        Self {
+            input_shape: input_shape.into(),
+            layers: Vec::new(),
+            stages: Vec::new(),
+            parameters: 0,
+            trainable: 0,
+        }
     }
 
     pub fn output_shape(&self) -> &[usize] {
@@ -282,7 +287,8 @@ impl Network {
         }
     }
 
-    fn add(&mut self, name: String, layer: &Layer, seed: u64, fused: bool) -> Result<()> {
+    /// Adds a layer, whose weights have no place yet.
+    pub fn add(&mut self, name: String, layer: &Layer, seed: u64, fused: bool) -> Result<()> {
         let position = self.layers.len();
         let draw = |draw| random::derived_seed(seed, position as u64 * 3 + draw as u64);
         let mut built = BuiltLayer {

@@ -90,7 +90,11 @@ fn layer(op: &'static str, x: &Tensor, w: &Tensor, options: &Conv2dOptions) -> R
             Padding::Valid => [height.max(rows), width.max(columns)],
             Padding::Same => [height.max(1), width.max(1)],
             Padding::Explicit { before, after } => {
-                let least = |d: usize| size[d].saturating_sub(before[d] + after[d]).max(1);
+                let least = |d: usize| {
+                    size[d]
+                        .saturating_sub(before[d].saturating_add(after[d]))
+                        .max(1)
+                };
                 [height.max(least(0)), width.max(least(1))]
             }
         };

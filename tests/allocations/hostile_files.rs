@@ -10,7 +10,7 @@ use crate::common::gpu;
 use crate::{ALLOCATOR, alone, digits, idx};
 use flate2::{Compression, write::GzEncoder};
 use safetensors::SafeTensors;
-use selfnorm::nn::{Activation, Dense, Flatten, Sequential, onnx};
+use selfnorm::nn::{Activation, Dense, Dtype, Flatten, Mapping, Origin, Sequential, onnx};
 use serde_json::{Value, json};
 
 /// What buffers, paths and messages take.
@@ -349,6 +349,30 @@ fn packed_digits_do_not_unpack_to_more_than_a_mebibyte() {
     assert_eq!(result.unwrap_err().to_string(), "more than 1048576 bytes");
     // A vector has up to twice what is in it, and the half of that while it grows.
     assert!(bytes <= 3 * (1 << 20) + FEW, "{bytes} bytes");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn weights_take_at_most_twice_their_file() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.safetensors");
+    let network = Sequential::new([1500]).add(Dense::new(1500));
+    let mut model = network.build(gpu(), 1).unwrap();
+    for origin in [Origin::Keras, Origin::PyTorch] {
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            let mapping = Mapping::new(origin).dtype(dtype);
+            model.save_with(&path, &mapping).unwrap();
+            let size = std::fs::metadata(&path).unwrap().len() as usize;
+            let (loaded, bytes) = peak(|| model.load_with(&path, &mapping));
+            loaded.unwrap();
+            // A piece of the file, of 1 MiB, is there twice.
+            assert!(
+                bytes <= 2 * size + 2 * FEW,
+                "{bytes} of {size}: {mapping:?}"
+            );
+        }
+    }
 }
 
 #[test]

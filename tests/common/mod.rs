@@ -11,6 +11,7 @@ mod native;
 pub mod ops;
 pub mod reference;
 pub mod same_bits;
+pub mod stored;
 pub mod value;
 #[cfg(target_family = "wasm")]
 mod web;

@@ -142,7 +142,11 @@ fn nothing_is_zero() {
         [Conv2d::new(0, [2, 2]).into()],
         "conv2d: filters must be at least 1",
     );
-    for padding in [Padding::Valid, Padding::Same] {
+    let none = Padding::Explicit {
+        before: [0, 0],
+        after: [0, 0],
+    };
+    for padding in [Padding::Valid, Padding::Same, none] {
         let window = |size: [usize; 2], strides: [usize; 2]| {
             let sentence = |layer: &str| {
                 format!(
@@ -158,6 +162,19 @@ fn nothing_is_zero() {
         window([2, 0], [1, 1]);
         window([2, 2], [0, 1]);
         window([2, 2], [1, 0]);
+    }
+    for (before, after) in [([2, 0], [0, 0]), ([0, 0], [0, usize::MAX])] {
+        let padding = Padding::Explicit { before, after };
+        let most = before.into_iter().chain(after).max().unwrap();
+        let sentence = |layer: &str| {
+            format!(
+                "{layer}: a padding of {most} around a window of [2, 3]; on each side it must be less than the window"
+            )
+        };
+        let conv = Conv2d::new(2, [2, 3]).padding(padding);
+        refused(&[3, 3, 1], [conv.into()], &sentence("conv2d"));
+        let pool = MaxPool2d::new([2, 3]).padding(padding);
+        refused(&[3, 3, 1], [pool.into()], &sentence("max_pooling2d"));
     }
     refused(
         &[3, 0],

@@ -77,8 +77,14 @@ fn at_least_two_for_softmax(outputs: usize, activation: Activation) -> usize {
     }
 }
 
-fn padding() -> impl Strategy<Value = Padding> {
-    prop::sample::select(&[Padding::Valid, Padding::Same][..])
+/// Of a window.
+fn padding([height, width]: [usize; 2]) -> impl Strategy<Value = Padding> {
+    let pair = move || [0..height, 0..width];
+    prop_oneof![
+        Just(Padding::Valid),
+        Just(Padding::Same),
+        (pair(), pair()).prop_map(|(before, after)| Padding::Explicit { before, after }),
+    ]
 }
 
 /// A window that fits: (size, strides, padding)
@@ -86,7 +92,8 @@ fn sliding(
     [height, width]: [usize; 2],
 ) -> impl Strategy<Value = ([usize; 2], [usize; 2], Padding)> {
     let size = |extent: usize| 1..=extent.min(5);
-    ([size(height), size(width)], [1usize..4, 1..4], padding())
+    let sizes = [size(height), size(width)];
+    sizes.prop_flat_map(|size| (Just(size), [1usize..4, 1..4], padding(size)))
 }
 
 fn image() -> impl Strategy<Value = [usize; 2]> {

@@ -9,6 +9,7 @@ mod build_errors;
 mod emit;
 mod everywhere;
 mod golden_networks;
+mod keras;
 #[cfg(not(target_family = "wasm"))]
 mod layers;
 #[cfg(not(target_family = "wasm"))]
@@ -19,6 +20,8 @@ mod models;
 mod networks;
 #[cfg(not(target_family = "wasm"))]
 mod onnx;
+#[cfg(not(target_family = "wasm"))]
+mod torch;
 #[cfg(not(target_family = "wasm"))]
 mod weights;
 

@@ -21,13 +21,19 @@ fn conv2d_and_its_gradients_are_the_reference() {
         let kernel = [1..=height.min(4), 1..=width.min(4)];
         (Just([height, width]), kernel, [1usize..4, 1..4])
     });
-    let padding = prop::sample::select(&[Padding::Valid, Padding::Same][..]);
+    // Explicit padding is less than the kernel.
+    let explicit = [[0usize..4, 0..4], [0usize..4, 0..4]];
+    let padding = (0usize..3, explicit);
     let channels = || prop_oneof![1usize..7, Just(8)];
     let activation = prop::sample::select(vec![Linear, Selu, Softmax]);
     let parts = (channels(), channels(), any::<bool>(), activation);
     let values = (windows, padding, parts, 1usize..4, any::<u64>());
     for_all(30, values, |(windows, padding, parts, batch, seed)| {
         let ([height, width], kernel, strides) = windows;
+        let (kind, explicit) = padding;
+        let [before, after] = explicit.map(|side| [0, 1].map(|d| side[d].min(kernel[d] - 1)));
+        let explicit = Padding::Explicit { before, after };
+        let padding = [Padding::Valid, Padding::Same, explicit][kind];
         let (channels, filters, bias, activation) = parts;
         let spec = Spec::Conv2d {
             filters,

@@ -296,6 +296,16 @@ async fn a_wrong_call_names_the_argument_and_records_nothing() {
         error.unwrap_err().to_string(),
         "conv2d: a stride is 0.0, must be from 1 to 65536"
     );
+    let padding = Padding::Explicit {
+        before: [0, 3],
+        after: [0, 0],
+    };
+    let padded = Conv2dOptions::new().padding(padding);
+    let error = a.x.conv2d(&conv2d, None, &padded, Activation::Linear);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "conv2d: padding is 3.0, must be less than the window"
+    );
 }
 
 /// What is kept for tensors is not what another operation on them wants.

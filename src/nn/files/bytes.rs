@@ -3,10 +3,14 @@
 use super::BYTES;
 use super::contents::Contents;
 use super::mapping::{Loaded, Mapping};
-use super::safetensors::{open, read, read_with, write};
+use super::safetensors::{File, open, read, read_with, write};
 use crate::gpu::platform;
 use crate::nn::Sequential;
 use crate::{Gpu, Result};
+
+fn file(bytes: &[u8]) -> File<&[u8]> {
+    File::new(bytes, bytes.len() as u64)
+}
 
 impl Sequential {
     /// The network with the state of its training, as a safetensors file: what `save_checkpoint` writes. Does not
@@ -80,8 +84,8 @@ impl Sequential {
     /// and options that this version does not have, with their places.
     /// [`Error::TooLarge`](crate::Error::TooLarge) if the device can't bind the weights;
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::DeviceLost`](crate::Error::DeviceLost).
-    pub async fn from_bytes(gpu: &Gpu, mut bytes: &[u8]) -> Result<Self> {
-        open(gpu, BYTES, &mut bytes).await
+    pub async fn from_bytes(gpu: &Gpu, bytes: &[u8]) -> Result<Self> {
+        open(gpu, BYTES, &mut file(bytes)).await
     }
 
     /// Reads a file into this network: a checkpoint as `load_checkpoint` does, any other as `load`. Does not block.
@@ -91,8 +95,8 @@ impl Sequential {
     /// [`Error::File`](crate::Error::File) if it is not a safetensors file of this network, or a checkpoint of another
     /// kind of optimizer; [`Error::OutOfMemory`](crate::Error::OutOfMemory),
     /// [`Error::DeviceLost`](crate::Error::DeviceLost). The network is then unchanged.
-    pub async fn load_bytes(&mut self, mut bytes: &[u8]) -> Result<()> {
-        read(self, BYTES, &mut bytes, None).await
+    pub async fn load_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        read(self, BYTES, &mut file(bytes), None).await
     }
 
     /// Reads the weights of a safetensors file from elsewhere, as `load_with` does. Does not block.
@@ -101,7 +105,7 @@ impl Sequential {
     ///
     /// [`Error::File`](crate::Error::File), [`Error::OutOfMemory`](crate::Error::OutOfMemory),
     /// [`Error::DeviceLost`](crate::Error::DeviceLost). The network is then unchanged.
-    pub async fn load_bytes_with(&mut self, mut bytes: &[u8], mapping: &Mapping) -> Result<Loaded> {
-        read_with(self, BYTES, &mut bytes, mapping).await
+    pub async fn load_bytes_with(&mut self, bytes: &[u8], mapping: &Mapping) -> Result<Loaded> {
+        read_with(self, BYTES, &mut file(bytes), mapping).await
     }
 }

@@ -7,6 +7,8 @@ mod contents;
 mod fields;
 #[cfg(any(feature = "keras", feature = "onnx"))]
 mod imported;
+#[cfg(feature = "keras")]
+pub mod keras;
 mod layout;
 mod mapping;
 mod metadata;

@@ -1,12 +1,11 @@
 //! Files on disk.
 
-use std::fs::File;
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
 use super::contents::Contents;
 use super::mapping::{Loaded, Mapping};
-use super::safetensors::{open, read, read_with, write};
+use super::safetensors::{File, open, read, read_with, write};
 use crate::gpu::platform;
 use crate::nn::Sequential;
 use crate::{Error, Gpu, Result};
@@ -58,7 +57,7 @@ impl Sequential {
     /// As [`from_bytes`](Self::from_bytes), and [`Error::File`] if the file can't be read.
     pub fn open(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let mut file = File::open(path).map_err(|problem| error(path, problem))?;
+        let mut file = open_file(path)?;
         pollster::block_on(open(gpu, &path.display().to_string(), &mut file))
     }
 
@@ -115,7 +114,7 @@ impl Sequential {
     /// As [`load`](Self::load). What a [`partial`](Mapping::partial) mapping can't load is no error, and in the report.
     pub fn load_with(&mut self, path: impl AsRef<Path>, mapping: &Mapping) -> Result<Loaded> {
         let path = path.as_ref();
-        let mut file = File::open(path).map_err(|problem| error(path, problem))?;
+        let mut file = open_file(path)?;
         let name = path.display().to_string();
         pollster::block_on(read_with(self, &name, &mut file, mapping))
     }
@@ -152,8 +151,27 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, bytes).map_err(|problem| error(path, problem))
 }
 
+/// A file of known length; what has none, such as a pipe, is read first.
+fn open_file(path: &Path) -> Result<File<Box<dyn Read>>> {
+    let open = || {
+        let mut file = std::fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() {
+            return Ok(File::new(Box::new(file) as Box<dyn Read>, metadata.len()));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let len = bytes.len() as u64;
+        Ok(File::new(
+            Box::new(Cursor::new(bytes)) as Box<dyn Read>,
+            len,
+        ))
+    };
+    open().map_err(|problem| error(path, problem))
+}
+
 fn load(model: &mut Sequential, path: &Path, contents: Contents) -> Result<()> {
-    let mut file = File::open(path).map_err(|problem| error(path, problem))?;
+    let mut file = open_file(path)?;
     let name = path.display().to_string();
     pollster::block_on(read(model, &name, &mut file, Some(contents)))
 }

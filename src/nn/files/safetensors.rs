@@ -1,5 +1,6 @@
 //! Networks and their training in the safetensors format.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -28,7 +29,7 @@ const MAX_HEADER: u64 = 100_000_000;
 const ALIGNMENT: usize = 8;
 
 /// The bytes that are read at once, a multiple of any value's.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 1 << 16;
 
 /// A tensor of a file: a weight, or what an optimizer stores for one.
 struct Tensor<'a> {
@@ -196,18 +197,32 @@ fn to_f32s(stored: Stored, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
-/// `len` bytes, or all there are: memory grows with what is read, not with what a header announces.
-fn read_bytes(file: &mut impl Read, len: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(len).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// What is read, and how much of it there is: whatever a header announces, memory is for what is there.
+pub(super) struct File<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> File<R> {
+    pub fn new(reader: R, len: u64) -> Self {
+        Self { reader, left: len }
+    }
+
+    /// The next `len` bytes, or all that are left.
+    fn read(&mut self, len: u64) -> std::io::Result<Vec<u8>> {
+        let len = len.min(self.left);
+        let mut bytes = vec![0; len as usize];
+        self.reader.read_exact(&mut bytes)?;
+        self.left -= len;
+        Ok(bytes)
+    }
 }
 
 /// The header of a safetensors file. `SafeTensors::deserialize` overflows if the tensors that a
 /// header announces end at the last byte that a number can count.
-fn read_header<'a>(name: &'a str, file: &mut impl Read) -> Result<Header<'a>> {
+fn read_header<'a>(name: &'a str, file: &mut File<impl Read>) -> Result<Header<'a>> {
     let not_one = |detail: String| error(name, format!("not a safetensors file: {detail}"));
-    let mut read = |len| read_bytes(file, len).map_err(|problem| error(name, problem));
+    let mut read = |len| file.read(len).map_err(|problem| error(name, problem));
     let prefix = <[u8; 8]>::try_from(read(8)?)
         .map_err(|prefix| not_one(format!("it has {} bytes", prefix.len())))?;
     let len = u64::from_le_bytes(prefix);
@@ -322,7 +337,7 @@ impl State {
 /// Reads what is behind the header, if all of it is the network's, or as much as a mapping asks for.
 fn find(
     header: &Header,
-    file: &mut impl Read,
+    file: &mut File<impl Read>,
     model: (&SequentialBuilder, &Network),
     mapping: &Mapping,
     state: Option<&State>,
@@ -391,74 +406,72 @@ fn find(
     Ok((placed, loaded))
 }
 
-/// One after the other, so that no more than the values and the bytes of one are in memory.
+/// One after the other, so that no more than the values and a piece of the file are in memory.
 fn read_tensors(
     header: &Header,
-    file: &mut impl Read,
+    file: &mut File<impl Read>,
     mut wanted: Vec<(&TensorInfo, Tensor)>,
 ) -> Result<Vec<Placed>> {
     let len = header.metadata.data_len() as u64;
-    let amount = |amount: &str| {
-        header.error(format!(
-            "not a safetensors file: {amount} than {len} bytes of tensors follow"
-        ))
+    let amount = match file.left.cmp(&len) {
+        Ordering::Less => Some("fewer"),
+        Ordering::Equal => None,
+        Ordering::Greater => Some("more"),
     };
+    if let Some(amount) = amount {
+        let detail = format!("not a safetensors file: {amount} than {len} bytes of tensors follow");
+        return Err(header.error(detail));
+    }
     wanted.sort_by_key(|(info, _)| info.data_offsets);
     let mut placed = Vec::new();
-    let mut place = 0;
-    let skip = |file: &mut _, bytes: u64| -> Result<()> {
-        let skipped = std::io::copy(&mut Read::take(file, bytes), &mut std::io::sink());
-        match skipped.map_err(|problem| header.error(problem))? == bytes {
-            true => Ok(()),
-            false => Err(amount("fewer")),
-        }
-    };
     for (info, Tensor { there, slot }) in wanted {
         let (from, to) = info.data_offsets;
-        skip(file, (from - place) as u64)?;
+        let begin = len - file.left;
+        pieces(header, file, from - begin as usize, |_| {})?;
+        let mut values = vec![0.0; there.weight.len];
+        let mut next = 0..values.len();
         let mut places = there.places();
-        // Of files in this order, memory grows with what is read; others are read into a network that is there.
-        let mut values = match places {
-            None => Vec::new(),
-            Some(_) => vec![0.0; there.weight.len],
-        };
-        let mut left = to - from;
-        while left > 0 {
-            let bytes = read_bytes(file, left.min(PIECE) as u64);
-            let bytes = bytes.map_err(|problem| header.error(problem))?;
-            if bytes.len() < left.min(PIECE) {
-                return Err(amount("fewer"));
-            }
-            left -= bytes.len();
-            let read = to_f32s(info.dtype, &bytes);
+        pieces(header, file, to - from, |bytes| {
+            let read = to_f32s(info.dtype, bytes).into_iter();
             match &mut places {
-                None => values.extend(read),
-                Some(places) => {
-                    for (value, place) in read.into_iter().zip(places) {
-                        values[place] = value;
-                    }
-                }
+                None => read
+                    .zip(&mut next)
+                    .for_each(|(value, place)| values[place] = value),
+                Some(places) => read
+                    .zip(places)
+                    .for_each(|(value, place)| values[place] = value),
             }
-        }
-        place = to;
+        })?;
         placed.push(Placed {
             slot,
             start: there.weight.offset,
             values,
         });
     }
-    skip(file, len - place as u64)?;
-    match read_bytes(file, 1).map_err(|problem| header.error(problem))?[..] {
-        [] => Ok(placed),
-        _ => Err(amount("more")),
+    Ok(placed)
+}
+
+/// Reads `len` bytes, piece by piece.
+fn pieces(
+    header: &Header,
+    file: &mut File<impl Read>,
+    mut len: usize,
+    mut read: impl FnMut(&[u8]),
+) -> Result<()> {
+    while len > 0 {
+        let bytes = file.read(len.min(PIECE) as u64);
+        let bytes = bytes.map_err(|problem| header.error(problem))?;
+        len -= bytes.len();
+        read(&bytes);
     }
+    Ok(())
 }
 
 /// Reads a file, of this name in errors, into a network: these contents, or all that there are.
 pub(super) async fn read(
     model: &mut Sequential,
     name: &str,
-    file: &mut impl Read,
+    file: &mut File<impl Read>,
     contents: Option<Contents>,
 ) -> Result<()> {
     let header = read_header(name, file)?;
@@ -496,7 +509,7 @@ pub(super) async fn read(
 pub(super) async fn read_with(
     model: &mut Sequential,
     name: &str,
-    file: &mut impl Read,
+    file: &mut File<impl Read>,
     mapping: &Mapping,
 ) -> Result<Loaded> {
     let header = read_header(name, file)?;
@@ -507,7 +520,7 @@ pub(super) async fn read_with(
 }
 
 /// The network of a file, of this name in errors.
-pub(super) async fn open(gpu: &Gpu, name: &str, file: &mut impl Read) -> Result<Sequential> {
+pub(super) async fn open(gpu: &Gpu, name: &str, file: &mut File<impl Read>) -> Result<Sequential> {
     let header = read_header(name, file)?;
     let Some(builder) = header.builder()? else {
         let load = match header.is_checkpoint() {

@@ -82,9 +82,9 @@ impl Padding {
         let Self::Explicit { before, after } = self else {
             return None;
         };
-        let is_beyond = |d: &usize| before[*d].max(after[*d]) >= size[*d];
-        let d = [0, 1].into_iter().find(is_beyond)?;
-        Some((before[d].max(after[d]), "less than the window"))
+        let most = [0, 1].map(|d| before[d].max(after[d]));
+        let d = (0..2).find(|&d| most[d] > 0 && most[d] >= size[d])?;
+        Some((most[d], "less than the window"))
     }
 }
 

@@ -1,0 +1,134 @@
+//! The command: what a model's file holds, in another format, and what it predicts.
+
+mod model;
+mod npy;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+use selfnorm::Gpu;
+use selfnorm::nn::{Dtype, Mapping, Origin};
+
+const USAGE: &str = "\
+Models of Keras, ONNX and this crate on any GPU.
+
+selfnorm inspect FILE                 its layers, where it comes from, and how far it is trained
+selfnorm convert IN OUT               the same model in another format
+selfnorm predict MODEL IN OUT         what it predicts for each row of IN
+
+A model's format follows from its name:
+  .keras .h5        Keras (a .h5 is read only)
+  .onnx             ONNX
+  .safetensors      this crate's; of other files `inspect` lists the tensors
+
+IN and OUT are .csv, a sample a row, with or without a line of names, or .npy, an array [n, sample's shape].
+
+Options of convert to .safetensors:
+  --dtype f32|f16|bf16    how values are stored; f32 by default
+  --pytorch               the state_dict of an nn.Sequential
+
+  --help, --version";
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+enum Command {
+    Inspect(PathBuf),
+    Convert([PathBuf; 2], Option<Mapping>),
+    Predict([PathBuf; 3]),
+    Say(String),
+}
+
+fn main() -> ExitCode {
+    let ran = match parse() {
+        Err(problem) => {
+            eprintln!("selfnorm: {problem}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+        Ok(command) => run(command),
+    };
+    if let Err(problem) = ran {
+        eprintln!("selfnorm: {problem}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn parse() -> std::result::Result<Command, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let mut words = Vec::new();
+    let (mut dtype, mut origin) = (None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("help") | Short('h') => return Ok(Command::Say(USAGE.into())),
+            Long("version") | Short('V') => {
+                let version = concat!("selfnorm ", env!("CARGO_PKG_VERSION"));
+                return Ok(Command::Say(version.into()));
+            }
+            Long("dtype") => {
+                dtype = Some(parser.value()?.parse_with(|name| match name {
+                    "f32" => Ok(Dtype::F32),
+                    "f16" => Ok(Dtype::F16),
+                    "bf16" => Ok(Dtype::Bf16),
+                    _ => Err("not one of f32, f16 and bf16"),
+                })?);
+            }
+            Long("pytorch") => origin = Some(Origin::PyTorch),
+            Value(word) => words.push(word),
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    let mapping = match (dtype, origin) {
+        (None, None) => None,
+        (dtype, origin) => {
+            let mapping = Mapping::new(origin.unwrap_or_default());
+            Some(mapping.dtype(dtype.unwrap_or_default()))
+        }
+    };
+    let mut words = words.into_iter();
+    let command = words.next().unwrap_or_default();
+    let paths: Vec<PathBuf> = words.map(PathBuf::from).collect();
+    let command = command.to_string_lossy();
+    let files = match &command[..] {
+        "inspect" => "FILE",
+        "convert" => "IN OUT",
+        "predict" => "MODEL IN OUT",
+        "" => return Err("a command is missing".into()),
+        _ => return Err(format!("{command} is none of its commands").into()),
+    };
+    let count = paths.len();
+    let wrong = |_| lexopt::Error::from(format!("{command} takes {files}, not {count} files"));
+    if mapping.is_some() && command != "convert" {
+        return Err(format!("{command} takes no options").into());
+    }
+    match &command[..] {
+        "inspect" => {
+            let [file] = <[PathBuf; 1]>::try_from(paths).map_err(wrong)?;
+            Ok(Command::Inspect(file))
+        }
+        "convert" => Ok(Command::Convert(paths.try_into().map_err(wrong)?, mapping)),
+        _ => Ok(Command::Predict(paths.try_into().map_err(wrong)?)),
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Say(text) => println!("{text}"),
+        Command::Inspect(file) => print!("{}", model::inspect(&file)?),
+        Command::Convert([from, to], mapping) => {
+            model::check_target(&to, mapping.as_ref())?;
+            let model = model::open(&Gpu::new()?, &from)?;
+            model::save(&model, &to, mapping.as_ref())?;
+        }
+        Command::Predict([file, from, to]) => {
+            table::Format::of(&to)?;
+            let samples = table::read(&from)?;
+            let model = model::open(&Gpu::new()?, &file)?;
+            samples.check(model.input_shape())?;
+            let y = model.predict_floats(&samples.values)?;
+            table::write(&to, samples.rows(), model.output_shape(), &y)?;
+        }
+    }
+    Ok(())
+}

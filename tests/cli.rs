@@ -1,0 +1,220 @@
+//! The command `selfnorm`, run as a user runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+#[allow(dead_code)]
+#[path = "common/mod.rs"]
+mod common;
+
+use common::gpu;
+use selfnorm::nn::Activation::{Selu, Softmax};
+use selfnorm::nn::{Conv2d, Dense, Flatten, Mapping, Origin, Sequential};
+
+fn selfnorm(arguments: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_selfnorm"));
+    command.args(arguments).current_dir(folder);
+    command.output().unwrap()
+}
+
+/// What it prints.
+fn done(arguments: &[&str], folder: &Path) -> String {
+    let output = selfnorm(arguments, folder);
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {problem}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The first line of what it says of a mistake.
+fn refused(arguments: &[&str], folder: &Path, code: i32) -> String {
+    let output = selfnorm(arguments, folder);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    // Of the driver's on Linux without a desktop.
+    let mut lines = said
+        .lines()
+        .filter(|line| !line.contains("XDG_RUNTIME_DIR"));
+    lines.next().unwrap_or_default().into()
+}
+
+fn model() -> Sequential {
+    let layers = Sequential::new([4, 4, 2])
+        .add(Conv2d::new(3, [2, 2]).activation(Selu))
+        .add(Flatten::new())
+        .add(Dense::new(3).activation(Softmax));
+    let mut model = layers.build(gpu(), 7).unwrap();
+    model.set_metadata("classes", "a,b,c").unwrap();
+    model
+}
+
+/// A folder with the model as `model.safetensors`, and four samples as `x.csv`.
+fn folder() -> (tempfile::TempDir, Vec<f32>) {
+    let folder = tempfile::tempdir().unwrap();
+    model()
+        .save(folder.path().join("model.safetensors"))
+        .unwrap();
+    let samples: Vec<f32> = (0..4 * 32).map(|i| (i as f32 * 0.37).sin()).collect();
+    let names: Vec<_> = (0..32).map(|i| format!("pixel {i}")).collect();
+    let mut text = names.join(",") + "\n";
+    for row in samples.chunks(32) {
+        let row: Vec<_> = row.iter().map(f32::to_string).collect();
+        text += &(row.join(",") + "\n");
+    }
+    std::fs::write(folder.path().join("x.csv"), text).unwrap();
+    (folder, samples)
+}
+
+/// Numbers as text, of all lines.
+fn numbers(path: PathBuf) -> Vec<f32> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let fields = text.lines().flat_map(|line| line.split(','));
+    fields.map(|field| field.parse().unwrap()).collect()
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_model_is_inspected() {
+    let (folder, _) = folder();
+    let folder = folder.path();
+    let text = done(&["inspect", "model.safetensors"], folder);
+    assert!(
+        text.starts_with("model.safetensors: safetensors, "),
+        "{text}"
+    );
+    assert!(text.contains("\nclasses: a,b,c\n"), "{text}");
+    assert!(text.ends_with(&model().summary()), "{text}");
+    let torch = Mapping::new(Origin::PyTorch);
+    model()
+        .save_with(folder.join("torch.safetensors"), &torch)
+        .unwrap();
+    let text = done(&["inspect", "torch.safetensors"], folder);
+    assert!(text.contains("no layers: build the network"), "{text}");
+    assert!(text.contains("\n0.weight: F32 [3, 2, 2, 2]\n"), "{text}");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn predictions_of_every_format_are_the_model_s() {
+    let (folder, samples) = folder();
+    let folder = folder.path();
+    let expected = model().predict_floats(&samples).unwrap();
+    for to in ["model.keras", "model.onnx", "checkpoint.safetensors"] {
+        done(&["convert", "model.safetensors", to], folder);
+        done(&["predict", to, "x.csv", "y.csv"], folder);
+        assert_eq!(numbers(folder.join("y.csv")), expected, "{to}");
+        let text = done(&["inspect", to], folder);
+        assert!(text.contains("conv2d (Conv2D)"), "{text}");
+    }
+    // From format to format, and back.
+    done(&["convert", "model.keras", "again.onnx"], folder);
+    done(&["convert", "again.onnx", "again.keras"], folder);
+    done(&["predict", "again.keras", "x.csv", "y.npy"], folder);
+    let file = std::fs::read(folder.join("y.npy")).unwrap();
+    let header = String::from_utf8_lossy(&file[..128]).into_owned();
+    assert!(header.contains("'descr': '<f4', 'fortran_order': False, 'shape': (4, 3,), "));
+    let y: Vec<f32> = bytemuck::pod_collect_to_vec(&file[128..]);
+    assert_eq!(y, expected);
+    // An array has the sample's shape.
+    let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (4, 4, 4, 2), }";
+    let header = format!("{header:117}\n");
+    let mut file = [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes()].concat();
+    file.extend(samples.iter().flat_map(|&x| f64::from(x).to_le_bytes()));
+    std::fs::write(folder.join("x.npy"), file).unwrap();
+    done(&["predict", "model.safetensors", "x.npy", "y.csv"], folder);
+    assert_eq!(numbers(folder.join("y.csv")), expected);
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_state_dict_is_written_in_16_bits() {
+    let (folder, _) = folder();
+    let folder = folder.path();
+    let convert = ["convert", "model.safetensors", "torch.safetensors"];
+    done(
+        &[&convert[..], &["--pytorch", "--dtype", "bf16"]].concat(),
+        folder,
+    );
+    let text = done(&["inspect", "torch.safetensors"], folder);
+    assert!(text.contains("\n0.weight: BF16 [3, 2, 2, 2]\n"), "{text}");
+    assert!(text.contains("\n3.weight: BF16 [3, 27]\n"), "{text}");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn mistakes_are_sentences_and_write_nothing() {
+    let (folder, _) = folder();
+    let folder = folder.path();
+    let listed = || {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = listed();
+    for (arguments, code, expected) in [
+        (&[][..], 2, "a command is missing"),
+        (&["train"], 2, "train is none of its commands"),
+        (&["inspect"], 2, "inspect takes FILE, not 0 files"),
+        (
+            &["predict", "a", "b"],
+            2,
+            "predict takes MODEL IN OUT, not 2 files",
+        ),
+        (
+            &["inspect", "--pytorch", "x"],
+            2,
+            "inspect takes no options",
+        ),
+        (
+            &["convert", "--dtype", "f8", "a", "b"],
+            2,
+            "cannot parse argument \"f8\": not one of f32, f16 and bf16",
+        ),
+        (
+            &["convert", "model.safetensors", "a.onnx", "--pytorch"],
+            1,
+            "--dtype and --pytorch are for .safetensors",
+        ),
+        (
+            &["convert", "model.safetensors", "a.h5"],
+            1,
+            "an .h5 is read only; write a .keras",
+        ),
+        (
+            &["convert", "model.safetensors", "a.pt"],
+            1,
+            "a.pt: not the name of a model, which ends in .keras, .h5, .onnx or .safetensors",
+        ),
+        (
+            &["inspect", "none.safetensors"],
+            1,
+            "none.safetensors: No such file or directory (os error 2)",
+        ),
+        (
+            &["predict", "model.safetensors", "x.csv", "y.txt"],
+            1,
+            "y.txt: not a name that ends in .csv or .npy",
+        ),
+        (
+            &["predict", "model.safetensors", "none.csv", "y.csv"],
+            1,
+            "none.csv: No such file or directory (os error 2)",
+        ),
+    ] {
+        assert_eq!(
+            refused(arguments, folder, code),
+            format!("selfnorm: {expected}")
+        );
+    }
+    let wide = folder.join("x.csv");
+    std::fs::write(&wide, "1,2\n").unwrap();
+    assert_eq!(
+        refused(
+            &["predict", "model.safetensors", "x.csv", "y.csv"],
+            folder,
+            1
+        ),
+        "selfnorm: a row has 2 values, the model's input [4, 4, 2] is 32"
+    );
+    assert_eq!(listed(), before);
+}
