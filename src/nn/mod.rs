@@ -81,6 +81,8 @@ pub use callbacks::{Callback, CsvLogger, EarlyStopping, Monitor, ReduceLrOnPlate
 pub use data::{Batch, Batches, Data, Dataset, Samples};
 #[cfg(feature = "keras")]
 pub use files::keras;
+#[cfg(feature = "onnx")]
+pub use files::onnx;
 pub use files::{Dtype, Loaded, Mapping, Origin};
 pub use inference::{FourierFeatures, Predict, Wgsl};
 pub use layers::{

@@ -10,7 +10,7 @@ use crate::common::gpu;
 use crate::{ALLOCATOR, alone, digits, idx};
 use flate2::{Compression, write::GzEncoder};
 use safetensors::SafeTensors;
-use selfnorm::nn::{Activation, Dense, Dtype, Flatten, Mapping, Origin, Sequential};
+use selfnorm::nn::{Activation, Dense, Dtype, Flatten, Mapping, Origin, Sequential, onnx};
 use serde_json::{Value, json};
 
 /// What buffers, paths and messages take.
@@ -709,5 +709,58 @@ fn a_model_of_a_million_layers_takes_a_million_times_one() {
         }
         let len = file.len();
         assert!(peak <= 32 * len, "{peak} bytes for a file of {len}");
+    }
+}
+
+/// An ONNX model with a graph of so many parts of these bytes.
+fn onnx_model(part: &[u8], count: usize, around: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
+    let field = |key: u8, bytes: &[u8]| {
+        let mut len = bytes.len();
+        let mut field = vec![key];
+        while len >= 128 {
+            field.push(len as u8 | 128);
+            len >>= 7;
+        }
+        field.push(len as u8);
+        [&field, bytes].concat()
+    };
+    let graph = field(0x3a, &around(part.repeat(count)));
+    // Of opset 17.
+    [graph, field(0x42, &[0x0a, 0x00, 0x10, 17])].concat()
+}
+
+#[test]
+fn onnx_files_of_the_smallest_parts_take_no_more_than_thirty_two_times_their_size() {
+    let _alone = alone();
+    let gpu = gpu();
+    let as_is = |bytes: Vec<u8>| bytes;
+    // In a node, or an initializer, whose length takes three bytes.
+    let inside = |key: u8| {
+        move |bytes: Vec<u8>| {
+            let len = bytes.len();
+            let len = [len as u8 | 128, (len >> 7) as u8 | 128, (len >> 14) as u8];
+            [&[key], &len[..], &bytes].concat()
+        }
+    };
+    let files = [
+        (
+            "nodes",
+            onnx_model(b"\x0a\x06\x12\x01a\x22\x01R", 1 << 17, as_is),
+        ),
+        (
+            "initializers",
+            onnx_model(b"\x2a\x03\x42\x01w", 1 << 17, as_is),
+        ),
+        ("inputs", onnx_model(b"\x5a\x03\x0a\x01x", 1 << 17, as_is)),
+        ("attributes", onnx_model(b"\x2a\x00", 1 << 19, inside(0x0a))),
+        ("names", onnx_model(b"\x0a\x00", 1 << 19, inside(0x0a))),
+        ("extents", onnx_model(b"\x08\x01", 1 << 19, inside(0x2a))),
+    ];
+    for (name, bytes) in files {
+        let (result, peak) = peak(|| pollster::block_on(onnx::from_bytes(gpu, &bytes)));
+        assert!(result.is_err(), "{name}");
+        let times = peak.saturating_sub(FEW) / bytes.len();
+        println!("{name}: {times} times {} bytes", bytes.len());
+        assert!(times <= 32, "{name}: {times}");
     }
 }

@@ -8,7 +8,7 @@ use half::f16;
 use selfnorm::nn::{
     Activation::{Selu, Softmax},
     Adam, AlphaDropout, Batch, Batches, Dataset, Dense, Fit, Initializer, Progress, Samples,
-    Sequential, SequentialBuilder,
+    Sequential, SequentialBuilder, keras, onnx,
 };
 use selfnorm::wgpu::{
     BufferDescriptor, BufferUsages, Extent3d, TextureDescriptor, TextureDimension, TextureFormat,
@@ -444,4 +444,26 @@ async fn no_memory_is_an_error_and_the_device_goes_on() {
     assert_eq!(x.selu().unwrap().read().await.unwrap(), [1.050_701]);
     let mut model = layers().build(&gpu, 1).unwrap();
     train(&mut model, &data(&gpu), 1).await.unwrap();
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_model_of_pytorch_s_in_onnx_is_read_from_bytes_and_written_with_the_same_predictions() {
+    let gpu = gpu_async().await;
+    let model = include_bytes!("../data/onnx/torch_dynamo_cnn.onnx");
+    let mut model = onnx::from_bytes(gpu, model).await.unwrap();
+    assert_eq!(model.metadata()["producer_name"], "pytorch");
+    model.set_metadata("classes", "a,b").unwrap();
+    let len = model.input_shape().iter().product::<usize>();
+    let x: Vec<_> = (0..2 * len).map(|i| (i as f32 * 0.7).sin()).collect();
+    let y = model.predict_floats_async(&x).await.unwrap();
+    // In float64 as PyTorch computes it: `tests/nn/onnx.rs`. Here, that it is the same through either format.
+    let file = onnx::to_bytes(&model).await.unwrap();
+    let again = onnx::from_bytes(gpu, &file).await.unwrap();
+    assert_eq!(again.predict_floats_async(&x).await.unwrap(), y);
+    assert_eq!(again.metadata()["producer_name"], "selfnorm");
+    assert_eq!(again.metadata()["classes"], "a,b");
+    let file = keras::to_bytes(&model).await.unwrap();
+    let again = keras::from_bytes(gpu, &file).await.unwrap();
+    assert_eq!(again.predict_floats_async(&x).await.unwrap(), y);
 }

@@ -19,6 +19,8 @@ mod models;
 #[cfg(not(target_family = "wasm"))]
 mod networks;
 #[cfg(not(target_family = "wasm"))]
+mod onnx;
+#[cfg(not(target_family = "wasm"))]
 mod torch;
 #[cfg(not(target_family = "wasm"))]
 mod weights;

@@ -12,6 +12,8 @@ pub mod keras;
 mod layout;
 mod mapping;
 mod metadata;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 #[cfg(not(target_family = "wasm"))]
 mod paths;
 mod safetensors;

@@ -1,0 +1,387 @@
+//! Windows that slide over images: convolutions and pools.
+
+use super::super::layout::places;
+use super::chain::{Flow, Made, Order, check_size};
+use super::model::Node;
+use super::operators;
+use super::read::{Input, Reader, Result};
+use crate::nn::layers::Sliding;
+use crate::nn::{AveragePooling2d, Conv2d, Layer, MaxPool2d, Padding};
+
+/// Zeros around an image, which belong to the convolution behind.
+pub(super) fn pad<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
+    let pads = match node.ints("pads")? {
+        Some(pads) => Some(pads),
+        None => reader.known(node, 1)?,
+    };
+    let value = match reader.floats(node, 2)? {
+        Some(value) => value.scalar().unwrap_or(f64::NAN),
+        None => node.float("value", 0.0)?.into(),
+    };
+    let mode = node.text("mode", "constant")?;
+    let input = reader.output(node, 0)?;
+    let (Some(flow), Some(pads)) = (input, pads) else {
+        return Ok(None);
+    };
+    if pads.iter().all(|&pad| pad == 0) {
+        return Ok(Some(flow));
+    }
+    let pads: Option<Vec<usize>> = pads.iter().map(|&pad| usize::try_from(pad).ok()).collect();
+    let spatial = match (&flow.order, flow.shape.len(), pads.as_deref()) {
+        (Order::ChannelsFirst, 3, Some(&[0, 0, top, left, 0, 0, bottom, right])) => {
+            Some(([top, left], [bottom, right], [1, 2]))
+        }
+        (Order::Same, 3, Some(&[0, top, left, 0, 0, bottom, right, 0])) => {
+            Some(([top, left], [bottom, right], [0, 1]))
+        }
+        _ => None,
+    };
+    let spatial = spatial.filter(|_| value == 0.0 && mode == "constant" && !flow.merged);
+    let (before, after, axes) = spatial.ok_or("here there are only zeros around an image")?;
+    let mut shape = flow.shape.clone();
+    for (i, axis) in axes.into_iter().enumerate() {
+        let extent = shape[axis]
+            .checked_add(before[i])
+            .and_then(|sum| sum.checked_add(after[i]));
+        shape[axis] = extent.ok_or("its padding is too large")?;
+    }
+    check_size(&shape)?;
+    let flow = reader.made(flow, Made::Padded([before, after]));
+    Ok(Some(Flow { shape, ..flow }))
+}
+
+/// An image without the zeros around it, and those.
+fn unpadded(reader: &mut Reader, mut flow: Flow) -> Result<(Flow, [[usize; 2]; 2])> {
+    let Made::Padded([before, after]) = flow.made else {
+        return Ok((reader.realize(flow)?, [[0; 2]; 2]));
+    };
+    let axes = match flow.order {
+        Order::ChannelsFirst => [1, 2],
+        _ => [0, 1],
+    };
+    for (i, axis) in axes.into_iter().enumerate() {
+        flow.shape[axis] -= before[i] + after[i];
+    }
+    flow.made = Made::Output;
+    Ok((reader.realize(flow)?, [before, after]))
+}
+
+/// Strides and padding of a window, and what of its attributes is not possible here.
+struct Windowed {
+    strides: [usize; 2],
+    padding: Pads,
+    ceil: bool,
+    problems: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Pads {
+    Explicit([[usize; 2]; 2]),
+    SameUpper,
+    SameLower,
+}
+
+fn pair(values: &[i64]) -> Option<[usize; 2]> {
+    match values {
+        &[a, b] => Some([usize::try_from(a).ok()?, usize::try_from(b).ok()?]),
+        _ => None,
+    }
+}
+
+fn windowed(node: &Node) -> Result<Windowed> {
+    let mut problems = Vec::new();
+    let mut two = |name: &str| -> Result<[usize; 2]> {
+        let Some(values) = node.ints(name)? else {
+            return Ok([1, 1]);
+        };
+        Ok(pair(&values).unwrap_or_else(|| {
+            problems.push(format!("{name} is {values:?}, here there are two"));
+            [1, 1]
+        }))
+    };
+    let strides = two("strides")?;
+    let dilations = two("dilations")?;
+    if dilations != [1, 1] {
+        problems.push(format!(
+            "dilations is {dilations:?}, only 1 is possible here"
+        ));
+    }
+    let pads = node.ints("pads")?.unwrap_or(vec![0; 4]);
+    let explicit = match &pads[..] {
+        [top, left, bottom, right] => pair(&[*top, *left]).zip(pair(&[*bottom, *right])),
+        _ => None,
+    };
+    if explicit.is_none() {
+        problems.push(format!("pads is {pads:?}, here there are four, from 0"));
+    }
+    let (before, after) = explicit.unwrap_or_default();
+    let padding = match node.text("auto_pad", "NOTSET")? {
+        "NOTSET" | "" => Pads::Explicit([before, after]),
+        "VALID" => Pads::Explicit([[0; 2]; 2]),
+        "SAME_UPPER" => Pads::SameUpper,
+        "SAME_LOWER" => Pads::SameLower,
+        other => {
+            problems.push(format!("auto_pad is {other:?}"));
+            Pads::SameUpper
+        }
+    };
+    let ceil = node.int("ceil_mode", 0)? != 0;
+    Ok(Windowed {
+        strides,
+        padding,
+        ceil,
+        problems,
+    })
+}
+
+impl Windowed {
+    fn check(&self) -> Result<()> {
+        match self.problems[..] {
+            [] => Ok(()),
+            _ => Err(self.problems.join(", and ")),
+        }
+    }
+
+    /// With more zeros around the image.
+    fn pad(&mut self, zeros: [[usize; 2]; 2]) -> Result<()> {
+        let Pads::Explicit(pads) = &mut self.padding else {
+            return match zeros == [[0; 2]; 2] {
+                true => Ok(()),
+                false => Err("its input is padded, and auto_pad is not VALID".into()),
+            };
+        };
+        for (pad, zeros) in pads.iter_mut().flatten().zip(zeros.iter().flatten()) {
+            *pad = pad.saturating_add(*zeros);
+        }
+        Ok(())
+    }
+
+    /// The window over an image, and the extents of what it gives.
+    fn over(&self, image: [usize; 2], size: [usize; 2]) -> Result<(Sliding, [usize; 2])> {
+        let wrong = || {
+            format!(
+                "a window of {size:?} with strides of {:?} does not fit an image of {image:?}",
+                self.strides
+            )
+        };
+        let padding = self.padding(image, size).ok_or_else(wrong)?;
+        if let Some((found, rule)) = padding.beyond(size) {
+            return Err(format!(
+                "a padding of {found} around a window of {size:?}; it must be {rule}"
+            ));
+        }
+        let sliding = Sliding {
+            size,
+            strides: self.strides,
+            padding,
+        };
+        let along = |axis| {
+            sliding
+                .along(axis, image[axis])
+                .map(|(positions, _)| positions)
+        };
+        let output = along(0).zip(along(1)).ok_or_else(wrong)?;
+        Ok((sliding, output.into()))
+    }
+
+    fn padding(&self, image: [usize; 2], size: [usize; 2]) -> Option<Padding> {
+        let (before, mut after) = match self.padding {
+            Pads::SameUpper => return Some(Padding::Same),
+            Pads::SameLower => {
+                let mut pads = [[0; 2]; 2];
+                for axis in 0..2 {
+                    let positions = image[axis]
+                        .checked_add(self.strides[axis])?
+                        .checked_sub(1)?;
+                    let positions = positions.checked_div(self.strides[axis])?;
+                    let needed = positions.checked_sub(1)?.checked_mul(self.strides[axis])?;
+                    let needed = needed.checked_add(size[axis])?.saturating_sub(image[axis]);
+                    pads[0][axis] = needed.div_ceil(2);
+                    pads[1][axis] = needed / 2;
+                }
+                (pads[0], pads[1])
+            }
+            Pads::Explicit([before, after]) => (before, after),
+        };
+        // A last window that is cut off, if it begins in front of the padding behind.
+        for axis in 0..if self.ceil { 2 } else { 0 } {
+            let front = image[axis].checked_add(before[axis])?;
+            let span = front.checked_add(after[axis])?.checked_sub(size[axis])?;
+            let stride = self.strides[axis];
+            let start = span
+                .checked_add(stride)?
+                .checked_sub(1)?
+                .checked_div(stride)?
+                .checked_mul(stride)?;
+            if start < front {
+                let needed = start.checked_add(size[axis])?.saturating_sub(front);
+                after[axis] = after[axis].max(needed);
+            }
+        }
+        Some(match [before, after] == [[0; 2]; 2] {
+            true => Padding::Valid,
+            false => Padding::Explicit { before, after },
+        })
+    }
+}
+
+/// Makes the layer's output the image that a value is, and gives its shape here.
+pub(super) fn image(reader: &mut Reader, flow: &mut Flow) -> Result<[usize; 3]> {
+    let &[channels, height, width] = &flow.shape[..] else {
+        return Err(format!(
+            "its input is {:?}, without the batch; here it is an image, of channels, height and width",
+            flow.shape
+        ));
+    };
+    let order = &flow.order;
+    if flow.merged || matches!(order, Order::Flattened(_)) {
+        return Err("its input is no image".into());
+    }
+    if *order == Order::Same {
+        if channels != 1 && (height, width) != (1, 1) {
+            return Err(format!(
+                "its input {:?} has the channels first, where the layer before has them last",
+                flow.shape
+            ));
+        }
+        flow.order = Order::ChannelsFirst;
+    }
+    reader.chain.settle(flow)?;
+    Ok([height, width, channels])
+}
+
+pub(super) fn conv<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
+    let mut windowed = windowed(node)?;
+    let group = node.int("group", 1)?;
+    if group != 1 {
+        windowed
+            .problems
+            .insert(0, format!("group is {group}, only 1 is possible here"));
+    }
+    let input = reader.flow(node, 0);
+    windowed.check()?;
+    let (kernel, bias) = (reader.floats(node, 1)?, reader.floats(node, 2)?);
+    let (Some(flow), Some(kernel)) = (input?, kernel) else {
+        return Ok(None);
+    };
+    let (mut flow, zeros) = unpadded(reader, flow)?;
+    windowed.pad(zeros)?;
+    let [height, width, channels] = image(reader, &mut flow)?;
+    let (&[filters, inputs, rows, columns], Some(values)) = (&kernel.shape[..], kernel.as_floats())
+    else {
+        return Err(format!(
+            "its kernel has the shape {:?}, and needs four axes",
+            kernel.shape
+        ));
+    };
+    let size = [rows, columns];
+    if inputs != channels {
+        return Err(format!(
+            "its input has {channels} channels, its kernel {:?}",
+            kernel.shape
+        ));
+    }
+    let given = node.ints("kernel_shape")?;
+    if given.is_some_and(|given| pair(&given) != Some(size)) {
+        return Err(format!(
+            "kernel_shape is not that of its kernel, {:?}",
+            kernel.shape
+        ));
+    }
+    let (sliding, output) = windowed.over([height, width], size)?;
+    reader.chain.take(values.len())?;
+    let values = places(&kernel.shape, &[2, 3, 1, 0])
+        .map(|place| values[place])
+        .collect();
+    let mut weights = vec![("kernel", values)];
+    if let Some(bias) = &bias {
+        let values = bias.as_floats().unwrap_or_default();
+        if values.len() != filters {
+            return Err(format!(
+                "it has {} biases for {filters} filters",
+                values.len()
+            ));
+        }
+        reader.chain.take(filters)?;
+        weights.push(("bias", values.to_vec()));
+    }
+    let layer = Conv2d::new(filters, size)
+        .strides(sliding.strides)
+        .padding(sliding.padding)
+        .use_bias(bias.is_some());
+    let [height, width] = output;
+    reader.chain.push(
+        operators::named(layer, node),
+        weights,
+        vec![height, width, filters],
+    )?;
+    Ok(Some(reader.pushed(
+        flow,
+        vec![filters, height, width],
+        Order::ChannelsFirst,
+    )))
+}
+
+pub(super) fn pool<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
+    let mut windowed = windowed(node)?;
+    let size = node.ints("kernel_shape")?.unwrap_or_default();
+    let size = pair(&size).unwrap_or_else(|| {
+        windowed
+            .problems
+            .push(format!("kernel_shape is {size:?}, here there are two"));
+        [1, 1]
+    });
+    let is_max = node.operator == "MaxPool";
+    let counts_padding = !is_max && node.int("count_include_pad", 0)? != 0;
+    let input = reader.output(node, 0);
+    windowed.check()?;
+    let Some(mut flow) = input? else {
+        return Ok(None);
+    };
+    let [height, width, channels] = image(reader, &mut flow)?;
+    let (sliding, [down, across]) = windowed.over([height, width], size)?;
+    if counts_padding && sliding.padding != Padding::Valid {
+        return Err(
+            "count_include_pad is 1, and there is padding; here it is no part of an average".into(),
+        );
+    }
+    let layer = match is_max {
+        true => Layer::from(
+            MaxPool2d::new(size)
+                .strides(sliding.strides)
+                .padding(sliding.padding),
+        ),
+        false => AveragePooling2d::new(size)
+            .strides(sliding.strides)
+            .padding(sliding.padding)
+            .into(),
+    };
+    reader.chain.push(
+        operators::named(layer, node),
+        Vec::new(),
+        vec![down, across, channels],
+    )?;
+    Ok(Some(reader.pushed(
+        flow,
+        vec![channels, down, across],
+        Order::ChannelsFirst,
+    )))
+}
+
+pub(super) fn global_max_pool<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
+    let Some(mut flow) = reader.output(node, 0)? else {
+        return Ok(None);
+    };
+    let [height, width, channels] = image(reader, &mut flow)?;
+    let layer = MaxPool2d::new([height, width]);
+    reader.chain.push(
+        operators::named(layer, node),
+        Vec::new(),
+        vec![1, 1, channels],
+    )?;
+    Ok(Some(reader.pushed(
+        flow,
+        vec![channels, 1, 1],
+        Order::ChannelsFirst,
+    )))
+}
