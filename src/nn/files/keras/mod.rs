@@ -25,7 +25,7 @@
 //! Predictions are within 10⁻⁵ of what Keras predicts in float64, of the root mean square of the outputs if that is
 //! above 1. Weights and computations of another type (`float16`, `bfloat16`, `float64`, mixed) are f32 here.
 //!
-//! [`metadata`](super::Sequential::metadata) has `keras_version` and `date_saved`, if the file has.
+//! [`metadata`](crate::nn::Sequential::metadata) has `keras_version` and `date_saved`, if the file has.
 //!
 //! What means nothing for a network that is trained already is left out: seeds, and initializers that this crate
 //! does not have. (The default stands for them.) So is `training=False` of a call.

@@ -32,7 +32,7 @@
 //!   the output in another way, as the last reshape of scikit-learn's regressors of several targets does, is left out.
 //! - **Outputs.** A network has one: the only one of floats in the file. Of a classifier of scikit-learn those are the
 //!   probabilities; labels are what [`predict_classes`](crate::nn::Sequential::predict_classes) says.
-//! - **Metadata.** [`metadata`](super::Sequential::metadata) has `producer_name`, `producer_version` and the file's own
+//! - **Metadata.** [`metadata`](crate::nn::Sequential::metadata) has `producer_name`, `producer_version` and the file's own
 //!   `metadata_props`, which are written, too.
 //! - **Names.** Layers are called as their nodes, if that has no `/`, and else as in Keras.
 //!
