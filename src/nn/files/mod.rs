@@ -5,6 +5,7 @@ mod bytes;
 mod config;
 mod contents;
 mod fields;
+mod float;
 #[cfg(any(feature = "keras", feature = "onnx"))]
 mod imported;
 #[cfg(feature = "keras")]

@@ -11,6 +11,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Map, Value, json};
 
 use super::contents::{Contents, Placed, Snapshot, State, put};
+use super::float::Float;
 use super::mapping::{self, Dtype, Elsewhere, Loaded, Mapping, Origin};
 use super::metadata::{EPOCH, LOSS, MODEL_CONFIG, OPTIMIZED_FROM, OPTIMIZER, SEED, STATE, STEP};
 use super::{architecture, config, error, metadata, scan};
@@ -169,31 +170,14 @@ impl Dtype {
     }
 }
 
-/// The size of a value of a type that is read.
-fn size(stored: Stored) -> Option<usize> {
+/// A type that is read.
+fn float(stored: Stored) -> Option<Float> {
     match stored {
-        Stored::F16 | Stored::BF16 => Some(2),
-        Stored::F32 => Some(4),
-        Stored::F64 => Some(8),
+        Stored::F16 => Some(Float::F16),
+        Stored::BF16 => Some(Float::Bf16),
+        Stored::F32 => Some(Float::F32),
+        Stored::F64 => Some(Float::F64),
         _ => None,
-    }
-}
-
-/// Little-endian values, each rounded to the nearest f32.
-fn to_f32s(stored: Stored, bytes: &[u8]) -> Vec<f32> {
-    fn values<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&bytes| value(bytes))
-            .collect()
-    }
-    match stored {
-        Stored::F16 => values(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-        Stored::BF16 => values(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        Stored::F64 => values(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
-        _ => values(bytes, f32::from_le_bytes),
     }
 }
 
@@ -372,8 +356,8 @@ fn find(
             }
             return Err(header.error(format!("it has no {}", there.name)));
         };
-        let readable = size(info.dtype);
-        if readable.is_none() || info.shape != there.shape {
+        let float = float(info.dtype).filter(|_| info.shape == there.shape);
+        let Some(float) = float else {
             loaded.mismatched.push(there.weight.name.clone());
             if mapping.is_partial {
                 continue;
@@ -383,9 +367,9 @@ fn find(
                 there.name, info.dtype, info.shape, there.shape
             );
             return Err(header.error(detail));
-        }
+        };
         loaded.loaded.push(there.weight.name.clone());
-        wanted.push((info, tensor));
+        wanted.push((info, float, tensor));
     }
     // PyTorch counts batches, and needs the count only for averages that this crate has not.
     let is_counter =
@@ -394,7 +378,7 @@ fn find(
     {
         let known: HashSet<_> = wanted
             .iter()
-            .map(|(_, tensor)| &tensor.there.name)
+            .map(|(_, _, tensor)| &tensor.there.name)
             .collect();
         let is_known = |key: &String| known.contains(key) || is_counter(key);
         loaded.left_over.retain(|key| !is_known(key));
@@ -410,7 +394,7 @@ fn find(
 fn read_tensors(
     header: &Header,
     file: &mut File<impl Read>,
-    mut wanted: Vec<(&TensorInfo, Tensor)>,
+    mut wanted: Vec<(&TensorInfo, Float, Tensor)>,
 ) -> Result<Vec<Placed>> {
     let len = header.metadata.data_len() as u64;
     let amount = match file.left.cmp(&len) {
@@ -422,9 +406,9 @@ fn read_tensors(
         let detail = format!("not a safetensors file: {amount} than {len} bytes of tensors follow");
         return Err(header.error(detail));
     }
-    wanted.sort_by_key(|(info, _)| info.data_offsets);
+    wanted.sort_by_key(|(info, ..)| info.data_offsets);
     let mut placed = Vec::new();
-    for (info, Tensor { there, slot }) in wanted {
+    for (info, float, Tensor { there, slot }) in wanted {
         let (from, to) = info.data_offsets;
         let begin = len - file.left;
         pieces(header, file, from - begin as usize, |_| {})?;
@@ -432,7 +416,7 @@ fn read_tensors(
         let mut next = 0..values.len();
         let mut places = there.places();
         pieces(header, file, to - from, |bytes| {
-            let read = to_f32s(info.dtype, bytes).into_iter();
+            let read = float.f32s(bytes).into_iter();
             match &mut places {
                 None => read
                     .zip(&mut next)

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use half::{bf16, f16};
-
-use super::proto::{Malformed, Message};
+use super::super::float::Float;
+use super::proto::{Field, Malformed, Message};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -85,14 +84,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Graph<'_>> {
                 metadata.insert(key, field.text().map_err(malformed)?);
             }
             (14, field) => {
-                let (mut key, mut value) = ("", "");
-                for field in field.message().map_err(malformed)? {
-                    match field.map_err(malformed)? {
-                        (1, field) => key = field.text().map_err(malformed)?,
-                        (2, field) => value = field.text().map_err(malformed)?,
-                        _ => {}
-                    }
-                }
+                let (key, value) = entry(field).map_err(malformed)?;
                 metadata.insert(key, value);
             }
             (7, field) if graph.is_none() => graph = Some(field.message().map_err(malformed)?),
@@ -123,6 +115,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Graph<'_>> {
     }
     let graph = Graph::read(graph, opset).map_err(malformed)?;
     Ok(Graph { metadata, ..graph })
+}
+
+/// A string and its key.
+fn entry(field: Field<'_>) -> std::result::Result<(&str, &str), Malformed> {
+    let (mut key, mut value) = ("", "");
+    for field in field.message()? {
+        match field? {
+            (1, field) => key = field.text()?,
+            (2, field) => value = field.text()?,
+            _ => {}
+        }
+    }
+    Ok((key, value))
 }
 
 /// Whether operators of this domain are ONNX's own.
@@ -331,14 +336,7 @@ impl<'a> Tensor<'a> {
             match field.map_err(malformed)? {
                 (14, field) => is_external = field.number().map_err(malformed)? == 1,
                 (13, field) => {
-                    let (mut key, mut value) = ("", "");
-                    for field in field.message().map_err(malformed)? {
-                        match field.map_err(malformed)? {
-                            (1, field) => key = field.text().map_err(malformed)?,
-                            (2, field) => value = field.text().map_err(malformed)?,
-                            _ => {}
-                        }
-                    }
+                    let (key, value) = entry(field).map_err(malformed)?;
                     let number = || {
                         let wrong = |_| format!("{:?} has {key} {value:?}", self.name);
                         value.parse().map_err(wrong)
@@ -385,22 +383,23 @@ impl<'a> Tensor<'a> {
                 _ => {}
             }
         }
-        let half = |bits: [u8; 2]| match self.data_type {
-            FLOAT16 => f16::from_le_bytes(bits).to_f32(),
-            _ => bf16::from_le_bytes(bits).to_f32(),
+        let element = self.element()?;
+        let float = match self.data_type {
+            FLOAT16 => Float::F16,
+            BFLOAT16 => Float::Bf16,
+            DOUBLE => Float::F64,
+            _ => Float::F32,
         };
         if let Some(bytes) = bytes {
-            self.check(bytes.len() / self.element()?, bytes.len() % self.element()?)?;
-            return Ok(match self.data_type {
-                FLOAT => chunks(bytes).map(f32::from_le_bytes).collect(),
-                DOUBLE => chunks(bytes)
-                    .map(|b| f64::from_le_bytes(b) as f32)
-                    .collect(),
-                _ => chunks(bytes).map(half).collect(),
-            });
+            self.check(bytes.len() / element, bytes.len() % element)?;
+            return Ok(float.f32s(bytes));
         }
         // 16 bits of each.
-        found.extend(bits.iter().map(|&bits| half((bits as u16).to_le_bytes())));
+        let halves: Vec<_> = bits
+            .iter()
+            .flat_map(|&bits| (bits as u16).to_le_bytes())
+            .collect();
+        found.extend(float.f32s(&halves));
         self.check(found.len(), 0)?;
         Ok(found)
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use half::{bf16, f16};
+use super::super::super::float::Float;
 
 /// What is wrong with a file.
 type Result<T> = std::result::Result<T, String>;
@@ -98,19 +98,14 @@ pub(in super::super) enum Values<'a> {
 /// A type of numbers, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Number {
-    F16,
-    Bf16,
-    F32,
-    F64,
+    Float(Float),
     Integer { bytes: usize, signed: bool },
 }
 
 impl Number {
     fn bytes(self) -> usize {
         match self {
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
+            Self::Float(float) => float.bytes(),
             Self::Integer { bytes, .. } => bytes,
         }
     }
@@ -119,20 +114,10 @@ impl Number {
 impl<'a> Array<'a> {
     /// Floating-point numbers, each rounded to the nearest f32.
     pub fn f32s(&self) -> Option<Vec<f32>> {
-        fn all<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-            let (values, _) = bytes.as_chunks();
-            values.iter().map(|&bytes| value(bytes)).collect()
+        match self.values {
+            Values::Numbers(Number::Float(float), bytes) => Some(float.f32s(bytes)),
+            _ => None,
         }
-        let Values::Numbers(number, bytes) = self.values else {
-            return None;
-        };
-        Some(match number {
-            Number::F16 => all(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Number::Bf16 => all(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Number::F32 => all(bytes, f32::from_le_bytes),
-            Number::F64 => all(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
-            Number::Integer { .. } => return None,
-        })
     }
 
     /// A single whole number that is not negative.
@@ -651,16 +636,16 @@ fn kind_of(datatype: &[u8]) -> Result<Type> {
             let exponent = cursor.u8()?;
             cursor.take(1)?;
             match (size, exponent, cursor.u8()?) {
-                (2, 5, 10) => Type::Number(Number::F16),
-                (2, 8, 7) => Type::Number(Number::Bf16),
-                (4, 8, 23) => Type::Number(Number::F32),
-                (8, 11, 52) => Type::Number(Number::F64),
+                (2, 5, 10) => Type::Number(Number::Float(Float::F16)),
+                (2, 8, 7) => Type::Number(Number::Float(Float::Bf16)),
+                (4, 8, 23) => Type::Number(Number::Float(Float::F32)),
+                (8, 11, 52) => Type::Number(Number::Float(Float::F64)),
                 _ => Type::Other(size),
             }
         }
         3 => Type::FixedString(size),
         // NumPy has no such type: it writes the bytes.
-        5 if size == 2 => Type::Number(Number::Bf16),
+        5 if size == 2 => Type::Number(Number::Float(Float::Bf16)),
         9 if bits & 15 == 1 && size == 16 => Type::String,
         _ => Type::Other(size),
     })
