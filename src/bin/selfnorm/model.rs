@@ -89,7 +89,12 @@ pub fn inspect(path: &Path) -> Result<String> {
         writeln!(text, "{key}: {value}")?;
     }
     if model.step() > 0 {
-        writeln!(text, "trained for {} steps", model.step())?;
+        writeln!(
+            text,
+            "trained for {} steps: {:?}",
+            model.step(),
+            model.optimizer()
+        )?;
     }
     Ok(text + &model.summary())
 }
