@@ -57,9 +57,17 @@ pub(super) struct Weight {
 }
 
 impl Weight {
-    /// The name without the layer's: `kernel`.
+    /// The names of the layer and, in it, of the weight: `dense`, `kernel`.
+    fn parts(&self) -> (&str, &str) {
+        self.name.split_once('/').unwrap_or(("", &self.name))
+    }
+
+    pub fn layer(&self) -> &str {
+        self.parts().0
+    }
+
     pub fn kind(&self) -> &str {
-        self.name.rsplit('/').next().unwrap_or_default()
+        self.parts().1
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) enum Float {
 
 impl Float {
     /// The size of one.
+    #[cfg(feature = "keras")]
     pub fn bytes(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,

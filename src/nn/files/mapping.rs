@@ -19,9 +19,12 @@ pub enum Origin {
     /// A `state_dict` of PyTorch's: `0.weight` \[filters, channels, height, width\], `4.weight` \[units, inputs\];
     /// of a batch normalization `weight`, `bias`, `running_mean`, `running_var`.
     ///
-    /// Modules with weights are the layers with weights, in the order of the modules' names, whose numbers count
-    /// as numbers. Rows of a kernel behind a [`Flatten`](crate::nn::Flatten) of images are put in the order of
-    /// images with their channels last.
+    /// A module is the layer of its name. Other modules with weights are the other layers with weights, in the order of
+    /// the numbers in their names, as those of an `nn.Sequential` have them: `0`, `2`, `10`. Where that says nothing,
+    /// as between `encoder` and `decoder`, it is an error: give each its layer by [`Mapping::rename`].
+    ///
+    /// Rows of a kernel behind a [`Flatten`](crate::nn::Flatten) of images are put in the order of images with their
+    /// channels last.
     PyTorch,
 }
 
@@ -72,7 +75,8 @@ impl Mapping {
         self
     }
 
-    /// Loads only what fits by name and shape, as Keras's `skip_mismatch` does. The report has the rest.
+    /// Loads only the layers whose weights are all there, by name and shape, as Keras's `skip_mismatch` does. The report
+    /// has the rest.
     pub fn partial(mut self) -> Self {
         self.is_partial = true;
         self
@@ -94,11 +98,11 @@ impl Mapping {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// The network's weights that are the file's now.
-    pub loaded: Vec<String>,
+    /// The network's weights that are the file's now, each with the name of its tensor there.
+    pub loaded: Vec<(String, String)>,
     /// Weights that the file does not have; they are as they were.
     pub missing: Vec<String>,
-    /// Weights that have another shape in the file; they are as they were.
+    /// Weights of layers of which one is missing, or has another shape in the file; they are as they were.
     pub mismatched: Vec<String>,
     /// Tensors of the file that the network has no place for.
     pub left_over: Vec<String>,
@@ -184,6 +188,12 @@ pub(super) fn find<'a>(
     shapes: &BTreeMap<&str, &[usize]>,
 ) -> Result<Vec<Elsewhere<'a>>, String> {
     check(mapping, network)?;
+    for (module, layer) in &mapping.renames {
+        let is_its = |name: &&&str| mapping.origin.module(name).0 == *module;
+        if !shapes.keys().any(|name| is_its(&name)) {
+            return Err(format!("it has no module {module}, which is to be {layer}"));
+        }
+    }
     let modules = match mapping.origin {
         Origin::Keras => network
             .layers
@@ -195,12 +205,31 @@ pub(super) fn find<'a>(
     Ok(named(mapping, builder, network, &modules))
 }
 
-fn check(mapping: &Mapping, network: &Network) -> Result<(), String> {
-    let is_there = |name: &String| network.layers.iter().any(|layer| layer.name == *name);
-    match mapping.renames.iter().find(|(_, layer)| !is_there(layer)) {
-        Some((module, layer)) => Err(format!("the network has no layer {layer} for {module}")),
-        None => Ok(()),
+impl Origin {
+    /// The module of a tensor, and which of its tensors that is.
+    fn module(self, name: &str) -> (&str, &str) {
+        let separator = match self {
+            Self::Keras => '/',
+            Self::PyTorch => '.',
+        };
+        name.rsplit_once(separator).unwrap_or(("", name))
     }
+}
+
+fn check(mapping: &Mapping, network: &Network) -> Result<(), String> {
+    let renames = &mapping.renames;
+    for (place, (module, layer)) in renames.iter().enumerate() {
+        if !network.layers.iter().any(|built| built.name == *layer) {
+            return Err(format!("the network has no layer {layer} for {module}"));
+        }
+        let is_again = |(from, to): &&(String, String)| from == module || to == layer;
+        if let Some((from, to)) = renames[..place].iter().find(is_again) {
+            return Err(format!(
+                "{from} is renamed to {to}, and {module} to {layer}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The network's weights by the names that a file gets, or why it can't.
@@ -271,37 +300,55 @@ fn torch_name(kind: &str) -> &str {
     }
 }
 
-/// The module of each layer: a renamed one, or the next in order.
+/// The module of each layer: a renamed one, that of its name, or the next in order.
 fn modules(
     mapping: &Mapping,
     network: &Network,
     shapes: &BTreeMap<&str, &[usize]>,
 ) -> Result<Vec<String>, String> {
+    let is_layer = |name: &str| network.layers.iter().any(|layer| layer.name == name);
     let mut found: Vec<&str> = Vec::new();
     for name in shapes.keys() {
-        let (module, kind) = name.rsplit_once('.').unwrap_or(("", name));
+        let (module, kind) = mapping.origin.module(name);
         let is_weight = ["weight", "bias", "running_mean", "running_var"].contains(&kind);
         let is_renamed = mapping.renames.iter().any(|(from, _)| from == module);
-        if is_weight && !is_renamed {
+        if is_weight && !is_renamed && !is_layer(module) {
             found.push(module);
         }
     }
-    found.sort_by(|a, b| numbered(a).cmp(&numbered(b)));
+    found.sort_by_key(|name| pieces(name));
     found.dedup();
-    let is_renamed = |name: &str| mapping.renames.iter().any(|(_, layer)| layer == name);
+    let is_named = |layer: &BuiltLayer| {
+        let is_renamed = mapping.renames.iter().any(|(_, to)| *to == layer.name);
+        let is_its = |name: &&str| mapping.origin.module(name).0 == layer.name;
+        is_renamed || shapes.keys().any(|name| is_its(name))
+    };
     let wanted = network.layers.iter();
     let wanted: Vec<_> = wanted
-        .filter(|layer| !layer.weights.is_empty() && !is_renamed(&layer.name))
+        .filter(|layer| !layer.weights.is_empty() && !is_named(layer))
         .map(|layer| &layer.name[..])
         .collect();
-    if !mapping.is_partial && wanted.len() != found.len() {
-        return Err(format!(
-            "it has {} modules with weights ({}), the network {} layers ({}); name them by Mapping::rename",
+    let is_open = |pair: &&[&str]| !is_ordered(pair[0], pair[1]);
+    let problem = match found.windows(2).find(is_open) {
+        _ if wanted.len() != found.len() => Some(format!(
+            "it has {} modules with weights ({}), the network {} layers ({})",
             found.len(),
             found.join(", "),
             wanted.len(),
             wanted.join(", "),
-        ));
+        )),
+        Some(pair) => Some(format!(
+            "which of its modules {} and {} comes first, their names do not say",
+            pair[0], pair[1]
+        )),
+        None => None,
+    };
+    match problem {
+        Some(_) if mapping.is_partial => found.clear(),
+        Some(problem) => {
+            return Err(format!("{problem}; give each its layer by Mapping::rename"));
+        }
+        None => {}
     }
     let mut found = found.into_iter();
     let module = |layer: &BuiltLayer| {
@@ -312,8 +359,27 @@ fn modules(
     Ok(network.layers.iter().map(module).collect())
 }
 
-/// A name in pieces, of which numbers come in their order, before words.
-fn numbered(name: &str) -> Vec<Result<u64, &str>> {
-    let piece = |piece| str::parse(piece).map_err(|_| piece);
-    name.split('.').map(piece).collect()
+/// A name in numbers and what is between them.
+fn pieces(name: &str) -> Vec<Result<u64, &str>> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let runs = name
+        .as_bytes()
+        .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+    let mut rest = name;
+    runs.map(|run| {
+        let (piece, behind) = rest.split_at(run.len());
+        rest = behind;
+        match piece.starts_with(is_digit) {
+            true => piece.parse().map_err(|_| piece),
+            false => Err(piece),
+        }
+    })
+    .collect()
+}
+
+/// Whether what two names differ in first is a number.
+fn is_ordered(a: &str, b: &str) -> bool {
+    let (a, b) = (pieces(a), pieces(b));
+    let differing = a.iter().zip(&b).find(|(a, b)| a != b);
+    matches!(differing, Some((Ok(_), Ok(_))))
 }

@@ -347,30 +347,49 @@ fn find(
     }
     let mut loaded = Loaded::default();
     let mut wanted = Vec::new();
+    let mut unfit = HashSet::new();
     for tensor in tensors {
         let there = &tensor.there;
-        let Some(info) = metadata.info(&there.name) else {
-            loaded.missing.push(there.weight.name.clone());
-            if mapping.is_partial {
+        let (name, weight) = (&there.name, there.weight);
+        let info = metadata.info(name);
+        let fits = |info: &&TensorInfo| float(info.dtype).is_some() && info.shape == there.shape;
+        match (info, info.filter(fits)) {
+            (_, Some(info)) => {
+                wanted.push((info, tensor));
                 continue;
             }
-            return Err(header.error(format!("it has no {}", there.name)));
-        };
-        let float = float(info.dtype).filter(|_| info.shape == there.shape);
-        let Some(float) = float else {
-            loaded.mismatched.push(there.weight.name.clone());
-            if mapping.is_partial {
-                continue;
+            (None, _) if mapping.is_partial => loaded.missing.push(weight.name.clone()),
+            (Some(_), _) if mapping.is_partial => loaded.mismatched.push(weight.name.clone()),
+            (None, _) => return Err(header.error(format!("it has no {name}"))),
+            (Some(info), _) => {
+                let its = match mapping.origin {
+                    Origin::Keras => "the network has".into(),
+                    Origin::PyTorch => format!("{} needs", weight.name),
+                };
+                let (dtype, shape, own) = (info.dtype, &info.shape, &there.shape);
+                let detail = format!("{name} is {dtype:?} {shape:?}, {its} F32 {own:?}");
+                return Err(header.error(match mapping.origin {
+                    Origin::Keras => detail,
+                    Origin::PyTorch => {
+                        format!("{detail}; give modules their layers by Mapping::rename")
+                    }
+                }));
             }
-            let detail = format!(
-                "{} is {:?} {:?}, the network has F32 {:?}",
-                there.name, info.dtype, info.shape, there.shape
-            );
-            return Err(header.error(detail));
-        };
-        loaded.loaded.push(there.weight.name.clone());
-        wanted.push((info, float, tensor));
+        }
+        unfit.insert(weight.layer());
     }
+    let mut placed = Vec::new();
+    for (info, tensor) in wanted {
+        let (name, weight) = (&tensor.there.name, tensor.there.weight);
+        match float(info.dtype).filter(|_| !unfit.contains(weight.layer())) {
+            None => loaded.mismatched.push(weight.name.clone()),
+            Some(float) => {
+                loaded.loaded.push((weight.name.clone(), name.clone()));
+                placed.push((info, float, tensor));
+            }
+        }
+    }
+    let wanted = placed;
     // PyTorch counts batches, and needs the count only for averages that this crate has not.
     let is_counter =
         |key: &str| mapping.origin == Origin::PyTorch && key.ends_with("num_batches_tracked");
