@@ -385,6 +385,11 @@ else:
     trains(["exponential.keras"], mlp(last="linear"), lambda: O.SGD(decay, momentum=0.5, clipvalue=0.1), huber, False)
     seeds()
     hostile()
+    compiled = mlp()
+    compiled.compile(O.AdamW(0.02, weight_decay=0.05), "mse")
+    write("compiled.keras", compiled.save)
+    compiled.compile(O.AdamW(0.02), "mse", loss_weights=5.0)
+    write("weighted_loss.keras", compiled.save)
     trains(["rmsprop.keras"], mlp(last="linear"), lambda: O.RMSprop(0.01), "mse", False)
 
 name = "keras2.json" if IS_2 else "keras3.json"

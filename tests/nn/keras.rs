@@ -25,8 +25,8 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &[u8]); 38] = files![
-    "activations.keras" "adam.h5" "adam.keras" "adamw.keras" "bfloat16.keras" "convnet.keras" "exponential.keras"
+const FILES: [(&str, &[u8]); 40] = files![
+    "activations.keras" "adam.h5" "adam.keras" "adamw.keras" "bfloat16.keras" "compiled.keras" "convnet.keras" "exponential.keras"
     "float16.keras" "float64.keras" "functional.keras" "keras2_activations.keras" "keras2_adam.h5"
     "keras2_convnet.h5" "keras2_functional.h5" "keras2_mlp.weights.h5" "keras2_mlp_by_names.h5"
     "keras2_older_adam.h5" "keras2_sgd.h5" "mixed_float16.keras" "mlp.weights.h5" "momentum.keras"
@@ -35,7 +35,7 @@ const FILES: [(&str, &[u8]); 38] = files![
     "hostile_big_endian.h5" "hostile_external_link.h5" "hostile_external_values.h5" "hostile_integers.h5"
     "hostile_many.h5" "hostile_never_written.h5" "hostile_shared.h5" "hostile_soft_link.h5"
     "hostile_virtual_values.h5"
-    "in_pieces.h5"
+    "in_pieces.h5" "weighted_loss.keras"
 ];
 
 const EXPECTED: [&str; 2] = [
@@ -222,6 +222,25 @@ async fn a_model_whose_training_does_not_go_on_says_why() {
         "does not go on: the optimizer \"RMSprop\" is not one of this crate's"
     );
     assert_eq!(model.step(), 0);
+    let model = load("weighted_loss.keras").await;
+    let why = &model.metadata()["keras_training"];
+    assert_eq!(why, "does not go on: its loss has the weight 5.0");
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn a_model_that_is_compiled_and_not_trained_has_its_optimizer() {
+    let model = load("compiled.keras").await;
+    let Optimizer::Adam(adam) = model.optimizer() else {
+        panic!("{:?}", model.optimizer());
+    };
+    // Keras keeps the rate as an f32.
+    let rate = LearningRate::from(f64::from(0.02f32));
+    assert_eq!((&adam.learning_rate, adam.weight_decay), (&rate, 0.05));
+    assert_eq!(
+        (model.step(), model.metadata().get("keras_training")),
+        (0, None)
+    );
 }
 
 /// Every kind of layer, and every activation that Keras has a name for.
@@ -611,6 +630,61 @@ async fn all_that_is_unknown_is_in_one_error_with_its_place() {
         "config.json.config.layers[4] is ZeroPadding2D, which is possible only before a valid Conv2D",
         "config.json.config.layers[6].config.layers[0].module is \"my_package\", which is not possible here",
     ] {
+        assert!(problem.contains(expected), "{expected}\n{problem}");
+    }
+}
+
+#[wasm_bindgen_test(unsupported = pollster::test)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+async fn what_a_user_has_called_as_keras_does_is_not_keras_s() {
+    // As Keras 3.15 writes a registered class, one that is not, and a function.
+    let registered = json!({"module": null, "class_name": "ELU", "config": {"alpha": 1.0}, "registered_name": "my>ELU"});
+    let unregistered = json!({"module": null, "class_name": "ReLU", "config": {"name": "a"}, "registered_name": "ReLU"});
+    let function = json!({"module": "builtins", "class_name": "function", "config": "swish", "registered_name": "function"});
+    let penalty = json!({"module": null, "class_name": "L2", "config": {"l2": 0.5}, "registered_name": "my>L2"});
+    let with = |key: &str, value: Value| {
+        let mut dense = dense("dense", 2);
+        dense["config"][key] = value;
+        sequential(vec![input(json!([null, 3])), dense])
+    };
+    let of_class = |module: &str, name: &str| {
+        let mut model = sequential(vec![input(json!([null, 3])), dense("dense", 2)]);
+        model["module"] = module.into();
+        model["registered_name"] = name.into();
+        model
+    };
+    let layers = |layer: Value| sequential(vec![input(json!([null, 3])), layer]);
+    for (config, expected) in [
+        (
+            with("activation", registered),
+            "layers[1].activation.registered_name is \"my>ELU\"",
+        ),
+        (
+            with("activation", function),
+            "layers[1].activation.module is \"builtins\"",
+        ),
+        (
+            with("kernel_regularizer", penalty),
+            "layers[1].kernel_regularizer.registered_name is \"my>L2\"",
+        ),
+        (
+            layers(unregistered),
+            "layers[1].registered_name is \"ReLU\"",
+        ),
+        (
+            of_class("keras_like", "Sequential"),
+            "config.json.module is \"keras_like\"",
+        ),
+        (
+            of_class("keras.src.models", "my>Sequential"),
+            "config.json.registered_name is \"my>Sequential\"",
+        ),
+        (
+            layers(of_class("main", "Sequential")),
+            "layers[1].module is \"main\"",
+        ),
+    ] {
+        let problem = problem(&of_config(&config).await).await;
         assert!(problem.contains(expected), "{expected}\n{problem}");
     }
 }

@@ -47,6 +47,7 @@ pub(super) trait Object: Clone {
         let Value::Object(mut values) = found else {
             return refuse(&found, at, problems);
         };
+        refuse_others(&values, at, problems);
         let class = values.remove("class_name").unwrap_or_default();
         let config = values.remove("config").unwrap_or_default();
         refuse_unusual(values, at, problems);
@@ -140,6 +141,24 @@ impl Fields<'_> {
     /// A field that is an object.
     pub fn object<T: Object>(&mut self, key: &str, value: &mut T) {
         self.field(key, value, T::write, T::read);
+    }
+}
+
+/// Refuses an object of a class that is not Keras's own, whatever it is called.
+pub(super) fn refuse_others(object: &Map<String, Value>, at: &str, problems: &mut Problems) {
+    let module = object.get("module").filter(|module| !module.is_null());
+    let package = module.and_then(|module| module.as_str()?.split('.').next());
+    if let Some(module) = module
+        && !matches!(package, Some("keras" | "tf_keras"))
+    {
+        refuse::<()>(module, &format!("{at}.module"), problems);
+    }
+    // Keras registers its own under their modules.
+    let registered = object.get("registered_name").filter(|name| !name.is_null());
+    let is_users =
+        |name: &&Value| module.is_none() || name.as_str().is_none_or(|name| name.contains('>'));
+    if let Some(registered) = registered.filter(is_users) {
+        refuse::<()>(registered, &format!("{at}.registered_name"), problems);
     }
 }
 

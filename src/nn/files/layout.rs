@@ -37,15 +37,43 @@ pub(super) fn flattened(builder: &SequentialBuilder, network: &Network) -> Vec<O
     let mut all = Vec::new();
     for (layer, built) in builder.layers.iter().zip(&network.layers) {
         all.push(image);
-        image = match (&layer.kind, shape) {
-            (Kind::Flatten, &[height, width, channels]) => Some([height, width, channels]),
-            (Kind::Flatten, _) => image,
+        image = match (shape, flattens(layer)) {
+            (&[height, width, channels], true) => Some([height, width, channels]),
+            (_, true) => image,
             _ if keeps_order(layer) => image,
             _ => None,
         };
         shape = &built.output_shape;
     }
     all
+}
+
+/// The first layer that takes an image apart in another way than a [`Flatten`](crate::nn::Flatten), or makes one: with the
+/// channels first it would be another function.
+pub(super) fn reorders<'a>(builder: &SequentialBuilder, network: &'a Network) -> Option<&'a str> {
+    let has_order = |[height, width, channels]: [usize; 3]| channels > 1 && height * width > 1;
+    let is_image = |shape: &[usize]| <[usize; 3]>::try_from(shape).is_ok_and(has_order);
+    let mut shape = &network.input_shape[..];
+    let images = flattened(builder, network);
+    for ((layer, built), image) in builder.layers.iter().zip(&network.layers).zip(images) {
+        let output = &built.output_shape[..];
+        let is_mixed = is_image(shape) || is_image(output) || image.is_some_and(has_order);
+        let is_reshape = matches!(layer.kind, Kind::Reshape(_)) && shape != output;
+        if is_reshape && is_mixed && !flattens(layer) {
+            return Some(&built.name);
+        }
+        shape = output;
+    }
+    None
+}
+
+/// Whether it puts all of a sample in a row.
+fn flattens(layer: &Layer) -> bool {
+    match &layer.kind {
+        Kind::Flatten => true,
+        Kind::Reshape(shape) => shape.len() == 1,
+        _ => false,
+    }
 }
 
 /// Whether its output has the order of its input.

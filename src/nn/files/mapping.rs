@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use hashbrown::HashMap;
+
 use super::layout;
 use crate::nn::layers::Kind;
 use crate::nn::network::{BuiltLayer, Network, Weight};
@@ -198,11 +200,11 @@ pub(super) fn find<'a>(
         Origin::Keras => network
             .layers
             .iter()
-            .map(|layer| layer.name.clone())
+            .map(|layer| Some(layer.name.clone()))
             .collect(),
         Origin::PyTorch => modules(mapping, network, shapes)?,
     };
-    Ok(named(mapping, builder, network, &modules))
+    named(mapping, builder, network, &modules)
 }
 
 impl Origin {
@@ -242,10 +244,10 @@ pub(super) fn names<'a>(
     let mut modules = Vec::new();
     let mut place = 0;
     for (layer, built) in builder.layers.iter().zip(&network.layers) {
-        modules.push(match mapping.origin {
+        modules.push(Some(match mapping.origin {
             Origin::Keras => built.name.clone(),
             Origin::PyTorch => place.to_string(),
-        });
+        }));
         // An activation is a module of its own there.
         let has_activation = match &layer.kind {
             Kind::Dense { weighted, .. } | Kind::Conv2d { weighted, .. } => {
@@ -255,15 +257,21 @@ pub(super) fn names<'a>(
         };
         place += 1 + usize::from(has_activation);
     }
-    Ok(named(mapping, builder, network, &modules))
+    named(mapping, builder, network, &modules)
 }
 
+/// The weights of layers that have a module.
 fn named<'a>(
     mapping: &Mapping,
     builder: &SequentialBuilder,
     network: &'a Network,
-    modules: &[String],
-) -> Vec<Elsewhere<'a>> {
+    modules: &[Option<String>],
+) -> Result<Vec<Elsewhere<'a>>, String> {
+    if let (Origin::PyTorch, Some(layer)) = (mapping.origin, layout::reorders(builder, network)) {
+        return Err(format!(
+            "{layer} reshapes images, whose channels come first in PyTorch: it would be another function there"
+        ));
+    }
     let images = layout::flattened(builder, network);
     let mut all = Vec::new();
     for ((built, module), image) in network.layers.iter().zip(modules).zip(images) {
@@ -271,7 +279,10 @@ fn named<'a>(
             .renames
             .iter()
             .find(|(_, layer)| *layer == built.name);
-        let module = renamed.map_or(module, |(module, _)| module);
+        let renamed = renamed.map(|(module, _)| module);
+        let Some(module) = renamed.or(module.as_ref()) else {
+            continue;
+        };
         for weight in &built.weights {
             let kind = weight.kind();
             all.push(match mapping.origin {
@@ -286,7 +297,22 @@ fn named<'a>(
             });
         }
     }
-    all
+    distinct(&all)?;
+    Ok(all)
+}
+
+/// An error if two weights have one name.
+fn distinct(all: &[Elsewhere]) -> Result<(), String> {
+    let mut owners = HashMap::new();
+    for Elsewhere { name, weight, .. } in all {
+        if let Some(other) = owners.insert(name, &weight.name) {
+            let own = &weight.name;
+            return Err(format!(
+                "{other} and {own} would both be {name}; rename one of them"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A weight of a layer, as a parameter or buffer of a module.
@@ -305,7 +331,7 @@ fn modules(
     mapping: &Mapping,
     network: &Network,
     shapes: &BTreeMap<&str, &[usize]>,
-) -> Result<Vec<String>, String> {
+) -> Result<Vec<Option<String>>, String> {
     let is_layer = |name: &str| network.layers.iter().any(|layer| layer.name == name);
     let mut found: Vec<&str> = Vec::new();
     for name in shapes.keys() {
@@ -351,10 +377,9 @@ fn modules(
         None => {}
     }
     let mut found = found.into_iter();
-    let module = |layer: &BuiltLayer| {
-        let is_wanted = wanted.contains(&&layer.name[..]);
-        let module = is_wanted.then(|| found.next()).flatten();
-        module.map_or_else(|| layer.name.clone(), str::to_owned)
+    let module = |layer: &BuiltLayer| match wanted.contains(&&layer.name[..]) {
+        true => found.next().map(str::to_owned),
+        false => Some(layer.name.clone()),
     };
     Ok(network.layers.iter().map(module).collect())
 }

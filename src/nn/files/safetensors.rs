@@ -348,6 +348,17 @@ fn find(
     let mut loaded = Loaded::default();
     let mut wanted = Vec::new();
     let mut unfit = HashSet::new();
+    // Layers that the file has nothing for.
+    let named: HashSet<_> = tensors
+        .iter()
+        .map(|tensor| &tensor.there.weight.name)
+        .collect();
+    let nameless = network
+        .weights()
+        .filter(|weight| !named.contains(&weight.name));
+    loaded
+        .missing
+        .extend(nameless.map(|weight| weight.name.clone()));
     for tensor in tensors {
         let there = &tensor.there;
         let (name, weight) = (&there.name, there.weight);
@@ -429,8 +440,9 @@ fn read_tensors(
     let mut placed = Vec::new();
     for (info, float, Tensor { there, slot }) in wanted {
         let (from, to) = info.data_offsets;
-        let begin = len - file.left;
-        pieces(header, file, from - begin as usize, |_| {})?;
+        // No two are one: their names are several.
+        let behind = from.saturating_sub((len - file.left) as usize);
+        pieces(header, file, behind, |_| {})?;
         let mut values = vec![0.0; there.weight.len];
         let mut next = 0..values.len();
         let mut places = there.places();
@@ -464,6 +476,9 @@ fn pieces(
     while len > 0 {
         let bytes = file.read(len.min(PIECE) as u64);
         let bytes = bytes.map_err(|problem| header.error(problem))?;
+        if bytes.is_empty() {
+            return Err(header.error("it has become shorter"));
+        }
         len -= bytes.len();
         read(&bytes);
     }

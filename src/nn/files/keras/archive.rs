@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::METADATA;
 use rawzip::{CompressionMethod, ZipArchive, ZipArchiveWriter};
 
 /// What is wrong with a file.
@@ -26,7 +27,12 @@ pub(super) fn read<'a, const N: usize>(
         };
         let name = names[place];
         let method = record.compression_method();
-        if method != CompressionMethod::STORE || record.flags().is_encrypted() {
+        let is_plain = method == CompressionMethod::STORE && !record.flags().is_encrypted();
+        // Whoever wrote it says there who they are, and nothing else.
+        if !is_plain && name == METADATA {
+            continue;
+        }
+        if !is_plain {
             return Err(format!(
                 "{name} is compressed or encrypted ({method:?}); Keras stores it, as zip -0 does"
             ));

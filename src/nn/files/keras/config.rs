@@ -3,7 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 
-use super::super::fields::{Object, Problems, refuse};
+use super::super::fields::{Object, Problems, refuse, refuse_others};
 use crate::nn::layers::Kind;
 use crate::nn::network::Network;
 use crate::nn::{Initializer, Layer, Padding, Sequential, SequentialBuilder};
@@ -148,6 +148,7 @@ impl Reader {
             refuse::<()>(&found, at, &mut self.problems);
             return;
         };
+        refuse_others(&found, at, &mut self.problems);
         let class = found.remove("class_name").unwrap_or_default();
         if !is_model(&class) {
             refuse::<()>(&class, &format!("{at}.class_name"), &mut self.problems);
@@ -216,11 +217,7 @@ impl Reader {
         if class == "InputLayer" {
             return;
         }
-        for key in ["module", "registered_name"] {
-            if let Some(value) = found.get(key).filter(|value| !is_keras(value)) {
-                refuse::<()>(value, &format!("{at}.{key}"), &mut self.problems);
-            }
-        }
+        refuse_others(&found, at, &mut self.problems);
         let mut config = match found.remove("config") {
             Some(Value::Object(config)) => config,
             other => {
@@ -246,6 +243,7 @@ impl Reader {
         let before = self.problems.len();
         let read = Layer::read(found, at, &mut self.problems);
         let Some(mut layer) = read.filter(|_| self.problems.len() == before) else {
+            self.padding = None;
             self.shapes = None;
             return;
         };
@@ -326,14 +324,20 @@ impl Reader {
     }
 
     fn add(&mut self, mut layer: Layer, at: &str, place: Place) {
-        // Names are unique in a model, and models can be in one another.
-        let name = layer.name.clone().unwrap_or_default();
-        if !self.names.insert(name.clone()) {
-            let inner = place.path.split('/').rev().nth(2).unwrap_or_default();
-            let name = format!("{inner}_{name}");
-            self.names.insert(name.clone());
-            layer.name = Some(name);
+        // Names are unique in a model, and models can be in one another. In Keras 2 they may have a slash.
+        let given = layer.name.clone().unwrap_or_default().replace('/', "_");
+        let mut name = given.clone();
+        let inner = place.path.split('/').rev().nth(2).unwrap_or_default();
+        let mut number = 0;
+        while self.names.contains(&name) {
+            name = match number {
+                0 => format!("{inner}_{given}"),
+                number => format!("{inner}_{given}_{number}"),
+            };
+            number += 1;
         }
+        self.names.insert(name.clone());
+        layer.name = Some(name).filter(|name| !name.is_empty());
         if let Some(network) = &mut self.shapes {
             let values = values_of(&layer, network.output_shape());
             let left = values.and_then(|values| self.values.checked_sub(values));
@@ -382,17 +386,6 @@ fn is_model(class: &Value) -> bool {
     ["Sequential", "Functional", "Model"]
         .into_iter()
         .any(|model| class == model)
-}
-
-/// Whether a module or registered name is of Keras, and not of a user.
-fn is_keras(value: &Value) -> bool {
-    match value.as_str() {
-        None => value.is_null(),
-        Some(name) => {
-            let parts = || name.split('.');
-            parts().any(|part| part == "keras" || part == "tf_keras") && !name.contains('>')
-        }
-    }
 }
 
 /// Of the classes that count, those with weights and models.
@@ -449,7 +442,8 @@ fn chain(
     if order.is_empty() {
         problems.push(format!("{at}: it has no output, or several"));
     }
-    for index in by_name.into_values() {
+    let beside = by_name.into_values();
+    for index in beside.filter(|&index| layers[index]["class_name"] != "InputLayer") {
         problems.push(format!(
             "{at}[{index}] is beside the way from the input to the output, where nothing is possible"
         ));
@@ -562,7 +556,8 @@ fn in_one_form(class: &str, config: &mut Map<String, Value>, shape: Option<&[usi
 
 /// A name for a function, or a layer with parameters.
 fn activation_in_one_form(activation: &mut Value) {
-    if activation["class_name"] == "function" {
+    // So the first versions write their own. Later ones write a name, and this of a user's.
+    if activation["class_name"] == "function" && activation.get("module").is_none() {
         *activation = activation["config"].take();
     }
     if activation.is_null() {
@@ -573,7 +568,8 @@ fn activation_in_one_form(activation: &mut Value) {
     let Value::Object(object) = activation else {
         return;
     };
-    object.retain(|key, _| key == "class_name" || key == "config");
+    let known = ["class_name", "config", "module", "registered_name"];
+    object.retain(|key, _| known.contains(&&key[..]));
     let class = object.get("class_name").and_then(Value::as_str);
     let class = class.unwrap_or_default().to_owned();
     if let Some(Value::Object(config)) = object.get_mut("config") {

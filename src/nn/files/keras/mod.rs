@@ -17,10 +17,11 @@
 //!
 //! A `Sequential` model, or a functional one in which each layer's output is the input of one other, and such models
 //! within one another, which become one network. All layers and activations that this crate has are read, however
-//! Keras 2 and Keras 3 write them, a `ZeroPadding2D` before a valid `Conv2D` as
+//! Keras 2 and Keras 3 write them, a `ZeroPadding2D` before a valid `Conv2D`, of less than its window, as
 //! [`Padding::Explicit`](crate::nn::Padding::Explicit), `SpatialDropout2D` as [`Dropout`](crate::nn::Dropout). Everything
 //! else is an error, which lists all of it with its places: other layers and functions, custom classes, a layer that
-//! is called twice, constraints, penalties of biases.
+//! is called twice, constraints, penalties of biases. (A legacy `.h5` file does not say of a class whose it is, and of a loss
+//! that is a function no file does: they go by their names, as in Keras.)
 //!
 //! Predictions are within 10⁻⁵ of what Keras predicts in float64, of the root mean square of the outputs if that is
 //! above 1. Weights and computations of another type (`float16`, `bfloat16`, `float64`, mixed) are f32 here.
@@ -37,8 +38,8 @@
 //! [`PiecewiseConstantDecay`](crate::nn::PiecewiseConstantDecay). The weights after ten more steps are within 10⁻⁵ of
 //! Keras's in float64. Otherwise the model is loaded as one that has not been trained, and
 //! [`metadata`](crate::nn::Sequential::metadata) says why under `keras_training`: another optimizer or loss, `amsgrad`,
-//! moving averages of weights, accumulated gradients, the scaling of losses in mixed precision. Metrics, weights of
-//! losses and seeds of dropout are not read: masks are this crate's. Keras 3 saves neither which variables an optimizer
+//! moving averages of weights, accumulated gradients, the scaling of losses in mixed precision. Metrics and seeds of
+//! dropout are not read: masks are this crate's. Keras 3 saves neither which variables an optimizer
 //! excludes from decay nor the δ of a `Huber` loss: there are none, and it is 1, as when Keras loads the file.
 //!
 //! # What is written
@@ -124,12 +125,19 @@ impl Sequential {
     ///
     /// # Errors
     ///
-    /// As [`keras::to_bytes`](to_bytes), and [`Error::File`](crate::Error::File) if it can't be written. The file is
-    /// then unchanged.
+    /// As [`keras::to_bytes`](to_bytes), and [`Error::File`](crate::Error::File) if it can't be written, or has a name that
+    /// ends in `.h5`, by which Keras expects another format. The file is then unchanged.
     #[cfg(not(target_family = "wasm"))]
     pub fn save_keras(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let name = path.display().to_string();
+        let is_legacy = |extension: &std::ffi::OsStr| extension == "h5" || extension == "hdf5";
+        if path.extension().is_some_and(is_legacy) {
+            return Err(error(
+                &name,
+                "what is written is no HDF5; give it a name that ends in .keras",
+            ));
+        }
         let bytes = pollster::block_on(write::write(self, &name, &platform::wait_for_answer))?;
         super::paths::replace(path, &bytes)
     }

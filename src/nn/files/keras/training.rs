@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::fields::{Problems, refuse_others};
 use crate::nn::losses::Ending;
 use crate::nn::network::Network;
 use crate::nn::{
@@ -25,6 +26,10 @@ pub(super) fn read(found: &Value, network: &Network) -> Result<Compiled> {
     let optimizer = found.get("optimizer").or(found.get("optimizer_config"));
     let optimizer = optimizer.ok_or("there is no optimizer")?;
     let is_older = optimizer["config"].get("decay").is_some();
+    let weights = &found["loss_weights"];
+    if !weights.is_null() && weights.as_f64() != Some(1.0) {
+        return Err(format!("its loss has the weight {weights}"));
+    }
     Ok(Compiled {
         optimizer: read_optimizer(optimizer)?,
         loss: read_loss(&found["loss"], network)?,
@@ -32,7 +37,20 @@ pub(super) fn read(found: &Value, network: &Network) -> Result<Compiled> {
     })
 }
 
+/// An error for an object of a class that is not Keras's own.
+fn check(found: &Value, what: &str) -> Result<()> {
+    let mut problems = Problems::new();
+    if let Some(object) = found.as_object() {
+        refuse_others(object, what, &mut problems);
+    }
+    match problems.pop() {
+        None => Ok(()),
+        Some(problem) => Err(problem),
+    }
+}
+
 fn read_optimizer(found: &Value) -> Result<Optimizer> {
+    check(found, "the optimizer")?;
     let class = found["class_name"].as_str().unwrap_or_default();
     // Keras 2 calls its own so.
     let class = class.strip_prefix("Custom>").unwrap_or(class);
@@ -103,6 +121,7 @@ fn read_rate(found: &Value) -> Result<LearningRate> {
     if let Some(rate) = found.as_f64() {
         return Ok(rate.into());
     }
+    check(found, "the schedule")?;
     let class = found["class_name"].as_str().unwrap_or_default();
     let mut fields = Fields::of(class, &found["config"])?;
     let missing = |key: &str| format!("{class} has no {key}");
@@ -184,8 +203,12 @@ fn read_loss(found: &Value, network: &Network) -> Result<Option<Loss>> {
     let (name, config) = match found {
         Value::String(name) => (&name[..], &Value::Null),
         found => match found["class_name"].as_str() {
+            // Keras's own have no other module than a user's, and Keras goes by the name, too.
             Some("function") => (found["config"].as_str().unwrap_or_default(), &Value::Null),
-            Some(class) => (class, &found["config"]),
+            Some(class) => {
+                check(found, "the loss")?;
+                (class, &found["config"])
+            }
             None => return unknown(),
         },
     };
@@ -240,9 +263,11 @@ fn read_loss(found: &Value, network: &Network) -> Result<Option<Loss>> {
 
 /// Keras 3's `compile_config`.
 pub(super) fn write(optimizer: &Optimizer, loss: Option<Loss>, network: &Network) -> Result<Value> {
+    // Of a training that has named none it follows from the network.
+    let implied = network.implied_loss("save_keras", None).ok();
     Ok(json!({
         "optimizer": write_optimizer(optimizer)?,
-        "loss": loss.map(|loss| write_loss(loss, network)),
+        "loss": loss.or(implied).map(|loss| write_loss(loss, network)),
         "loss_weights": null,
         "metrics": null,
         "weighted_metrics": null,

@@ -4,6 +4,7 @@ use super::super::imported::{Training, Values};
 use super::config::Place;
 use super::hdf5::{Array, Group};
 use crate::nn::network::{BuiltLayer, Network, Weight};
+use crate::nn::training::MAX_COUNT;
 use crate::nn::{Loss, Optimizer};
 
 /// What is wrong with a file.
@@ -210,11 +211,21 @@ pub(super) fn training(
     };
     let step = iterations.count();
     training.step = step.ok_or("its optimizer's first variable is no number of steps")?;
+    if training.step > MAX_COUNT {
+        let step = training.step;
+        return Err(format!(
+            "its optimizer has done {step} steps, more than there can be"
+        ));
+    }
     // Keras 3 also stores the learning rate, unless it follows from the step.
     if let Some((rate, behind)) = rest.split_first()
         && rate.shape.is_empty()
     {
         rest = behind;
+    }
+    // Compiled, and not trained.
+    if training.step == 0 && rest.is_empty() {
+        return Ok(training);
     }
     let slots = training.optimizer.slots().len();
     let weights: Vec<_> = network.trained_weights().collect();

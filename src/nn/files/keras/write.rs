@@ -27,7 +27,7 @@ pub(super) async fn write(
     let snapshot = Snapshot::of(model, Contents::Checkpoint, progress).await?;
     let described = describe(model, &snapshot);
     let described = described.map_err(|problem| error(name, problem))?;
-    let metadata = json!({"keras_version": VERSION, "date_saved": "1980-01-01@00:00:00"});
+    let metadata = json!({"keras_version": VERSION});
     let entries = [
         (METADATA, metadata.to_string().into_bytes()),
         (CONFIG, described.to_string().into_bytes()),
@@ -107,7 +107,7 @@ fn describe(model: &Sequential, snapshot: &Snapshot) -> std::result::Result<Valu
     );
     described["build_config"] = json!({"input_shape": shape});
     if snapshot.step > 0 {
-        if i32::try_from(snapshot.step).is_err() {
+        if i32::try_from(snapshot.step - snapshot.optimized_from).is_err() {
             problems.push(format!("count of {} steps", snapshot.step));
         }
         match training::write(&model.optimizer, model.loss, &model.network) {
