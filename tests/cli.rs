@@ -110,7 +110,7 @@ fn predictions_of_every_format_are_the_model_s() {
     done(&["predict", "again.keras", "x.csv", "y.npy"], folder);
     let file = std::fs::read(folder.join("y.npy")).unwrap();
     let header = String::from_utf8_lossy(&file[..128]).into_owned();
-    assert!(header.contains("'descr': '<f4', 'fortran_order': False, 'shape': (4, 3,), "));
+    assert!(header.contains("'descr': '<f4', 'fortran_order': False, 'shape': (4, 3), "));
     let y: Vec<f32> = bytemuck::pod_collect_to_vec(&file[128..]);
     assert_eq!(y, expected);
     // An array has the sample's shape.
@@ -182,7 +182,12 @@ fn mistakes_are_sentences_and_write_nothing() {
         (
             &["convert", "model.safetensors", "a.pt"],
             1,
-            "a.pt: not the name of a model, which ends in .keras, .h5, .onnx or .safetensors",
+            "a.pt: PyTorch's own files are programs; write safetensors.torch.save_file(module.state_dict(), …), or torch.onnx.export(…) for the layers, too",
+        ),
+        (
+            &["convert", "model.safetensors", "a.tflite"],
+            1,
+            "a.tflite: not the name of a model, which ends in .keras, .h5, .onnx or .safetensors",
         ),
         (
             &["inspect", "none.safetensors"],
@@ -213,7 +218,7 @@ fn mistakes_are_sentences_and_write_nothing() {
             folder,
             1
         ),
-        "selfnorm: a row has 2 values, the model's input [4, 4, 2] is 32"
+        "selfnorm: x.csv: a row has 2 values, the model's input is 32: [4, 4, 2]"
     );
     assert_eq!(listed(), before);
 }

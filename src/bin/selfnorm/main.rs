@@ -23,11 +23,13 @@ A model's format follows from its name:
   .onnx             ONNX
   .safetensors      this crate's; of other files `inspect` lists the tensors
 
-IN and OUT are .csv, a sample a row, with or without a line of names, or .npy, an array [n, sample's shape].
+IN and OUT are .csv, a sample a row, with or without a line of names, or .npy, an array [n, sample's shape]. Values are
+in the order of the model's input, which `inspect` shows; images have their channels last, also those of ONNX files.
 
 Options of convert to .safetensors:
   --dtype f32|f16|bf16    how values are stored; f32 by default
-  --pytorch               the state_dict of an nn.Sequential
+  --pytorch               the state_dict of an nn.Sequential with a module for each layer, and one behind it for
+                          the activation of a Dense or Conv2D; their eps is 0.001 here by default, 0.00001 there
 
   --help, --version";
 
@@ -43,7 +45,7 @@ enum Command {
 fn main() -> ExitCode {
     let ran = match parse() {
         Err(problem) => {
-            eprintln!("selfnorm: {problem}\n\n{USAGE}");
+            eprintln!("selfnorm: {problem}\nselfnorm --help lists the commands");
             return ExitCode::from(2);
         }
         Ok(command) => run(command),
@@ -125,7 +127,8 @@ fn run(command: Command) -> Result<()> {
             table::Format::of(&to)?;
             let samples = table::read(&from)?;
             let model = model::open(&Gpu::new()?, &file)?;
-            samples.check(model.input_shape())?;
+            let checked = samples.check(model.input_shape());
+            checked.map_err(|problem| format!("{}: {problem}", from.display()))?;
             let y = model.predict_floats(&samples.values)?;
             table::write(&to, samples.rows(), model.output_shape(), &y)?;
         }

@@ -6,9 +6,12 @@ use std::path::Path;
 
 use safetensors::tensor::Metadata;
 use selfnorm::Gpu;
-use selfnorm::nn::{Mapping, Sequential, keras, onnx};
+use selfnorm::nn::{Mapping, Optimizer, Sequential, keras, onnx};
 
 use crate::Result;
+
+/// The format's limit.
+const MAX_HEADER: u64 = 100_000_000;
 
 enum Format {
     Keras,
@@ -25,6 +28,12 @@ impl Format {
             "h5" | "hdf5" => Ok(Self::LegacyKeras),
             "onnx" => Ok(Self::Onnx),
             "safetensors" => Ok(Self::Safetensors),
+            "pt" | "pth" | "bin" => Err(format!(
+                "{}: PyTorch's own files are programs; write safetensors.torch.save_file(module.state_dict(), …), or \
+                 torch.onnx.export(…) for the layers, too",
+                path.display()
+            )
+            .into()),
             _ => Err(format!(
                 "{}: not the name of a model, which ends in .keras, .h5, .onnx or .safetensors",
                 path.display()
@@ -63,8 +72,14 @@ pub fn check_target(path: &Path, mapping: Option<&Mapping>) -> Result<()> {
 
 /// Writes a model, with the state of its training where the format has one.
 pub fn save(model: &Sequential, path: &Path, mapping: Option<&Mapping>) -> Result<()> {
+    if let Some(why) = model.metadata().get("keras_training") {
+        eprintln!("selfnorm: the training {why}");
+    }
     match (Format::of(path)?, mapping) {
-        (Format::Onnx, _) => model.save_onnx(path)?,
+        (Format::Onnx, _) => {
+            eprintln!("selfnorm: ONNX has no dropout, penalties, optimizer or loss");
+            model.save_onnx(path)?;
+        }
         (Format::Safetensors, Some(mapping)) => model.save_with(path, mapping)?,
         (Format::Safetensors, None) => model.save_checkpoint(path)?,
         _ => model.save_keras(path)?,
@@ -75,9 +90,8 @@ pub fn save(model: &Sequential, path: &Path, mapping: Option<&Mapping>) -> Resul
 /// What is in a file.
 pub fn inspect(path: &Path) -> Result<String> {
     let format = Format::of(path)?;
-    let bytes = std::fs::metadata(path)
-        .map_err(|problem| format!("{}: {problem}", path.display()))?
-        .len();
+    let named = |problem| format!("{}: {problem}", path.display());
+    let bytes = std::fs::metadata(path).map_err(named)?.len();
     let mut text = format!("{}: {}, {bytes} bytes\n", path.display(), format.name());
     if let Format::Safetensors = format
         && let Some(tensors) = tensors(path)?
@@ -89,25 +103,34 @@ pub fn inspect(path: &Path) -> Result<String> {
         writeln!(text, "{key}: {value}")?;
     }
     if model.step() > 0 {
-        writeln!(
-            text,
-            "trained for {} steps: {:?}",
-            model.step(),
-            model.optimizer()
-        )?;
+        let steps = model.step();
+        match model.optimizer() {
+            Optimizer::Adam(adam) => writeln!(text, "trained for {steps} steps: {adam:?}")?,
+            Optimizer::Sgd(sgd) => writeln!(text, "trained for {steps} steps: {sgd:?}")?,
+            _ => writeln!(text, "trained for {steps} steps")?,
+        }
     }
+    let input: Vec<_> = model.input_shape().iter().map(usize::to_string).collect();
+    writeln!(text, "input: [n, {}]", input.join(", "))?;
     Ok(text + &model.summary())
 }
 
 /// The tensors of a file that has no layers.
 fn tensors(path: &Path) -> Result<Option<String>> {
-    let mut file = std::fs::File::open(path)?;
+    let named = |problem| format!("{}: {problem}", path.display());
+    let mut file = std::fs::File::open(path).map_err(named)?;
+    let len = file.metadata().map_err(named)?.len();
     let mut prefix = [0; 8];
-    file.read_exact(&mut prefix)?;
-    let mut header = Vec::new();
-    file.take(u64::from_le_bytes(prefix))
-        .read_to_end(&mut header)?;
+    let has_prefix = file.read_exact(&mut prefix).is_ok();
+    let announced = u64::from_le_bytes(prefix);
     // What is no such file, `open` says.
+    if !has_prefix || announced > MAX_HEADER.min(len - 8) {
+        return Ok(None);
+    }
+    let mut header = Vec::new();
+    file.take(announced)
+        .read_to_end(&mut header)
+        .map_err(named)?;
     let Ok(metadata) = serde_json::from_slice::<Metadata>(&header) else {
         return Ok(None);
     };
@@ -117,7 +140,9 @@ fn tensors(path: &Path) -> Result<Option<String>> {
     if entries.iter().any(|(key, _)| *key == "model_config") {
         return Ok(None);
     }
-    let mut text = String::from("no layers: build the network, then load or load_with\n");
+    let mut text = String::from(
+        "no layers: build the network, then Sequential::load, or load_with for PyTorch's names\n",
+    );
     for (key, value) in entries {
         writeln!(text, "{key}: {value}")?;
     }

@@ -89,11 +89,12 @@ fn values(dtype: &str, data: &[u8]) -> Option<Vec<f32>> {
 
 /// An array of f32s.
 pub fn write(shape: &[usize], values: &[f32]) -> Vec<u8> {
-    let extents: Vec<_> = shape.iter().map(|extent| format!("{extent},")).collect();
-    let mut header = format!(
-        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}",
-        extents.join(" ")
-    );
+    let extents: Vec<_> = shape.iter().map(usize::to_string).collect();
+    let tuple = match &extents[..] {
+        [one] => format!("({one},)"),
+        several => format!("({})", several.join(", ")),
+    };
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple}, }}");
     // The data begins at a multiple of 64, behind a new line.
     let start = MAGIC.len() + 2 + 2;
     let len = (start + header.len() + 1).next_multiple_of(64) - start;
@@ -153,8 +154,8 @@ mod tests {
         for (from, to) in [
             ("False", "True "),
             ("<f4", "<c8"),
-            ("(2, 3,)", "(2, -3)"),
-            ("(2, 3,)", "(9**9,)"),
+            ("(2, 3)", "(2, -3)"),
+            ("(2, 3)", "(9**9,)"),
         ] {
             let text = good.iter().map(|&byte| byte as char).collect::<String>();
             let changed: Vec<u8> = text.replace(from, to).chars().map(|c| c as u8).collect();

@@ -1,6 +1,5 @@
 //! Samples and predictions, as .csv and as .npy.
 
-use std::io::Write;
 use std::path::Path;
 
 use crate::{Result, npy};
@@ -46,17 +45,34 @@ impl Samples {
         match fits {
             true => Ok(()),
             false if self.is_table => Err(format!(
-                "a row has {} values, the model's input {sample:?} is {values}",
-                self.shape[1]
+                "a row has {} values, the model's input is {values}: [{}]",
+                self.shape[1],
+                extents(sample),
             )
             .into()),
-            false => Err(format!(
-                "the array is {:?}, the model's input is [n, …{sample:?}]",
-                self.shape
-            )
-            .into()),
+            false => {
+                let mut detail = format!(
+                    "the array is {:?}, the model's input is [n, {}]",
+                    self.shape,
+                    extents(sample),
+                );
+                if self.shape == sample {
+                    detail += "; one sample is x[None]";
+                }
+                if let ([_, c, h, w], true) = (&self.shape[..], sample.len() == 3)
+                    && [*h, *w, *c] == *sample
+                {
+                    detail += "; channels come last: x.transpose(0, 2, 3, 1)";
+                }
+                Err(detail.into())
+            }
         }
     }
+}
+
+fn extents(shape: &[usize]) -> String {
+    let extents: Vec<_> = shape.iter().map(usize::to_string).collect();
+    extents.join(", ")
 }
 
 pub fn read(path: &Path) -> Result<Samples> {
@@ -76,23 +92,38 @@ fn read_csv(bytes: &[u8]) -> Result<Samples> {
         .from_reader(bytes);
     let (mut rows, mut columns) = (0, 0);
     let mut values = Vec::new();
-    for (line, record) in reader.records().enumerate() {
+    for record in reader.records() {
         let record = record?;
         columns = record.len();
-        let row: std::result::Result<Vec<f32>, _> = record.iter().map(str::parse).collect();
-        match row {
-            Ok(row) => {
-                values.extend(row);
-                rows += 1;
-            }
-            // Names, if they are the first line.
-            Err(_) if line == 0 => {}
-            Err(_) => {
-                let is_wrong = |field: &&str| field.parse::<f32>().is_err();
-                let field = record.iter().find(is_wrong).unwrap_or_default();
-                return Err(format!("line {}: {field:?} is not a number", line + 1).into());
-            }
+        // Names are no numbers; those that pandas gives are their places.
+        let is_name = |(place, name): (usize, &str)| name == place.to_string();
+        let is_number = |field: &str| field.parse::<f32>().is_ok();
+        let are_names = || {
+            let are_places = columns > 1 && record.iter().enumerate().all(is_name);
+            are_places
+                || !record
+                    .iter()
+                    .any(|field| is_number(field) || field.is_empty())
+        };
+        if values.is_empty()
+            && rows == 0
+            && record.position().is_some_and(|at| at.record() == 0)
+            && are_names()
+        {
+            eprintln!("selfnorm: the first line has names");
+            continue;
         }
+        for field in &record {
+            let wrong = |_| {
+                let line = record.position().map_or(0, csv::Position::line);
+                format!("line {line}: {field:?} is not a number")
+            };
+            values.push(field.parse().map_err(wrong)?);
+        }
+        rows += 1;
+    }
+    if rows == 0 {
+        return Err("it has no rows of numbers".into());
     }
     Ok(Samples {
         shape: vec![rows, columns],
@@ -101,7 +132,7 @@ fn read_csv(bytes: &[u8]) -> Result<Samples> {
     })
 }
 
-/// Writes `values` [rows, shape], all of them or nothing.
+/// Writes `values` [rows, shape].
 pub fn write(path: &Path, rows: usize, shape: &[usize], values: &[f32]) -> Result<()> {
     let bytes = match Format::of(path)? {
         Format::Npy => npy::write(&[&[rows], shape].concat(), values),
@@ -115,17 +146,7 @@ pub fn write(path: &Path, rows: usize, shape: &[usize], values: &[f32]) -> Resul
             writer.into_inner()?
         }
     };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|problem: std::io::Error| format!("{}: {problem}", path.display()).into())
+    std::fs::write(path, bytes).map_err(|problem| format!("{}: {problem}", path.display()).into())
 }
 
 #[cfg(test)]
@@ -145,8 +166,19 @@ mod tests {
             read("1,2\n-3,4e-1").unwrap(),
             expected(&[1.0, 2.0, -3.0, 0.4])
         );
-        let error = read("1,2\n3,x\n").unwrap_err().to_string();
-        assert_eq!(error, "line 2: \"x\" is not a number");
+        // As pandas names columns.
+        assert_eq!(read("0,1\n3,4\n").unwrap(), expected(&[3.0, 4.0]));
+        for (text, expected) in [
+            ("1,2\n3,x\n", "line 2: \"x\" is not a number"),
+            // No row is lost because one of its fields is.
+            ("1,x\n3,4\n", "line 1: \"x\" is not a number"),
+            ("1,\n3,4\n", "line 1: \"\" is not a number"),
+            (",b\n3,4\n", "line 1: \"\" is not a number"),
+            ("a,b\n", "it has no rows of numbers"),
+            ("", "it has no rows of numbers"),
+        ] {
+            assert_eq!(read(text).unwrap_err().to_string(), expected);
+        }
         assert!(read("1,2\n3\n").is_err());
     }
 }

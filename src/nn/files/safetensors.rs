@@ -209,6 +209,11 @@ fn read_header<'a>(name: &'a str, file: &mut File<impl Read>) -> Result<Header<'
     let mut read = |len| file.read(len).map_err(|problem| error(name, problem));
     let prefix = <[u8; 8]>::try_from(read(8)?)
         .map_err(|prefix| not_one(format!("it has {} bytes", prefix.len())))?;
+    if prefix.starts_with(b"PK\x03\x04") {
+        return Err(not_one(
+            "a zip file, as torch.save and Keras write; see safetensors.torch.save_file, or nn::keras".into(),
+        ));
+    }
     let len = u64::from_le_bytes(prefix);
     if len > MAX_HEADER {
         let detail = format!("a header of {len} bytes, {MAX_HEADER} is the most");
@@ -541,12 +546,15 @@ pub(super) async fn read_with(
 pub(super) async fn open(gpu: &Gpu, name: &str, file: &mut File<impl Read>) -> Result<Sequential> {
     let header = read_header(name, file)?;
     let Some(builder) = header.builder()? else {
-        let load = match header.is_checkpoint() {
-            true => "load_checkpoint",
-            false => "load",
+        let (load, or_with) = match header.is_checkpoint() {
+            true => ("load_checkpoint", ""),
+            false => (
+                "load",
+                ", or load_with for other names and layouts, as PyTorch's",
+            ),
         };
         return Err(header.error(format!(
-            "it has weights and no layers, which are its {MODEL_CONFIG}; build the network, then {load}"
+            "it has weights and no layers, which are its {MODEL_CONFIG}; build the network, then {load}{or_with}"
         )));
     };
     let state = State::read(&header, None)?;
