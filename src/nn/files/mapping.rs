@@ -347,7 +347,7 @@ fn modules(
     let is_named = |layer: &BuiltLayer| {
         let is_renamed = mapping.renames.iter().any(|(_, to)| *to == layer.name);
         let is_its = |name: &&str| mapping.origin.module(name).0 == layer.name;
-        is_renamed || shapes.keys().any(|name| is_its(name))
+        is_renamed || shapes.keys().any(is_its)
     };
     let wanted = network.layers.iter();
     let wanted: Vec<_> = wanted
