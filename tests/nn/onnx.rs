@@ -1029,3 +1029,200 @@ fn functions_that_are_written_out_are_recognized_by_their_values() {
         "node 1 (Mul): no activation here is this function"
     );
 }
+
+/// Values of no particular order, from −1 to 1.
+fn some(count: usize, seed: u64) -> Vec<f32> {
+    let words = selfnorm::random::words(seed, 5, 0..count as u64);
+    words
+        .map(|word| word as f32 * 2f32.powi(-31) - 1.0)
+        .collect()
+}
+
+fn in_f64(values: &[f32]) -> impl Iterator<Item = f64> + Clone + '_ {
+    values.iter().map(|&value| value.into())
+}
+
+/// The error of a model's prediction of one sample.
+fn error_of(bytes: &[u8], x: &[f32], expected: &[f64]) -> f64 {
+    let model = read(bytes);
+    let y = model.predict(&tensor(&model, x)).unwrap();
+    error(&y.to_vec().unwrap(), expected)
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn constants_for_the_last_axis_and_for_all_are_combined_as_they_broadcast() {
+    let (x, w) = (some(12, 0), some(15, 1));
+    let (last, all) = (some(5, 2), some(20, 3));
+    let w_x = |i: usize| -> f64 {
+        let (row, column) = (i / 5, i % 5);
+        let products = (0..3).map(|k| f64::from(x[row * 3 + k]) * f64::from(w[k * 5 + column]));
+        products.sum()
+    };
+    let value = |operator: &str, a: f64, b: f64| match operator {
+        "Add" => a + b,
+        "Sub" => a - b,
+        "Mul" => a * b,
+        _ => a / b,
+    };
+    let operators = ["Add", "Sub", "Mul", "Div"];
+    for (first, second) in operators.iter().flat_map(|a| operators.map(|b| (*a, b))) {
+        for names in [["last", "all"], ["all", "last"]] {
+            let nodes = vec![
+                node("MatMul", &["x", "w"], "a"),
+                node(first, &["a", names[0]], "b"),
+                node(second, &["b", names[1]], "y"),
+            ];
+            let initializers = vec![
+                floats("w", &[3, 5], &w),
+                floats("last", &[5], &last),
+                floats("all", &[4, 5], &all),
+            ];
+            let number = |name: &str, i: usize| match name {
+                "last" => f64::from(last[i % 5]),
+                _ => f64::from(all[i]),
+            };
+            let one = |i| {
+                let y = value(first, w_x(i), number(names[0], i));
+                value(second, y, number(names[1], i))
+            };
+            let expected: Vec<_> = (0..20).map(one).collect();
+            let found = error_of(&model(&[4, 3], nodes, initializers), &x, &expected);
+            assert!(found <= BOUND, "{first} {second} {names:?}: {found:e}");
+        }
+    }
+}
+
+/// What exporters write for a layer normalization over these axes, with these scales.
+fn written_out(axes: &[i64], of_squares: &[i64], gamma: &[f32], beta: &[f32]) -> Vec<u8> {
+    let mean = |from, to, axes| with_ints(node("ReduceMean", &[from], to), "axes", axes);
+    let nodes = vec![
+        mean("x", "mean", axes),
+        node("Sub", &["x", "mean"], "centered"),
+        node("Mul", &["centered", "centered"], "squared"),
+        mean("squared", "variance", of_squares),
+        node("Add", &["variance", "epsilon"], "shifted"),
+        node("Sqrt", &["shifted"], "deviation"),
+        node("Div", &["centered", "deviation"], "normal"),
+        node("Mul", &["normal", "gamma"], "scaled"),
+        node("Add", &["scaled", "beta"], "y"),
+    ];
+    let shape = |values: &[f32]| match values.len() {
+        24 => vec![4, 6],
+        len => vec![len as i64],
+    };
+    let initializers = vec![
+        floats("epsilon", &[], &[1e-3]),
+        floats("gamma", &shape(gamma), gamma),
+        floats("beta", &shape(beta), beta),
+    ];
+    model(&[4, 6], nodes, initializers)
+}
+
+/// (x − mean) / √(variance + 10⁻³) of a row, times and plus constants that broadcast.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_normalization_that_is_written_out_is_scaled_over_the_axes_of_the_constants() {
+    let x = some(24, 0);
+    for (axes, row) in [(&[2][..], 6), (&[-1], 6), (&[1, 2], 24), (&[-2, -1], 24)] {
+        let normal = x.chunks(row).flat_map(|row| {
+            let len = row.len() as f64;
+            let mean = in_f64(row).sum::<f64>() / len;
+            let squares = in_f64(row).map(|x| (x - mean).powi(2));
+            let deviation = (squares.sum::<f64>() / len + f64::from(1e-3f32)).sqrt();
+            in_f64(row).map(move |x| (x - mean) / deviation)
+        });
+        let normal: Vec<_> = normal.collect();
+        for (gammas, betas) in [(1, 1), (6, 6), (24, 24), (24, 6), (6, 24), (6, 1), (1, 24)] {
+            let (gamma, beta) = (some(gammas, 1), some(betas, 2));
+            let bytes = written_out(axes, axes, &gamma, &beta);
+            let scales = in_f64(&gamma).cycle().zip(in_f64(&beta).cycle());
+            let expected = normal.iter().zip(scales).map(|(y, (g, b))| y * g + b);
+            let found = error_of(&bytes, &x, &expected.collect::<Vec<_>>());
+            assert!(found <= BOUND, "{axes:?}, {gammas}, {betas}: {found:e}");
+        }
+    }
+    for (axes, of_squares) in [(&[2][..], &[1, 2][..]), (&[1, 2], &[2]), (&[1, 2], &[1])] {
+        let error = refused(&written_out(axes, of_squares, &[1.0], &[0.0]));
+        assert!(error.contains("this mean is no layer"), "{error}");
+    }
+}
+
+/// gamma / deviation · x + (beta − mean · gamma / deviation), as TensorFlow writes it.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_scale_of_other_axes_than_those_of_the_mean_is_refused_before_it_meets_x() {
+    let mean = |from, to| with_ints(node("ReduceMean", &[from], to), "axes", &[2]);
+    let nodes = vec![
+        mean("x", "mean"),
+        node("Sub", &["x", "mean"], "centered"),
+        node("Mul", &["centered", "centered"], "squared"),
+        mean("squared", "variance"),
+        node("Add", &["variance", "epsilon"], "shifted"),
+        node("Sqrt", &["shifted"], "deviation"),
+        node("Reciprocal", &["deviation"], "inverse"),
+        node("Mul", &["inverse", "gamma"], "scale"),
+        node("Mul", &["x", "scale"], "scaled"),
+        node("Mul", &["mean", "scale"], "of_mean"),
+        node("Sub", &["scaled", "of_mean"], "y"),
+    ];
+    let initializers = |shape: &[i64], len| {
+        vec![
+            floats("epsilon", &[], &[1e-3]),
+            floats("gamma", shape, &some(len, 1)),
+        ]
+    };
+    let model = |shape: &[i64], len| model(&[4, 6], nodes.clone(), initializers(shape, len));
+    assert_eq!(types(&read(&model(&[6], 6))), ["LayerNormalization"]);
+    let error = refused(&model(&[4, 6], 24));
+    assert!(error.contains("means and variances of its input are no layer"));
+}
+
+/// A convolution whose first weight is its only one gives its padded input, without the last rows and columns. In an
+/// image of one channel, channels are first and last.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn zeros_are_put_around_the_axes_that_they_are_for() {
+    let x: Vec<f32> = (1..=12).map(|i| i as f32).collect();
+    let bytes = |pads: &[i64], others: &[&str]| {
+        let nodes = vec![
+            node("Reshape", &["x", "image"], "a"),
+            node("Pad", &[&["a", "pads"], others].concat(), "b"),
+            node("Conv", &["b", "w"], "y"),
+        ];
+        let ints = |name, values: &[i64]| {
+            tensor_of(name, &[values.len() as i64], 7).bytes(9, bytemuck::cast_slice(values))
+        };
+        let initializers = vec![
+            ints("image", &[0, 1, 3, 4]),
+            ints("pads", pads),
+            ints("axes", &[2, 3]),
+            floats("w", &[1, 1, 3, 4], &[&[1.0][..], &[0.0; 11]].concat()),
+        ];
+        model(&[12], nodes, initializers)
+    };
+    for [top, left, bottom, right] in [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 2, 0],
+        [0, 0, 0, 2],
+        [1, 0, 2, 3],
+    ] {
+        let pads = [0, 0, top, left, 0, 0, bottom, right];
+        let mut expected = Vec::new();
+        for row in -top..1 + bottom {
+            for column in -left..1 + right {
+                let is_inside = (0..3).contains(&row) && (0..4).contains(&column);
+                expected.push(if is_inside {
+                    (row * 4 + column + 1) as f64
+                } else {
+                    0.0
+                });
+            }
+        }
+        let bytes = bytes(&pads, &[]);
+        assert!(error_of(&bytes, &x, &expected) <= BOUND, "{pads:?}");
+    }
+    let error = refused(&bytes(&[1, 1, 0, 0], &["", "axes"]));
+    assert!(error.contains("its axes are given"), "{error}");
+}

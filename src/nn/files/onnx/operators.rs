@@ -3,7 +3,7 @@
 use super::chain::{Flow, Made, Numbers, Order};
 use super::constant::{Constant, Int};
 use super::model::{self, Node, is_float};
-use super::norm::Norm;
+use super::norm::{Features, Norm};
 use super::read::{Input, Reader, Result, Value};
 use super::term::{Binary, Kind as TermKind, Unary, decimal};
 use super::{elementwise, shapes, windows};
@@ -321,6 +321,9 @@ fn mean(reader: &mut Reader, mut flow: Flow, axes: &[usize], keeps: bool) -> Res
         _ => &[0, 1],
     };
     if flow.shape.len() == 3 && axes == spatial && !matches!(flow.order, Order::Flattened(_)) {
+        if flow.merged {
+            return Err("its input has values of several samples in a row".into());
+        }
         let flow = reader.realize(flow)?;
         let channels = match flow.order {
             Order::ChannelsFirst => flow.shape[0],
@@ -336,15 +339,6 @@ fn mean(reader: &mut Reader, mut flow: Flow, axes: &[usize], keeps: bool) -> Res
     if !keeps {
         return Err("it takes a mean that is no global average of an image".into());
     }
-    if let Made::Norm(norm) = &flow.made {
-        let norm = norm.clone().mean().ok_or("this mean is no layer")?;
-        let flow = reader.made(flow, Made::Norm(norm));
-        return Ok(Flow {
-            shape: reduced,
-            ..flow
-        });
-    }
-    let flow = reader.realize(flow)?;
     let (from, to) = axes
         .first()
         .zip(axes.last())
@@ -352,8 +346,22 @@ fn mean(reader: &mut Reader, mut flow: Flow, axes: &[usize], keeps: bool) -> Res
     if to - from != axes.len() {
         return Err("its axes are not next to each other".into());
     }
-    reader.chain.features(&flow, from, to)?;
-    let flow = reader.made(flow, Made::Norm(Norm::Mean));
+    let (flow, norm, features) = match &flow.made {
+        Made::Norm(norm, features) => {
+            let norm = norm.clone().mean();
+            let norm = norm.filter(|_| (features.from, features.to) == (from, to));
+            let norm = norm.ok_or("this mean is no layer")?;
+            let features = features.clone();
+            (flow, norm, features)
+        }
+        _ => {
+            let flow = reader.realize(flow)?;
+            reader.chain.features(&flow, from, to)?;
+            let shape = flow.shape.clone();
+            (flow, Norm::Mean, Features { shape, from, to })
+        }
+    };
+    let flow = reader.made(flow, Made::Norm(norm, features));
     Ok(Flow {
         shape: reduced,
         ..flow
@@ -460,7 +468,9 @@ fn layer_normalization<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<I
         *scale = Some(Numbers::from(reader.chain.arranged(&flow, values)));
     }
     let name = Some(node.name.to_owned());
-    reader.chain.layer_normalize(epsilon, scales, name)?;
+    reader
+        .chain
+        .layer_normalize(features, epsilon, scales, name)?;
     let (shape, order) = (flow.shape.clone(), flow.order.clone());
     Ok(Some(reader.pushed(flow, shape, order)))
 }
