@@ -207,6 +207,30 @@ fn networks() -> Vec<(&'static str, SequentialBuilder)> {
                 .add(Dense::new(2)),
         ),
         (
+            "pools",
+            Sequential::new([15, 16, 2])
+                .add(
+                    MaxPool2d::new([3, 3])
+                        .strides([2, 2])
+                        .padding(Padding::Same),
+                )
+                .add(
+                    AveragePooling2d::new([3, 2])
+                        .strides([1, 1])
+                        .padding(Padding::Same),
+                )
+                .add(
+                    MaxPool2d::new([2, 2])
+                        .strides([4, 3])
+                        .padding(Padding::Same),
+                )
+                .add(
+                    AveragePooling2d::new([1, 1])
+                        .strides([2, 2])
+                        .padding(Padding::Same),
+                ),
+        ),
+        (
             "only_means",
             Sequential::new([5, 6, 2]).add(GlobalAveragePooling2d::new()),
         ),
@@ -1190,9 +1214,6 @@ fn zeros_are_put_around_the_axes_that_they_are_for() {
             node("Pad", &[&["a", "pads"], others].concat(), "b"),
             node("Conv", &["b", "w"], "y"),
         ];
-        let ints = |name, values: &[i64]| {
-            tensor_of(name, &[values.len() as i64], 7).bytes(9, bytemuck::cast_slice(values))
-        };
         let initializers = vec![
             ints("image", &[0, 1, 3, 4]),
             ints("pads", pads),
@@ -1225,4 +1246,244 @@ fn zeros_are_put_around_the_axes_that_they_are_for() {
     }
     let error = refused(&bytes(&[1, 1, 0, 0], &["", "axes"]));
     assert!(error.contains("its axes are given"), "{error}");
+}
+
+fn ints(name: &str, values: &[i64]) -> Message {
+    tensor_of(name, &[values.len() as i64], 7).bytes(9, bytemuck::cast_slice(values))
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_would_be_read_wrongly_is_refused() {
+    let means = |values| with_ints(node("ReduceMean", &["a"], values), "axes", &[1, 2]);
+    let trained = node("BatchNormalization", &["x", "w", "w", "w", "w"], "y").bytes(2, "mean");
+    let w = || floats("w", &[3], &[1.0, 2.0, 3.0]);
+    let one = |name, shape: &[i64], value| floats(name, shape, &[value]);
+    let of_three = |operator: &str| {
+        vec![
+            node(operator, &["w", "one", "two"], "c"),
+            node("Add", &["x", "c"], "y"),
+        ]
+    };
+    let numbers = || vec![w(), one("one", &[], 1.0), one("two", &[], 2.0)];
+    let cases = [
+        (
+            "a mean over images of several in a row",
+            model(
+                &[2, 3, 4, 5],
+                vec![
+                    node("Reshape", &["x", "images"], "a"),
+                    with_int(means("y"), "keepdims", 0),
+                ],
+                vec![ints("images", &[-1, 3, 4, 5])],
+            ),
+            "several samples in a row",
+        ),
+        (
+            "statistics of training",
+            model_of(9, &[3], vec![trained.clone()], vec![w()]),
+            "as in training",
+        ),
+        (
+            "the largest of three constants",
+            model(&[3], of_three("Max"), numbers()),
+            "more than two constants",
+        ),
+        (
+            "a constant that is not there",
+            model(
+                &[3],
+                vec![node("Sub", &["", "w"], "c"), node("Add", &["x", "c"], "y")],
+                numbers(),
+            ),
+            "no first input",
+        ),
+        (
+            "more axes",
+            model(
+                &[3],
+                vec![node("Add", &["x", "c"], "y")],
+                vec![one("c", &[1, 1, 1], 2.0)],
+            ),
+            "has more axes than its input",
+        ),
+        (
+            "more axes of a choice",
+            model(
+                &[3],
+                vec![node("Where", &["x", "x", "c"], "y")],
+                vec![one("c", &[1, 1, 1], 2.0)],
+            ),
+            "has more axes than its input",
+        ),
+        (
+            "bounds for features",
+            model(&[3], vec![node("Clip", &["x", "w"], "y")], vec![w()]),
+            "min has the shape [3], it must be one number",
+        ),
+        (
+            "almost ReLU",
+            model(
+                &[3],
+                vec![node("Max", &["x", "c"], "y")],
+                vec![one("c", &[], 1e-6)],
+            ),
+            "no activation here is this function",
+        ),
+        (
+            "almost ReLU, below",
+            model(
+                &[3],
+                vec![node("Clip", &["x", "c"], "y")],
+                vec![one("c", &[], -1e-6)],
+            ),
+            "no activation here is this function",
+        ),
+    ];
+    for (name, bytes, message) in cases {
+        let error = refused(&bytes);
+        assert!(error.contains(message), "{name}: {error}");
+    }
+    // From opset 14 on there is an attribute that says so.
+    read(&model_of(14, &[3], vec![trained], vec![w()]));
+    for (axes, expected) in [(&[1, 1][..], 2.0), (&[], 2.0)] {
+        let bytes = model(
+            &[3],
+            vec![node("Add", &["x", "c"], "y")],
+            vec![one("c", axes, 2.0)],
+        );
+        assert_eq!(error_of(&bytes, &[0.0; 3], &[expected; 3]), 0.0);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_mean_over_an_images_height_and_width_is_that_however_its_axes_are_counted() {
+    let x: Vec<f32> = (1..=24).map(|i| i as f32).collect();
+    for axes in [[2, 3], [3, 2], [-1, -2], [-2, 3]] {
+        let mean = with_ints(node("ReduceMean", &["x"], "y"), "axes", &axes);
+        let bytes = model(&[2, 3, 4], vec![with_int(mean, "keepdims", 0)], vec![]);
+        let model = read(&bytes);
+        assert_eq!(model.input_shape(), [3, 4, 2], "{axes:?}");
+        // Channels are last: of the odd numbers, and of the even ones.
+        assert!(error_of(&bytes, &x, &[12.0, 13.0]) <= BOUND);
+    }
+}
+
+/// Neither an array of no values but many rows, nor extents whose product is too large, nor many axes.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn shapes_without_values_take_no_time() {
+    let bytes = |shape: &[i64], operator: &str, others: &[&str]| {
+        let nodes = vec![
+            node(operator, &[&["w"], others].concat(), "c"),
+            node("Add", &["x", "c"], "y"),
+        ];
+        let initializers = vec![
+            floats("w", shape, &[]),
+            ints("zero", &[0]),
+            ints("far", &[i64::MAX]),
+            ints("large", &[0, 1 << 40, 1 << 40]),
+        ];
+        model(&[3], nodes, initializers)
+    };
+    let slice = |shape: &[i64]| bytes(shape, "Slice", &["zero", "far"]);
+    let too_large = &[0, 1 << 40, 1 << 40];
+    let cases = [
+        (slice(&[1 << 62, 0]), "constants"),
+        (slice(too_large), "\"w\" has a shape of"),
+        (bytes(too_large, "Transpose", &[]), "\"w\" has a shape of"),
+        (bytes(&[0, 1 << 40], "Reshape", &["large"]), "can't become"),
+        (bytes(&[0; 9], "Transpose", &[]), "more than 8 axes"),
+    ];
+    for (bytes, message) in cases {
+        let error = refused(&bytes);
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+/// Reading a constant again and again takes as much time as as many bytes.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_large_message_of_one_value_is_not_read_by_many_nodes() {
+    let large = || floats("c", &[], &[1.0]).bytes(12, vec![b' '; 1 << 20]);
+    let bytes = |count: usize| {
+        let name = |i: usize| match i {
+            0 => "x".to_owned(),
+            i if i == count => "y".to_owned(),
+            i => format!("v{i}"),
+        };
+        let add = |i| node("Add", &[&name(i), "c"], &name(i + 1));
+        model(&[4], (0..count).map(add).collect(), vec![large()])
+    };
+    read(&bytes(10));
+    assert!(refused(&bytes(100)).contains("more weights than the file has values"));
+}
+
+#[cfg(unix)]
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn data_of_a_pipe_is_refused_and_a_path_may_begin_with_a_dot() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = std::process::Command::new("mkfifo")
+        .arg(folder.path().join("pipe"))
+        .status();
+    assert!(pipe.unwrap().success());
+    let values = [1.0f32, 2.0, 3.0, 4.0];
+    std::fs::write(folder.path().join("weights"), bytemuck::bytes_of(&values)).unwrap();
+    let load = |location: &str| {
+        let path = folder.path().join("model.onnx");
+        let entry = Message::default().bytes(1, "location").bytes(2, location);
+        let tensor = tensor_of("w", &[4, 1], 1).bytes(13, entry).number(14, 1);
+        let gemm = node("Gemm", &["x", "w"], "y");
+        std::fs::write(&path, model(&[4], vec![gemm], vec![tensor])).unwrap();
+        onnx::load(&path, gpu())
+    };
+    assert_eq!(weight(&load("./weights").unwrap(), "dense/kernel"), values);
+    let error = load("pipe").unwrap_err().to_string();
+    assert!(error.contains("external data \"pipe\""), "{error}");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_cannot_be_read_is_said_in_words_that_fit() {
+    let forest = node("TreeEnsembleClassifier", &["x"], "label")
+        .bytes(7, "ai.onnx.ml")
+        .bytes(2, "y");
+    assert_eq!(
+        refused(&model(&[4], vec![forest], vec![])),
+        "a network here has one output of floats, the first of its node; of those the file has 0. \
+         Its outputs are \"y\" of node 0 (ai.onnx.ml.TreeEnsembleClassifier)"
+    );
+    let conv = ["strides", "dilations", "kernel_shape"];
+    let conv = conv
+        .into_iter()
+        .fold(node("Conv", &["x", "w"], "y"), |conv, name| {
+            with_ints(conv, name, &[1])
+        });
+    let conv = with_ints(conv, "pads", &[0, 0]);
+    let w = floats("w", &[1, 3, 1], &[0.0; 3]);
+    assert_eq!(
+        refused(&model(&[3, 4], vec![conv], vec![w])),
+        "node 0 (Conv): only images are possible here, of two dimensions"
+    );
+    let nodes = vec![
+        with_int(node("Softmax", &["x"], "a"), "axis", -1),
+        node("GlobalMaxPool", &["a"], "y"),
+    ];
+    let error = refused(&model(&[3, 4, 5], nodes, vec![]));
+    assert!(
+        error.contains("where the layer before has them last"),
+        "{error}"
+    );
+    let nodes = vec![
+        node("Reshape", &["x", "image"], "a"),
+        node("GlobalMaxPool", &["a"], "y"),
+    ];
+    let image = vec![ints("image", &[0, 3, 4, 5])];
+    let error = refused(&model(&[60], nodes, image));
+    assert!(
+        error.contains("where the network's input has them last"),
+        "{error}"
+    );
 }

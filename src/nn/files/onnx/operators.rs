@@ -37,7 +37,11 @@ pub(super) fn is_channels_first<'a>(reader: &mut Reader<'a>, node: &Node<'a>) ->
     match node.operator {
         "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool"
         | "BatchNormalization" => true,
-        "ReduceMean" => axes_of(reader, node).is_ok_and(|axes| axes == Some(vec![2, 3])),
+        "ReduceMean" => {
+            let rank = reader.chain.shape.len();
+            let axes = axes_of(reader, node).ok().flatten().unwrap_or_default();
+            rank == 3 && shapes::sample_axes(&axes, rank) == Some(vec![1, 2])
+        }
         _ => false,
     }
 }
@@ -401,6 +405,11 @@ fn softmax<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
 fn batch_normalization<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     if node.int("training_mode", 0)? != 0 || node.int("spatial", 1)? != 1 {
         return Err("training_mode is 1, or spatial is 0".into());
+    }
+    // Before there was an attribute for it, statistics as outputs said so.
+    let gives_statistics = node.outputs.iter().skip(1).any(|name| !name.is_empty());
+    if reader.graph.opset < 14 && gives_statistics {
+        return Err("it gives statistics, too, as in training".into());
     }
     let epsilon = decimal(node.float("epsilon", 1e-5)?).max(f32::MIN_POSITIVE.into());
     let momentum = decimal(node.float("momentum", 0.9)?);

@@ -357,7 +357,8 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
         };
         inputs.push(value?);
     }
-    let input = inputs.first().ok_or("it has no input")?;
+    let input = inputs.first().filter(|_| node.input(0).is_some());
+    let input = input.ok_or("it has no first input")?;
     let axes = |reader: &mut Reader<'a>| operators::axes_of(reader, node);
     reader.chain.take(
         inputs
@@ -403,6 +404,9 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
         }
         "Slice" => sliced(reader, node, input)?,
         "Concat" => {
+            if inputs.len() != node.inputs.len() {
+                return Err("one of its inputs is not there".into());
+            }
             let mut all = Vec::new();
             for input in &inputs {
                 let values = input.as_ints().filter(|_| input.shape.len() == 1);
@@ -447,8 +451,12 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
             };
             Constant::ints(shape, vec![product])?
         }
-        operator => match inputs.get(1) {
-            Some(other) => {
+        _ if inputs.len() != node.inputs.len() => {
+            return Err("one of its inputs is not there".into());
+        }
+        operator => match &inputs[..] {
+            [_, _, _, ..] => return Err("of more than two constants it can't be computed".into()),
+            [_, other] => {
                 if let ("Max", Some(name), Some(&result)) =
                     (operator, node.input(0), node.outputs.first())
                     && other.scalar() == Some(FLOOR.into())
@@ -458,7 +466,7 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
                 }
                 constant::combine(operator, input, other)?
             }
-            None => {
+            _ => {
                 let floats = input.as_floats().ok_or("it takes floats")?;
                 let values = operators::of_floats(node, floats).ok_or("it needs two inputs")?;
                 if let ("Sqrt", Some(&result)) = (operator, node.outputs.first()) {

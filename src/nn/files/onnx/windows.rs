@@ -92,13 +92,24 @@ fn pair(values: &[i64]) -> Option<[usize; 2]> {
 }
 
 fn windowed(node: &Node) -> Result<Windowed> {
+    for (name, of_each) in [
+        ("kernel_shape", 1),
+        ("strides", 1),
+        ("dilations", 1),
+        ("pads", 2),
+    ] {
+        let given = node.ints(name)?;
+        if given.is_some_and(|given| given.len() != 2 * of_each) {
+            return Err("only images are possible here, of two dimensions".into());
+        }
+    }
     let mut problems = Vec::new();
     let mut two = |name: &str| -> Result<[usize; 2]> {
         let Some(values) = node.ints(name)? else {
             return Ok([1, 1]);
         };
         Ok(pair(&values).unwrap_or_else(|| {
-            problems.push(format!("{name} is {values:?}, here there are two"));
+            problems.push(format!("{name} is {values:?}, it must be from 0 on"));
             [1, 1]
         }))
     };
@@ -115,7 +126,7 @@ fn windowed(node: &Node) -> Result<Windowed> {
         _ => None,
     };
     if explicit.is_none() {
-        problems.push(format!("pads is {pads:?}, here there are four, from 0"));
+        problems.push(format!("pads is {pads:?}, it must be from 0 on"));
     }
     let (before, after) = explicit.unwrap_or_default();
     let padding = match node.text("auto_pad", "NOTSET")? {
@@ -242,8 +253,12 @@ pub(super) fn image(reader: &mut Reader, flow: &mut Flow) -> Result<[usize; 3]> 
     }
     if *order == Order::Same {
         if channels != 1 && (height, width) != (1, 1) {
+            let before = match reader.chain.layers[..] {
+                [] => "the network's input",
+                _ => "the layer before",
+            };
             return Err(format!(
-                "its input {:?} has the channels first, where the layer before has them last",
+                "its input {:?} has the channels first, where {before} has them last",
                 flow.shape
             ));
         }
@@ -328,9 +343,9 @@ pub(super) fn pool<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input
     let mut windowed = windowed(node)?;
     let size = node.ints("kernel_shape")?.unwrap_or_default();
     let size = pair(&size).unwrap_or_else(|| {
-        windowed
-            .problems
-            .push(format!("kernel_shape is {size:?}, here there are two"));
+        windowed.problems.push(format!(
+            "kernel_shape is {size:?}, it must have two extents"
+        ));
         [1, 1]
     });
     let is_max = node.operator == "MaxPool";
