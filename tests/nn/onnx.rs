@@ -339,6 +339,26 @@ fn what_is_written_comes_back_bit_for_bit() {
     }
 }
 
+/// ONNX Runtime's SAME_UPPER is another where strides are larger than windows.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_padding_of_pools_is_written_in_numbers() {
+    let (size, strides) = ([3, 2], [2, 4]);
+    let of = |padding| {
+        Sequential::new([6, 8, 1])
+            .add(MaxPool2d::new(size).strides(strides).padding(padding))
+            .build(gpu(), 0)
+            .unwrap()
+    };
+    let written = |padding| block_on(onnx::to_bytes(&of(padding))).unwrap();
+    // 3 windows of 3 rows, each 2 below the last, have 7 rows. 2 of 2 columns, each 4 to the right, have 6.
+    let explicit = Padding::Explicit {
+        before: [0, 0],
+        after: [1, 0],
+    };
+    assert_eq!(written(Padding::Same), written(explicit));
+}
+
 /// With SELFNORM_INTEROP_OUT, what tests/interop/check_onnx.py compares with ONNX Runtime.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
