@@ -207,6 +207,30 @@ fn networks() -> Vec<(&'static str, SequentialBuilder)> {
                 .add(Dense::new(2)),
         ),
         (
+            "pools",
+            Sequential::new([15, 16, 2])
+                .add(
+                    MaxPool2d::new([3, 3])
+                        .strides([2, 2])
+                        .padding(Padding::Same),
+                )
+                .add(
+                    AveragePooling2d::new([3, 2])
+                        .strides([1, 1])
+                        .padding(Padding::Same),
+                )
+                .add(
+                    MaxPool2d::new([2, 2])
+                        .strides([4, 3])
+                        .padding(Padding::Same),
+                )
+                .add(
+                    AveragePooling2d::new([1, 1])
+                        .strides([2, 2])
+                        .padding(Padding::Same),
+                ),
+        ),
+        (
             "only_means",
             Sequential::new([5, 6, 2]).add(GlobalAveragePooling2d::new()),
         ),
@@ -313,6 +337,26 @@ fn what_is_written_comes_back_bit_for_bit() {
         let predict = |model: &Sequential| bits(&model.predict(&tensor(model, &x)).unwrap());
         assert_eq!(predict(&again), predict(&model), "{name}");
     }
+}
+
+/// ONNX Runtime's SAME_UPPER is another where strides are larger than windows.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn the_padding_of_pools_is_written_in_numbers() {
+    let (size, strides) = ([3, 2], [2, 4]);
+    let of = |padding| {
+        Sequential::new([6, 8, 1])
+            .add(MaxPool2d::new(size).strides(strides).padding(padding))
+            .build(gpu(), 0)
+            .unwrap()
+    };
+    let written = |padding| block_on(onnx::to_bytes(&of(padding))).unwrap();
+    // 3 windows of 3 rows, each 2 below the last, have 7 rows. 2 of 2 columns, each 4 to the right, have 6.
+    let explicit = Padding::Explicit {
+        before: [0, 0],
+        after: [1, 0],
+    };
+    assert_eq!(written(Padding::Same), written(explicit));
 }
 
 /// With SELFNORM_INTEROP_OUT, what tests/interop/check_onnx.py compares with ONNX Runtime.
@@ -1027,5 +1071,439 @@ fn functions_that_are_written_out_are_recognized_by_their_values() {
     assert_eq!(
         refused(&cube),
         "node 1 (Mul): no activation here is this function"
+    );
+}
+
+/// Values of no particular order, from −1 to 1.
+fn some(count: usize, seed: u64) -> Vec<f32> {
+    let words = selfnorm::random::words(seed, 5, 0..count as u64);
+    words
+        .map(|word| word as f32 * 2f32.powi(-31) - 1.0)
+        .collect()
+}
+
+fn in_f64(values: &[f32]) -> impl Iterator<Item = f64> + Clone + '_ {
+    values.iter().map(|&value| value.into())
+}
+
+/// The error of a model's prediction of one sample.
+fn error_of(bytes: &[u8], x: &[f32], expected: &[f64]) -> f64 {
+    let model = read(bytes);
+    let y = model.predict(&tensor(&model, x)).unwrap();
+    error(&y.to_vec().unwrap(), expected)
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn constants_for_the_last_axis_and_for_all_are_combined_as_they_broadcast() {
+    let (x, w) = (some(12, 0), some(15, 1));
+    let (last, all) = (some(5, 2), some(20, 3));
+    let w_x = |i: usize| -> f64 {
+        let (row, column) = (i / 5, i % 5);
+        let products = (0..3).map(|k| f64::from(x[row * 3 + k]) * f64::from(w[k * 5 + column]));
+        products.sum()
+    };
+    let value = |operator: &str, a: f64, b: f64| match operator {
+        "Add" => a + b,
+        "Sub" => a - b,
+        "Mul" => a * b,
+        _ => a / b,
+    };
+    let operators = ["Add", "Sub", "Mul", "Div"];
+    for (first, second) in operators.iter().flat_map(|a| operators.map(|b| (*a, b))) {
+        for names in [["last", "all"], ["all", "last"]] {
+            let nodes = vec![
+                node("MatMul", &["x", "w"], "a"),
+                node(first, &["a", names[0]], "b"),
+                node(second, &["b", names[1]], "y"),
+            ];
+            let initializers = vec![
+                floats("w", &[3, 5], &w),
+                floats("last", &[5], &last),
+                floats("all", &[4, 5], &all),
+            ];
+            let number = |name: &str, i: usize| match name {
+                "last" => f64::from(last[i % 5]),
+                _ => f64::from(all[i]),
+            };
+            let one = |i| {
+                let y = value(first, w_x(i), number(names[0], i));
+                value(second, y, number(names[1], i))
+            };
+            let expected: Vec<_> = (0..20).map(one).collect();
+            let found = error_of(&model(&[4, 3], nodes, initializers), &x, &expected);
+            assert!(found <= BOUND, "{first} {second} {names:?}: {found:e}");
+        }
+    }
+}
+
+/// What exporters write for a layer normalization over these axes, with these scales.
+fn written_out(axes: &[i64], of_squares: &[i64], gamma: &[f32], beta: &[f32]) -> Vec<u8> {
+    let mean = |from, to, axes| with_ints(node("ReduceMean", &[from], to), "axes", axes);
+    let nodes = vec![
+        mean("x", "mean", axes),
+        node("Sub", &["x", "mean"], "centered"),
+        node("Mul", &["centered", "centered"], "squared"),
+        mean("squared", "variance", of_squares),
+        node("Add", &["variance", "epsilon"], "shifted"),
+        node("Sqrt", &["shifted"], "deviation"),
+        node("Div", &["centered", "deviation"], "normal"),
+        node("Mul", &["normal", "gamma"], "scaled"),
+        node("Add", &["scaled", "beta"], "y"),
+    ];
+    let shape = |values: &[f32]| match values.len() {
+        24 => vec![4, 6],
+        len => vec![len as i64],
+    };
+    let initializers = vec![
+        floats("epsilon", &[], &[1e-3]),
+        floats("gamma", &shape(gamma), gamma),
+        floats("beta", &shape(beta), beta),
+    ];
+    model(&[4, 6], nodes, initializers)
+}
+
+/// (x − mean) / √(variance + 10⁻³) of a row, times and plus constants that broadcast.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_normalization_that_is_written_out_is_scaled_over_the_axes_of_the_constants() {
+    let x = some(24, 0);
+    for (axes, row) in [(&[2][..], 6), (&[-1], 6), (&[1, 2], 24), (&[-2, -1], 24)] {
+        let normal = x.chunks(row).flat_map(|row| {
+            let len = row.len() as f64;
+            let mean = in_f64(row).sum::<f64>() / len;
+            let squares = in_f64(row).map(|x| (x - mean).powi(2));
+            let deviation = (squares.sum::<f64>() / len + f64::from(1e-3f32)).sqrt();
+            in_f64(row).map(move |x| (x - mean) / deviation)
+        });
+        let normal: Vec<_> = normal.collect();
+        for (gammas, betas) in [(1, 1), (6, 6), (24, 24), (24, 6), (6, 24), (6, 1), (1, 24)] {
+            let (gamma, beta) = (some(gammas, 1), some(betas, 2));
+            let bytes = written_out(axes, axes, &gamma, &beta);
+            let scales = in_f64(&gamma).cycle().zip(in_f64(&beta).cycle());
+            let expected = normal.iter().zip(scales).map(|(y, (g, b))| y * g + b);
+            let found = error_of(&bytes, &x, &expected.collect::<Vec<_>>());
+            assert!(found <= BOUND, "{axes:?}, {gammas}, {betas}: {found:e}");
+        }
+    }
+    for (axes, of_squares) in [(&[2][..], &[1, 2][..]), (&[1, 2], &[2]), (&[1, 2], &[1])] {
+        let error = refused(&written_out(axes, of_squares, &[1.0], &[0.0]));
+        assert!(error.contains("this mean is no layer"), "{error}");
+    }
+}
+
+/// gamma / deviation · x + (beta − mean · gamma / deviation), as TensorFlow writes it.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_scale_of_other_axes_than_those_of_the_mean_is_refused_before_it_meets_x() {
+    let mean = |from, to| with_ints(node("ReduceMean", &[from], to), "axes", &[2]);
+    let nodes = vec![
+        mean("x", "mean"),
+        node("Sub", &["x", "mean"], "centered"),
+        node("Mul", &["centered", "centered"], "squared"),
+        mean("squared", "variance"),
+        node("Add", &["variance", "epsilon"], "shifted"),
+        node("Sqrt", &["shifted"], "deviation"),
+        node("Reciprocal", &["deviation"], "inverse"),
+        node("Mul", &["inverse", "gamma"], "scale"),
+        node("Mul", &["x", "scale"], "scaled"),
+        node("Mul", &["mean", "scale"], "of_mean"),
+        node("Sub", &["scaled", "of_mean"], "y"),
+    ];
+    let initializers = |shape: &[i64], len| {
+        vec![
+            floats("epsilon", &[], &[1e-3]),
+            floats("gamma", shape, &some(len, 1)),
+        ]
+    };
+    let model = |shape: &[i64], len| model(&[4, 6], nodes.clone(), initializers(shape, len));
+    assert_eq!(types(&read(&model(&[6], 6))), ["LayerNormalization"]);
+    let error = refused(&model(&[4, 6], 24));
+    assert!(error.contains("means and variances of its input are no layer"));
+}
+
+/// A convolution whose first weight is its only one gives its padded input, without the last rows and columns. In an
+/// image of one channel, channels are first and last.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn zeros_are_put_around_the_axes_that_they_are_for() {
+    let x: Vec<f32> = (1..=12).map(|i| i as f32).collect();
+    let bytes = |pads: &[i64], others: &[&str]| {
+        let nodes = vec![
+            node("Reshape", &["x", "image"], "a"),
+            node("Pad", &[&["a", "pads"], others].concat(), "b"),
+            node("Conv", &["b", "w"], "y"),
+        ];
+        let initializers = vec![
+            ints("image", &[0, 1, 3, 4]),
+            ints("pads", pads),
+            ints("axes", &[2, 3]),
+            floats("w", &[1, 1, 3, 4], &[&[1.0][..], &[0.0; 11]].concat()),
+        ];
+        model(&[12], nodes, initializers)
+    };
+    for [top, left, bottom, right] in [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 2, 0],
+        [0, 0, 0, 2],
+        [1, 0, 2, 3],
+    ] {
+        let pads = [0, 0, top, left, 0, 0, bottom, right];
+        let mut expected = Vec::new();
+        for row in -top..1 + bottom {
+            for column in -left..1 + right {
+                let is_inside = (0..3).contains(&row) && (0..4).contains(&column);
+                expected.push(if is_inside {
+                    (row * 4 + column + 1) as f64
+                } else {
+                    0.0
+                });
+            }
+        }
+        let bytes = bytes(&pads, &[]);
+        assert!(error_of(&bytes, &x, &expected) <= BOUND, "{pads:?}");
+    }
+    let error = refused(&bytes(&[1, 1, 0, 0], &["", "axes"]));
+    assert!(error.contains("its axes are given"), "{error}");
+}
+
+fn ints(name: &str, values: &[i64]) -> Message {
+    tensor_of(name, &[values.len() as i64], 7).bytes(9, bytemuck::cast_slice(values))
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_would_be_read_wrongly_is_refused() {
+    let means = |values| with_ints(node("ReduceMean", &["a"], values), "axes", &[1, 2]);
+    let trained = node("BatchNormalization", &["x", "w", "w", "w", "w"], "y").bytes(2, "mean");
+    let w = || floats("w", &[3], &[1.0, 2.0, 3.0]);
+    let one = |name, shape: &[i64], value| floats(name, shape, &[value]);
+    let of_three = |operator: &str| {
+        vec![
+            node(operator, &["w", "one", "two"], "c"),
+            node("Add", &["x", "c"], "y"),
+        ]
+    };
+    let numbers = || vec![w(), one("one", &[], 1.0), one("two", &[], 2.0)];
+    let cases = [
+        (
+            "a mean over images of several in a row",
+            model(
+                &[8, 4, 3],
+                vec![
+                    node("Reshape", &["x", "images"], "a"),
+                    with_int(means("y"), "keepdims", 0),
+                ],
+                vec![ints("images", &[-1, 2, 4, 3])],
+            ),
+            "several samples in a row",
+        ),
+        (
+            "statistics of training",
+            model_of(9, &[3], vec![trained.clone()], vec![w()]),
+            "as in training",
+        ),
+        (
+            "the largest of three constants",
+            model(&[3], of_three("Max"), numbers()),
+            "more than two constants",
+        ),
+        (
+            "a constant that is not there",
+            model(
+                &[3],
+                vec![node("Sub", &["", "w"], "c"), node("Add", &["x", "c"], "y")],
+                numbers(),
+            ),
+            "no first input",
+        ),
+        (
+            "more axes",
+            model(
+                &[3],
+                vec![node("Add", &["x", "c"], "y")],
+                vec![one("c", &[1, 1, 1], 2.0)],
+            ),
+            "has more axes than its input",
+        ),
+        (
+            "more axes of a choice",
+            model(
+                &[3],
+                vec![node("Where", &["x", "x", "c"], "y")],
+                vec![one("c", &[1, 1, 1], 2.0)],
+            ),
+            "has more axes than its input",
+        ),
+        (
+            "bounds for features",
+            model(&[3], vec![node("Clip", &["x", "w"], "y")], vec![w()]),
+            "min has the shape [3], it must be one number",
+        ),
+        (
+            "almost ReLU",
+            model(
+                &[3],
+                vec![node("Max", &["x", "c"], "y")],
+                vec![one("c", &[], 1e-6)],
+            ),
+            "no activation here is this function",
+        ),
+        (
+            "almost ReLU, below",
+            model(
+                &[3],
+                vec![node("Clip", &["x", "c"], "y")],
+                vec![one("c", &[], -1e-6)],
+            ),
+            "no activation here is this function",
+        ),
+    ];
+    for (name, bytes, message) in cases {
+        let error = refused(&bytes);
+        assert!(error.contains(message), "{name}: {error}");
+    }
+    // From opset 14 on there is an attribute that says so.
+    read(&model_of(14, &[3], vec![trained], vec![w()]));
+    for (axes, expected) in [(&[1, 1][..], 2.0), (&[], 2.0)] {
+        let bytes = model(
+            &[3],
+            vec![node("Add", &["x", "c"], "y")],
+            vec![one("c", axes, 2.0)],
+        );
+        assert_eq!(error_of(&bytes, &[0.0; 3], &[expected; 3]), 0.0);
+    }
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_mean_over_an_images_height_and_width_is_that_however_its_axes_are_counted() {
+    let x: Vec<f32> = (1..=24).map(|i| i as f32).collect();
+    for axes in [[2, 3], [3, 2], [-1, -2], [-2, 3]] {
+        let mean = with_ints(node("ReduceMean", &["x"], "y"), "axes", &axes);
+        let bytes = model(&[2, 3, 4], vec![with_int(mean, "keepdims", 0)], vec![]);
+        let model = read(&bytes);
+        assert_eq!(model.input_shape(), [3, 4, 2], "{axes:?}");
+        // Channels are last: of the odd numbers, and of the even ones.
+        assert!(error_of(&bytes, &x, &[12.0, 13.0]) <= BOUND);
+    }
+}
+
+/// Neither an array of no values but many rows, nor extents whose product is too large, nor many axes.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn shapes_without_values_take_no_time() {
+    let bytes = |shape: &[i64], operator: &str, others: &[&str]| {
+        let nodes = vec![
+            node(operator, &[&["w"], others].concat(), "c"),
+            node("Add", &["x", "c"], "y"),
+        ];
+        let initializers = vec![
+            floats("w", shape, &[]),
+            ints("zero", &[0]),
+            ints("far", &[i64::MAX]),
+            ints("large", &[0, 1 << 40, 1 << 40]),
+        ];
+        model(&[3], nodes, initializers)
+    };
+    let slice = |shape: &[i64]| bytes(shape, "Slice", &["zero", "far"]);
+    let too_large = &[0, 1 << 40, 1 << 40];
+    let cases = [
+        (slice(&[1 << 62, 0]), "constants"),
+        (slice(too_large), "\"w\" has a shape of"),
+        (bytes(too_large, "Transpose", &[]), "\"w\" has a shape of"),
+        (bytes(&[0, 1 << 40], "Reshape", &["large"]), "can't become"),
+        (bytes(&[0; 9], "Transpose", &[]), "more than 8 axes"),
+    ];
+    for (bytes, message) in cases {
+        let error = refused(&bytes);
+        assert!(error.contains(message), "{error}");
+    }
+}
+
+/// Reading a constant again and again takes as much time as as many bytes.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_large_message_of_one_value_is_not_read_by_many_nodes() {
+    let large = || floats("c", &[], &[1.0]).bytes(12, vec![b' '; 1 << 20]);
+    let bytes = |count: usize| {
+        let name = |i: usize| match i {
+            0 => "x".to_owned(),
+            i if i == count => "y".to_owned(),
+            i => format!("v{i}"),
+        };
+        let add = |i| node("Add", &[&name(i), "c"], &name(i + 1));
+        model(&[4], (0..count).map(add).collect(), vec![large()])
+    };
+    read(&bytes(10));
+    assert!(refused(&bytes(100)).contains("more weights than the file has values"));
+}
+
+#[cfg(unix)]
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn data_of_a_pipe_is_refused_and_a_path_may_begin_with_a_dot() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = std::process::Command::new("mkfifo")
+        .arg(folder.path().join("pipe"))
+        .status();
+    assert!(pipe.unwrap().success());
+    let values = [1.0f32, 2.0, 3.0, 4.0];
+    std::fs::write(folder.path().join("weights"), bytemuck::bytes_of(&values)).unwrap();
+    let load = |location: &str| {
+        let path = folder.path().join("model.onnx");
+        let entry = Message::default().bytes(1, "location").bytes(2, location);
+        let tensor = tensor_of("w", &[4, 1], 1).bytes(13, entry).number(14, 1);
+        let gemm = node("Gemm", &["x", "w"], "y");
+        std::fs::write(&path, model(&[4], vec![gemm], vec![tensor])).unwrap();
+        onnx::load(&path, gpu())
+    };
+    assert_eq!(weight(&load("./weights").unwrap(), "dense/kernel"), values);
+    let error = load("pipe").unwrap_err().to_string();
+    assert!(error.contains("external data \"pipe\""), "{error}");
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn what_cannot_be_read_is_said_in_words_that_fit() {
+    let forest = node("TreeEnsembleClassifier", &["x"], "label")
+        .bytes(7, "ai.onnx.ml")
+        .bytes(2, "y");
+    assert_eq!(
+        refused(&model(&[4], vec![forest], vec![])),
+        "a network here has one output of floats, the first of its node; of those the file has 0. \
+         Its outputs are \"y\" of node 0 (ai.onnx.ml.TreeEnsembleClassifier)"
+    );
+    let conv = ["strides", "dilations", "kernel_shape"];
+    let conv = conv
+        .into_iter()
+        .fold(node("Conv", &["x", "w"], "y"), |conv, name| {
+            with_ints(conv, name, &[1])
+        });
+    let conv = with_ints(conv, "pads", &[0, 0]);
+    let w = floats("w", &[1, 3, 1], &[0.0; 3]);
+    assert_eq!(
+        refused(&model(&[3, 4], vec![conv], vec![w])),
+        "node 0 (Conv): only images are possible here, of two dimensions"
+    );
+    let nodes = vec![
+        with_int(node("Softmax", &["x"], "a"), "axis", -1),
+        node("GlobalMaxPool", &["a"], "y"),
+    ];
+    let error = refused(&model(&[3, 4, 5], nodes, vec![]));
+    assert!(
+        error.contains("where the layer before has them last"),
+        "{error}"
+    );
+    let nodes = vec![
+        node("Reshape", &["x", "image"], "a"),
+        node("GlobalMaxPool", &["a"], "y"),
+    ];
+    let image = vec![ints("image", &[0, 3, 4, 5])];
+    let error = refused(&model(&[60], nodes, image));
+    assert!(
+        error.contains("where the network's input has them last"),
+        "{error}"
     );
 }

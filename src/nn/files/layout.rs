@@ -9,10 +9,15 @@ use crate::nn::{Layer, SequentialBuilder};
 
 /// Where the values of an array of `shape` are, in the order of one whose axis `i` is axis `order[i]` of it.
 pub(super) fn places(shape: &[usize], order: &[usize]) -> impl Iterator<Item = usize> + use<> {
-    let stride = |&axis: &usize| shape[axis + 1..].iter().product::<usize>();
+    // An array of no values may have any extents.
+    let product = |extents: &[usize]| -> usize {
+        let multiply = |product: usize, &extent: &usize| product.saturating_mul(extent);
+        extents.iter().fold(1, multiply)
+    };
+    let stride = |&axis: &usize| product(&shape[axis + 1..]);
     let strides: Vec<_> = order.iter().map(stride).collect();
     let extents: Vec<_> = order.iter().map(|&axis| shape[axis]).collect();
-    let len = shape.iter().product();
+    let len = product(shape);
     let (mut digits, mut next) = (vec![0; order.len()], 0);
     (0..len).map(move |_| {
         let place = next;

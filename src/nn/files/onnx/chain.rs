@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use super::super::layout::places;
-use super::norm::Norm;
+use super::norm::{Features, Norm};
 use super::term::Term;
 use crate::nn::layers::{Kind, Weighted};
 use crate::nn::{
@@ -51,9 +51,9 @@ pub(super) enum Made {
     Output,
     Term(Rc<Term>),
     Affine(Affine),
-    Norm(Norm),
-    /// With so many zeros above and to the left, and below and to the right.
-    Padded([[usize; 2]; 2]),
+    Norm(Norm, Features),
+    /// With so many zeros before and behind, along each of the value's axes.
+    Padded([[usize; 3]; 2]),
     /// With these means and variances.
     Normalized([Vec<f32>; 2]),
 }
@@ -96,12 +96,13 @@ impl Affine {
     }
 
     /// The features, unless its numbers are for all of them.
-    fn features(&self) -> Option<usize> {
+    pub fn features(&self) -> Option<usize> {
         let all = [&self.minus, &self.times, &self.plus];
         all.into_iter()
             .flatten()
             .map(|numbers| numbers.len())
-            .find(|&len| len != 1)
+            .filter(|&len| len != 1)
+            .max()
     }
 }
 
@@ -129,12 +130,10 @@ fn join(
     )
 }
 
+/// Numbers for the last axis are the same again for each place before it.
 fn at(numbers: &Numbers, i: usize) -> f64 {
-    numbers
-        .get(i)
-        .or(numbers.first())
-        .copied()
-        .unwrap_or_default()
+    let place = i.checked_rem(numbers.len()).unwrap_or_default();
+    numbers.get(place).copied().unwrap_or_default()
 }
 
 /// A layer with the values of its weights, by their names without the layer's.
@@ -391,13 +390,11 @@ impl Chain {
 
     pub fn layer_normalize(
         &mut self,
+        features: usize,
         epsilon: f64,
         [gamma, beta]: [Option<Numbers>; 2],
         name: Option<String>,
     ) -> Result<()> {
-        let numbers = [&gamma, &beta].into_iter().flatten();
-        let len = numbers.map(|numbers| numbers.len()).find(|&len| len != 1);
-        let features = self.features_of(len)?;
         self.take(2 * features)?;
         let all = |numbers: Option<Numbers>, default: f64| {
             let one = |i| numbers.as_ref().map_or(default, |numbers| at(numbers, i)) as f32;

@@ -45,6 +45,13 @@ impl Int {
     }
 }
 
+/// How many there are in an array, none if its extents are too large even without those of 0.
+pub(super) fn elements(shape: &[usize]) -> Option<usize> {
+    let mut others = shape.iter().filter(|&&extent| extent != 0);
+    let product = others.try_fold(1usize, |product, &extent| product.checked_mul(extent))?;
+    Some(if shape.contains(&0) { 0 } else { product })
+}
+
 impl Constant {
     pub fn ints(shape: Vec<usize>, values: Vec<Int>) -> Result<Self> {
         if values.len() > MAX_INTS {
@@ -97,8 +104,7 @@ impl Constant {
 
     /// With another shape of as many elements.
     pub fn reshaped(&self, shape: Vec<usize>) -> Result<Self> {
-        let len = shape.iter().try_fold(1usize, |len, &n| len.checked_mul(n));
-        if len != Some(self.len()) {
+        if elements(&shape) != Some(self.len()) {
             return Err(format!("{:?} can't become {shape:?}", self.shape));
         }
         let values = self.values.clone();
@@ -132,7 +138,8 @@ impl Constant {
             _ => (start - end).max(0).checked_add(step.checked_neg()? - 1)? / step.checked_neg()?,
         };
         let width: usize = rest.iter().product();
-        let rows = (0..count).map(|i| (start + i * step) as usize);
+        let some = if width == 0 { 0 } else { count };
+        let rows = (0..some).map(|i| (start + i * step) as usize);
         let places = rows.flat_map(|row| row * width..(row + 1) * width);
         let shape = [&[count as usize], rest].concat();
         Some(self.picked(shape, places))

@@ -156,11 +156,16 @@ pub(super) fn clip<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input
     ];
     let mut input = reader.flow(node, 0)?;
     for (name, position, none, binary) in bounds {
-        let given = reader
-            .floats(node, position)?
-            .and_then(|bound| bound.scalar());
-        let bound = match given {
-            Some(bound) => bound,
+        let bound = match reader.floats(node, position)? {
+            Some(bound) => {
+                let wrong = || {
+                    format!(
+                        "{name} has the shape {:?}, it must be one number",
+                        bound.shape
+                    )
+                };
+                bound.scalar().ok_or_else(wrong)?
+            }
             None => node.float(name, none)?.into(),
         };
         let is_one = bound.abs() < f32::MAX.into();
@@ -173,8 +178,9 @@ pub(super) fn clip<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input
 }
 
 pub(super) fn select<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
-    let mut flows = Vec::new();
+    let mut flows: Vec<Flow> = Vec::new();
     let mut terms = Vec::new();
+    let mut rank = 0;
     for position in 0..3 {
         let name = node.input(position).ok_or("it needs three inputs")?;
         match reader.lookup(name)? {
@@ -183,6 +189,7 @@ pub(super) fn select<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Inp
                 let number = constant
                     .scalar()
                     .ok_or("it takes different constants for features")?;
+                rank = rank.max(constant.shape.len());
                 terms.push(Term::new(TermKind::Constant(number)));
             }
             Value::Flow(flow) => {
@@ -193,6 +200,9 @@ pub(super) fn select<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Inp
         }
     }
     let first = flows.first().cloned().ok_or("it has no input")?;
+    if rank > first.shape.len() + 1 {
+        return Err("a constant has more axes than its input".into());
+    }
     for flow in flows {
         let (a, b) = reader.terms(first.clone(), flow)?;
         if a.shape != b.shape || a.order != b.order {

@@ -40,7 +40,8 @@
 //!
 //! Every layer, in the oldest opset that has all it needs, 13 as a rule: 17 with layer normalization, 20 with
 //! GELU. Shapes are those of the network: images `[N, H, W, C]`. What is not in the file: dropout, regularizers, initializers,
-//! what is trainable, optimizer and loss. The file, read again, is a network with the same weights and predictions, bit for bit.
+//! what is trainable, optimizer and loss. The padding of pools is there in numbers. The file, read again, is a network
+//! with the same weights and predictions, bit for bit.
 
 mod chain;
 mod constant;
@@ -103,11 +104,12 @@ fn external(
     len: u64,
 ) -> std::result::Result<(Vec<u8>, u64), String> {
     let location = Path::new(location);
-    let is_inside = |component| matches!(component, Component::Normal(_));
+    let is_inside = |component| matches!(component, Component::Normal(_) | Component::CurDir);
+    let is_named = |component| matches!(component, Component::Normal(_));
     let folder = folder
         .canonicalize()
         .map_err(|problem| problem.to_string())?;
-    if location.as_os_str().is_empty() || !location.components().all(is_inside) {
+    if !location.components().all(is_inside) || !location.components().any(is_named) {
         return Err("it must be in the folder of the model".into());
     }
     let path = folder.join(location).canonicalize();
@@ -115,13 +117,14 @@ fn external(
     if !path.starts_with(&folder) {
         return Err("it must be in the folder of the model".into());
     }
-    let mut file = std::fs::File::open(path).map_err(|problem| problem.to_string())?;
-    let metadata = file.metadata().map_err(|problem| problem.to_string())?;
+    // Opening what is no file, as a pipe, may wait for ever.
+    let metadata = std::fs::metadata(&path).map_err(|problem| problem.to_string())?;
     let all = metadata.len();
     if !metadata.is_file() || offset.checked_add(len).is_none_or(|end| end > all) {
         return Err(format!("it has {all} bytes, not {len} from {offset} on"));
     }
     let mut bytes = Vec::new();
+    let mut file = std::fs::File::open(path).map_err(|problem| problem.to_string())?;
     file.seek(SeekFrom::Start(offset))
         .map_err(|problem| problem.to_string())?;
     file.take(len)

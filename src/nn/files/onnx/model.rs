@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::float::Float;
+use super::constant::elements;
 use super::proto::{Field, Malformed, Message};
 
 type Result<T> = std::result::Result<T, String>;
@@ -304,9 +305,13 @@ impl<'a> Tensor<'a> {
     }
 
     pub fn len(&self) -> Result<usize> {
-        let product = |product: usize, &extent: &usize| product.checked_mul(extent);
-        let len = self.shape.iter().try_fold(1, product);
-        len.ok_or_else(|| format!("{:?} has a shape of {:?}", self.name, self.shape))
+        elements(&self.shape)
+            .ok_or_else(|| format!("{:?} has a shape of {:?}", self.name, self.shape))
+    }
+
+    /// The bytes of its message.
+    pub fn size(&self) -> usize {
+        self.message.0.len()
     }
 
     pub fn is_float(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Layer normalization, as exporters write it out: mean, variance, and what they make of x.
 
-use super::chain::{Made, Numbers, negative, reciprocal};
+use super::chain::{Numbers, negative, reciprocal};
 use super::term::{Binary, Unary};
 
 /// A part of it, of x with the mean and the variance of its features; an epsilon is added to the latter.
@@ -25,6 +25,34 @@ pub(super) enum Norm {
     Rest(f64, Option<Numbers>, Option<Numbers>),
     /// (x − mean) gamma / deviation + beta
     Normal(f64, Option<Numbers>, Option<Numbers>),
+}
+
+/// The axes of a value, from one to before another, that a mean is taken over.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Features {
+    /// The value's, whatever the mean has left of it.
+    pub shape: Vec<usize>,
+    pub from: usize,
+    pub to: usize,
+}
+
+impl Features {
+    /// Whether constants for these axes are one for each.
+    pub fn are(&self, constants: &[usize]) -> bool {
+        let Some(ahead) = constants.len().checked_sub(self.shape.len()) else {
+            let all = vec![1; self.shape.len() - constants.len()];
+            return self.are(&[&all, constants].concat());
+        };
+        let of_value = constants.get(ahead..).unwrap_or_default();
+        let is_in = |axis| (self.from..self.to).contains(&axis);
+        let expected = self.shape.iter().enumerate();
+        let mut expected = expected.map(|(axis, &extent)| if is_in(axis) { extent } else { 1 });
+        ahead <= 1
+            && constants.iter().take(ahead).all(|&extent| extent == 1)
+            && of_value
+                .iter()
+                .all(|&extent| expected.next() == Some(extent))
+    }
 }
 
 impl Norm {
@@ -77,41 +105,40 @@ impl Norm {
         })
     }
 
-    /// Of two values that are made of the same x.
-    pub fn binary(binary: Binary, a: &Made, b: &Made) -> Option<Self> {
+    /// Of two parts of the same x, over the same features. None is x.
+    pub fn binary(binary: Binary, a: Option<&Self>, b: Option<&Self>) -> Option<Self> {
         if let (Binary::Add | Binary::Mul, Some(norm)) = (binary, Self::ordered(binary, b, a)) {
             return Some(norm);
         }
         Self::ordered(binary, a, b)
     }
 
-    fn ordered(binary: Binary, a: &Made, b: &Made) -> Option<Self> {
-        use Made::{Norm, Output};
+    fn ordered(binary: Binary, a: Option<&Self>, b: Option<&Self>) -> Option<Self> {
         Some(match (binary, a, b) {
-            (Binary::Sub, Output, Norm(Self::Mean)) => Self::Centered,
-            (Binary::Add, Output, Norm(Self::MinusMean)) => Self::Centered,
-            (Binary::Mul, Norm(Self::Centered), Norm(Self::Centered)) => Self::Squared,
-            (Binary::Div, Norm(Self::Centered), Norm(Self::Deviation(epsilon))) => {
+            (Binary::Sub, None, Some(Self::Mean)) => Self::Centered,
+            (Binary::Add, None, Some(Self::MinusMean)) => Self::Centered,
+            (Binary::Mul, Some(Self::Centered), Some(Self::Centered)) => Self::Squared,
+            (Binary::Div, Some(Self::Centered), Some(Self::Deviation(epsilon))) => {
                 Self::Normal(*epsilon, None, None)
             }
-            (Binary::Mul, Norm(Self::Centered), Norm(Self::Inverse(epsilon, gamma))) => {
+            (Binary::Mul, Some(Self::Centered), Some(Self::Inverse(epsilon, gamma))) => {
                 Self::Normal(*epsilon, gamma.clone(), None)
             }
-            (Binary::Mul, Output, Norm(Self::Inverse(epsilon, gamma))) => {
+            (Binary::Mul, None, Some(Self::Inverse(epsilon, gamma))) => {
                 Self::Scaled(*epsilon, gamma.clone())
             }
-            (Binary::Mul, Norm(Self::Mean), Norm(Self::Inverse(epsilon, gamma))) => {
+            (Binary::Mul, Some(Self::Mean), Some(Self::Inverse(epsilon, gamma))) => {
                 Self::ScaledMean(*epsilon, gamma.clone())
             }
-            (Binary::Mul, Norm(Self::MinusMean), Norm(Self::Inverse(epsilon, gamma))) => {
+            (Binary::Mul, Some(Self::MinusMean), Some(Self::Inverse(epsilon, gamma))) => {
                 Self::Rest(*epsilon, gamma.clone(), None)
             }
-            (Binary::Add, Norm(Self::Scaled(epsilon, gamma)), Norm(Self::Rest(e, g, beta)))
+            (Binary::Add, Some(Self::Scaled(epsilon, gamma)), Some(Self::Rest(e, g, beta)))
                 if (epsilon, gamma) == (e, g) =>
             {
                 Self::Normal(*epsilon, gamma.clone(), beta.clone())
             }
-            (Binary::Sub, Norm(Self::Scaled(epsilon, gamma)), Norm(Self::ScaledMean(e, g)))
+            (Binary::Sub, Some(Self::Scaled(epsilon, gamma)), Some(Self::ScaledMean(e, g)))
                 if (epsilon, gamma) == (e, g) =>
             {
                 Self::Normal(*epsilon, gamma.clone(), None)

@@ -3,7 +3,7 @@
 use super::chain::{Flow, Made, Numbers, Order};
 use super::constant::{Constant, Int};
 use super::model::{self, Node, is_float};
-use super::norm::Norm;
+use super::norm::{Features, Norm};
 use super::read::{Input, Reader, Result, Value};
 use super::term::{Binary, Kind as TermKind, Unary, decimal};
 use super::{elementwise, shapes, windows};
@@ -37,7 +37,11 @@ pub(super) fn is_channels_first<'a>(reader: &mut Reader<'a>, node: &Node<'a>) ->
     match node.operator {
         "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool"
         | "BatchNormalization" => true,
-        "ReduceMean" => axes_of(reader, node).is_ok_and(|axes| axes == Some(vec![2, 3])),
+        "ReduceMean" => {
+            let rank = reader.chain.shape.len();
+            let axes = axes_of(reader, node).ok().flatten().unwrap_or_default();
+            rank == 3 && shapes::sample_axes(&axes, rank) == Some(vec![1, 2])
+        }
         _ => false,
     }
 }
@@ -321,6 +325,9 @@ fn mean(reader: &mut Reader, mut flow: Flow, axes: &[usize], keeps: bool) -> Res
         _ => &[0, 1],
     };
     if flow.shape.len() == 3 && axes == spatial && !matches!(flow.order, Order::Flattened(_)) {
+        if flow.merged {
+            return Err("its input has values of several samples in a row".into());
+        }
         let flow = reader.realize(flow)?;
         let channels = match flow.order {
             Order::ChannelsFirst => flow.shape[0],
@@ -336,15 +343,6 @@ fn mean(reader: &mut Reader, mut flow: Flow, axes: &[usize], keeps: bool) -> Res
     if !keeps {
         return Err("it takes a mean that is no global average of an image".into());
     }
-    if let Made::Norm(norm) = &flow.made {
-        let norm = norm.clone().mean().ok_or("this mean is no layer")?;
-        let flow = reader.made(flow, Made::Norm(norm));
-        return Ok(Flow {
-            shape: reduced,
-            ..flow
-        });
-    }
-    let flow = reader.realize(flow)?;
     let (from, to) = axes
         .first()
         .zip(axes.last())
@@ -352,8 +350,22 @@ fn mean(reader: &mut Reader, mut flow: Flow, axes: &[usize], keeps: bool) -> Res
     if to - from != axes.len() {
         return Err("its axes are not next to each other".into());
     }
-    reader.chain.features(&flow, from, to)?;
-    let flow = reader.made(flow, Made::Norm(Norm::Mean));
+    let (flow, norm, features) = match &flow.made {
+        Made::Norm(norm, features) => {
+            let norm = norm.clone().mean();
+            let norm = norm.filter(|_| (features.from, features.to) == (from, to));
+            let norm = norm.ok_or("this mean is no layer")?;
+            let features = features.clone();
+            (flow, norm, features)
+        }
+        _ => {
+            let flow = reader.realize(flow)?;
+            reader.chain.features(&flow, from, to)?;
+            let shape = flow.shape.clone();
+            (flow, Norm::Mean, Features { shape, from, to })
+        }
+    };
+    let flow = reader.made(flow, Made::Norm(norm, features));
     Ok(Flow {
         shape: reduced,
         ..flow
@@ -393,6 +405,11 @@ fn softmax<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
 fn batch_normalization<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
     if node.int("training_mode", 0)? != 0 || node.int("spatial", 1)? != 1 {
         return Err("training_mode is 1, or spatial is 0".into());
+    }
+    // Before there was an attribute for it, statistics as outputs said so.
+    let gives_statistics = node.outputs.iter().skip(1).any(|name| !name.is_empty());
+    if reader.graph.opset < 14 && gives_statistics {
+        return Err("it gives statistics, too, as in training".into());
     }
     let epsilon = decimal(node.float("epsilon", 1e-5)?).max(f32::MIN_POSITIVE.into());
     let momentum = decimal(node.float("momentum", 0.9)?);
@@ -460,7 +477,9 @@ fn layer_normalization<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<I
         *scale = Some(Numbers::from(reader.chain.arranged(&flow, values)));
     }
     let name = Some(node.name.to_owned());
-    reader.chain.layer_normalize(epsilon, scales, name)?;
+    reader
+        .chain
+        .layer_normalize(features, epsilon, scales, name)?;
     let (shape, order) = (flow.shape.clone(), flow.order.clone());
     Ok(Some(reader.pushed(flow, shape, order)))
 }

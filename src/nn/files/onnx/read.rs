@@ -206,15 +206,19 @@ impl<'a> Reader<'a> {
             .map(|output| output.name)
             .collect();
         let [output] = outputs[..] else {
+            let with_maker = |output: &ValueInfo| match makers.get(output.name) {
+                Some(&place) => format!(
+                    "{:?} of {}",
+                    output.name,
+                    described(place, &graph.nodes[place])
+                ),
+                None => format!("{:?}", output.name),
+            };
+            let all = graph.outputs.iter().take(MAX_PROBLEMS).map(with_maker);
             return Err(format!(
-                "a network here has one output of floats, the file has {}: {}",
+                "a network here has one output of floats, the first of its node; of those the file has {}. Its outputs are {}",
                 outputs.len(),
-                outputs
-                    .iter()
-                    .take(MAX_PROBLEMS)
-                    .copied()
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                all.collect::<Vec<_>>().join(", "),
             ));
         };
         if !inputs.contains(output) && !makers.contains_key(output) {
@@ -379,6 +383,11 @@ impl<'a> Reader<'a> {
 
     /// The values of a tensor.
     pub fn tensor(&mut self, tensor: &Tensor<'a>) -> Result<Constant> {
+        // It is read each time that a node needs it.
+        self.chain.take(tensor.size() / 4)?;
+        if tensor.shape.len() > MAX_AXES {
+            return Err(format!("{:?} has more than {MAX_AXES} axes", tensor.name));
+        }
         let raw = match tensor.external()? {
             None => None,
             Some(external) => {
@@ -387,6 +396,7 @@ impl<'a> Reader<'a> {
                     let len = usize::try_from(len).unwrap_or(usize::MAX);
                     self.chain.left = self.chain.left.saturating_add(len.saturating_mul(4));
                 }
+                self.chain.take(bytes.len() / 4)?;
                 Some(bytes)
             }
         };

@@ -23,6 +23,11 @@ pub(super) fn transpose<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<
     let Some(flow) = reader.flow(node, 0)? else {
         return Ok(None);
     };
+    // Its axes are those of a normalization, too.
+    let flow = match flow.made {
+        Made::Norm(..) => reader.realize(flow)?,
+        _ => flow,
+    };
     let rank = flow.shape.len();
     let order = node
         .ints("perm")?
@@ -34,22 +39,25 @@ pub(super) fn transpose<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<
     let first: Vec<_> = [0, rank].into_iter().chain(1..rank).collect();
     let last: Vec<_> = [0].into_iter().chain(2..=rank).chain([1]).collect();
     let same: Vec<_> = (0..=rank).collect();
-    let mut shape = flow.shape.clone();
+    let (mut shape, mut made) = (flow.shape.clone(), flow.made.clone());
     let trivial = is_trivial(&flow.shape);
     let order = match &flow.order {
         _ if order == same || rank == 0 => return Ok(Some(flow)),
         _ if flow.merged => Err(()),
         Order::Same if order == first => {
             shape.rotate_right(1);
+            rotate(&mut made, <[usize]>::rotate_right);
             Ok(Order::ChannelsFirst)
         }
         Order::ChannelsFirst if order == last => {
             shape.rotate_left(1);
+            rotate(&mut made, <[usize]>::rotate_left);
             Ok(Order::Same)
         }
         // Nothing is moved.
         Order::Same if order == last && trivial => {
             shape.rotate_left(1);
+            rotate(&mut made, <[usize]>::rotate_left);
             Ok(Order::Same)
         }
         _ => Err(()),
@@ -63,8 +71,16 @@ pub(super) fn transpose<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<
     Ok(Some(Flow {
         shape,
         order,
+        made,
         ..flow
     }))
+}
+
+/// The padding along each axis goes with the axis.
+fn rotate(made: &mut Made, by_one: fn(&mut [usize], usize)) {
+    if let Made::Padded(pads) = made {
+        pads.iter_mut().for_each(|pads| by_one(pads, 1));
+    }
 }
 
 /// Whether channels in the first place are where they are in the last.
@@ -185,9 +201,6 @@ fn reshaped(reader: &mut Reader, flow: Flow, shape: Vec<usize>, merged: bool) ->
     if (&shape, merged) == (&flow.shape, flow.merged) {
         return Ok(flow);
     }
-    if matches!(flow.made, Made::Norm(_)) && !is_whole(&flow.made) {
-        return Err("means and variances of its input are no layer".into());
-    }
     let is_term = matches!(flow.made, Made::Output | Made::Term(_));
     let mut flow = if is_term { flow } else { reader.realize(flow)? };
     flow.order = match &flow.order {
@@ -218,10 +231,6 @@ fn reshaped(reader: &mut Reader, flow: Flow, shape: Vec<usize>, merged: bool) ->
     flow.shape = shape;
     flow.merged = merged;
     Ok(flow)
-}
-
-fn is_whole(made: &Made) -> bool {
-    matches!(made, Made::Norm(super::norm::Norm::Normal(..)))
 }
 
 pub(super) fn flatten<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input> {
@@ -348,7 +357,8 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
         };
         inputs.push(value?);
     }
-    let input = inputs.first().ok_or("it has no input")?;
+    let input = inputs.first().filter(|_| node.input(0).is_some());
+    let input = input.ok_or("it has no first input")?;
     let axes = |reader: &mut Reader<'a>| operators::axes_of(reader, node);
     reader.chain.take(
         inputs
@@ -394,6 +404,9 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
         }
         "Slice" => sliced(reader, node, input)?,
         "Concat" => {
+            if inputs.len() != node.inputs.len() {
+                return Err("one of its inputs is not there".into());
+            }
             let mut all = Vec::new();
             for input in &inputs {
                 let values = input.as_ints().filter(|_| input.shape.len() == 1);
@@ -438,8 +451,12 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
             };
             Constant::ints(shape, vec![product])?
         }
-        operator => match inputs.get(1) {
-            Some(other) => {
+        _ if inputs.len() != node.inputs.len() => {
+            return Err("one of its inputs is not there".into());
+        }
+        operator => match &inputs[..] {
+            [_, _, _, ..] => return Err("of more than two constants it can't be computed".into()),
+            [_, other] => {
                 if let ("Max", Some(name), Some(&result)) =
                     (operator, node.input(0), node.outputs.first())
                     && other.scalar() == Some(FLOOR.into())
@@ -449,7 +466,7 @@ pub(super) fn constant<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<O
                 }
                 constant::combine(operator, input, other)?
             }
-            None => {
+            _ => {
                 let floats = input.as_floats().ok_or("it takes floats")?;
                 let values = operators::of_floats(node, floats).ok_or("it needs two inputs")?;
                 if let ("Sqrt", Some(&result)) = (operator, node.outputs.first()) {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::chain::{Affine, Flow, Made, Numbers, Order};
 use super::constant::Constant;
 use super::elementwise;
-use super::norm::Norm;
+use super::norm::{Features, Norm};
 use super::read::{Reader, Result, described};
 use super::term::{Binary, Kind as TermKind, Term, Unary, decimal};
 use crate::nn::Activation;
@@ -70,17 +70,19 @@ impl Reader<'_> {
             Made::Term(term) => self.realize_term(term)?,
             Made::Affine(affine) => self.chain.affine(affine)?,
             Made::Normalized(moments) => self.chain.normalize(moments.clone(), name())?,
-            Made::Norm(Norm::Normal(epsilon, gamma, beta)) => {
+            Made::Norm(Norm::Normal(epsilon, gamma, beta), features) => {
+                let epsilon = decimal(*epsilon as f32);
                 let scales = [gamma.clone(), beta.clone()];
+                let features = self.chain.features(&flow, features.from, features.to)?;
                 self.chain
-                    .layer_normalize(decimal(*epsilon as f32), scales, name())?;
+                    .layer_normalize(features, epsilon, scales, name())?;
             }
             Made::Padded(_) => {
                 return Err(
                     "its input is padded with zeros, which only a convolution can be".into(),
                 );
             }
-            Made::Norm(_) => return Err("means and variances of its input are no layer".into()),
+            Made::Norm(..) => return Err("means and variances of its input are no layer".into()),
         }
         self.realized.insert(flow.id, self.chain.version);
         flow.base = self.chain.version;
@@ -152,10 +154,11 @@ impl Reader<'_> {
     }
 
     pub fn unary(&mut self, flow: Flow, unary: Unary) -> Result<Flow> {
-        if let Made::Norm(norm) = &flow.made
+        if let Made::Norm(norm, features) = &flow.made
             && let Some(norm) = norm.clone().unary(unary)
         {
-            return Ok(self.made(flow, Made::Norm(norm)));
+            let made = Made::Norm(norm, features.clone());
+            return Ok(self.made(flow, made));
         }
         self.apply(flow, |term| TermKind::Unary(unary, term))
     }
@@ -168,13 +171,24 @@ impl Reader<'_> {
         constant: &Constant,
         is_first: bool,
     ) -> Result<Flow> {
-        let numbers = self.numbers(&flow, constant)?;
-        if let Made::Norm(norm) = &flow.made
-            && let Some(norm) = norm.clone().with(binary, &numbers, is_first)
+        let is_one = constant.len() == 1;
+        if let Made::Norm(norm, features) = &flow.made
+            && (is_one || features.are(&constant.shape))
         {
-            return Ok(self.made(flow, Made::Norm(norm)));
+            let whole = Flow {
+                shape: features.shape.clone(),
+                ..flow.clone()
+            };
+            let numbers = self.numbers(&whole, constant)?;
+            if let Some(norm) = norm.clone().with(binary, &numbers, is_first) {
+                let made = Made::Norm(norm, features.clone());
+                let like = if is_one { flow } else { whole };
+                return Ok(self.made(like, made));
+            }
         }
-        if let [number] = numbers[..] {
+        if is_one {
+            let numbers = self.numbers(&flow, constant)?;
+            let number = numbers.first().copied().unwrap_or_default();
             let number = Term::new(TermKind::Constant(number));
             let flow = self.as_term(flow, false)?;
             let term = term_of(&flow)?;
@@ -185,14 +199,18 @@ impl Reader<'_> {
             };
             return self.term(flow, Term::new(TermKind::Binary(binary, a, b)));
         }
-        let (flow, known) = match &flow.made {
-            Made::Affine(known) => (flow.clone(), known.clone()),
-            Made::Term(term) => match affine(term) {
-                Some(known) => (flow, known),
-                None => (self.realize(flow)?, Affine::default()),
-            },
-            _ => (self.realize(flow)?, Affine::default()),
+        let known = match &flow.made {
+            Made::Affine(known) => Some(known.clone()),
+            Made::Term(term) => affine(term),
+            _ => None,
         };
+        // Of other features it is a layer of its own.
+        let is_other = |known: &Affine| known.features().is_some_and(|len| len != constant.len());
+        let (flow, known) = match known.filter(|known| !is_other(known)) {
+            Some(known) => (flow, known),
+            None => (self.realize(flow)?, Affine::default()),
+        };
+        let numbers = self.numbers(&flow, constant)?;
         let affine = elementwise::affine(known, binary, &numbers, is_first)?;
         Ok(self.made(flow, Made::Affine(affine)))
     }
@@ -205,9 +223,9 @@ impl Reader<'_> {
         let shape = broadcast(&a.shape, &b.shape)
             .ok_or_else(|| format!("its inputs have the shapes {:?} and {:?}", a.shape, b.shape))?;
         if a.base == b.base
-            && let Some(norm) = Norm::binary(binary, &a.made, &b.made)
+            && let Some((norm, features)) = normalized(binary, &a, &b)
         {
-            let flow = self.made(a, Made::Norm(norm));
+            let flow = self.made(a, Made::Norm(norm, features));
             return Ok(Flow { shape, ..flow });
         }
         if a.shape != b.shape {
@@ -238,16 +256,22 @@ impl Reader<'_> {
     pub fn numbers(&mut self, flow: &Flow, constant: &Constant) -> Result<Numbers> {
         let values = constant.as_floats().ok_or("its constants are integers")?;
         if let [value] = values {
+            if constant.shape.len() > flow.shape.len() + 1 {
+                return Err(format!(
+                    "a constant of the shape {:?} has more axes than its input",
+                    constant.shape
+                ));
+            }
             return Ok([f64::from(*value)].into());
         }
-        let (features, flow) = varying(flow, &constant.shape).ok_or_else(|| {
+        let (from, to) = varying(flow, &constant.shape).ok_or_else(|| {
             format!(
                 "constants of the shape {:?} do not fit its input {:?}",
                 constant.shape, flow.shape
             )
         })?;
         self.chain.take(values.len())?;
-        let found = self.chain.features(&flow, features.0, features.1)?;
+        let found = self.chain.features(flow, from, to)?;
         if found != values.len() {
             return Err(format!(
                 "it has {} constants for {found} features",
@@ -255,15 +279,32 @@ impl Reader<'_> {
             ));
         }
         let values = values.iter().map(|&value| value.into()).collect();
-        Ok(self.chain.arranged(&flow, values).into())
+        Ok(self.chain.arranged(flow, values).into())
     }
 }
 
 const NO_ACTIVATION: &str = "no activation here is this function";
 
-/// The axes that constants are for, and the value with the shape that it has by them.
-fn varying(flow: &Flow, shape: &[usize]) -> Option<((usize, usize), Flow)> {
-    let mut flow = flow.clone();
+/// A part of a layer normalization of two values, of which one may be what is normalized.
+fn normalized(binary: Binary, a: &Flow, b: &Flow) -> Option<(Norm, Features)> {
+    let (first, second, features) = match (&a.made, &b.made) {
+        (Made::Norm(a, features), Made::Norm(b, others)) if features == others => {
+            (Some(a), Some(b), features)
+        }
+        (Made::Norm(norm, features), Made::Output) if b.shape == features.shape => {
+            (Some(norm), None, features)
+        }
+        (Made::Output, Made::Norm(norm, features)) if a.shape == features.shape => {
+            (None, Some(norm), features)
+        }
+        _ => return None,
+    };
+    let norm = Norm::binary(binary, first, second)?;
+    Some((norm, features.clone()))
+}
+
+/// The axes that constants are for.
+fn varying(flow: &Flow, shape: &[usize]) -> Option<(usize, usize)> {
     let rank = flow.shape.len();
     let ahead = shape.len().saturating_sub(rank);
     let (ahead, shape) = shape.split_at(ahead);
@@ -274,16 +315,13 @@ fn varying(flow: &Flow, shape: &[usize]) -> Option<((usize, usize), Flow)> {
     let mut axes: Option<(usize, usize)> = None;
     for (i, &extent) in shape.iter().enumerate().filter(|(_, extent)| **extent != 1) {
         let axis = first + i;
-        if flow.shape[axis] == 1 && matches!(flow.made, Made::Norm(_)) {
-            flow.shape[axis] = extent;
-        }
         if flow.shape[axis] != extent {
             return None;
         }
         let from = axes.map_or(axis, |(from, _)| from);
         axes = Some((from, axis + 1));
     }
-    Some((axes?, flow))
+    axes
 }
 
 fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {

@@ -26,44 +26,47 @@ pub(super) fn pad<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input>
     if pads.iter().all(|&pad| pad == 0) {
         return Ok(Some(flow));
     }
+    if node.input(3).is_some() {
+        return Err("its axes are given; here its pads are for all of them".into());
+    }
     let pads: Option<Vec<usize>> = pads.iter().map(|&pad| usize::try_from(pad).ok()).collect();
-    let spatial = match (&flow.order, flow.shape.len(), pads.as_deref()) {
-        (Order::ChannelsFirst, 3, Some(&[0, 0, top, left, 0, 0, bottom, right])) => {
-            Some(([top, left], [bottom, right], [1, 2]))
-        }
-        (Order::Same, 3, Some(&[0, top, left, 0, 0, bottom, right, 0])) => {
-            Some(([top, left], [bottom, right], [0, 1]))
-        }
+    let pads = match pads.as_deref() {
+        Some(&[0, a, b, c, 0, d, e, f]) => Some([[a, b, c], [d, e, f]]),
         _ => None,
     };
-    let spatial = spatial.filter(|_| value == 0.0 && mode == "constant" && !flow.merged);
-    let (before, after, axes) = spatial.ok_or("here there are only zeros around an image")?;
+    let is_image = flow.shape.len() == 3 && !flow.merged;
+    let pads = pads.filter(|_| value == 0.0 && mode == "constant" && is_image);
+    let pads = pads.ok_or(AROUND_AN_IMAGE)?;
     let mut shape = flow.shape.clone();
-    for (i, axis) in axes.into_iter().enumerate() {
-        let extent = shape[axis]
-            .checked_add(before[i])
-            .and_then(|sum| sum.checked_add(after[i]));
-        shape[axis] = extent.ok_or("its padding is too large")?;
+    for (axis, extent) in shape.iter_mut().enumerate() {
+        let sum = extent.checked_add(pads[0][axis]);
+        let sum = sum.and_then(|sum| sum.checked_add(pads[1][axis]));
+        *extent = sum.ok_or("its padding is too large")?;
     }
     check_size(&shape)?;
-    let flow = reader.made(flow, Made::Padded([before, after]));
+    let flow = reader.made(flow, Made::Padded(pads));
     Ok(Some(Flow { shape, ..flow }))
 }
 
-/// An image without the zeros around it, and those.
-fn unpadded(reader: &mut Reader, mut flow: Flow) -> Result<(Flow, [[usize; 2]; 2])> {
-    let Made::Padded([before, after]) = flow.made else {
-        return Ok((reader.realize(flow)?, [[0; 2]; 2]));
-    };
-    let axes = match flow.order {
-        Order::ChannelsFirst => [1, 2],
-        _ => [0, 1],
-    };
-    for (i, axis) in axes.into_iter().enumerate() {
-        flow.shape[axis] -= before[i] + after[i];
+const AROUND_AN_IMAGE: &str = "here there are only zeros around an image";
+
+/// An image [height, width, channels] without the zeros around it, and those.
+fn unpadded(reader: &mut Reader, flow: &mut Flow) -> Result<([usize; 3], [[usize; 2]; 2])> {
+    let mut pads = [[0; 3]; 2];
+    if let Made::Padded(found) = flow.made {
+        pads = found;
+        for (axis, extent) in flow.shape.iter_mut().enumerate() {
+            *extent -= pads[0][axis] + pads[1][axis];
+        }
+        flow.made = Made::Output;
     }
-    flow.made = Made::Output;
-    Ok((reader.realize(flow)?, [before, after]))
+    *flow = reader.realize(flow.clone())?;
+    let image = image(reader, flow)?;
+    // Its channels come first now.
+    let [[0, top, left], [0, bottom, right]] = pads else {
+        return Err(AROUND_AN_IMAGE.into());
+    };
+    Ok((image, [[top, left], [bottom, right]]))
 }
 
 /// Strides and padding of a window, and what of its attributes is not possible here.
@@ -89,13 +92,24 @@ fn pair(values: &[i64]) -> Option<[usize; 2]> {
 }
 
 fn windowed(node: &Node) -> Result<Windowed> {
+    for (name, of_each) in [
+        ("kernel_shape", 1),
+        ("strides", 1),
+        ("dilations", 1),
+        ("pads", 2),
+    ] {
+        let given = node.ints(name)?;
+        if given.is_some_and(|given| given.len() != 2 * of_each) {
+            return Err("only images are possible here, of two dimensions".into());
+        }
+    }
     let mut problems = Vec::new();
     let mut two = |name: &str| -> Result<[usize; 2]> {
         let Some(values) = node.ints(name)? else {
             return Ok([1, 1]);
         };
         Ok(pair(&values).unwrap_or_else(|| {
-            problems.push(format!("{name} is {values:?}, here there are two"));
+            problems.push(format!("{name} is {values:?}, it must be from 0 on"));
             [1, 1]
         }))
     };
@@ -112,7 +126,7 @@ fn windowed(node: &Node) -> Result<Windowed> {
         _ => None,
     };
     if explicit.is_none() {
-        problems.push(format!("pads is {pads:?}, here there are four, from 0"));
+        problems.push(format!("pads is {pads:?}, it must be from 0 on"));
     }
     let (before, after) = explicit.unwrap_or_default();
     let padding = match node.text("auto_pad", "NOTSET")? {
@@ -239,8 +253,12 @@ pub(super) fn image(reader: &mut Reader, flow: &mut Flow) -> Result<[usize; 3]> 
     }
     if *order == Order::Same {
         if channels != 1 && (height, width) != (1, 1) {
+            let before = match reader.chain.layers[..] {
+                [] => "the network's input",
+                _ => "the layer before",
+            };
             return Err(format!(
-                "its input {:?} has the channels first, where the layer before has them last",
+                "its input {:?} has the channels first, where {before} has them last",
                 flow.shape
             ));
         }
@@ -261,12 +279,11 @@ pub(super) fn conv<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input
     let input = reader.flow(node, 0);
     windowed.check()?;
     let (kernel, bias) = (reader.floats(node, 1)?, reader.floats(node, 2)?);
-    let (Some(flow), Some(kernel)) = (input?, kernel) else {
+    let (Some(mut flow), Some(kernel)) = (input?, kernel) else {
         return Ok(None);
     };
-    let (mut flow, zeros) = unpadded(reader, flow)?;
+    let ([height, width, channels], zeros) = unpadded(reader, &mut flow)?;
     windowed.pad(zeros)?;
-    let [height, width, channels] = image(reader, &mut flow)?;
     let (&[filters, inputs, rows, columns], Some(values)) = (&kernel.shape[..], kernel.as_floats())
     else {
         return Err(format!(
@@ -326,9 +343,9 @@ pub(super) fn pool<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Result<Input
     let mut windowed = windowed(node)?;
     let size = node.ints("kernel_shape")?.unwrap_or_default();
     let size = pair(&size).unwrap_or_else(|| {
-        windowed
-            .problems
-            .push(format!("kernel_shape is {size:?}, here there are two"));
+        windowed.problems.push(format!(
+            "kernel_shape is {size:?}, it must have two extents"
+        ));
         [1, 1]
     });
     let is_max = node.operator == "MaxPool";

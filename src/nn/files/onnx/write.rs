@@ -32,7 +32,7 @@ pub(super) async fn write(
         initializers: Vec::new(),
         opset: 13,
         value: INPUT.into(),
-        rank: model.input_shape().len(),
+        shape: model.input_shape(),
         is_channels_first: false,
         layer: "",
         transposes: 0,
@@ -61,9 +61,9 @@ struct Graph<'a> {
     nodes: Vec<Node>,
     initializers: Vec<Writer>,
     opset: i64,
-    /// The name of the last value, and its axes without that of the batch.
+    /// The name of the last value, and the shape that it has here.
     value: String,
-    rank: usize,
+    shape: &'a [usize],
     is_channels_first: bool,
     layer: &'a str,
     transposes: usize,
@@ -119,7 +119,7 @@ fn value_info(name: &str, shape: &[usize]) -> Writer {
     Writer::default().text(1, name).message(2, value_type)
 }
 
-impl Graph<'_> {
+impl<'a> Graph<'a> {
     /// A node of the last value and others.
     fn node(&mut self, operator: &'static str, others: Vec<String>, attributes: Vec<Writer>) {
         let inputs = [self.value.clone()].into_iter().chain(others).collect();
@@ -170,18 +170,20 @@ impl Graph<'_> {
     }
 
     fn channels_first(&mut self) {
-        if !self.is_channels_first && self.rank > 1 {
-            self.transpose([0, self.rank].into_iter().chain(1..self.rank).collect());
+        let rank = self.shape.len();
+        if !self.is_channels_first && rank > 1 {
+            self.transpose([0, rank].into_iter().chain(1..rank).collect());
         }
     }
 
     fn channels_last(&mut self) {
         if self.is_channels_first {
-            self.transpose([0].into_iter().chain(2..=self.rank).chain([1]).collect());
+            let rank = self.shape.len();
+            self.transpose([0].into_iter().chain(2..=rank).chain([1]).collect());
         }
     }
 
-    fn add(&mut self, kind: &Kind, built: &BuiltLayer, snapshot: &Snapshot) {
+    fn add(&mut self, kind: &Kind, built: &'a BuiltLayer, snapshot: &Snapshot) {
         let values = |kind: &str| {
             let weight = built.weights.iter().find(|weight| weight.kind() == kind)?;
             Some((&weight.shape[..], snapshot.values(weight, None)))
@@ -195,7 +197,7 @@ impl Graph<'_> {
                 self.channels_last();
                 let kernel = weight(self, "kernel");
                 let bias = weight(self, "bias");
-                if self.rank == 1 {
+                if self.shape.len() == 1 {
                     self.node("Gemm", kernel.into_iter().chain(bias).collect(), Vec::new());
                     self.name_last();
                 } else {
@@ -228,12 +230,14 @@ impl Graph<'_> {
             }
             Kind::MaxPool2d(window) => {
                 self.channels_first();
-                self.node("MaxPool", Vec::new(), windowed(window));
+                let window = explicit(window, self.shape);
+                self.node("MaxPool", Vec::new(), windowed(&window));
                 self.name_last();
             }
             Kind::AveragePooling2d(window) => {
                 self.channels_first();
-                self.node("AveragePool", Vec::new(), windowed(window));
+                let window = explicit(window, self.shape);
+                self.node("AveragePool", Vec::new(), windowed(&window));
                 self.name_last();
             }
             Kind::GlobalAveragePooling2d => {
@@ -299,7 +303,7 @@ impl Graph<'_> {
             Kind::Activation(activation) => self.activate(*activation),
             Kind::AlphaDropout(..) | Kind::Dropout(..) => {}
         }
-        self.rank = built.output_shape.len();
+        self.shape = &built.output_shape;
     }
 
     fn activate(&mut self, activation: Activation) {
@@ -401,4 +405,25 @@ fn windowed(window: &Sliding) -> Vec<Writer> {
         }
     }
     attributes
+}
+
+/// With its padding in numbers: for pools, what others make of SAME_UPPER differs.
+fn explicit(window: &Sliding, shape: &[usize]) -> Sliding {
+    let mut window = *window;
+    if window.padding != Padding::Same {
+        return window;
+    }
+    let (mut before, mut after) = ([0; 2], [0; 2]);
+    for (axis, &extent) in shape.iter().take(2).enumerate() {
+        if let Some((positions, front)) = window.along(axis, extent) {
+            let span = (positions - 1) * window.strides[axis] + window.size[axis];
+            before[axis] = front;
+            after[axis] = span.saturating_sub(extent + front);
+        }
+    }
+    window.padding = match (before, after) {
+        ([0, 0], [0, 0]) => Padding::Valid,
+        _ => Padding::Explicit { before, after },
+    };
+    window
 }
