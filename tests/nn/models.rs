@@ -1001,7 +1001,7 @@ mod earlier {
         relu.load_bytes(WEIGHTS).await.unwrap();
         assert_eq!(
             File::read(WEIGHTS).problem().await,
-            "it has weights and no layers, which are its model_config; build the network, then load"
+            "it has weights and no layers, which are its model_config; build the network, then load, or load_with for other names and layouts, as PyTorch's"
         );
     }
 
