@@ -366,6 +366,7 @@ fn files_for_other_libraries_are_written() {
     let Some(folder) = std::env::var_os("SELFNORM_INTEROP_OUT").map(PathBuf::from) else {
         return;
     };
+    std::fs::create_dir_all(&folder).unwrap();
     for (name, builder) in networks() {
         let (model, x) = built(&builder);
         model
