@@ -671,7 +671,9 @@ fn shape(dataspace: &[u8]) -> Result<Vec<u64>> {
 /// The text up to the first zero, and without blanks behind.
 fn text(bytes: &[u8]) -> Result<&str> {
     let bytes = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-    std::str::from_utf8(bytes).map_err(|problem| format!("a text is not UTF-8: {problem}"))
+    let text = std::str::from_utf8(bytes);
+    text.map(|text| text.trim_end_matches(' '))
+        .map_err(|problem| format!("a text is not UTF-8: {problem}"))
 }
 
 /// Bytes that are yet to be read.
