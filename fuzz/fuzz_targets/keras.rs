@@ -13,8 +13,7 @@ use selfnorm::nn::{Activation, Dense, Sequential, keras};
 use selfnorm::{Error, Gpu};
 use stored::zip;
 
-static GPU: LazyLock<Gpu> =
-    LazyLock::new(|| Gpu::new().unwrap_or_else(|error| panic!("{error}")));
+static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::new().unwrap_or_else(|error| panic!("{error}")));
 
 static MODEL: LazyLock<Mutex<Sequential>> = LazyLock::new(|| {
     let network = Sequential::new([2]).add(Dense::new(3).activation(Activation::Selu));
