@@ -350,74 +350,7 @@ fn find(
     if header.entry(MODEL_CONFIG).is_some() && !tensors.iter().any(is_there) {
         tensors.retain(|tensor| tensor.slot.is_none());
     }
-    let mut loaded = Loaded::default();
-    let mut wanted = Vec::new();
-    let mut unfit = HashSet::new();
-    // Layers that the file has nothing for.
-    let named: HashSet<_> = tensors
-        .iter()
-        .map(|tensor| &tensor.there.weight.name)
-        .collect();
-    let nameless = network
-        .weights()
-        .filter(|weight| !named.contains(&weight.name));
-    loaded
-        .missing
-        .extend(nameless.map(|weight| weight.name.clone()));
-    for tensor in tensors {
-        let there = &tensor.there;
-        let (name, weight) = (&there.name, there.weight);
-        let info = metadata.info(name);
-        let fits = |info: &&TensorInfo| float(info.dtype).is_some() && info.shape == there.shape;
-        match (info, info.filter(fits)) {
-            (_, Some(info)) => {
-                wanted.push((info, tensor));
-                continue;
-            }
-            (None, _) if mapping.is_partial => loaded.missing.push(weight.name.clone()),
-            (Some(_), _) if mapping.is_partial => loaded.mismatched.push(weight.name.clone()),
-            (None, _) => return Err(header.error(format!("it has no {name}"))),
-            (Some(info), _) => {
-                let its = match mapping.origin {
-                    Origin::Keras => "the network has".into(),
-                    Origin::PyTorch => format!("{} needs", weight.name),
-                };
-                let (dtype, shape, own) = (info.dtype, &info.shape, &there.shape);
-                let detail = format!("{name} is {dtype:?} {shape:?}, {its} F32 {own:?}");
-                return Err(header.error(match mapping.origin {
-                    Origin::Keras => detail,
-                    Origin::PyTorch => {
-                        format!("{detail}; give modules their layers by Mapping::rename")
-                    }
-                }));
-            }
-        }
-        unfit.insert(weight.layer());
-    }
-    let mut placed = Vec::new();
-    for (info, tensor) in wanted {
-        let (name, weight) = (&tensor.there.name, tensor.there.weight);
-        match float(info.dtype).filter(|_| !unfit.contains(weight.layer())) {
-            None => loaded.mismatched.push(weight.name.clone()),
-            Some(float) => {
-                loaded.loaded.push((weight.name.clone(), name.clone()));
-                placed.push((info, float, tensor));
-            }
-        }
-    }
-    let wanted = placed;
-    // PyTorch counts batches, and needs the count only for averages that this crate has not.
-    let is_counter =
-        |key: &str| mapping.origin == Origin::PyTorch && key.ends_with("num_batches_tracked");
-    loaded.left_over = metadata.offset_keys();
-    {
-        let known: HashSet<_> = wanted
-            .iter()
-            .map(|(_, _, tensor)| &tensor.there.name)
-            .collect();
-        let is_known = |key: &String| known.contains(key) || is_counter(key);
-        loaded.left_over.retain(|key| !is_known(key));
-    }
+    let (wanted, loaded) = select(header, tensors, network, mapping)?;
     if let Some(key) = loaded.left_over.first().filter(|_| !mapping.is_partial) {
         return Err(header.error(format!("it has {key}, which the network has not")));
     }
@@ -425,11 +358,84 @@ fn find(
     Ok((placed, loaded))
 }
 
+/// A tensor that is read, with its place and type in the file.
+type Wanted<'a> = (&'a TensorInfo, Float, Tensor<'a>);
+
+/// The tensors that the file has as they are needed; of a layer all or none.
+fn select<'a>(
+    header: &'a Header,
+    tensors: Vec<Tensor<'a>>,
+    network: &Network,
+    mapping: &Mapping,
+) -> Result<(Vec<Wanted<'a>>, Loaded)> {
+    let mut loaded = Loaded::default();
+    // Of layers that the file has nothing for.
+    let named = tensors.iter().map(|tensor| &tensor.there.weight.name);
+    let named: HashSet<_> = named.collect();
+    let nameless = network.weights().map(|weight| &weight.name);
+    let nameless = nameless.filter(|name| !named.contains(name));
+    loaded.missing.extend(nameless.cloned());
+    let mut found = Vec::new();
+    let mut unfit = HashSet::new();
+    for tensor in tensors {
+        let there = &tensor.there;
+        let weight = there.weight;
+        let info = header.metadata.info(&there.name);
+        let fits = |info: &&TensorInfo| info.shape == there.shape;
+        let float = info.filter(fits).and_then(|info| float(info.dtype));
+        match (info, float) {
+            (Some(info), Some(float)) => {
+                found.push((info, float, tensor));
+                continue;
+            }
+            _ if !mapping.is_partial => return Err(header.error(misfit(there, info, mapping))),
+            (None, _) => loaded.missing.push(weight.name.clone()),
+            (Some(_), None) => loaded.mismatched.push(weight.name.clone()),
+        }
+        unfit.insert(weight.layer());
+    }
+    let mut wanted = Vec::new();
+    for (info, float, tensor) in found {
+        let Elsewhere { name, weight, .. } = &tensor.there;
+        if unfit.contains(weight.layer()) {
+            loaded.mismatched.push(weight.name.clone());
+        } else {
+            loaded.loaded.push((weight.name.clone(), name.clone()));
+            wanted.push((info, float, tensor));
+        }
+    }
+    // PyTorch counts batches, and needs the count only for averages that this crate has not.
+    let is_counter =
+        |key: &str| mapping.origin == Origin::PyTorch && key.ends_with("num_batches_tracked");
+    let read: HashSet<_> = loaded.loaded.iter().map(|(_, key)| key).collect();
+    let keys = header.metadata.offset_keys().into_iter();
+    let left_over = keys.filter(|key| !read.contains(key) && !is_counter(key));
+    let left_over = left_over.collect();
+    drop(read);
+    loaded.left_over = left_over;
+    Ok((wanted, loaded))
+}
+
+/// Why a tensor can't be read.
+fn misfit(there: &Elsewhere, info: Option<&TensorInfo>, mapping: &Mapping) -> String {
+    let name = &there.name;
+    let Some(TensorInfo { dtype, shape, .. }) = info else {
+        return format!("it has no {name}");
+    };
+    let (own, weight) = (&there.shape, &there.weight.name);
+    match mapping.origin {
+        Origin::Keras => format!("{name} is {dtype:?} {shape:?}, the network has F32 {own:?}"),
+        Origin::PyTorch => format!(
+            "{name} is {dtype:?} {shape:?}, {weight} needs F32 {own:?}; give modules their layers by Mapping::rename"
+        ),
+    }
+}
+
 /// One after the other, so that no more than the values and a piece of the file are in memory.
 fn read_tensors(
     header: &Header,
     file: &mut File<impl Read>,
-    mut wanted: Vec<(&TensorInfo, Float, Tensor)>,
+    mut wanted: Vec<Wanted>,
 ) -> Result<Vec<Placed>> {
     let len = header.metadata.data_len() as u64;
     let amount = match file.left.cmp(&len) {
