@@ -14,6 +14,7 @@ pub struct GpuOptions {
     backends: Option<wgpu::Backends>,
     software: Option<bool>,
     low_power: bool,
+    pub(super) experimental: wgpu::ExperimentalFeatures,
     pub(super) cache: CacheOptions,
 }
 
@@ -45,6 +46,25 @@ impl GpuOptions {
     /// Prefer an integrated GPU to a discrete one.
     pub fn low_power(mut self) -> Self {
         self.low_power = true;
+        self
+    }
+
+    /// Cooperative matrices, which are tensor cores on some GPUs, for products of
+    /// [`Precision::F16`](crate::nn::Precision::F16), where the adapter has them. They are an experiment of wgpu's,
+    /// whose mistakes may be undefined behaviour, so it asks for a token that only unsafe code can make; this crate
+    /// makes none. Its shaders use the matrices that the adapter lists and no others. Later,
+    /// [`Gpu::cooperative_matrices`](super::Gpu::cooperative_matrices) says what there is.
+    ///
+    /// ```no_run
+    /// use selfnorm::{Gpu, GpuOptions, wgpu};
+    ///
+    /// // SAFETY: this program runs no shader with cooperative matrices but the crate's.
+    /// let token = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    /// let options = GpuOptions::new().cooperative_matrices(token);
+    /// # async { Gpu::request(&options).await };
+    /// ```
+    pub fn cooperative_matrices(mut self, token: wgpu::ExperimentalFeatures) -> Self {
+        self.experimental = token;
         self
     }
 
