@@ -119,6 +119,7 @@ files! {
     GRADIENT_NORM = "gradient_norm" calls GROUP_SUM;
     JUDGE = "judge" calls CLASSIFY;
     CLIP_GRADIENTS = "clip_gradients";
+    LOSS_SCALE = "loss_scale";
     ACCUMULATE = "accumulate";
     REGULARIZE = "regularize" calls GROUP_SUM;
     WELFORD = "kernel/welford";

@@ -60,6 +60,8 @@ pub(in crate::nn) struct Training {
     /// The samples of a batch, which may come in parts.
     pub batch: usize,
     pub evaluation: Arc<Evaluation>,
+    /// Scales the gradient of the loss, if that is needed.
+    pub scale: Option<Dispatch>,
     pub backward: Backward,
     /// The gradients of a part, if a batch comes in several, and what adds them up.
     pub part: Option<Region>,
@@ -176,6 +178,7 @@ impl Training {
         gather
             .iter()
             .chain(self.evaluation.of_rows())
+            .chain(&self.scale)
             .chain(&self.backward.dispatches)
             .chain(&self.accumulate)
             .chain(update)

@@ -13,6 +13,7 @@ mod losses;
 mod normalizations;
 mod optimizers;
 mod parts;
+mod precision;
 mod predictions;
 mod regularizers;
 mod runs;
