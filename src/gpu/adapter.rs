@@ -87,6 +87,11 @@ impl GpuOptions {
 
 /// The best adapter that fits.
 pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    Ok(find_all(options).await?.swap_remove(0))
+}
+
+/// The adapters that fit, of one backend and of the best kind there is: one at least.
+pub(super) async fn find_all(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>> {
     let name = options
         .adapter_name
         .clone()
@@ -128,8 +133,14 @@ pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
                 candidates.push((options.rank(info.device_type), adapter));
             }
         }
-        if let Some((_, adapter)) = candidates.into_iter().min_by_key(|(rank, _)| *rank) {
-            return Ok(adapter);
+        let best = candidates.iter().min_by_key(|(rank, _)| *rank);
+        if let Some((rank, backend)) =
+            best.map(|(rank, adapter)| (*rank, adapter.get_info().backend))
+        {
+            let is_one = |(other, adapter): (u8, wgpu::Adapter)| {
+                (other == rank && adapter.get_info().backend == backend).then_some(adapter)
+            };
+            return Ok(candidates.into_iter().filter_map(is_one).collect());
         }
     }
     if found.is_empty() {

@@ -54,7 +54,26 @@ impl Gpu {
     /// [`Error::NoAdapter`] says what to install, [`Error::AdapterNotFound`] lists the adapters
     /// there are; [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
-        let adapter = adapter::find(options).await?;
+        Self::on(adapter::find(options).await?, options).await
+    }
+
+    /// All adapters that fit `options`, of the best kind there is, discrete GPUs before others, each as by
+    /// [`request`](Self::request): for threads that train one network together, see [`Threads`], or each its own.
+    ///
+    /// [`Threads`]: crate::nn::Threads
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub async fn all(options: &GpuOptions) -> Result<Vec<Self>> {
+        let mut gpus = Vec::new();
+        for adapter in adapter::find_all(options).await? {
+            gpus.push(Self::on(adapter, options).await?);
+        }
+        Ok(gpus)
+    }
+
+    async fn on(adapter: wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         let mut more = wgpu::Features::PIPELINE_CACHE;
         if options.experimental.is_enabled() {
             more |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;

@@ -91,4 +91,6 @@ pub use layers::{
     Regularizer, Reshape,
 };
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};
-pub use training::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Run, Score};
+#[cfg(not(target_family = "wasm"))]
+pub use training::Threads;
+pub use training::{BatchEnd, EpochEnd, EpochScores, Exchange, Fit, History, Progress, Run, Score};

@@ -15,6 +15,7 @@ mod optimizers;
 mod parts;
 mod precision;
 mod predictions;
+mod ranks;
 mod regularizers;
 mod runs;
 mod selections;
