@@ -272,7 +272,8 @@ mod tests {
             let biases = &w[inputs * outputs..];
             // For each: the product, its extents, its operands by (row, inner) and (inner, column), and what is added.
             type Operand<'a> = Box<dyn Fn(usize, usize) -> f32 + 'a>;
-            let cases: [(Product, [usize; 3], Operand, Operand, &[f32]); 3] = [
+            type Case<'a> = (Product, [usize; 3], Operand<'a>, Operand<'a>, &'a [f32]);
+            let cases: [Case; 3] = [
                 (
                     dense.forward(&left, &right, &sums(rows * outputs), End::Nothing),
                     [rows, inputs, outputs],

@@ -236,15 +236,12 @@ fn ranks_that_would_not_train_the_same_are_told_before_the_first_step() {
         assert_eq!((weight_bits(&model), model.step()), (before, 0));
         error
     };
-    let cases: [fn(u64) -> (u64, usize, f64); 3] = [
-        |rank| (1 + rank, 32, 0.1),
-        |rank| (1, 32 - rank as usize, 0.1),
-        |rank| (1, 32, 0.1 + rank as f64),
-    ];
-    for case in cases {
+    for differs in ["seed", "batch size", "rate"] {
         let errors = on_ranks(2, |ranks| {
-            let (seed, batch_size, rate) = case(ranks.rank() as u64);
-            train(ranks, seed, batch_size, rate)
+            let other = |what| if what == differs { ranks.rank() } else { 0 };
+            let seed = 1 + other("seed") as u64;
+            let rate = 0.1 + other("rate") as f64;
+            train(ranks, seed, 32 - other("batch size"), rate)
         });
         assert!(
             errors
