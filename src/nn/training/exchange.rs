@@ -1,20 +1,26 @@
 //! What several ranks that train one network tell each other.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-use crate::gpu::transfer::{self, Source};
+use super::step::{Flight, Training};
+use crate::gpu::device::Owner;
+use crate::gpu::region::Region;
+use crate::gpu::transfer;
 use crate::nn::Sequential;
 use crate::nn::layers;
 use crate::nn::sequential;
-use crate::{Error, Result};
+use crate::nn::workspace::F32;
+use crate::{Error, Gpu, Result};
 
 /// The ranks of a training that computes on several GPUs or machines: processes of MPI, threads, or whatever an engine
 /// connects. Each has its own copy of the network and takes its part of every batch; between the gradients of a step
 /// and its update, [`sum`](Self::sum) adds them up over all ranks.
 ///
-/// Its promises are those of training. All ranks call it equally often, with equally many values. It leaves the same
+/// Its promises are those of training. All ranks call it equally often, with equally many values; a step does so once
+/// for each 4 MiB of gradients. It leaves the same
 /// bits on all ranks, and in every run: then so does training. An all-reduce of MPI, NCCL or Gloo is one. See
 /// [`Fit::exchange`](super::Fit::exchange), and the [guide](crate::guide::distributed).
 pub trait Exchange: Debug + Sync {
@@ -112,29 +118,60 @@ impl Sequential {
     }
 }
 
-impl super::step::Training {
-    /// The gradients of this rank's rows, then the totals of their losses.
-    pub(super) async fn read_sums(&self, progress: &impl transfer::Progress) -> Result<Vec<f32>> {
-        let [gradients, totals] = self.summed();
-        let mut values = vec![0.0; ((gradients.bytes + totals.bytes) / 4) as usize];
-        let (of_weights, of_rows) = values.split_at_mut((gradients.bytes / 4) as usize);
-        for (region, values) in [(gradients, of_weights), (totals, of_rows)] {
-            let bytes = bytemuck::cast_slice_mut(values);
-            transfer::read(self.gpu.memory(), Source::of(&region), bytes, progress).await?;
+/// The most bytes of gradients that are added up at a time: while the ranks meet over one piece, the next is read and
+/// the one before written.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// Pieces that are on their way to the host.
+const AHEAD: usize = 3;
+
+/// What the ranks add up between the gradients of a step and its update, piece by piece.
+#[derive(Debug)]
+pub(super) struct Sharing {
+    /// Those that are not asked for yet.
+    left: VecDeque<Region>,
+    flights: VecDeque<(Flight, Region)>,
+}
+
+impl Sharing {
+    /// Of the gradients and totals of this rank's rows, which have been submitted.
+    pub fn new(training: &Training) -> Self {
+        let pieces = |region: Region| {
+            let starts = (0..region.bytes).step_by(PIECE_BYTES as usize);
+            starts.map(move |start| region.part(start, PIECE_BYTES.min(region.bytes - start)))
+        };
+        Self {
+            left: training.summed().into_iter().flat_map(pieces).collect(),
+            flights: VecDeque::new(),
         }
-        Ok(values)
     }
 
-    /// In their place.
-    pub(super) fn write_sums(&self, values: &[f32]) -> Result<()> {
-        let [gradients, totals] = self.summed();
-        let (of_weights, of_rows) = values.split_at((gradients.bytes / 4) as usize);
-        for (region, values) in [(gradients, of_weights), (totals, of_rows)] {
-            let bytes = bytemuck::cast_slice(values);
-            let (memory, alignment) = (self.gpu.memory(), transfer::COPY_ALIGNMENT);
+    /// Puts the sums over all ranks in place of them. A wait that is given up goes on with the next call.
+    pub async fn share(
+        &mut self,
+        gpu: &Gpu,
+        exchange: &dyn Exchange,
+        progress: &impl transfer::Progress,
+    ) -> Result<()> {
+        loop {
+            while self.flights.len() < AHEAD
+                && let Some(region) = self.left.pop_front()
+            {
+                let flight = Flight::submit(gpu, Owner::Crate, &region, |_| {})?;
+                self.flights.push_back((flight, region));
+            }
+            let Some((flight, region)) = self.flights.front_mut() else {
+                return Ok(());
+            };
+            let mut values = vec![0.0; (region.bytes / F32) as usize];
+            let bytes = bytemuck::cast_slice_mut(&mut values);
+            flight.bring(gpu, bytes, progress).await?;
+            sum(exchange, &mut values)?;
+            let (memory, bytes) = (gpu.memory(), bytemuck::cast_slice(&values));
+            let alignment = transfer::COPY_ALIGNMENT;
             transfer::write(memory, &region.buffer, region.offset, bytes, alignment)?;
+            self.flights.pop_front();
         }
-        Ok(())
     }
 }
 

@@ -199,7 +199,8 @@ impl Training {
         [gradients.part(0, of_weights), totals.part(0, 16)]
     }
 
-    /// Submits the parts of a step that are a rank's, but not its update. `write_sums` and `submit_update` follow.
+    /// Submits the parts of a step that are a rank's, but not its update, which comes once the sums are those of all
+    /// ranks.
     pub fn submit_share(&self, gpu: &Gpu, batch: &Batch, parts: &Parts) -> Result<()> {
         let all = parts.before.iter().chain([&parts.last]);
         for (i, &part) in all.enumerate() {
@@ -316,16 +317,17 @@ impl Flight {
         Ok(Self { readback, staging })
     }
 
-    fn submit(
+    /// Submits what `record` records, after which the region comes back.
+    pub fn submit(
         gpu: &Gpu,
         owner: Owner,
-        totals: &Region,
+        region: &Region,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<Self> {
-        let mut flight = Self::new(gpu, totals.bytes)?;
+        let mut flight = Self::new(gpu, region.bytes)?;
         gpu.link().enqueue(owner, |encoder| {
             record(encoder);
-            flight.record(encoder, &[totals]);
+            flight.record(encoder, &[region]);
             Ok(())
         })?;
         flight.readback.submitted(gpu.link());
@@ -344,11 +346,22 @@ impl Flight {
     /// Waits for the totals. A wait that is given up may begin again.
     pub async fn land(&mut self, gpu: &Gpu, progress: &impl transfer::Progress) -> Result<Totals> {
         let mut totals = Totals::default();
-        let bytes = bytemuck::bytes_of_mut(&mut totals);
+        self.bring(gpu, bytemuck::bytes_of_mut(&mut totals), progress)
+            .await?;
+        Ok(totals)
+    }
+
+    /// Waits for the bytes. A wait that is given up may begin again.
+    pub async fn bring(
+        &mut self,
+        gpu: &Gpu,
+        bytes: &mut [u8],
+        progress: &impl transfer::Progress,
+    ) -> Result<()> {
         let device = gpu.memory().device();
         self.readback.finish(device, bytes, progress).await?;
         gpu.memory().give(Purpose::Readback, self.staging.clone());
-        Ok(totals)
+        Ok(())
     }
 
     /// What comes back, of the step of this number if it is of one, once it has. Does not wait.

@@ -106,6 +106,49 @@ fn the_first_loss_is_that_of_the_whole_batch_with_its_masks() {
     }
 }
 
+/// More gradients than are added up at once; and one rank gives up every wait that does not end at once.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn large_networks_are_exchanged_in_pieces_and_a_wait_may_be_given_up() {
+    let (points, classes) = blobs(32, 6, 3);
+    let train = |ranks: &Threads, gives_up: bool| {
+        let data = dataset(&points, &classes, [6]);
+        let network = Sequential::new([6])
+            .add(Dense::new(1100).activation(Selu))
+            .add(Dense::new(2000).activation(Selu))
+            .add(Dense::new(3).activation(Softmax));
+        let mut model = network.build(gpu(), 1).unwrap();
+        let fit = Fit::new(Sgd::new(0.01)).batch_size(16).exchange(ranks);
+        let mut run = model.train(&data, &fit).unwrap();
+        loop {
+            let next = std::pin::pin!(run.next());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let event = match gives_up && ranks.rank() == 0 {
+                false => std::task::Poll::Ready(pollster::block_on(next)),
+                true => next.poll(&mut context),
+            };
+            match event {
+                std::task::Poll::Pending => std::thread::yield_now(),
+                std::task::Poll::Ready(event) => match event.unwrap() {
+                    Some(_) => {}
+                    None => break,
+                },
+            }
+        }
+        let history = run.finish();
+        (history, weight_bits(&model))
+    };
+    let (one, _) = trained(1, |ranks| train(ranks, false));
+    let two = trained(2, |ranks| train(ranks, false));
+    for (loss, expected) in two.0.losses.iter().zip(&one.losses) {
+        assert!(
+            (loss - expected).abs() < 1e-4 * expected,
+            "{loss}, not {expected}"
+        );
+    }
+    assert_eq!(trained(2, |ranks| train(ranks, true)), two);
+}
+
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn a_step_that_is_not_finite_on_one_rank_is_skipped_on_all() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use record::Recorded;
 
-use super::exchange::{self, Exchange};
+use super::exchange::{self, Exchange, Sharing};
 use super::fit::Fit;
 use super::prepare::Compiled;
 use super::score::{EpochScores, History, Score, Sums};
@@ -260,7 +260,7 @@ pub(super) struct State {
     /// What the network trains with from the first step on.
     compiled: Option<Compiled>,
     /// The step whose gradients other ranks wait for.
-    shared: Option<Planned>,
+    shared: Option<(Planned, Sharing)>,
     /// What is under way, in order.
     flights: VecDeque<(Flight, Landing)>,
     /// What is in encoders of an application, in order.
@@ -622,7 +622,9 @@ impl<'a> Run<'a> {
         let (training, gpu) = (&self.state.training, &self.model.gpu);
         if self.exchange.is_some() {
             training.submit_share(gpu, &batch, &planned.parts)?;
-            self.state.shared = self.state.planned.pop_front();
+            let sharing = Sharing::new(training);
+            let planned = self.state.planned.pop_front();
+            self.state.shared = planned.map(|planned| (planned, sharing));
         } else {
             let flight = training.submit(gpu, &batch, &planned.parts, None)?;
             let landing = Landing::Step(planned.step);
@@ -640,17 +642,14 @@ impl<'a> Run<'a> {
 
     /// Exchanges the gradients of the step that was submitted last, and submits its update.
     async fn share(&mut self, progress: &impl transfer::Progress) -> Result<()> {
-        let (Some(exchange), Some(shared)) = (self.exchange, &self.state.shared) else {
+        let (Some(exchange), Some((planned, sharing))) = (self.exchange, &mut self.state.shared)
+        else {
             return Ok(());
         };
-        let (training, step) = (&self.state.training, shared.step);
-        // Nothing waits once the ranks have met, so a wait that is given up begins again before that.
-        let flight = match training.read_sums(progress).await {
-            Ok(mut sums) => exchange::sum(exchange, &mut sums)
-                .and_then(|()| training.write_sums(&sums))
-                .and_then(|()| training.submit_update(&self.model.gpu, &shared.parts)),
-            Err(error) => Err(error),
-        };
+        let (gpu, step) = (&self.model.gpu, planned.step);
+        let shared = sharing.share(gpu, exchange, progress).await;
+        let update = || self.state.training.submit_update(gpu, &planned.parts);
+        let flight = shared.and_then(|()| update());
         self.state.shared = None;
         match flight {
             Ok(flight) => {
