@@ -14,7 +14,11 @@
 #
 #     ADAPTERS=validation tests/adapters.sh cargo test
 #
-# So does a sixth, the only one with cooperative matrices, which is of Debian 13, and runs with that release's C
+# So do two drivers at once, the first and SwiftShader's, which are two adapters of one machine:
+#
+#     ADAPTERS=two tests/adapters.sh cargo test --test nn all_adapters
+#
+# And one more, the only one with cooperative matrices, which is of Debian 13, and runs with that release's C
 # library. Tests that start their own program again don't find it there:
 #
 #     ADAPTERS=lavapipe-26 tests/adapters.sh cargo test --test nn precision::
@@ -70,6 +74,7 @@ fetch() {
     ;;
   # Of Chromium only SwiftShader's driver is wanted, which needs nothing.
   swiftshader) unpack "$1-loader" install libvulkan1 && unpack "$1" download chromium-common ;;
+  two) fetch lavapipe-22 && fetch swiftshader && mkdir -p "$folder/two" ;;
   llvmpipe-gl) unpack "$1" install libegl1 libegl-mesa0 libgles2 libgl1-mesa-dri ;;
   validation) unpack "$1" install mesa-vulkan-drivers libvulkan1 vulkan-validationlayers ;;
   esac
@@ -77,7 +82,7 @@ fetch() {
 
 # on ADAPTER COMMAND: in an environment that has this driver alone.
 on() {
-  local unpacked=$folder/$1 libraries manifest
+  local adapter=$1 unpacked=$folder/$1 libraries manifest
   shift
   case $unpacked in
   *-gl)
@@ -98,12 +103,16 @@ on() {
       "CARGO_TARGET_$(uname -m | tr '[:lower:]' '[:upper:]')_UNKNOWN_LINUX_GNU_RUNNER=$runner" "$@"
     ;;
   *)
-    libraries=$(find "$unpacked" "$unpacked"-loader \( -name libvulkan.so.1 -o -name libvulkan_lvp.so -o -name libvk_swiftshader.so \) \
+    local folders=("$unpacked" "$unpacked-loader") driver manifests=
+    [ "$adapter" != two ] || folders=("$folder/lavapipe-22" "$folder/swiftshader")
+    libraries=$(find "${folders[@]}" \( -name libvulkan.so.1 -o -name libvulkan_lvp.so -o -name libvk_swiftshader.so \) \
       -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
-    manifest=$unpacked/driver.json
-    printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' \
-      "$(find "$unpacked" -name libvulkan_lvp.so -o -name libvk_swiftshader.so)" >"$manifest"
-    env WGPU_BACKEND=vulkan LD_LIBRARY_PATH="$libraries" VK_DRIVER_FILES="$manifest" VK_ICD_FILENAMES="$manifest" "$@"
+    for driver in $(find "${folders[@]}" -name libvulkan_lvp.so -o -name libvk_swiftshader.so 2>/dev/null); do
+      manifest=$unpacked/$(basename "$driver").json
+      printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' "$driver" >"$manifest"
+      manifests+=${manifests:+:}$manifest
+    done
+    env WGPU_BACKEND=vulkan LD_LIBRARY_PATH="$libraries" VK_DRIVER_FILES="$manifests" VK_ICD_FILENAMES="$manifests" "$@"
     ;;
   esac
 }
@@ -152,10 +161,10 @@ ran=
 for adapter in ${ADAPTERS:-$all}; do
   printf '\n== %s\n' "$adapter"
   mkdir -p "$folder"
-  case " $all validation lavapipe-26 " in
+  case " $all validation two lavapipe-26 " in
   *" $adapter "*) ;;
   *)
-    echo "no such adapter; there are $all validation lavapipe-26" >&2
+    echo "no such adapter; there are $all validation two lavapipe-26" >&2
     exit 2
     ;;
   esac

@@ -155,9 +155,11 @@ impl SequentialBuilder {
     }
 }
 
-/// The parameters of a layer begin where the device can bind them.
+/// The parameters of a layer begin where the device can bind them, and where any other can that has WebGPU's default:
+/// ranks of a training on several devices have their gradients in the same places.
 fn alignment(gpu: &Gpu) -> usize {
-    (gpu.limits().offset_alignment / F32).max(8) as usize
+    const DEFAULT: u64 = 256;
+    (gpu.limits().offset_alignment.max(DEFAULT) / F32) as usize
 }
 
 /// A network of layers, one after the other, on a GPU.

@@ -9,7 +9,7 @@ use selfnorm::nn::{
     Adam, AdamW, BatchNormalization, Dataset, Dense, Exchange, Fit, History, Loss, Precision,
     Regularizer, Sequential, SequentialBuilder, Sgd, Threads,
 };
-use selfnorm::{Error, Gpu};
+use selfnorm::{Error, Gpu, GpuOptions};
 
 /// What `train` gives on each of `size` ranks.
 pub fn on_ranks<T: Send>(size: usize, train: impl Fn(&Threads) -> T + Sync) -> Vec<T> {
@@ -292,6 +292,38 @@ fn ranks_that_would_not_train_the_same_are_told_before_the_first_step() {
                 .any(|error| error.to_string().contains("do not train the same")),
             "{errors:?}"
         );
+    }
+}
+
+/// Each device rounds in its own way, so the losses, which are sums over all ranks, are the same, and weights as near
+/// as ten steps of such differences leave them. On one adapter it is one rank.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn all_adapters_of_a_machine_train_together() {
+    let gpus = pollster::block_on(Gpu::all(&GpuOptions::new().pipeline_cache(false))).unwrap();
+    let drivers = std::env::var("VK_DRIVER_FILES").unwrap_or_default();
+    assert!(gpus.len() >= drivers.split(':').count(), "{gpus:?}");
+    let (points, classes) = blobs(64, 6, 3);
+    let train = |ranks: &Threads| {
+        let gpu = &gpus[ranks.rank()];
+        let data = Dataset::from_floats(gpu, &points, [6]).unwrap();
+        let data = data.classes(&classes).unwrap();
+        let mut model = classifier(6, 3).build(gpu, 1).unwrap();
+        let fit = Fit::new(Sgd::new(0.1))
+            .batch_size(64)
+            .epochs(10)
+            .exchange(ranks);
+        let losses = model.fit(&data, &fit).unwrap().losses;
+        let weights = model.weights().unwrap();
+        let weights = weights.into_iter().map(|(_, w)| w.to_vec().unwrap());
+        (losses, weights.flatten().collect::<Vec<_>>())
+    };
+    let all = on_ranks(gpus.len(), train);
+    for (losses, weights) in &all {
+        assert_eq!(*losses, all[0].0);
+        for (weight, other) in weights.iter().zip(&all[0].1) {
+            assert!((weight - other).abs() <= 1e-5, "{weight}, {other}");
+        }
     }
 }
 
