@@ -39,20 +39,22 @@ fn normal_lane(words: vec4u, scale: f32) -> Lane {
     return narrow(scale * vec4f(truncated_normal(words)));
 }
 
+fn fill_normal_lanes(i: u32, j: u32, q: InitializerParams) {
+    let words = draw(i, j, q);
+    if (i < q.lanes) {
+        w[i] = normal_lane(words.a, q.scale);
+    }
+    if (j < q.lanes) {
+        w[j] = normal_lane(words.b, q.scale);
+    }
+}
+
+// Without a loop, here and below: software drivers keep in memory what one needs, and mask what it changes.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn fill_truncated_normal(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let params = p;
-    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
-        let i = lane_index(group, local, k);
-        let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j, params);
-        if (i < params.lanes) {
-            w[i] = normal_lane(words.a, params.scale);
-        }
-        if (j < params.lanes) {
-            w[j] = normal_lane(words.b, params.scale);
-        }
-    }
+    fill_normal_lanes(lane_index(group, local, 0u), lane_index(group, local, 1u), params);
+    fill_normal_lanes(lane_index(group, local, 2u), lane_index(group, local, 3u), params);
 }
 
 // Uniform in (-1, 1): an odd multiple of 2^-24 below 1, so that no value is 0.
@@ -61,20 +63,21 @@ fn uniform_lane(words: vec4u, scale: f32) -> Lane {
     return narrow(scale * vec4f(odd));
 }
 
+fn fill_uniform_lanes(i: u32, j: u32, q: InitializerParams) {
+    let words = draw(i, j, q);
+    if (i < q.lanes) {
+        w[i] = uniform_lane(words.a, q.scale);
+    }
+    if (j < q.lanes) {
+        w[j] = uniform_lane(words.b, q.scale);
+    }
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn fill_uniform(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let params = p;
-    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
-        let i = lane_index(group, local, k);
-        let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j, params);
-        if (i < params.lanes) {
-            w[i] = uniform_lane(words.a, params.scale);
-        }
-        if (j < params.lanes) {
-            w[j] = uniform_lane(words.b, params.scale);
-        }
-    }
+    fill_uniform_lanes(lane_index(group, local, 0u), lane_index(group, local, 1u), params);
+    fill_uniform_lanes(lane_index(group, local, 2u), lane_index(group, local, 3u), params);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
