@@ -1,5 +1,9 @@
 //! `cargo bench`: each op beside a plain copy kernel that moves the same bytes, in turns, so that a
 //! temporarily busy machine slows both. Ratios are medians over the turns.
+//!
+//! `cargo bench --bench ops -- selu` measures the ops whose names contain it. With `--default-features` they
+//! are measured on a second device, too, as browsers and applications have it: WebGPU's default limits and no
+//! features.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -36,13 +40,21 @@ fn main() -> Result<()> {
     set_up()?;
     let gpu = Gpu::new()?;
     let info = gpu.adapter_info();
-    println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
-    println!("| op | values | time | GB/s | of copy |\n| --- | --- | --- | --- | --- |");
-    for (len, name) in SIZES {
-        ops(&gpu, len, name)?;
+    println!("\n{} ({}, {})", info.name, info.driver_info, info.backend);
+    all_sizes(&gpu)?;
+    if std::env::args().any(|argument| argument == "--default-features") {
+        println!("\nthe same adapter, default limits and no features");
+        all_sizes(&common::tests::smallest_gpu())?;
     }
     small_op(&gpu)?;
     small_tensors(&gpu)
+}
+
+fn all_sizes(gpu: &Gpu) -> Result<()> {
+    println!("\n| op | values | time | GB/s | of copy |\n| --- | --- | --- | --- | --- |");
+    SIZES
+        .into_iter()
+        .try_for_each(|(len, name)| ops(gpu, len, name))
 }
 
 /// The time to the process's first result, then to a result on the same device again.
@@ -79,7 +91,6 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
     // Two inputs and an output move as many bytes as a copy of half as many values again.
     let copy3 = Yardstick::new(gpu, "copy", len / 2 * 3);
     let fill = Yardstick::new(gpu, "fill", len);
-    // `cargo bench -- selu` measures the ops whose names contain it.
     let wanted = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
