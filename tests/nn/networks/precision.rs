@@ -4,14 +4,14 @@
 
 use super::{assert_near, blobs, classifier, dataset, weight_bits};
 use crate::common::reference::{assert_close, for_all, normal};
-use crate::common::{gpu, gpu_with_cooperative_matrices, smallest_gpu};
+use crate::common::{adapter, gpu, gpu_with_cooperative_matrices, smallest_gpu};
 use proptest::prelude::*;
 use selfnorm::nn::Activation::Selu;
 use selfnorm::nn::{
     Adam, Conv2d, Dataset, Dense, Fit, Gradient, Loss, Padding, Precision, Sequential,
     SequentialBuilder, Sgd, Tiling,
 };
-use selfnorm::{Error, Gpu, Tensor};
+use selfnorm::{Error, Gpu, Tensor, wgpu};
 
 /// Those of the adapter's devices that have 16-bit floats: with cooperative matrices, if there are some, and without.
 fn gpus() -> Vec<&'static Gpu> {
@@ -19,6 +19,40 @@ fn gpus() -> Vec<&'static Gpu> {
     gpus.extend(gpu_with_cooperative_matrices());
     gpus.retain(|gpu| gpu.supports_f16());
     gpus
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn cooperative_matrices_that_the_adapter_lists_are_used_when_asked_for() {
+    assert_eq!(gpu().cooperative_matrices(), None);
+    let adapter = adapter();
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+        | wgpu::Features::SHADER_F16
+        | wgpu::Features::SUBGROUP;
+    let info = adapter.get_info();
+    let listed = adapter.cooperative_matrix_properties().into_iter();
+    let sides = listed
+        .filter(|matrix| {
+            [matrix.ab_type, matrix.cr_type]
+                == [
+                    wgpu::CooperativeScalarType::F16,
+                    wgpu::CooperativeScalarType::F32,
+                ]
+                && [matrix.m_size, matrix.n_size] == [matrix.k_size; 2]
+        })
+        .map(|matrix| matrix.m_size);
+    // Of subgroups of one size, large enough to load a matrix of inners at a time.
+    let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
+    let fits = |side: &u32| [8, 16].contains(side) && least == most && side * side / 8 <= least;
+    let expected = sides.filter(fits).max();
+    let expected = expected.filter(|_| adapter.features().contains(needed));
+    let gpu = gpu_with_cooperative_matrices();
+    let found = gpu.and_then(Gpu::cooperative_matrices);
+    assert_eq!(found, expected);
+    match found {
+        Some(side) => println!("{}: cooperative matrices of {side} x {side}", info.name),
+        None => println!("{}: no cooperative matrices", info.name),
+    }
 }
 
 /// Numbers that a 16-bit float has, of size one.
