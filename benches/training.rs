@@ -210,7 +210,7 @@ fn recorded_step(gpu: &Gpu) -> Result<()> {
 /// Steps of a network with a penalty of all its kernels, beside those without, in turns.
 fn penalty(gpu: &Gpu, name: &str, network: &Network) -> Result<()> {
     let (mut plain, data) = network.with_samples(gpu, network.batch * STEPS)?;
-    let mut regularized = network.regularized(gpu, Regularizer::L2(1e-4))?;
+    let mut regularized = network.builder(Regularizer::L2(1e-4)).build(gpu, 1)?;
     let fit = Fit::new(Adam::default()).batch_size(network.batch);
     let (mut times, mut others) = (Vec::new(), Vec::new());
     for _ in 0..4 * TURNS {

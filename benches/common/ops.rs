@@ -1,4 +1,5 @@
 //! The ops that are timed.
+#![allow(dead_code)]
 
 use std::collections::HashSet;
 
