@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use selfnorm::{Error, Gpu, GpuOptions, Result, Tensor, wgpu};
 
-use common::bare_selu::BareSelu;
+use common::bare_selu::bare_selu;
 use common::clock::{Clock, Time, is_software, median};
+use common::dispatch::Dispatch;
 use common::ops::{Operands, turn_elements};
 use common::yardstick::Yardstick;
 
 mod common {
     pub mod bare_selu;
     pub mod clock;
+    pub mod dispatch;
     pub mod ops;
     #[path = "../../tests/common/mod.rs"]
     pub mod tests;
@@ -161,7 +163,7 @@ fn small_op(gpu: &Gpu) -> Result<()> {
         println!("\n(no immediates here: small ops are not compared)");
         return Ok(());
     }
-    let bare = BareSelu::new(gpu, &x, &y);
+    let bare = bare_selu(gpu, &x, &y);
     let recorded = |record: &dyn Fn(&mut wgpu::CommandEncoder) -> Result<()>| {
         let start = Instant::now();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -175,7 +177,7 @@ fn small_op(gpu: &Gpu) -> Result<()> {
     };
     let theirs = |encoder: &mut wgpu::CommandEncoder| {
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        (0..SMALL_OPS).for_each(|_| bare.dispatch(&mut pass));
+        (0..SMALL_OPS).for_each(|_| bare.record(&mut pass));
         Ok(())
     };
     let (time, [ratio, _]) = compare(|| recorded(&ours), || recorded(&theirs))?;
@@ -253,7 +255,7 @@ fn compare(
 struct BareRoundTrip<'a> {
     gpu: &'a Gpu,
     tensors: [Tensor; 2],
-    selu: [BareSelu; 2],
+    selu: [Dispatch; 2],
     staging: wgpu::Buffer,
 }
 
@@ -263,7 +265,7 @@ impl<'a> BareRoundTrip<'a> {
         let [x, y] = &tensors;
         Ok(Self {
             gpu,
-            selu: [BareSelu::new(gpu, x, y), BareSelu::new(gpu, y, x)],
+            selu: [bare_selu(gpu, x, y), bare_selu(gpu, y, x)],
             staging: gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: None,
                 size: len as u64 * 4,
@@ -281,7 +283,7 @@ impl<'a> BareRoundTrip<'a> {
         let mut encoder = device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for i in 0..repeats {
-            self.selu[i % 2].dispatch(&mut pass);
+            self.selu[i % 2].record(&mut pass);
         }
         drop(pass);
         let y = self.tensors[repeats % 2].slice();
