@@ -28,15 +28,15 @@ mod common {
 
 const TURNS: usize = 5;
 
-/// What the devices do without. The first one's shaders are compiled as the crate's are everywhere; for the others'
-/// workgroup memory nobody writes zeros.
-const WITHOUT: [&str; 6] = [
-    "",
-    "zeros of workgroup memory",
-    "bounds of indices",
-    "bounds of loops",
-    "checks of divisions",
-    "all three",
+/// What the devices do without: whether indices are kept in bounds, loops are, and divisions by zero are looked for. The
+/// first one's shaders are compiled as the crate's are everywhere; workgroup memory is zeroed there, whatever is asked.
+const WITHOUT: [(&str, Option<[bool; 3]>); 6] = [
+    ("nothing", None),
+    ("zeros of workgroup memory", Some([true, true, true])),
+    ("bounds of indices", Some([false, true, true])),
+    ("bounds of loops", Some([true, false, true])),
+    ("checks of divisions", Some([true, true, false])),
+    ("all three", Some([false; 3])),
 ];
 /// The device that the last four are compared with.
 const CHECKED: usize = 1;
@@ -52,7 +52,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(without: &str) -> Option<Self> {
+    fn new(kept: Option<[bool; 3]>) -> Option<Self> {
         let wanted = wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
@@ -60,16 +60,14 @@ impl Subject {
         if !adapter.features().contains(wanted) {
             return None;
         }
-        let mut checks = wgpu::ShaderRuntimeChecks::checked();
-        match without {
-            "bounds of indices" => checks.bounds_checks = false,
-            "bounds of loops" => checks.force_loop_bounding = false,
-            "checks of divisions" => checks.int_div_checks = false,
-            "all three" => checks = wgpu::ShaderRuntimeChecks::unchecked(),
-            _ => (),
-        }
+        let checks = kept.map(|[indices, loops, divisions]| {
+            let mut checks = wgpu::ShaderRuntimeChecks::checked();
+            checks.bounds_checks = indices;
+            checks.force_loop_bounding = loops;
+            checks.int_div_checks = divisions;
+            checks
+        });
         let features = Gpu::useful_features(&adapter) | wanted;
-        let checks = (!without.is_empty()).then_some(checks);
         let gpu = Counted::checking(checks, features, adapter.limits());
         Some(Self {
             timestamps: Timestamps::new(&gpu, wgpu::QUERY_SET_MAX_QUERIES),
@@ -128,7 +126,10 @@ fn name(kernel: &Traced) -> String {
 }
 
 fn main() -> Result<()> {
-    let subjects: Option<Vec<_>> = WITHOUT.into_iter().map(Subject::new).collect();
+    let subjects: Option<Vec<_>> = WITHOUT
+        .into_iter()
+        .map(|(_, kept)| Subject::new(kept))
+        .collect();
     let Some(mut subjects) = subjects else {
         println!("the device has no timestamps inside passes");
         return Ok(());
@@ -137,7 +138,11 @@ fn main() -> Result<()> {
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     println!(
         "| work | kernel | as it is | of it for {} |",
-        WITHOUT[1..].join(" | ")
+        WITHOUT[1..]
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(" | ")
     );
     println!("|{}", " --- |".repeat(3 + WITHOUT[1..].len()));
     let wanted = std::env::args()
@@ -231,12 +236,8 @@ fn networks() -> [(&'static str, Work); 5] {
             let model = images().build(gpu, 1)?;
             step(gpu, model, Sgd::new(0.01), 32)
         }),
-        ("a prediction of dense layers", |gpu| {
-            let rows = TUTORIAL.batch;
-            let model = Sequential::new([TUTORIAL.features()])
-                .add(Dense::new(TUTORIAL.units))
-                .build(gpu, 1)?;
-            predict(gpu, model, rows)
+        ("a prediction of the tutorial's network", |gpu| {
+            predict(gpu, TUTORIAL.build(gpu)?, TUTORIAL.batch)
         }),
         ("a fused prediction", |gpu| {
             let mut model = Sequential::new([32]);
@@ -295,9 +296,9 @@ fn step(
 }
 
 fn predict(gpu: &Gpu, model: Sequential, rows: usize) -> Result<Record> {
-    let inputs = model.input_shape().iter().product();
-    let x: Tensor = gpu.lecun_normal([rows, inputs], 1)?;
-    let y: Tensor = gpu.zeros([rows, model.output_shape()[0]])?;
+    let shape = |shape: &[usize]| [&[rows], shape].concat();
+    let x: Tensor = gpu.lecun_normal(shape(model.input_shape()), 1)?;
+    let y: Tensor = gpu.zeros(shape(model.output_shape()))?;
     let gpu = gpu.clone();
     Ok(Box::new(move |encoder| {
         gpu.pass(encoder).predict(&model, &x, &y)
