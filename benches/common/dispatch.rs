@@ -24,6 +24,15 @@ pub fn with_constant(source: &str, name: &str, value: u32) -> String {
     format!("{}{begin}{value}u;{}", &source[..at], &source[end..])
 }
 
+/// Where a function begins and ends in a source.
+pub fn function(source: &str, begin: &str) -> (usize, usize) {
+    let at = source
+        .find(begin)
+        .unwrap_or_else(|| panic!("there is no {begin}"));
+    let end = source[at..].find("\n}\n").expect("it ends");
+    (at, at + end + 3)
+}
+
 /// The parameters of a shader as immediates: those that are named, and zeros.
 pub fn immediates(shader: &Shader, values: &[(&str, u32)]) -> Vec<u8> {
     let params = shader.structs[0];
