@@ -28,7 +28,7 @@ mod common {
 
 /// So often at least, and for so long.
 const TURNS: usize = 7;
-const LONG_ENOUGH: Duration = Duration::from_secs(1);
+const LONG_ENOUGH: Duration = Duration::from_millis(500);
 
 /// What the devices do without: whether indices are kept in bounds, loops are, and divisions by zero are looked for. The
 /// first one's shaders are compiled as the crate's are everywhere; workgroup memory is zeroed there, whatever is asked.

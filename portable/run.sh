@@ -224,7 +224,7 @@ report() {
       if [[ $name =~ ^(check|every_float|tilings|checked)$ ]]; then
         sed 's/^### /#### /' "$logs/$name.log" | head -150
       else
-        printf '```text\n' && cut -c1-300 "$logs/$name.log" | head -120 && echo '```'
+        printf '```text\n' && cut -c1-300 "$logs/$name.log" | head -220 && echo '```'
       fi
     done
     if [ -s "$logs/peers.log" ] && grep -qv $'\t' "$logs/peers.log"; then
