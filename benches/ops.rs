@@ -1,6 +1,10 @@
 //! `cargo bench`: each op beside a plain copy kernel that moves the same bytes, in turns, so that a
 //! temporarily busy machine slows both. Ratios are medians over the turns. The first figures are of the host's
 //! clock, from the submission to its end, the others of the device's timestamps.
+//!
+//! `cargo bench --bench ops -- selu` measures the ops whose names contain it. With `--default-features` they
+//! are measured on a second device, too, as browsers and applications have it: WebGPU's default limits and no
+//! features.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -44,16 +48,26 @@ fn main() -> Result<()> {
     set_up()?;
     let gpu = common::clock::gpu()?;
     let info = gpu.adapter_info();
-    println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
-    println!("| op | values | time | GB/s | of copy | on the device | GB/s | of copy |");
+    println!("\n{} ({}, {})", info.name, info.driver_info, info.backend);
+    all_sizes(&gpu)?;
+    if std::env::args().any(|argument| argument == "--default-features") {
+        println!("\nthe same adapter, default limits and no features");
+        all_sizes(&common::tests::smallest_gpu())?;
+    }
+    small_op(&gpu)?;
+    small_tensors(&gpu)
+}
+
+fn all_sizes(gpu: &Gpu) -> Result<()> {
+    println!("\n| op | values | time | GB/s | of copy | on the device | GB/s | of copy |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    let most = if is_software(&gpu) {
+    let most = if is_software(gpu) {
         SOFTWARE_ELEMENTS
     } else {
         usize::MAX
     };
     for (len, name) in SIZES.into_iter().filter(|&(len, _)| len <= most) {
-        match ops(&gpu, len, name) {
+        match ops(gpu, len, name) {
             // A smaller GPU is no failure.
             Err(error @ (Error::TooLarge { .. } | Error::OutOfMemory { .. })) => {
                 println!("| – | {name}: {error} |");
@@ -61,8 +75,7 @@ fn main() -> Result<()> {
             measured => measured?,
         }
     }
-    small_op(&gpu)?;
-    small_tensors(&gpu)
+    Ok(())
 }
 
 /// The time to the process's first result, then to a result on the same device again.
@@ -111,7 +124,6 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
         yardstick("fill", len),
     );
     let clock = Clock::new(gpu);
-    // `cargo bench -- selu` measures the ops whose names contain it.
     let wanted = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));

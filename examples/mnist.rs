@@ -11,7 +11,8 @@
 //! It prints what Keras shows: the layers, a bar for each epoch, loss and accuracy on the test
 //! images; then mean and variance after each layer. `history.png` and `model.safetensors` are
 //! written to the current directory, or to another with `--out DIR`. There are also `--seed N`,
-//! `--epochs N`, `--batch N`.
+//! `--epochs N`, `--batch N`, and `--f16`, which multiplies 16-bit floats, by cooperative matrices where the
+//! adapter has some.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,9 @@ use selfnorm::nn::{
     Activation::{Selu, Softmax},
     Adam, AlphaDropout, Conv2d, Dataset, Dense, Fit, Flatten, History,
     Initializer::LecunNormal,
-    LayerStatistics, ProgressBar, Score, Sequential, SequentialBuilder,
+    LayerStatistics, Precision, ProgressBar, Score, Sequential, SequentialBuilder,
 };
-use selfnorm::{Gpu, Tensor, random};
+use selfnorm::{Gpu, GpuOptions, Tensor, random, wgpu};
 
 use common::history::by_epoch;
 use common::plot::{Area, Axis, Corner, INK, LIGHT_BLUE, Panel, numbered, picture, smoothed};
@@ -39,10 +40,10 @@ mod common {
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const USAGE: &str = "\
-usage: mnist [DIRECTORY] [--classes N] [--transpose] [--seed N] [--epochs N] [--batch N] [--out DIRECTORY]
+usage: mnist [DIRECTORY] [--classes N] [--transpose] [--seed N] [--epochs N] [--batch N] [--f16] [--out DIRECTORY]
 
 Trains on MNIST, whose four files are in DIRECTORY, or on the digits that come with the crate. For EMNIST, give the
-number of classes, which are 10 otherwise, and transpose the images.";
+number of classes, which are 10 otherwise, and transpose the images. With --f16 products are of 16-bit floats.";
 
 fn main() -> ExitCode {
     match run() {
@@ -66,10 +67,17 @@ fn run() -> Result<()> {
         None => Task::digits()?,
     };
 
-    let gpu = Gpu::new()?;
+    let gpu = device(arguments.precision)?;
     let info = gpu.adapter_info();
     println!("{} ({:?}, {})", info.name, info.device_type, info.backend);
-    let mut model = task.network().build(&gpu, arguments.seed)?;
+    if arguments.precision == Precision::F16 {
+        match gpu.cooperative_matrices() {
+            Some(side) => println!("16-bit floats, cooperative matrices of {side} x {side}"),
+            None => println!("16-bit floats, no cooperative matrices"),
+        }
+    }
+    let network = task.network().precision(arguments.precision);
+    let mut model = network.build(&gpu, arguments.seed)?;
     println!("{}", model.summary());
 
     let training = task.training.dataset(&gpu, &task)?;
@@ -103,6 +111,18 @@ fn run() -> Result<()> {
         return Err(format!("the test accuracy is below {required}").into());
     }
     Ok(())
+}
+
+/// The device, with cooperative matrices if it is to multiply 16-bit floats.
+fn device(precision: Precision) -> Result<Gpu> {
+    let mut options = GpuOptions::new();
+    if precision == Precision::F16 {
+        // SAFETY: only the crate's shaders run, with matrices that the adapter lists.
+        #[allow(unsafe_code)]
+        let token = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        options = options.cooperative_matrices(token);
+    }
+    Ok(pollster::block_on(Gpu::request(&options))?)
 }
 
 /// The data to train on, the network and the settings.
@@ -360,6 +380,7 @@ struct Arguments {
     seed: u64,
     epochs: Option<usize>,
     batch: Option<usize>,
+    precision: Precision,
 }
 
 impl Arguments {
@@ -373,6 +394,7 @@ impl Arguments {
             seed: 1,
             epochs: None,
             batch: None,
+            precision: Precision::F32,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || {
@@ -383,6 +405,7 @@ impl Arguments {
                 "--help" | "-h" => return Ok(None),
                 "--classes" => parsed.classes = Some(number(&argument, &value()?, 2)? as usize),
                 "--transpose" => parsed.transpose = true,
+                "--f16" => parsed.precision = Precision::F16,
                 "--out" => parsed.out = value()?.into(),
                 "--seed" => parsed.seed = number(&argument, &value()?, 0)?,
                 "--epochs" => parsed.epochs = Some(number(&argument, &value()?, 1)? as usize),

@@ -26,20 +26,23 @@ fn draw_broadcast(i: u32, q: AlphaDropoutParams) -> vec4u {
 @group(0) @binding(0) var<storage, read_write> x: array<Lane>;
 @group(0) @binding(1) var<storage, read_write> y: array<Lane>;
 
+fn drop_lane(i: u32, words: vec4u, q: AlphaDropoutParams) {
+    if (i < q.lanes) {
+        y[i] = drop_out(x[i], words, q);
+    }
+}
+
+// No loop, here and below: software drivers keep in memory what one needs, and mask what it changes.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn alpha_dropout(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let params = p;
-    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
-        let i = lane_index(group, local, k);
-        let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j, params);
-        if (i < params.lanes) {
-            y[i] = drop_out(x[i], words.a, params);
-        }
-        if (j < params.lanes) {
-            y[j] = drop_out(x[j], words.b, params);
-        }
-    }
+    let i = lane_indices(group, local);
+    let front = draw(i.x, i.y, params);
+    let back = draw(i.z, i.w, params);
+    drop_lane(i.x, front.a, params);
+    drop_lane(i.y, front.b, params);
+    drop_lane(i.z, back.a, params);
+    drop_lane(i.w, back.b, params);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -54,20 +57,22 @@ fn alpha_dropout_broadcast(@builtin(workgroup_id) group: vec3u, @builtin(local_i
 }
 
 // x = alpha_dropout(x)
+fn drop_lane_in_place(i: u32, words: vec4u, q: AlphaDropoutParams) {
+    if (i < q.lanes) {
+        x[i] = drop_out(x[i], words, q);
+    }
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn alpha_dropout_in_place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let params = p;
-    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
-        let i = lane_index(group, local, k);
-        let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j, params);
-        if (i < params.lanes) {
-            x[i] = drop_out(x[i], words.a, params);
-        }
-        if (j < params.lanes) {
-            x[j] = drop_out(x[j], words.b, params);
-        }
-    }
+    let i = lane_indices(group, local);
+    let front = draw(i.x, i.y, params);
+    let back = draw(i.z, i.w, params);
+    drop_lane_in_place(i.x, front.a, params);
+    drop_lane_in_place(i.y, front.b, params);
+    drop_lane_in_place(i.z, back.a, params);
+    drop_lane_in_place(i.w, back.b, params);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

@@ -35,46 +35,43 @@ fn term(power: vec4<Wide>, coefficient: u32) -> vec4<Wide> {
     return mul_high(power, vec4<Wide>(Wide(coefficient)));
 }
 
-fn normal_lane(words: vec4u, scale: f32) -> Lane {
-    return narrow(scale * vec4f(truncated_normal(words)));
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn fill_truncated_normal(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let params = p;
-    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
-        let i = lane_index(group, local, k);
-        let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j, params);
-        if (i < params.lanes) {
-            w[i] = normal_lane(words.a, params.scale);
-        }
-        if (j < params.lanes) {
-            w[j] = normal_lane(words.b, params.scale);
-        }
+fn set_normal(i: u32, words: vec4u, q: InitializerParams) {
+    if (i < q.lanes) {
+        w[i] = narrow(q.scale * vec4f(truncated_normal(words)));
     }
 }
 
+// No loop, here and below: software drivers keep in memory what one needs, and mask what it changes.
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn fill_truncated_normal(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+    let params = p;
+    let i = lane_indices(group, local);
+    let front = draw(i.x, i.y, params);
+    let back = draw(i.z, i.w, params);
+    set_normal(i.x, front.a, params);
+    set_normal(i.y, front.b, params);
+    set_normal(i.z, back.a, params);
+    set_normal(i.w, back.b, params);
+}
+
 // Uniform in (-1, 1): an odd multiple of 2^-24 below 1, so that no value is 0.
-fn uniform_lane(words: vec4u, scale: f32) -> Lane {
-    let odd = vec4i((words >> vec4u(7u)) | vec4u(1u)) - 0x1000000;
-    return narrow(scale * vec4f(odd));
+fn set_uniform(i: u32, words: vec4u, q: InitializerParams) {
+    if (i < q.lanes) {
+        let odd = vec4i((words >> vec4u(7u)) | vec4u(1u)) - 0x1000000;
+        w[i] = narrow(q.scale * vec4f(odd));
+    }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn fill_uniform(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
     let params = p;
-    for (var k = 0u; k < LANES_PER_INVOCATION; k += 2u) {
-        let i = lane_index(group, local, k);
-        let j = lane_index(group, local, k + 1u);
-        let words = draw(i, j, params);
-        if (i < params.lanes) {
-            w[i] = uniform_lane(words.a, params.scale);
-        }
-        if (j < params.lanes) {
-            w[j] = uniform_lane(words.b, params.scale);
-        }
-    }
+    let i = lane_indices(group, local);
+    let front = draw(i.x, i.y, params);
+    let back = draw(i.z, i.w, params);
+    set_uniform(i.x, front.a, params);
+    set_uniform(i.y, front.b, params);
+    set_uniform(i.z, back.a, params);
+    set_uniform(i.w, back.b, params);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

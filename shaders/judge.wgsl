@@ -10,11 +10,26 @@
 @group(0) @binding(2) var<storage, read_write> totals: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> guard: GuardState;
 
+// After so many steps in which it was small enough, the loss scale is doubled, as by Keras.
+const LOSS_SCALE_STEPS = 2000u;
+
 var<workgroup> shares: array<f32, WORKGROUP_SIZE>;
 
 // What a gradient is multiplied by, so that its norm is at most `limit`.
 fn clipping(norm: f32, limit: f32) -> f32 {
     return select(1.0, limit / norm, norm > limit);
+}
+
+// The loss scale after a step: half of it if gradients have overflowed.
+fn move_loss_scale(is_overflow: bool) {
+    guard.loss_scale_steps++;
+    if (is_overflow) {
+        guard.loss_scale -= 1.0;
+        guard.loss_scale_steps = 0u;
+    } else if (guard.loss_scale_steps >= LOSS_SCALE_STEPS) {
+        guard.loss_scale = min(guard.loss_scale + 1.0, f32(MAX_LOSS_SCALE_LOG2) - f32(INITIAL_LOSS_SCALE_LOG2));
+        guard.loss_scale_steps = 0u;
+    }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -48,7 +63,8 @@ fn judge(@builtin(local_invocation_index) local: u32) {
     let norm = sqrt(sum) / rows;
     let values = vec4f(total.x, sum, 0.0, 0.0);
     let is_invalid = total.w != 0.0;
-    let is_finite = !is_invalid && !any(is_nan4(values) | is_infinite4(values));
+    let are_wrong = is_nan4(values) | is_infinite4(values);
+    let is_finite = !is_invalid && !any(are_wrong);
     if (step.generation > guard.generation) {
         guard.generation = step.generation;
         guard.halted = 0u;
@@ -56,7 +72,13 @@ fn judge(@builtin(local_invocation_index) local: u32) {
     }
     let counts = guard.halted == 0u && step.generation == guard.generation;
     let is_updated = is_finite && counts && total.z > 0.0;
-    if (!is_finite && counts) {
+    // Where the loss is finite it may be its scale that makes gradients infinite, until that is 1.
+    let is_overflow = q.is_scaled > 0u && !is_invalid && are_wrong.y && !are_wrong.x
+        && guard.loss_scale > -f32(INITIAL_LOSS_SCALE_LOG2);
+    if (q.is_scaled > 0u && counts && (is_overflow || is_updated)) {
+        move_loss_scale(is_overflow);
+    }
+    if (!is_finite && counts && !is_overflow) {
         guard.bad++;
         guard.halted = select(0u, 1u, is_invalid || guard.bad > step.allowed);
         guard.step = step.call;

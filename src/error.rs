@@ -18,6 +18,16 @@ pub enum Error {
         /// The adapters of the machine.
         found: Vec<String>,
     },
+    /// A training on several ranks has ended because of another rank, or can't begin. The step has changed nothing.
+    #[error("rank {rank} of {size}: {detail}")]
+    Exchange {
+        /// The rank that says so, from 0.
+        rank: usize,
+        /// The number of ranks.
+        size: usize,
+        /// What is wrong.
+        detail: String,
+    },
     /// The device can't run the shaders.
     #[error("the device does not support selfnorm: {0}")]
     UnsupportedDevice(String),

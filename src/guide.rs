@@ -30,6 +30,8 @@ guides! {
     models = "docs/models.md";
     /// From a CSV file to a saved model: what to choose, in code to copy.
     tables = "docs/tables.md";
+    /// Several GPUs and machines: MPI, threads, other engines, when it pays; scoring large files.
+    distributed = "docs/distributed.md";
     /// Times of operations and training, beside copies, Burn, Keras and PyTorch.
     performance = "docs/performance.md";
     /// The promises, the tests that hold them, and the measurements.

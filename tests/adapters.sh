@@ -13,6 +13,15 @@
 # reports an error or a warning from any of the command's processes:
 #
 #     ADAPTERS=validation tests/adapters.sh cargo test
+#
+# So do two drivers at once, the first and SwiftShader's, which are two adapters of one machine:
+#
+#     ADAPTERS=two tests/adapters.sh cargo test --test nn all_adapters
+#
+# And one more, the only one with cooperative matrices, which is of Debian 13, and runs with that release's C
+# library. Tests that start their own program again don't find it there:
+#
+#     ADAPTERS=lavapipe-26 tests/adapters.sh cargo test --test nn precision::
 set -uo pipefail
 
 all='lavapipe-22 lavapipe-25 swiftshader llvmpipe-gl'
@@ -25,24 +34,26 @@ fi
 
 . "$(dirname "$0")/debian.sh"
 
-# Debian's package lists, once.
+# Debian's package lists of a release, once.
 lists() {
   [ -e "$folder/apt/ready" ] && return
-  apt_of_our_own && add bookworm && add bookworm-backports || return
+  apt_of_our_own && add "$1" && add "$1-backports" || return
   # Where the system has no source of security updates, the packages are those of the last point release.
-  add bookworm-security
+  add "$1-security"
   touch "$folder/apt/ready"
 }
 
-# unpack ADAPTER APT-GET-ARGUMENTS: packages to $folder/ADAPTER, with what they need but a running system's own.
+# What is a running system's own, unless its release is another.
+system='(libc6|libgcc-s1|gcc-.*|libstdc\+\+6|dpkg|tar|media-types|(lib)?python3.*|libssl3|lib.*krb5.*)'
+
+# unpack ADAPTER APT-GET-ARGUMENTS: packages to $folder/ADAPTER, with what they need but $system.
 unpack() {
   local adapter=$1 unpacked=$folder/$1 packages url file hash
   shift
   [ -e "$unpacked/ready" ] && return
-  lists || return
+  lists "${release:-bookworm}" || return
   local -x APT_CONFIG=$folder/apt/apt.conf
-  packages=$(apt-get -qq --print-uris "$@" | cut -d' ' -f1,2,4 | tr -d "'" |
-    grep -Ev ' (libc6|libgcc-s1|gcc-.*|libstdc\+\+6|dpkg|tar|media-types|(lib)?python3.*|libssl3|lib.*krb5.*)_') || return
+  packages=$(apt-get -qq --print-uris "$@" | cut -d' ' -f1,2,4 | tr -d "'" | grep -Ev " ${system}_") || return
   mkdir -p "$unpacked" "$folder/packages" && cd "$folder/packages" || return
   while read -r url file hash; do
     if ! [ -e "$file" ]; then
@@ -57,8 +68,13 @@ fetch() {
   case $1 in
   lavapipe-22) unpack "$1" install mesa-vulkan-drivers libvulkan1 ;;
   lavapipe-25) unpack "$1" -t bookworm-backports install mesa-vulkan-drivers libvulkan1 ;;
+  lavapipe-26)
+    folder=$folder/trixie release=trixie system=none
+    unpack "$1" -t trixie-backports install mesa-vulkan-drivers libvulkan1
+    ;;
   # Of Chromium only SwiftShader's driver is wanted, which needs nothing.
   swiftshader) unpack "$1-loader" install libvulkan1 && unpack "$1" download chromium-common ;;
+  two) fetch lavapipe-22 && fetch swiftshader && mkdir -p "$folder/two" ;;
   llvmpipe-gl) unpack "$1" install libegl1 libegl-mesa0 libgles2 libgl1-mesa-dri ;;
   validation) unpack "$1" install mesa-vulkan-drivers libvulkan1 vulkan-validationlayers ;;
   esac
@@ -66,7 +82,7 @@ fetch() {
 
 # on ADAPTER COMMAND: in an environment that has this driver alone.
 on() {
-  local unpacked=$folder/$1 libraries manifest
+  local adapter=$1 unpacked=$folder/$1 libraries manifest
   shift
   case $unpacked in
   *-gl)
@@ -74,13 +90,29 @@ on() {
     env WGPU_BACKEND=gl LD_LIBRARY_PATH="$libraries" LIBGL_DRIVERS_PATH="$libraries/dri" LIBGL_ALWAYS_SOFTWARE=1 \
       __EGL_VENDOR_LIBRARY_FILENAMES="$unpacked/usr/share/glvnd/egl_vendor.d/50_mesa.json" "$@"
     ;;
-  *)
-    libraries=$(find "$unpacked" "$unpacked"-loader \( -name libvulkan.so.1 -o -name libvulkan_lvp.so -o -name libvk_swiftshader.so \) \
-      -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+  */lavapipe-26)
+    unpacked=$folder/trixie/lavapipe-26
+    libraries=$(dirname "$(find "$unpacked/usr/lib" -name libvulkan_lvp.so)")
     manifest=$unpacked/driver.json
     printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' \
-      "$(find "$unpacked" -name libvulkan_lvp.so -o -name libvk_swiftshader.so)" >"$manifest"
-    env WGPU_BACKEND=vulkan LD_LIBRARY_PATH="$libraries" VK_DRIVER_FILES="$manifest" VK_ICD_FILENAMES="$manifest" "$@"
+      "$libraries/libvulkan_lvp.so" >"$manifest"
+    # Cargo itself stays with this system's libraries.
+    local runner="$(find "$libraries" -name 'ld-linux*') --library-path $libraries"
+    [ "$1" = cargo ] || set -- $runner "$@"
+    env WGPU_BACKEND=vulkan VK_DRIVER_FILES="$manifest" VK_ICD_FILENAMES="$manifest" \
+      "CARGO_TARGET_$(uname -m | tr '[:lower:]' '[:upper:]')_UNKNOWN_LINUX_GNU_RUNNER=$runner" "$@"
+    ;;
+  *)
+    local folders=("$unpacked" "$unpacked-loader") driver manifests=
+    [ "$adapter" != two ] || folders=("$folder/lavapipe-22" "$folder/swiftshader")
+    libraries=$(find "${folders[@]}" \( -name libvulkan.so.1 -o -name libvulkan_lvp.so -o -name libvk_swiftshader.so \) \
+      -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+    for driver in $(find "${folders[@]}" -name libvulkan_lvp.so -o -name libvk_swiftshader.so 2>/dev/null); do
+      manifest=$unpacked/$(basename "$driver").json
+      printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' "$driver" >"$manifest"
+      manifests+=${manifests:+:}$manifest
+    done
+    env WGPU_BACKEND=vulkan LD_LIBRARY_PATH="$libraries" VK_DRIVER_FILES="$manifests" VK_ICD_FILENAMES="$manifests" "$@"
     ;;
   esac
 }
@@ -129,15 +161,15 @@ ran=
 for adapter in ${ADAPTERS:-$all}; do
   printf '\n== %s\n' "$adapter"
   mkdir -p "$folder"
-  case " $all validation " in
+  case " $all validation two lavapipe-26 " in
   *" $adapter "*) ;;
   *)
-    echo "no such adapter; there are $all validation" >&2
+    echo "no such adapter; there are $all validation two lavapipe-26" >&2
     exit 2
     ;;
   esac
   # Lists of an earlier day may name packages that are gone.
-  if ! why=$( (fetch "$adapter" || (rm -f "$folder/apt/ready" && fetch "$adapter")) 2>&1 >/dev/null); then
+  if ! why=$( (fetch "$adapter" || (rm -f "$folder"/{,trixie/}apt/ready && fetch "$adapter")) 2>&1 >/dev/null); then
     summary+=$(printf '%-12s skipped: %s' "$adapter" "$(tail -1 <<<"$why")")$'\n'
   elif ([ "$adapter" = validation ] && run=validated || run="on $adapter"; $run "$@"); then
     summary+=$(printf '%-12s passed' "$adapter")$'\n'

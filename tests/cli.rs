@@ -138,6 +138,133 @@ fn a_state_dict_is_written_in_16_bits() {
     assert!(text.contains("\n3.weight: BF16 [3, 27]\n"), "{text}");
 }
 
+/// A folder with `count` chunks of samples, in two folders of the same names, and the rows of each.
+fn chunks(folder: &Path, count: usize) -> Vec<String> {
+    let names = (0..count).map(|i| format!("in/{}/{}.csv", i % 2, i / 2));
+    let names: Vec<_> = names.collect();
+    for (i, name) in names.iter().enumerate() {
+        let rows = (0..i % 5 + 1).map(|row| {
+            let values =
+                (0..32).map(|k| ((i * 100 + row * 32 + k) as f32 * 0.37).sin().to_string());
+            values.collect::<Vec<_>>().join(",") + "\n"
+        });
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, rows.collect::<String>()).unwrap();
+    }
+    names
+}
+
+/// All results are those of one undisturbed run.
+fn assert_scored(folder: &Path, names: &[String]) {
+    for name in names {
+        let samples = numbers(folder.join(name));
+        let expected = model().predict_floats(&samples).unwrap();
+        assert_eq!(numbers(folder.join("out").join(name)), expected, "{name}");
+    }
+    let mut found = Vec::new();
+    for part in ["0", "1"] {
+        for entry in std::fs::read_dir(folder.join("out/in").join(part)).unwrap() {
+            found.push(entry.unwrap().path());
+        }
+    }
+    let is_result = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "csv");
+    assert_eq!(
+        found.iter().filter(|path| is_result(path)).count(),
+        names.len()
+    );
+}
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn chunks_are_scored_one_by_one_and_once() {
+    let (folder, _) = folder();
+    let folder = folder.path();
+    let names = chunks(folder, 5);
+    let mut arguments = vec!["score", "model.safetensors", "out"];
+    arguments.extend(names.iter().map(String::as_str));
+    let printed = done(&arguments, folder);
+    let expected: Vec<_> = names.iter().map(|name| format!("out/{name}")).collect();
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+    assert_scored(folder, &names);
+    // What is there stays; what is wrong with one chunk is said, and the others are scored.
+    let old = folder.join("out").join(&names[1]);
+    std::fs::write(&old, "1,2,3\n").unwrap();
+    std::fs::remove_file(folder.join("out").join(&names[4])).unwrap();
+    std::fs::write(folder.join("in/bad.csv"), "1,2\n").unwrap();
+    let mut arguments = vec![
+        "score",
+        "model.safetensors",
+        "out",
+        "in/bad.csv",
+        "in/../x.csv",
+    ];
+    arguments.extend(names.iter().map(String::as_str));
+    let output = selfnorm(&arguments, folder);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for expected in [
+        "in/bad.csv: a row has 2 values, the model's input is 32: [4, 4, 2]",
+        "in/../x.csv: a chunk is named from here on, or from the root, without ..",
+        "2 of 7 chunks have no result",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "1,2,3\n");
+    std::fs::remove_file(&old).unwrap();
+    done(&["score", "model.safetensors", "out", &names[1]], folder);
+    assert_scored(folder, &names);
+    let text = refused(&["score", "model.safetensors", ".", &names[0]], folder, 1);
+    assert!(text.contains("its result would take its place"), "{text}");
+}
+
+/// Two at a time take names from pipes; the first of them is killed with whatever it is at, again and again, until
+/// nothing is left to do.
+#[test]
+#[cfg(unix)]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn killed_workers_lose_and_double_nothing() {
+    let (folder, _) = folder();
+    let folder = folder.path();
+    let names = chunks(folder, 60);
+    let list = names.join("\n");
+    let worker = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_selfnorm"));
+        command
+            .args(["score", "model.safetensors", "out"])
+            .current_dir(folder);
+        command
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null());
+        let mut worker = command
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut worker.stdin.take().unwrap(), list.as_bytes()).unwrap();
+        worker
+    };
+    let mut killed = 0;
+    for lines in [1, 7, 20] {
+        let mut worker = worker();
+        // After so many results.
+        let out = std::io::BufReader::new(worker.stdout.take().unwrap());
+        let printed = std::io::BufRead::lines(out).take(lines).count();
+        worker.kill().unwrap();
+        killed += usize::from(!worker.wait().unwrap().success() && printed == lines);
+    }
+    assert_eq!(killed, 3);
+    let workers = [worker(), worker()];
+    for worker in workers {
+        let output = worker.wait_with_output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(
+            output.stdout.iter().filter(|byte| **byte == b'\n').count(),
+            names.len()
+        );
+    }
+    assert_scored(folder, &names);
+}
+
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn mistakes_are_sentences_and_write_nothing() {
@@ -158,6 +285,11 @@ fn mistakes_are_sentences_and_write_nothing() {
             &["predict", "a", "b"],
             2,
             "predict takes MODEL IN OUT, not 2 files",
+        ),
+        (
+            &["score", "a"],
+            2,
+            "score takes MODEL FOLDER [IN…], not 1 files",
         ),
         (
             &["inspect", "--pytorch", "x"],

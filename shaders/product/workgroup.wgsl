@@ -1,17 +1,20 @@
-// For GPUs: a workgroup of 16 x 8 invocations computes 64 x 64 sums, four rows of four in each half of the rows an
-// invocation. The operands go through workgroup memory in tiles of 64 lines and 16 inners; while one is multiplied, the
-// next is loaded. Half of the invocations load left and the others right: a block of 4 lines and 4 inners each.
+// For GPUs: a workgroup computes as many rows as columns of sums. The operands go through workgroup memory in tiles of as
+// many lines, and 16 inners or as many as the invocations load at a time; while one is multiplied, the next is loaded.
+// Half of the invocations load left and the others right: a block of 4 lines and 4 inners each.
+//
+// Sums are what an owner, an invocation or a subgroup, has of them: add_tile adds the products of a tile, and
+// finish_sums ends. part is what a block's values become in workgroup memory.
 
-const TILE_INNER = 16u;
 const TILE_LINES = PRODUCT_ROWS;
 const TILE_FOURS = TILE_LINES / 4u;
 const BLOCKS = PRODUCT_WORKGROUP / 2u;
+const TILE_INNER = 16u * BLOCKS / TILE_LINES;
 const BLOCKS_ALONG_INNER = TILE_INNER / 4u;
-const HALF = TILE_LINES / 2u;
+const TILE_STRIDE = TILE_FOURS + PADDING;
 
 // [left's inners, then right's, fours of lines]. Indexed twice, and with the second index the same for all inners: so
 // drivers see that what naga does to keep an index inside is needed once, and not for each load.
-var<workgroup> tiles: array<array<vec4f, TILE_FOURS>, 2u * TILE_INNER>;
+var<workgroup> tiles: array<array<Part, TILE_STRIDE>, 2u * TILE_INNER>;
 
 // Where lines or columns of an operand begin: each of four.
 struct Fours { l0: vec4i, l1: vec4i, l2: vec4i, l3: vec4i }
@@ -56,43 +59,27 @@ fn block(is_left: bool, lines: Fours, k: u32, end: u32, q: ProductParams) -> mat
     );
 }
 
-// Adds the products of four rows and four columns. A column of the matrix is a row of the sums.
-fn add_products(s: mat4x4f, l: vec4f, r: vec4f) -> mat4x4f {
-    return s + mat4x4f(r * l.x, r * l.y, r * l.z, r * l.w);
-}
-
-// Finishes 4 x 4 sums, a row of them in each column of the matrix, except those beyond the last.
-fn finish_tile(chunk: u32, row: u32, column: u32, tile: mat4x4f, q: ProductParams) {
-    if (row >= q.rows || column >= q.columns) {
+// Finishes the sums of a row, of four columns from `column` on, except those beyond the last.
+fn finish_four(chunk: u32, row: u32, column: u32, four: vec4f, q: ProductParams) {
+    if (row >= q.rows) {
         return;
     }
-    var s = tile;
-    let rows = min(q.rows - row, 4u);
-    let values = min(q.columns - column, 4u);
-    for (var r = 0u; r < rows; r++) {
-        let first = (chunk * q.rows + row + r) * q.columns + column;
-        for (var c = 0u; c < values; c += LANE_VALUES) {
-            finish((first + c) / LANE_VALUES, column + c, lane_of(s[0], c), q);
-        }
-        s = mat4x4f(s[1], s[2], s[3], vec4f());
+    let first = (chunk * q.rows + row) * q.columns + column;
+    for (var c = 0u; c < 4u && column + c < q.columns; c += LANE_VALUES) {
+        finish((first + c) / LANE_VALUES, column + c, lane_of(four, c), q);
     }
 }
 
-@compute @workgroup_size(PRODUCT_WORKGROUP)
-fn product(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
+// Computes tile `number`, of which `owner` has a part.
+fn make_sums(number: u32, local: u32, owner: u32) {
     let q = p;
     let across = (q.columns + PRODUCT_COLUMNS - 1u) / PRODUCT_COLUMNS;
     let down = (q.rows + PRODUCT_ROWS - 1u) / PRODUCT_ROWS;
-    let tile = group.y * groups.x + group.x;
-    let chunk = tile / (across * down);
+    let chunk = number / (across * down);
     if (chunk >= q.chunks) {
         return;
     }
-    let place = tile_place(tile % (across * down), down, across, q);
+    let place = tile_place(number % (across * down), down, across, q);
     let first_row = place.x * PRODUCT_ROWS;
     let first_column = place.y * PRODUCT_COLUMNS;
 
@@ -108,34 +95,22 @@ fn product(
     let inner = at.y * 4u;
     let stored = select(TILE_INNER, 0u, is_left) + inner;
 
-    let row = local / TILE_FOURS;
-    let column = local % TILE_FOURS;
-    // Variables, not an array, so that they stay in registers.
-    var upper = mat4x4f();
-    var lower = mat4x4f();
+    var sums = Sums();
     let start = chunk * q.chunk;
     let end = min(start + q.chunk, q.inner);
     var loaded = block(is_left, lines, start + inner, end, q);
     for (var first = start; first < end; first += TILE_INNER) {
-        tiles[stored][at.x] = loaded[0];
-        tiles[stored + 1u][at.x] = loaded[1];
-        tiles[stored + 2u][at.x] = loaded[2];
-        tiles[stored + 3u][at.x] = loaded[3];
+        tiles[stored][at.x] = part(loaded[0]);
+        tiles[stored + 1u][at.x] = part(loaded[1]);
+        tiles[stored + 2u][at.x] = part(loaded[2]);
+        tiles[stored + 3u][at.x] = part(loaded[3]);
         workgroupBarrier();
         let next = first + TILE_INNER;
         if (next < end) {
             loaded = block(is_left, lines, next + inner, end, q);
         }
-        for (var k = 0u; k < TILE_INNER; k++) {
-            let r = tiles[TILE_INNER + k][column];
-            upper = add_products(upper, tiles[k][row], r);
-            lower = add_products(lower, tiles[k][row + HALF / 4u], r);
-        }
+        sums = add_tile(sums, owner);
         workgroupBarrier();
     }
-    // A loop, since the code that follows the sums is long.
-    for (var below = 0u; below < TILE_LINES; below += HALF) {
-        finish_tile(chunk, first_row + row * 4u + below, first_column + column * 4u, upper, q);
-        upper = lower;
-    }
+    finish_sums(sums, owner, local, chunk, first_row, first_column, q);
 }

@@ -14,6 +14,7 @@ pub struct GpuOptions {
     backends: Option<wgpu::Backends>,
     software: Option<bool>,
     low_power: bool,
+    pub(super) experimental: wgpu::ExperimentalFeatures,
     pub(super) cache: CacheOptions,
 }
 
@@ -48,6 +49,25 @@ impl GpuOptions {
         self
     }
 
+    /// Cooperative matrices, which are tensor cores on some GPUs, for products of
+    /// [`Precision::F16`](crate::nn::Precision::F16), where the adapter has them. They are an experiment of wgpu's,
+    /// whose mistakes may be undefined behaviour, so it asks for a token that only unsafe code can make; this crate
+    /// makes none. Its shaders use the matrices that the adapter lists and no others. Later,
+    /// [`Gpu::cooperative_matrices`](super::Gpu::cooperative_matrices) says what there is.
+    ///
+    /// ```no_run
+    /// use selfnorm::{Gpu, GpuOptions, wgpu};
+    ///
+    /// // SAFETY: this program runs no shader with cooperative matrices but the crate's.
+    /// let token = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    /// let options = GpuOptions::new().cooperative_matrices(token);
+    /// # async { Gpu::request(&options).await };
+    /// ```
+    pub fn cooperative_matrices(mut self, token: wgpu::ExperimentalFeatures) -> Self {
+        self.experimental = token;
+        self
+    }
+
     fn rank(&self, kind: wgpu::DeviceType) -> u8 {
         match kind {
             wgpu::DeviceType::DiscreteGpu => 1,
@@ -67,6 +87,11 @@ impl GpuOptions {
 
 /// The best adapter that fits.
 pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    Ok(find_all(options).await?.swap_remove(0))
+}
+
+/// The adapters that fit, of one backend and of the best kind there is: one at least.
+pub(super) async fn find_all(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>> {
     let name = options
         .adapter_name
         .clone()
@@ -108,8 +133,14 @@ pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
                 candidates.push((options.rank(info.device_type), adapter));
             }
         }
-        if let Some((_, adapter)) = candidates.into_iter().min_by_key(|(rank, _)| *rank) {
-            return Ok(adapter);
+        let best = candidates.iter().min_by_key(|(rank, _)| *rank);
+        if let Some((rank, backend)) =
+            best.map(|(rank, adapter)| (*rank, adapter.get_info().backend))
+        {
+            let is_one = |(other, adapter): (u8, wgpu::Adapter)| {
+                (other == rank && adapter.get_info().backend == backend).then_some(adapter)
+            };
+            return Ok(candidates.into_iter().filter_map(is_one).collect());
         }
     }
     if found.is_empty() {

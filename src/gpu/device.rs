@@ -1,3 +1,6 @@
+use std::sync::OnceLock;
+
+use super::cooperative::CooperativeMatrices;
 use super::limits::Limits;
 use super::platform::{self, Reports};
 use super::recording::{Deferred, Recording};
@@ -9,6 +12,7 @@ pub(crate) struct Device {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub limits: Limits,
+    cooperative_matrices: OnceLock<CooperativeMatrices>,
     deferred: Deferred,
     pub(super) reports: Reports,
 }
@@ -36,6 +40,7 @@ impl Device {
     pub(super) fn new(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         Ok(Self {
             limits: Limits::of(&device)?,
+            cooperative_matrices: OnceLock::new(),
             deferred: Deferred::default(),
             reports: Reports::new(&device, &queue)?,
             device,
@@ -45,6 +50,17 @@ impl Device {
 
     pub fn has(&self, feature: wgpu::Features) -> bool {
         self.device.features().contains(feature)
+    }
+
+    /// Takes what the adapter lists, once.
+    pub(super) fn use_cooperative_matrices(&self, listed: &[wgpu::CooperativeMatrixProperties]) {
+        if let Some(matrices) = CooperativeMatrices::of(&self.device, &self.limits, listed) {
+            self.cooperative_matrices.get_or_init(|| matrices);
+        }
+    }
+
+    pub fn cooperative_matrices(&self) -> Option<CooperativeMatrices> {
+        self.cooperative_matrices.get().copied()
     }
 
     /// Records work on `bytes` bytes and submits it once there is enough; returns whether it has.

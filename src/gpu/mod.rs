@@ -2,6 +2,7 @@
 //! before: [`Device`], [`Memory`], [`Pipelines`], and the handle [`Gpu`].
 
 mod adapter;
+pub(crate) mod cooperative;
 pub(crate) mod device;
 pub(crate) mod dispatch;
 pub(crate) mod kept;
@@ -53,18 +54,42 @@ impl Gpu {
     /// [`Error::NoAdapter`] says what to install, [`Error::AdapterNotFound`] lists the adapters
     /// there are; [`Error::UnsupportedDevice`] if the adapter can't run the shaders.
     pub async fn request(options: &GpuOptions) -> Result<Self> {
-        let adapter = adapter::find(options).await?;
-        let cache = adapter.features() & wgpu::Features::PIPELINE_CACHE;
+        Self::on(adapter::find(options).await?, options).await
+    }
+
+    /// All adapters that fit `options`, of the best kind there is, discrete GPUs before others, each as by
+    /// [`request`](Self::request): for threads that train one network together, see [`Threads`], or each its own.
+    ///
+    /// [`Threads`]: crate::nn::Threads
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub async fn all(options: &GpuOptions) -> Result<Vec<Self>> {
+        let mut gpus = Vec::new();
+        for adapter in adapter::find_all(options).await? {
+            gpus.push(Self::on(adapter, options).await?);
+        }
+        Ok(gpus)
+    }
+
+    async fn on(adapter: wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
+        let mut more = wgpu::Features::PIPELINE_CACHE;
+        if options.experimental.is_enabled() {
+            more |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        }
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("selfnorm"),
-                required_features: Self::useful_features(&adapter) | cache,
+                required_features: Self::useful_features(&adapter) | adapter.features() & more,
                 required_limits: adapter.limits(),
+                experimental_features: options.experimental,
                 ..Default::default()
             })
             .await
             .map_err(|error| Error::UnsupportedDevice(error.to_string()))?;
         let gpu = Self::from_wgpu(device, queue)?;
+        gpu.use_cooperative_matrices(&adapter.cooperative_matrix_properties());
         if let Some(cache) = platform::open_cache(gpu.link(), &options.cache) {
             gpu.pipelines().set_cache(cache);
         }
@@ -94,11 +119,16 @@ impl Gpu {
 
     /// The features of `adapter` that the crate uses, for an application that makes its own device:
     ///
-    /// - `SHADER_F16`, needed for tensors of [`half::f16`],
+    /// - `SHADER_F16`, needed for tensors of [`half::f16`] and for [`Precision::F16`],
     /// - `IMMEDIATES`, so that parameters cost no buffer, if
     ///   [`max_immediate_size`](wgpu::Limits::max_immediate_size) is raised, too,
     /// - `SHADER_INT64` for faster random numbers, the same bits,
     /// - `SUBGROUP` for faster products on software devices.
+    ///
+    /// `EXPERIMENTAL_COOPERATIVE_MATRIX` is not among them, since it takes an unsafe token of wgpu's: see
+    /// [`use_cooperative_matrices`](Self::use_cooperative_matrices).
+    ///
+    /// [`Precision::F16`]: crate::nn::Precision::F16
     ///
     /// ```
     /// use selfnorm::{Gpu, wgpu};
@@ -144,6 +174,34 @@ impl Gpu {
             max_immediate_size: limits.max_immediate_size,
             ..wgpu::Limits::default().or_worse_values_from(&limits)
         }
+    }
+
+    /// For a device of an application's own with `EXPERIMENTAL_COOPERATIVE_MATRIX`: lets products of
+    /// [`Precision::F16`] use the cooperative matrices that its adapter lists, which no device tells. Call it before
+    /// networks are built. [`GpuOptions::cooperative_matrices`] does it for a device of this crate's.
+    ///
+    /// ```no_run
+    /// # use selfnorm::{Gpu, wgpu};
+    /// # fn own(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> selfnorm::Result<Gpu> {
+    /// let gpu = Gpu::from_wgpu(device, queue)?;
+    /// gpu.use_cooperative_matrices(&adapter.cooperative_matrix_properties());
+    /// # Ok(gpu)
+    /// # }
+    /// ```
+    ///
+    /// [`Precision::F16`]: crate::nn::Precision::F16
+    pub fn use_cooperative_matrices(&self, listed: &[wgpu::CooperativeMatrixProperties]) {
+        self.link().use_cooperative_matrices(listed);
+    }
+
+    /// Rows and columns of the cooperative matrices that products of [`Precision::F16`] use here, 16 or 8; without,
+    /// each invocation multiplies for itself.
+    ///
+    /// [`Precision::F16`]: crate::nn::Precision::F16
+    pub fn cooperative_matrices(&self) -> Option<u32> {
+        self.link()
+            .cooperative_matrices()
+            .map(|matrices| matrices.side)
     }
 
     /// The device.
@@ -201,5 +259,19 @@ impl Gpu {
 
     pub(crate) fn is(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// With cooperative matrices, where the adapter has some.
+    pub(crate) fn with_cooperative_matrices() -> Gpu {
+        // SAFETY: only the crate's shaders run, with matrices that the adapter lists.
+        #[allow(unsafe_code)]
+        let token = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        let options = GpuOptions::new().cooperative_matrices(token);
+        pollster::block_on(Gpu::request(&options)).unwrap()
     }
 }

@@ -18,7 +18,7 @@ impl Sequential {
     /// # Errors
     ///
     /// As [`train`](Self::train) and [`Run::next`](super::Run::next).
-    pub fn fit<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit) -> Result<History> {
+    pub fn fit<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit<'a>) -> Result<History> {
         self.fit_with(data, fit, |_| Ok(ControlFlow::Continue(())))
     }
 
@@ -55,7 +55,7 @@ impl Sequential {
     pub fn fit_with<'a>(
         &'a mut self,
         data: impl Into<Data<'a>>,
-        fit: &Fit,
+        fit: &Fit<'a>,
         mut callback: impl FnMut(Progress) -> Result<ControlFlow<()>>,
     ) -> Result<History> {
         let mut run = self.train(data, fit)?;

@@ -72,7 +72,7 @@ pub use crate::ops::network::optimizer::{
     Adam, AdamW, CosineDecay, CustomLearningRate, ExponentialDecay, LearningRate, Optimizer,
     PiecewiseConstantDecay, Sgd,
 };
-pub use crate::ops::network::product::{Padding, Tiling};
+pub use crate::ops::network::product::{Padding, Precision, Tiling};
 #[cfg(not(target_family = "wasm"))]
 pub use callbacks::ModelCheckpoint;
 #[cfg(all(feature = "progress-bar", not(target_family = "wasm")))]
@@ -91,4 +91,6 @@ pub use layers::{
     Regularizer, Reshape,
 };
 pub use sequential::{Gradient, LayerStatistics, Memory, Sequential, SequentialBuilder};
-pub use training::{BatchEnd, EpochEnd, EpochScores, Fit, History, Progress, Run, Score};
+#[cfg(not(target_family = "wasm"))]
+pub use training::Threads;
+pub use training::{BatchEnd, EpochEnd, EpochScores, Exchange, Fit, History, Progress, Run, Score};

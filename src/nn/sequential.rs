@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hashbrown::HashSet;
 
-use super::Tiling;
 use super::inference::Packing;
 use super::inference::Predictions;
 use super::layers::{Initializer, Layer};
@@ -12,6 +11,7 @@ use super::network::{BuiltLayer, Initial, Network, Weight};
 use super::summary;
 use super::training::{Buffers, History, Recorded, Score};
 use super::workspace::{Backward, F32, Forward, Plan, Slots, Ticks, fill};
+use super::{Precision, Tiling};
 use crate::gpu::device::Owner;
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::platform;
@@ -34,6 +34,7 @@ pub struct SequentialBuilder {
     pub(super) input_shape: Vec<usize>,
     pub(super) layers: Vec<Layer>,
     pub(super) tiling: Option<Tiling>,
+    pub(super) precision: Precision,
 }
 
 impl SequentialBuilder {
@@ -66,6 +67,17 @@ impl SequentialBuilder {
         self
     }
 
+    /// How exactly products are computed; [`Precision::F32`] by default.
+    ///
+    /// With [`Precision::F16`], training scales the loss: gradients are computed times 2¹⁵ and divided by it again, so
+    /// that small ones are not lost as 16-bit floats. A step whose gradients overflow by it changes nothing, is listed
+    /// in [`History::skipped`], and the next one's scale is half of it; after 2,000 steps without one it doubles. A
+    /// prediction by one dispatch, as of small dense layers, stays in f32, and so does what [`Sequential::wgsl`] emits.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// The layers so far.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
@@ -81,6 +93,7 @@ impl SequentialBuilder {
     /// # Errors
     ///
     /// [`Error::Layer`] names the layers that do not fit together, and their shapes;
+    /// [`Error::UnsupportedDevice`] for [`Precision::F16`] on a device without 16-bit floats;
     /// [`Error::Parameter`] for a rate or α that is not allowed; [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn build(&self, gpu: &Gpu, seed: u64) -> Result<Sequential> {
@@ -98,6 +111,10 @@ impl SequentialBuilder {
 
     /// The network on a device, with no weights yet.
     pub(super) fn allocate(&self, gpu: &Gpu, network: Network, seed: u64) -> Result<Sequential> {
+        if self.precision == Precision::F16 && !gpu.supports_f16() {
+            let detail = "Precision::F16 needs 16-bit floats, wgpu's feature SHADER_F16";
+            return Err(Error::UnsupportedDevice(detail.into()));
+        }
         let bytes = network.parameters.max(1) as u64 * F32;
         let limits = gpu.limits();
         let max = limits.max_binding_bytes.min(limits.max_buffer_bytes);
@@ -138,9 +155,11 @@ impl SequentialBuilder {
     }
 }
 
-/// The parameters of a layer begin where the device can bind them.
+/// The parameters of a layer begin where the device can bind them, and where any other can that has WebGPU's default:
+/// ranks of a training on several devices have their gradients in the same places.
 fn alignment(gpu: &Gpu) -> usize {
-    (gpu.limits().offset_alignment / F32).max(8) as usize
+    const DEFAULT: u64 = 256;
+    (gpu.limits().offset_alignment.max(DEFAULT) / F32) as usize
 }
 
 /// A network of layers, one after the other, on a GPU.
@@ -284,6 +303,7 @@ impl Sequential {
             input_shape: input_shape.as_ref().into(),
             layers: Vec::new(),
             tiling: None,
+            precision: Precision::default(),
         }
     }
 
@@ -722,6 +742,7 @@ impl Sequential {
             ticks,
             gpu: &self.gpu,
             tiling: self.tiling,
+            precision: self.builder.precision,
             network: &self.network,
             weights: &self.weights,
         }

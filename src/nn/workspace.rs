@@ -8,7 +8,7 @@ use crate::ops::network::guard::{Guard, accumulate};
 use crate::ops::network::loss::{Extent, Loss, Regions, RowRegions, Totals, sum_losses};
 use crate::ops::network::optimizer::Optimizer;
 use crate::ops::network::pool2d::{self, Pool2d};
-use crate::ops::network::product::{Conv2d, Dense, End, Product, Tiling, Window};
+use crate::ops::network::product::{Conv2d, Dense, End, Precision, Product, Tiling, Window};
 use crate::ops::network::regularize::Penalties;
 use crate::ops::network::weights::Rows;
 use crate::ops::network::{dropout, epilogue, softmax};
@@ -24,6 +24,7 @@ const ROWS: usize = 8;
 pub(super) struct Plan<'a> {
     pub gpu: &'a Gpu,
     pub tiling: Tiling,
+    pub precision: Precision,
     pub network: &'a Network,
     pub weights: &'a Region,
     pub ticks: Ticks<'a>,
@@ -82,11 +83,10 @@ impl Plan<'_> {
             }
             StageKind::Weighted(op, parameters) => {
                 let weights = self.part(self.weights, parameters);
-                match op.of(rows, parameters) {
+                self.product(match op.of(rows, parameters) {
                     Op::Dense(dense) => dense.forward(x, &weights, y, end),
                     Op::Conv2d(conv2d) => conv2d.forward(x, &weights, y, end),
-                }
-                .into()
+                })
             }
             StageKind::MaxPool2d { window, channels } => {
                 let pool = pool(window, rows, channels);
@@ -111,6 +111,11 @@ impl Plan<'_> {
             }
         };
         Ok(vec![work])
+    }
+
+    /// A product, in the network's precision.
+    fn product(&self, product: Product) -> Work {
+        Work::Product(Box::new(product.precision(self.precision)))
     }
 
     /// Gamma and beta, and the moments; anything where there are none.
@@ -200,12 +205,6 @@ pub(super) struct At<'a> {
 pub(super) enum Work {
     Product(Box<Product>),
     Dispatch(Dispatch),
-}
-
-impl From<Product> for Work {
-    fn from(product: Product) -> Self {
-        Self::Product(Box::new(product))
-    }
 }
 
 impl From<Dispatch> for Work {
@@ -436,7 +435,7 @@ impl Backward {
                     Op::Dense(dense) => dense.kernel_gradient(input, &dz, &dw),
                     Op::Conv2d(conv2d) => conv2d.kernel_gradient(input, &dz, &dw),
                 };
-                work.push(product.into());
+                work.push(plan.product(product));
             }
             let is_lowest = i == lowest && !input_gradient;
             if let (StageKind::Normalization(normalized), true) = (stage.kind, is_lowest) {
@@ -468,7 +467,7 @@ impl Backward {
                         Op::Dense(dense) => dense.input_gradient(&dz, &weights, &dx, end),
                         Op::Conv2d(conv2d) => conv2d.input_gradient(&dz, &weights, &dx, end),
                     };
-                    work.push(product.into());
+                    work.push(plan.product(product));
                 }
                 StageKind::MaxPool2d { window, channels } => {
                     let Some(maxima) = &forward.kept[i] else {
@@ -688,12 +687,20 @@ impl Slots {
     ) -> Result<Vec<Dispatch>> {
         let (gpu, slots) = (plan.gpu, &self.slots);
         let mut dispatches = Vec::new();
+        let len = plan.network.trainable;
+        let is_scaled = plan.precision == Precision::F16 && len > 0;
+        if is_scaled {
+            let gradients = self.gradients.part(0, len as u64 * F32);
+            dispatches.push(self.guard.unscale(gpu, &gradients, len as u32)?);
+        }
         if let Some(penalties) = &losses.penalties {
             dispatches.extend(penalties.with_gradient(gpu, &self.gradients)?);
         }
         let clip = optimizer.clip();
-        dispatches.extend(self.guard.dispatches(gpu, &losses.totals, clip)?);
-        let len = plan.network.trainable;
+        let guard = self
+            .guard
+            .dispatches(gpu, &losses.totals, clip, is_scaled)?;
+        dispatches.extend(guard);
         if len > 0 {
             let weights = plan.weights.part(0, len as u64 * F32);
             dispatches.push(optimizer.update(gpu, &weights, &self.gradients, slots, len as u32)?);
@@ -712,6 +719,18 @@ impl Slots {
             }
         }
         Ok(dispatches)
+    }
+
+    /// Multiplies the gradient of a loss by the loss scale, if the network's precision needs one.
+    pub fn scale(&self, plan: Plan, losses: &Losses) -> Result<Option<Dispatch>> {
+        let len = losses.gradient.bytes / F32;
+        match plan.precision {
+            Precision::F16 => self
+                .guard
+                .scale(plan.gpu, &losses.gradient, len as u32)
+                .map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Adds the gradients of a part of a batch to those of the batch.

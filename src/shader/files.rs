@@ -119,6 +119,7 @@ files! {
     GRADIENT_NORM = "gradient_norm" calls GROUP_SUM;
     JUDGE = "judge" calls CLASSIFY;
     CLIP_GRADIENTS = "clip_gradients";
+    LOSS_SCALE = "loss_scale";
     ACCUMULATE = "accumulate";
     REGULARIZE = "regularize" calls GROUP_SUM;
     WELFORD = "kernel/welford";
@@ -140,6 +141,12 @@ files! {
     CONV2D = "product/conv2d";
     PRODUCT = "product/product";
     WORKGROUP = "product/workgroup" calls PRODUCT;
+    SUMS_OWN = "product/sums_own";
+    SUMS_COOPERATIVE = "product/sums_cooperative" needs SUBGROUP;
+    MATRIX_8 = "product/matrix_8" needs EXPERIMENTAL_COOPERATIVE_MATRIX;
+    MATRIX_16 = "product/matrix_16" needs EXPERIMENTAL_COOPERATIVE_MATRIX;
+    PART_F32 = "product/part_f32";
+    PART_F16 = "product/part_f16" needs SHADER_F16;
     BLOCK_VALUES = "product/block_values" calls RIGHT_VALUES;
     BLOCK_FOURS = "product/block_fours";
     REGISTERS = "product/registers" calls PRODUCT;

@@ -11,8 +11,8 @@ pub(crate) const LANES_PER_INVOCATION: u32 = 4;
 
 /// The most storage buffers of an entry point.
 pub(crate) const MAX_BINDINGS: u32 = 4;
-/// The most bytes of workgroup memory: two tiles of a product.
-pub(crate) const WORKGROUP_BYTES: u32 = 8192;
+/// The most bytes of workgroup memory: two tiles of a product, and sums on their way to memory.
+pub(crate) const WORKGROUP_BYTES: u32 = 13_312;
 /// The most bytes of an op's parameters: as many as fit into Vulkan's immediates.
 pub(crate) const MAX_PARAMS_BYTES: u32 = 128;
 /// The most bytes of a tensor that one workgroup works on: lanes of four f32.
@@ -22,6 +22,15 @@ pub(crate) const TENSORS_GROUP: u32 = 0;
 pub(crate) const PARAMS_GROUP: u32 = 1;
 /// The bind group of a step's record, as in kernel/step.wgsl.
 pub(crate) const STEP_GROUP: u32 = 2;
+
+/// The features that WGSL enables by a directive.
+const DIRECTIVES: [(Features, &str); 2] = [
+    (Features::SHADER_F16, "enable f16; "),
+    (
+        Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+        "enable wgpu_cooperative_matrix; ",
+    ),
+];
 
 /// The shader of an op.
 #[derive(Debug)]
@@ -243,18 +252,23 @@ impl Module {
     pub fn features(&self, variant: &Variant) -> Features {
         let files = self.variant_files(variant).into_iter();
         let mut features = files.fold(Features::empty(), |all, file| all | file.needs);
-        features.set(Features::SHADER_F16, variant.element == ElementType::F16);
+        if variant.element == ElementType::F16 {
+            features |= Features::SHADER_F16;
+        }
         features.set(Features::IMMEDIATES, variant.immediates);
         features
     }
 
     /// The whole WGSL.
     pub fn source(&'static self, variant: &Variant) -> String {
-        // A directive must come first; without a line of its own, it shifts no line numbers.
-        let (directive, scalar) = match variant.element {
-            ElementType::F32 => ("", "alias Scalar = f32;\n"),
-            ElementType::F16 => ("enable f16; ", "alias Scalar = f16;\n"),
+        let scalar = match variant.element {
+            ElementType::F32 => "alias Scalar = f32;\n",
+            ElementType::F16 => "alias Scalar = f16;\n",
         };
+        // Directives must come first; without a line of their own, they shift no line numbers.
+        let features = self.features(variant);
+        let directives = DIRECTIVES.iter();
+        let directives = directives.filter(|(feature, _)| features.contains(*feature));
         let name = self.params.name;
         let params = if variant.immediates {
             format!("var<immediate> p: {name};\n")
@@ -276,8 +290,8 @@ impl Module {
             file.text.replace("fn activate", "fn activate_last")
         });
         let structs = self.structs();
-        [directive]
-            .into_iter()
+        directives
+            .map(|(_, directive)| *directive)
             .chain(files.iter().map(|file| file.text))
             .chain(structs.iter().map(|written| written.wgsl))
             .chain([&last, scalar, &constants, &params])

@@ -29,6 +29,21 @@ pub fn new_gpu() -> Gpu {
     pollster::block_on(new_gpu_async())
 }
 
+/// A device with cooperative matrices, if the adapter has some that the crate can use.
+pub fn gpu_with_cooperative_matrices() -> Option<&'static Gpu> {
+    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    let gpu = GPU.get_or_init(|| {
+        // SAFETY: only the crate's shaders run on it, with matrices that the adapter lists.
+        #[allow(unsafe_code)]
+        let token = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        let options = GpuOptions::new().pipeline_cache(false);
+        let options = options.cooperative_matrices(token);
+        let gpu = pollster::block_on(Gpu::request(&options)).unwrap();
+        gpu.cooperative_matrices().is_some().then_some(gpu)
+    });
+    gpu.as_ref()
+}
+
 /// A device as an application may have made it: WebGPU's default limits and no features.
 pub fn smallest_gpu() -> Gpu {
     pollster::block_on(smallest_gpu_async())

@@ -128,6 +128,10 @@ fn needs(shader: &Shader) -> Capabilities {
         (Features::IMMEDIATES, Capabilities::IMMEDIATES),
         (Features::SHADER_INT64, Capabilities::SHADER_INT64),
         (Features::SUBGROUP, Capabilities::SUBGROUP),
+        (
+            Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+            Capabilities::COOPERATIVE_MATRIX,
+        ),
     ]
     .into_iter()
     .filter(|(feature, _)| shader.features.contains(*feature))
@@ -153,10 +157,11 @@ impl Target {
     const ALL: [Self; 4] = [Self::SPIRV, Self::MSL, Self::HLSL, Self::GLSL];
 
     /// GLSL ES has no 16-bit floats, 64-bit integers or subgroups, and wgpu's GL back end never
-    /// offers the features. Immediates are there, as plain uniforms.
+    /// offers the features. Immediates are there, as plain uniforms. Cooperative matrices are Vulkan's and Metal's.
     fn supports(self, needs: Capabilities) -> bool {
         match self {
-            Self::SPIRV | Self::MSL | Self::HLSL => true,
+            Self::SPIRV | Self::MSL => true,
+            Self::HLSL => !needs.contains(Capabilities::COOPERATIVE_MATRIX),
             Self::GLSL => !needs.intersects(
                 Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP,
             ),
@@ -187,8 +192,10 @@ impl Target {
             }
             Self::MSL => {
                 let options = msl::Options {
-                    // 64-bit integers in buffers came with 2.3, where wgpu asks for them.
-                    lang_version: if needs.contains(Capabilities::SHADER_INT64) {
+                    // 64-bit integers in buffers, and cooperative matrices, came with 2.3, where wgpu asks for them.
+                    lang_version: if needs
+                        .intersects(Capabilities::SHADER_INT64 | Capabilities::COOPERATIVE_MATRIX)
+                    {
                         (2, 3)
                     } else {
                         (2, 0)

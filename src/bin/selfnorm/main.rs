@@ -1,7 +1,10 @@
 //! The command: what a model's file holds, in another format, and what it predicts.
 
+#[path = "../../nn/files/atomic.rs"]
+mod atomic;
 mod model;
 mod npy;
+mod score;
 mod table;
 
 use std::path::PathBuf;
@@ -17,6 +20,7 @@ Models of Keras, ONNX and this crate on any GPU.
 selfnorm inspect FILE                 its layers, where it comes from, and how far it is trained
 selfnorm convert IN OUT               the same model in another format
 selfnorm predict MODEL IN OUT         what it predicts for each row of IN
+selfnorm score MODEL FOLDER [IN…]     the same of many files, into files of the same names below FOLDER
 
 A model's format follows from its name:
   .keras .h5        Keras (a .h5 is read only)
@@ -25,6 +29,10 @@ A model's format follows from its name:
 
 IN and OUT are .csv, a sample a row, with or without a line of names, or .npy, an array [n, sample's shape]. Values are
 in the order of the model's input, which `inspect` shows; images have their channels last, also those of ONNX files.
+
+Of score the standard input has the names, one a line, if no IN is given, and each name of a result is printed when it
+is there. A result that is there already stays: a run that was killed is run again, and any number of them, on any
+number of GPUs, can share out the files.
 
 Options of convert to .safetensors:
   --dtype f32|f16|bf16    how values are stored; f32 by default
@@ -39,6 +47,7 @@ enum Command {
     Inspect(PathBuf),
     Convert([PathBuf; 2], Option<Mapping>),
     Predict([PathBuf; 3]),
+    Score([PathBuf; 2], Vec<PathBuf>),
     Say(String),
 }
 
@@ -96,6 +105,7 @@ fn parse() -> std::result::Result<Command, lexopt::Error> {
         "inspect" => "FILE",
         "convert" => "IN OUT",
         "predict" => "MODEL IN OUT",
+        "score" => "MODEL FOLDER [IN…]",
         "" => return Err("a command is missing".into()),
         _ => return Err(format!("{command} is none of its commands").into()),
     };
@@ -110,6 +120,13 @@ fn parse() -> std::result::Result<Command, lexopt::Error> {
             Ok(Command::Inspect(file))
         }
         "convert" => Ok(Command::Convert(paths.try_into().map_err(wrong)?, mapping)),
+        "score" => {
+            let mut paths = paths.into_iter();
+            match (paths.next(), paths.next()) {
+                (Some(model), Some(folder)) => Ok(Command::Score([model, folder], paths.collect())),
+                (path, _) => Err(wrong(path.into_iter().collect())),
+            }
+        }
         _ => Ok(Command::Predict(paths.try_into().map_err(wrong)?)),
     }
 }
@@ -123,6 +140,7 @@ fn run(command: Command) -> Result<()> {
             let model = model::open(&Gpu::new()?, &from)?;
             model::save(&model, &to, mapping.as_ref())?;
         }
+        Command::Score([file, folder], chunks) => score::score(&file, &folder, chunks)?,
         Command::Predict([file, from, to]) => {
             table::Format::of(&to)?;
             let samples = table::read(&from)?;

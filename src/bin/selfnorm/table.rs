@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Result, npy};
+use crate::{Result, atomic, npy};
 
 pub enum Format {
     Csv,
@@ -146,7 +146,7 @@ pub fn write(path: &Path, rows: usize, shape: &[usize], values: &[f32]) -> Resul
             writer.into_inner()?
         }
     };
-    std::fs::write(path, bytes).map_err(|problem| format!("{}: {problem}", path.display()).into())
+    atomic::write(path, &bytes).map_err(|problem| format!("{}: {problem}", path.display()).into())
 }
 
 #[cfg(test)]

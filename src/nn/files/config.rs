@@ -11,7 +11,7 @@ use crate::nn::layers::{Kind, Layer, NoiseShape, Sliding, Weighted};
 use crate::nn::{
     Activation, AlphaDropout, AveragePooling2d, BatchNormalization, Conv2d, Dense, Dropout,
     Flatten, GlobalAveragePooling2d, Initializer, LayerNormalization, MaxPool2d, Normalization,
-    Padding, Regularizer, Reshape, Sequential, SequentialBuilder, Tiling,
+    Padding, Precision, Regularizer, Reshape, Sequential, SequentialBuilder, Tiling,
 };
 use crate::{Error, Result, Selu};
 
@@ -20,6 +20,7 @@ const MAX_AXES: usize = 64;
 
 const PADDINGS: [(&str, Padding); 2] = [("valid", Padding::Valid), ("same", Padding::Same)];
 
+const PRECISIONS: [(&str, Precision); 2] = [("f32", Precision::F32), ("f16", Precision::F16)];
 const TILINGS: [(&str, Option<Tiling>); 3] = [
     ("workgroup", Some(Tiling::Workgroup)),
     ("registers", Some(Tiling::Registers)),
@@ -117,6 +118,9 @@ impl Object for SequentialBuilder {
         fields.field("layers", self, write_layers, read_layers);
         if fields.has("tiling", self.tiling.is_some()) {
             fields.choice("tiling", &mut self.tiling, &TILINGS);
+        }
+        if fields.has("precision", self.precision != Precision::F32) {
+            fields.choice("precision", &mut self.precision, &PRECISIONS);
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::nn::network::Weight;
 use crate::nn::sequential::{self, Sequential};
 use crate::nn::training::{Buffers, MAX_COUNT};
 use crate::nn::workspace::{F32, Slots};
-use crate::nn::{Loss, Optimizer};
+use crate::nn::{Loss, Optimizer, Precision};
+use crate::ops::network::guard::LossScale;
 
 /// What of a network is in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Snapshot {
     /// What a training goes on from.
     pub step: u64,
     pub optimized_from: u64,
+    /// Of a network whose precision needs one.
+    pub loss_scale: Option<LossScale>,
 }
 
 impl Snapshot {
@@ -44,6 +47,7 @@ impl Snapshot {
             slots: Vec::new(),
             step: 0,
             optimized_from: 0,
+            loss_scale: None,
         };
         if contents == Contents::Model {
             return Ok(snapshot);
@@ -59,6 +63,10 @@ impl Snapshot {
             .all(|value| value.to_bits() == 0)
         {
             snapshot.slots.clear();
+        }
+        if let (Precision::F16, Some(slots)) = (model.builder.precision, &model.slots) {
+            let scale = slots.guard.loss_scale(&model.gpu, progress).await?;
+            snapshot.loss_scale = Some(scale);
         }
         // Steps under way from one on that is not finite have changed nothing.
         snapshot.step = model.halted(progress).await?.unwrap_or(model.step);
@@ -90,6 +98,7 @@ pub(super) struct State {
     pub seed: u64,
     pub optimizer: Optimizer,
     pub loss: Option<Loss>,
+    pub loss_scale: Option<LossScale>,
 }
 
 impl State {
@@ -127,9 +136,15 @@ pub(super) async fn put(
     let staged = model.gpu.memory().region(model.weights.bytes)?;
     let has_slots = placed.iter().any(|placed| placed.slot.is_some());
     let slots = match &state {
-        Some(state) if has_slots => Some(Slots::new(model.plan(), &state.optimizer)?),
+        Some(state) if has_slots || state.loss_scale.is_some() => {
+            Some(Slots::new(model.plan(), &state.optimizer)?)
+        }
         _ => None,
     };
+    if let (Some(slots), Some(scale)) = (&slots, state.as_ref().and_then(|state| state.loss_scale))
+    {
+        slots.guard.set_loss_scale(&model.gpu, scale)?;
+    }
     let mut weights = Vec::new();
     for Placed {
         slot,

@@ -58,6 +58,7 @@ impl Imported {
                     seed: SEED,
                     optimizer: training.optimizer,
                     loss: training.loss,
+                    loss_scale: None,
                 };
                 Some(state.checked().map_err(|problem| error(name, problem))?)
             }

@@ -16,10 +16,14 @@ pub(super) const EPOCH: &str = "epoch";
 /// The step that the optimizer's state begins at.
 pub(super) const OPTIMIZED_FROM: &str = "optimized_from";
 
+/// The loss scale of a training in 16-bit floats, and the steps since it changed.
+pub(super) const LOSS_SCALE: &str = "loss_scale";
+pub(super) const LOSS_SCALE_STEPS: &str = "loss_scale_steps";
+
 /// The state of a training.
 pub(super) const STATE: [&str; 3] = [STEP, EPOCH, OPTIMIZED_FROM];
 
-const OWN: [&str; 7] = [
+const OWN: [&str; 9] = [
     MODEL_CONFIG,
     SEED,
     OPTIMIZER,
@@ -27,6 +31,8 @@ const OWN: [&str; 7] = [
     STEP,
     EPOCH,
     OPTIMIZED_FROM,
+    LOSS_SCALE,
+    LOSS_SCALE_STEPS,
 ];
 
 /// Whether a key is the user's to choose.

@@ -1,6 +1,8 @@
 //! Networks and their training, as bytes and as files: one file a format, and what all of them share.
 
 mod architecture;
+#[cfg(not(target_family = "wasm"))]
+mod atomic;
 mod bytes;
 mod config;
 mod contents;

@@ -1,8 +1,9 @@
 //! Files on disk.
 
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Read};
 use std::path::Path;
 
+use super::atomic;
 use super::contents::Contents;
 use super::mapping::{Loaded, Mapping};
 use super::safetensors::{File, open, read, read_with, write};
@@ -148,7 +149,7 @@ pub(super) fn file(path: &Path) -> Result<(Vec<u8>, String)> {
 
 /// Writes a file, all of it or nothing.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomically(path, bytes).map_err(|problem| error(path, problem))
+    atomic::write(path, bytes).map_err(|problem| error(path, problem))
 }
 
 /// A file of known length; what has none, such as a pipe, is read first.
@@ -181,31 +182,4 @@ fn error(path: &Path, problem: std::io::Error) -> Error {
         path: path.display().to_string(),
         detail: problem.to_string(),
     }
-}
-
-/// Writes a file of another name and renames it when complete. What is no file, such as a pipe, is written into.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // Of a link, what it leads to.
-    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        return std::fs::File::options()
-            .write(true)
-            .open(path)?
-            .write_all(bytes);
-    }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    // Its error does not name the other file.
-    std::fs::metadata(folder)?;
-    let mut builder = tempfile::Builder::new();
-    // The permissions of any other file; by default only the owner can read a temporary one.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

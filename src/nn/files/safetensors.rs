@@ -13,12 +13,16 @@ use serde_json::{Map, Value, json};
 use super::contents::{Contents, Placed, Snapshot, State, put};
 use super::float::Float;
 use super::mapping::{self, Dtype, Elsewhere, Loaded, Mapping, Origin};
-use super::metadata::{EPOCH, LOSS, MODEL_CONFIG, OPTIMIZED_FROM, OPTIMIZER, SEED, STATE, STEP};
+use super::metadata::{
+    EPOCH, LOSS, LOSS_SCALE, LOSS_SCALE_STEPS, MODEL_CONFIG, OPTIMIZED_FROM, OPTIMIZER, SEED,
+    STATE, STEP,
+};
 use super::{architecture, config, error, metadata, scan};
 use crate::gpu::transfer;
 use crate::nn::SequentialBuilder;
 use crate::nn::network::Network;
 use crate::nn::sequential::Sequential;
+use crate::ops::network::guard::LossScale;
 use crate::ops::network::loss::Loss;
 use crate::ops::network::optimizer::Optimizer;
 use crate::{Error, Gpu, Result};
@@ -141,6 +145,10 @@ fn entries(
         set(STEP, snapshot.step.to_string());
         set(EPOCH, model.epoch.to_string());
         set(OPTIMIZED_FROM, snapshot.optimized_from.to_string());
+        if let Some(loss_scale) = snapshot.loss_scale {
+            set(LOSS_SCALE, loss_scale.scale().to_string());
+            set(LOSS_SCALE_STEPS, loss_scale.steps.to_string());
+        }
     }
     entries
 }
@@ -318,8 +326,29 @@ impl State {
             seed: header.number(SEED)?,
             optimizer,
             loss,
+            loss_scale: LossScale::read(header)?,
         };
         state.checked().map_err(|problem| header.error(problem))
+    }
+}
+
+impl LossScale {
+    /// That of a checkpoint that has one.
+    fn read(header: &Header) -> Result<Option<Self>> {
+        if !header.is_checkpoint() || header.entry(LOSS_SCALE).is_none() {
+            return Ok(None);
+        }
+        let [scale, steps] = [header.number(LOSS_SCALE)?, header.number(LOSS_SCALE_STEPS)?];
+        let [small, few] = [scale, steps].map(|number| u32::try_from(number).ok());
+        let read = small
+            .zip(few)
+            .and_then(|(scale, steps)| Self::new(scale, steps));
+        let wrong = || {
+            header.error(format!(
+                "{LOSS_SCALE} is {scale}, not a power of two up to 2^24"
+            ))
+        };
+        read.ok_or_else(wrong).map(Some)
     }
 }
 

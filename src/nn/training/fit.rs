@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::exchange::Exchange;
 use crate::nn::data::order_bytes;
 use crate::nn::{Data, Dataset};
 use crate::ops::network::loss::Loss;
@@ -34,6 +35,7 @@ pub struct Fit<'a> {
     pub(super) validation_split: f64,
     pub(super) validation_data: Option<&'a Dataset>,
     pub(super) skip_non_finite: u32,
+    pub(super) exchange: Option<&'a dyn Exchange>,
 }
 
 /// Trains with the optimizer that the network was compiled with, or trained with last.
@@ -49,6 +51,7 @@ impl Default for Fit<'_> {
             validation_split: 0.0,
             validation_data: None,
             skip_non_finite: 0,
+            exchange: None,
         }
     }
 }
@@ -135,6 +138,18 @@ impl<'a> Fit<'a> {
     /// [`Error::NotFinite`].
     pub fn skip_non_finite(mut self, steps: u32) -> Self {
         self.skip_non_finite = steps;
+        self
+    }
+
+    /// Trains together with other ranks: each has the same network, the same data and the same `Fit`, and computes its
+    /// part of every batch, in blocks of 8 rows. What they train is what one rank would, but for the order of sums: masks,
+    /// weights of samples, the order of the epochs, clipping and penalties are those of the whole batch. The scores are
+    /// those of the whole batch, too, and every rank evaluates the validation data.
+    ///
+    /// A step waits for its gradients, and the other ranks. [`BatchNormalization`](crate::nn::BatchNormalization) is
+    /// an error, unless it is frozen.
+    pub fn exchange(mut self, exchange: &'a dyn Exchange) -> Self {
+        self.exchange = Some(exchange);
         self
     }
 

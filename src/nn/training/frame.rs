@@ -146,7 +146,7 @@ impl Pass<'_> {
         let fetch = || Ok(training.fetch(x, y)?.into());
         let fetch = model.gpu.dispatches().get(&owners, 0, fetch)?;
         let mut records = Vec::new();
-        let parts = training.plan(model.record(model.step)?, 0, n, &mut records);
+        let parts = training.plan(model.record(model.step)?, 0, 0..n, &mut records);
         let fetch = |part| {
             let each = fetch.len() / records.len();
             &fetch[part * each..(part + 1) * each]

@@ -1,6 +1,7 @@
 //! Training: what a step consists of, and which comes next.
 
 mod evaluate;
+mod exchange;
 mod fit;
 mod frame;
 mod model;
@@ -9,6 +10,9 @@ mod run;
 mod score;
 mod step;
 
+pub use exchange::Exchange;
+#[cfg(not(target_family = "wasm"))]
+pub use exchange::Threads;
 pub use fit::Fit;
 pub(super) use frame::Recorded;
 pub(super) use model::MAX_COUNT;

@@ -233,7 +233,7 @@ impl Sequential {
         self.adopt(self.compiled(training, optimizer, None));
         let step = self.step;
         let mut records = Vec::new();
-        let parts = training.plan(self.record(step)?, 0, n, &mut records);
+        let parts = training.plan(self.record(step)?, 0, 0..n, &mut records);
         let records = training.steps.stage(&self.gpu, &records)?;
         let batch = Batch::Tensors(x, y, &training.evaluation.losses.plain_weights);
         let mut flight = training.submit(&self.gpu, &batch, &parts, Some(records))?;

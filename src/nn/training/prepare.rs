@@ -238,6 +238,7 @@ impl Sequential {
         let backward = Backward::new(plan, forward, losses.scored, start, gradients, false)?;
         Ok(Training {
             batch,
+            scale: slots.scale(plan, losses)?,
             backward,
             accumulate,
             part,

@@ -1,5 +1,6 @@
 //! The order of a step.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::gpu::device::Owner;
@@ -60,6 +61,8 @@ pub(in crate::nn) struct Training {
     /// The samples of a batch, which may come in parts.
     pub batch: usize,
     pub evaluation: Arc<Evaluation>,
+    /// Scales the gradient of the loss, if that is needed.
+    pub scale: Option<Dispatch>,
     pub backward: Backward,
     /// The gradients of a part, if a batch comes in several, and what adds them up.
     pub part: Option<Region>,
@@ -143,12 +146,19 @@ impl Training {
         count.div_ceil(self.rows())
     }
 
-    /// Adds the records of a step on `count` samples from `first` on, like `record`.
-    pub fn plan(&self, record: Step, first: usize, count: usize, records: &mut Vec<Step>) -> Parts {
-        let part = |row: usize| {
+    /// Adds the records of a step on these rows of a batch whose samples begin at `first`, like `record`: one at
+    /// least, without rows if there are none.
+    pub fn plan(
+        &self,
+        record: Step,
+        first: usize,
+        rows: Range<usize>,
+        records: &mut Vec<Step>,
+    ) -> Parts {
+        let mut part = |row: usize| {
             let part = Part {
                 row,
-                count: self.rows().min(count - row),
+                count: self.rows().min(rows.end - row),
                 record: records.len(),
             };
             records.push(Step {
@@ -159,12 +169,10 @@ impl Training {
             });
             part
         };
-        let mut parts: Vec<_> = (0..count).step_by(self.rows()).map(part).collect();
-        let last = parts.pop().unwrap_or_default();
-        Parts {
-            before: parts,
-            last,
-        }
+        let starts = rows.clone().step_by(self.rows());
+        let mut before: Vec<_> = starts.map(&mut part).collect();
+        let last = before.pop().unwrap_or_else(|| part(rows.start));
+        Parts { before, last }
     }
 
     /// A part of a step. The optimizer's `update` follows the last part.
@@ -176,9 +184,53 @@ impl Training {
         gather
             .iter()
             .chain(self.evaluation.of_rows())
+            .chain(&self.scale)
             .chain(&self.backward.dispatches)
             .chain(&self.accumulate)
             .chain(update)
+    }
+
+    /// What the ranks of a training add up: the gradients, and (Σ loss, Σ metric, rows that count, rows with
+    /// invalid targets).
+    pub(super) fn summed(&self) -> [Region; 2] {
+        let Slots { gradients, .. } = &*self.slots;
+        let of_weights = gradients.bytes - self.slots.guard.state().bytes;
+        let totals = &self.evaluation.losses.totals;
+        [gradients.part(0, of_weights), totals.part(0, 16)]
+    }
+
+    /// Submits the parts of a step that are a rank's, but not its update, which comes once the sums are those of all
+    /// ranks.
+    pub fn submit_share(&self, gpu: &Gpu, batch: &Batch, parts: &Parts) -> Result<()> {
+        let all = parts.before.iter().chain([&parts.last]);
+        for (i, &part) in all.enumerate() {
+            gpu.link().enqueue(batch.owner(), |encoder| {
+                if i == 0 {
+                    // Sums begin with the first row of a batch, which may be another rank's.
+                    for region in self.summed().iter().filter(|region| region.bytes > 0) {
+                        encoder.clear_buffer(&region.buffer, region.offset, Some(region.bytes));
+                    }
+                }
+                batch.copy(encoder, &self.evaluation, part);
+                let mut pass = begin_pass(encoder);
+                for dispatch in self.dispatches(batch.dispatches(), &[]) {
+                    dispatch.record(&mut pass, Some(self.steps.bound(part.record)));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Submits the update of a step whose sums are those of all ranks.
+    pub fn submit_update(&self, gpu: &Gpu, parts: &Parts) -> Result<Flight> {
+        let totals = &self.evaluation.losses.totals;
+        Flight::submit(gpu, Owner::Crate, totals, |encoder| {
+            let mut pass = begin_pass(encoder);
+            for dispatch in &self.update {
+                dispatch.record(&mut pass, Some(self.steps.bound(parts.last.record)));
+            }
+        })
     }
 
     /// Submits a step, each part of its batch by itself. The optimizer follows the last part. `records`
@@ -265,16 +317,17 @@ impl Flight {
         Ok(Self { readback, staging })
     }
 
-    fn submit(
+    /// Submits what `record` records, after which the region comes back.
+    pub fn submit(
         gpu: &Gpu,
         owner: Owner,
-        totals: &Region,
+        region: &Region,
         record: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<Self> {
-        let mut flight = Self::new(gpu, totals.bytes)?;
+        let mut flight = Self::new(gpu, region.bytes)?;
         gpu.link().enqueue(owner, |encoder| {
             record(encoder);
-            flight.record(encoder, &[totals]);
+            flight.record(encoder, &[region]);
             Ok(())
         })?;
         flight.readback.submitted(gpu.link());
@@ -293,11 +346,22 @@ impl Flight {
     /// Waits for the totals. A wait that is given up may begin again.
     pub async fn land(&mut self, gpu: &Gpu, progress: &impl transfer::Progress) -> Result<Totals> {
         let mut totals = Totals::default();
-        let bytes = bytemuck::bytes_of_mut(&mut totals);
+        self.bring(gpu, bytemuck::bytes_of_mut(&mut totals), progress)
+            .await?;
+        Ok(totals)
+    }
+
+    /// Waits for the bytes. A wait that is given up may begin again.
+    pub async fn bring(
+        &mut self,
+        gpu: &Gpu,
+        bytes: &mut [u8],
+        progress: &impl transfer::Progress,
+    ) -> Result<()> {
         let device = gpu.memory().device();
         self.readback.finish(device, bytes, progress).await?;
         gpu.memory().give(Purpose::Readback, self.staging.clone());
-        Ok(totals)
+        Ok(())
     }
 
     /// What comes back, of the step of this number if it is of one, once it has. Does not wait.

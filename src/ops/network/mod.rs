@@ -99,12 +99,12 @@ fn dispatch<P: Pod>(
 #[cfg(test)]
 mod tests {
     use super::epilogue::Epilogue;
-    use super::product::{self, End, Product, Tiling};
+    use super::product::{self, End, Precision, Product, Tiling};
     use super::step::{Step, Steps};
     use super::*;
     use crate::gpu::device::Owner;
     use crate::gpu::recording::begin_pass;
-    use crate::gpu::{platform, transfer};
+    use crate::gpu::{self, platform, transfer};
     use crate::ops::alpha_dropout::{Broadcast, Dropout};
     use crate::ops::selu::Selu;
     use crate::random::Stream;
@@ -215,6 +215,122 @@ mod tests {
                     let bound = rows as f64 * 2f64.powi(-24) * sizes;
                     let off = (f64::from(found) - sum).abs();
                     assert!(off <= bound, "{rows} x {outputs}, {tiling:?}: {off:.2e}");
+                }
+            }
+        }
+    }
+
+    /// A value's error as a 16-bit float: WGSL lets a conversion go up or down, and take small results for 0.
+    fn f16_error(value: f32) -> f64 {
+        let size = f64::from(value.abs());
+        if size < 2f64.powi(-14) {
+            size
+        } else {
+            size * 2f64.powi(-10)
+        }
+    }
+
+    /// The bound is that of [`Precision::F16`]; the expected values are sums in f64.
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn products_of_16_bit_floats_are_within_their_bound() {
+        // Whole tiles, parts of tiles, and more inners than one chunk has; in fours and not.
+        let extents = [
+            (64, 32, 64),
+            (1, 1, 1),
+            (67, 45, 35),
+            (8, 2048, 12),
+            (130, 700, 100),
+        ];
+        let gpus = [Gpu::new().unwrap(), gpu::tests::with_cooperative_matrices()];
+        for (gpu, (rows, inputs, outputs)) in gpus
+            .iter()
+            .flat_map(|gpu| extents.map(|extents| (gpu, extents)))
+        {
+            if !gpu.supports_f16() {
+                continue;
+            }
+            // From 1 down to 2^-20.
+            let values = |len: usize, seed| -> Vec<f32> {
+                let words = crate::random::words(seed, 1, 0..len as u64);
+                let value = |word: u32| {
+                    (word as f32 * 2f32.powi(-31) - 1.0) * 2f32.powi(-(word as i32 & 20))
+                };
+                words.map(value).collect()
+            };
+            let dense = product::Dense {
+                rows,
+                inputs,
+                outputs,
+                bias: true,
+            };
+            let [x, dz] =
+                [(rows * inputs, 1), (rows * outputs, 2)].map(|(len, seed)| values(len, seed));
+            let w = values((inputs + 1) * outputs, 3);
+            let [left, right, gradient] = [&x, &w, &dz].map(|values| region(gpu, values));
+            let sums = |len: usize| region(gpu, &vec![7.0; len]);
+            let biases = &w[inputs * outputs..];
+            // For each: the product, its extents, its operands by (row, inner) and (inner, column), and what is added.
+            type Operand<'a> = Box<dyn Fn(usize, usize) -> f32 + 'a>;
+            type Case<'a> = (Product, [usize; 3], Operand<'a>, Operand<'a>, &'a [f32]);
+            let cases: [Case; 3] = [
+                (
+                    dense.forward(&left, &right, &sums(rows * outputs), End::Nothing),
+                    [rows, inputs, outputs],
+                    Box::new(|row, k| x[row * inputs + k]),
+                    Box::new(|k, column| w[k * outputs + column]),
+                    biases,
+                ),
+                (
+                    dense.kernel_gradient(&left, &gradient, &sums((inputs + 1) * outputs)),
+                    [inputs + 1, rows, outputs],
+                    Box::new(|row, k| {
+                        if row == inputs {
+                            1.0
+                        } else {
+                            x[k * inputs + row]
+                        }
+                    }),
+                    Box::new(|k, column| dz[k * outputs + column]),
+                    &[],
+                ),
+                (
+                    dense.input_gradient(&gradient, &right, &sums(rows * inputs), End::Nothing),
+                    [rows, outputs, inputs],
+                    Box::new(|row, k| dz[row * outputs + k]),
+                    Box::new(|k, column| w[column * outputs + k]),
+                    &[],
+                ),
+            ];
+            for (product, [rows, inner, columns], left, right, added) in cases {
+                let product = product.precision(Precision::F16);
+                let sums = product.sums.clone();
+                let tiling = Tiling::of(gpu);
+                let scratch = gpu
+                    .memory()
+                    .region(product.scratch_bytes(tiling).max(4))
+                    .unwrap();
+                let dispatches = product.prepare(gpu, tiling, &scratch).unwrap();
+                let found = run(gpu, &dispatches, 0, &sums);
+                for (i, &found) in found.iter().enumerate() {
+                    let (row, column) = (i / columns, i % columns);
+                    let bias = f64::from(added.get(column).copied().unwrap_or_default());
+                    let (mut sum, mut sizes, mut bound) = (bias, bias.abs(), 0.0);
+                    for k in 0..inner {
+                        let (x, w) = (left(row, k), right(k, column));
+                        let (x_error, w_error) = (f16_error(x), f16_error(w));
+                        let [x, w] = [x, w].map(f64::from);
+                        sum += x * w;
+                        sizes += (x * w).abs();
+                        bound += x.abs() * w_error + w.abs() * x_error + x_error * w_error;
+                    }
+                    bound += inner as f64 * 2f64.powi(-22) * sizes;
+                    let off = (f64::from(found) - sum).abs();
+                    assert!(
+                        off <= bound,
+                        "{:?}, {rows} x {inner} x {columns}, ({row}, {column}): {found} is not {sum} +- {bound:.1e}",
+                        gpu.cooperative_matrices(),
+                    );
                 }
             }
         }

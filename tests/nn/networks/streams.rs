@@ -1,10 +1,12 @@
 //! Batches that come from the host.
 
+use super::ranks::on_ranks;
 use super::{blobs, classifier, one_hot, weight_bits};
 use crate::common::{allocated, gpu, new_gpu};
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
     Adam, AlphaDropout, Batch, Batches, Dataset, Dense, Fit, History, Loss, Samples, Sequential,
+    Threads,
 };
 use selfnorm::{Error, Result};
 
@@ -182,6 +184,45 @@ fn batches_from_the_host_train_as_a_data_set_in_the_same_order_does() {
     values.weights = (0..260).map(|i| (i % 5) as f32 / 4.0).collect();
     let expected = resident(&values, |data| data);
     assert_eq!(streamed(&mut values), expected);
+}
+
+/// With void rows, weighted classes and a weight a sample, all of which count over the whole batch.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn each_rank_takes_its_rows_of_batches_from_the_host_as_of_a_data_set() {
+    let samples = Samples::bytes([2, 5]).scaled(0.01, -1.0);
+    let samples = samples.ignore_class(255).class_weights(&[0.5, 1.0, 3.0]);
+    let chunks = || {
+        let mut chunks = labelled(samples.clone());
+        for label in chunks.labels.iter_mut().step_by(7) {
+            *label = 255;
+        }
+        chunks.weights = (0..130).map(|i| (i % 5) as f32 / 4.0).collect();
+        chunks
+    };
+    let data = chunks().resident(&[2, 5], &[2, 3]).scaled(0.01, -1.0);
+    let data = data
+        .ignore_class(255)
+        .class_weights(&[0.5, 1.0, 3.0])
+        .unwrap();
+    let data = &data;
+    let train = |ranks: &Threads, is_streamed: bool| -> Trained {
+        let mut model = network().build(gpu(), 1).unwrap();
+        let fit = fit(16).exchange(ranks);
+        let history = match is_streamed {
+            true => model.fit(&mut chunks(), &fit),
+            false => model.fit(data, &fit),
+        };
+        (history.unwrap(), weight_bits(&model))
+    };
+    let one = on_ranks(1, |ranks| train(ranks, false)).remove(0);
+    let expected = on_ranks(2, |ranks| train(ranks, false)).remove(0);
+    for (loss, one) in expected.0.losses.iter().zip(&one.0.losses) {
+        assert!((loss - one).abs() < 1e-4 * one, "{loss}, not {one}");
+    }
+    for found in on_ranks(2, |ranks| train(ranks, true)) {
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]

@@ -4,10 +4,13 @@ mod record;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::hash::Hash;
+use std::ops::Range;
 use std::sync::Arc;
 
 use record::Recorded;
 
+use super::exchange::{self, Exchange, Sharing};
 use super::fit::Fit;
 use super::prepare::Compiled;
 use super::score::{EpochScores, History, Score, Sums};
@@ -157,6 +160,8 @@ pub struct Run<'a> {
     model: &'a mut Sequential,
     source: Source<'a>,
     validation: Option<Validation>,
+    /// With the other ranks.
+    exchange: Option<&'a dyn Exchange>,
     epochs: usize,
     /// The epochs that are over, and the batches of the current one that are submitted.
     epoch: usize,
@@ -254,6 +259,8 @@ pub(super) struct State {
     planned: VecDeque<Planned>,
     /// What the network trains with from the first step on.
     compiled: Option<Compiled>,
+    /// The step whose gradients other ranks wait for.
+    shared: Option<(Planned, Sharing)>,
     /// What is under way, in order.
     flights: VecDeque<(Flight, Landing)>,
     /// What is in encoders of an application, in order.
@@ -316,8 +323,12 @@ impl Sequential {
     /// [`Error::Data`] if the data does not have the network's shapes, has no targets, or targets
     /// that the loss can't have; [`Error::Parameter`]; [`Error::OtherGpu`], [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then unchanged.
-    pub fn train<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit) -> Result<Run<'a>> {
+    pub fn train<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit<'a>) -> Result<Run<'a>> {
         let data = data.into();
+        let exchange = fit.exchange.filter(|exchange| exchange.size() != 1);
+        if let Some(exchange) = exchange {
+            self.check_exchange(exchange)?;
+        }
         if let Data::Dataset(data) = data {
             data.check(self.expected(OP, fit.loss))?;
         }
@@ -340,7 +351,11 @@ impl Sequential {
             Data::Dataset(_) => fit.batch_size.min(trained.max(validated)),
             Data::Batches(_) => fit.batch_size,
         };
-        let training = self.prepare_training(batch_size, &optimizer, loss)?;
+        let rows = match exchange {
+            Some(exchange) => exchange::largest_share(batch_size, exchange.size()),
+            None => batch_size,
+        };
+        let training = self.prepare_training(rows, &optimizer, loss)?;
         let evaluation = &training.evaluation;
         let (expected, places) = (self.expected(OP, Some(loss)), evaluation.places());
         let source = match data {
@@ -384,12 +399,14 @@ impl Sequential {
         Ok(Run {
             source,
             validation,
+            exchange,
             epochs: fit.epochs,
             epoch: 0,
             batch: 0,
             state: State {
                 training,
                 planned: VecDeque::new(),
+                shared: None,
                 flights: VecDeque::new(),
                 recorded: VecDeque::new(),
                 ended: VecDeque::new(),
@@ -457,6 +474,10 @@ impl<'a> Run<'a> {
         if self.state.over {
             return Ok(None);
         }
+        if self.state.shared.is_some() {
+            self.share(progress).await?;
+            return Ok(Some(Event::Batch));
+        }
         if let Some(error) = self.state.failure.clone() {
             // What was submitted before counts.
             self.state.land_beyond(0, self.model, progress).await?;
@@ -491,6 +512,12 @@ impl<'a> Run<'a> {
             self.state
                 .land_beyond(AHEAD - 1, self.model, progress)
                 .await?;
+            if let (Some(exchange), Some(compiled)) = (self.exchange, &self.state.compiled) {
+                let settings = self.settings(compiled);
+                self.model
+                    .compare_ranks(exchange, settings, progress)
+                    .await?;
+            }
             match self.state.compiled.take() {
                 None => self.step()?,
                 Some(compiled) => {
@@ -502,6 +529,7 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+            self.share(progress).await?;
             return Ok(Some(Event::Batch));
         }
         let validation = self.validate(progress).await?;
@@ -591,11 +619,18 @@ impl<'a> Run<'a> {
                 Batch::Gathered(data.stream.dispatches(planned.slot), Owner::Crate)
             }
         };
-        let training = &self.state.training;
-        let flight = training.submit(&self.model.gpu, &batch, &planned.parts, None)?;
-        let landing = Landing::Step(planned.step);
-        self.state.planned.pop_front();
-        self.state.flights.push_back((flight, landing));
+        let (training, gpu) = (&self.state.training, &self.model.gpu);
+        if self.exchange.is_some() {
+            training.submit_share(gpu, &batch, &planned.parts)?;
+            let sharing = Sharing::new(training);
+            let planned = self.state.planned.pop_front();
+            self.state.shared = planned.map(|planned| (planned, sharing));
+        } else {
+            let flight = training.submit(gpu, &batch, &planned.parts, None)?;
+            let landing = Landing::Step(planned.step);
+            self.state.planned.pop_front();
+            self.state.flights.push_back((flight, landing));
+        }
         self.model.leave_unseen();
         if self.batch == 0 {
             self.model.epoch += 1;
@@ -603,6 +638,50 @@ impl<'a> Run<'a> {
         self.batch += 1;
         self.model.step += 1;
         Ok(())
+    }
+
+    /// Exchanges the gradients of the step that was submitted last, and submits its update.
+    async fn share(&mut self, progress: &impl transfer::Progress) -> Result<()> {
+        let (Some(exchange), Some((planned, sharing))) = (self.exchange, &mut self.state.shared)
+        else {
+            return Ok(());
+        };
+        let (gpu, step) = (&self.model.gpu, planned.step);
+        let shared = sharing.share(gpu, exchange, progress).await;
+        let update = || self.state.training.submit_update(gpu, &planned.parts);
+        let flight = shared.and_then(|()| update());
+        self.state.shared = None;
+        match flight {
+            Ok(flight) => {
+                let landing = Landing::Step(step);
+                self.state.flights.push_back((flight, landing));
+                Ok(())
+            }
+            Err(error) => {
+                // The steps before it count.
+                self.state.land(self.model, progress).await?;
+                Err(self.model.refused(step, error))
+            }
+        }
+    }
+
+    /// What else than the network decides about its steps.
+    fn settings(&self, compiled: &Compiled) -> impl Hash + use<> {
+        let (batch_size, trained, shuffle) = match &self.source {
+            Source::Resident(data) => (data.batch_size, data.trained, data.shuffle),
+            Source::Streamed(_) => (self.state.training.batch, 0, None),
+        };
+        let optimizer = compiled.optimizer.to_json();
+        let loss = format!("{:?}", self.state.training.evaluation.loss);
+        (batch_size, trained, shuffle, optimizer, loss, self.epochs)
+    }
+
+    /// The rows of a batch of so many that are computed here.
+    fn rows(exchange: Option<&dyn Exchange>, count: usize) -> Range<usize> {
+        match exchange {
+            Some(exchange) => exchange::share(count, exchange.rank(), exchange.size()),
+            None => 0..count,
+        }
     }
 
     fn begin_epoch(&mut self) -> Result<()> {
@@ -633,7 +712,8 @@ impl<'a> Run<'a> {
                 if let Some(Staged { slot, count }) = data.staged.pop_front() {
                     let step = self.model.step;
                     let record = record_of(step)?;
-                    let parts = training.plan(record, 0, count, &mut records);
+                    let rows = Self::rows(self.exchange, count);
+                    let parts = training.plan(record, 0, rows, &mut records);
                     self.state.planned.push_back(Planned { parts, step, slot });
                 }
             }
@@ -641,7 +721,8 @@ impl<'a> Run<'a> {
                 for batch in self.batch..data.batches() {
                     let first = batch * data.batch_size;
                     let count = data.batch_size.min(data.trained - first);
-                    let needed = records.len() + training.parts(count);
+                    let rows = Self::rows(self.exchange, count);
+                    let needed = records.len() + training.parts(rows.len()).max(1);
                     if !records.is_empty() && needed > training.steps.capacity() {
                         break;
                     }
@@ -651,7 +732,7 @@ impl<'a> Run<'a> {
                         Err(_) if !records.is_empty() => break,
                         record => record?,
                     };
-                    let parts = training.plan(record, first, count, &mut records);
+                    let parts = training.plan(record, first, rows, &mut records);
                     let slot = 0;
                     self.state.planned.push_back(Planned { parts, step, slot });
                 }

@@ -70,6 +70,9 @@ impl Run<'_> {
         if has_begun && !self.state.is_recorded {
             return refused("a run that has begun with next goes on with next, not with record");
         }
+        if self.exchange.is_some() {
+            return refused("a step of several ranks waits for their gradients: call next");
+        }
         let Source::Resident(data) = &self.source else {
             return refused(
                 "only a Dataset, which is on the GPU, can be recorded; call next for batches from the host",
@@ -144,7 +147,7 @@ impl Run<'_> {
             allowed: self.state.allowed,
             ..model.record(model.step)?
         };
-        let parts = training.plan(record, first, count, &mut records);
+        let parts = training.plan(record, first, 0..count, &mut records);
         let records = training.frame.stage(&model.gpu, &records)?;
         let flight = Flight::new(&model.gpu, size_of::<Outcome>() as u64)?;
         let feed = &data.feed;

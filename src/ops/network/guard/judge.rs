@@ -1,6 +1,6 @@
 //! Whether a step changes anything, and by how much its gradients are scaled.
 
-use super::{Clip, Guard};
+use super::{Clip, Guard, INITIAL_LOSS_SCALE_LOG2, MAX_LOSS_SCALE_LOG2};
 use crate::gpu::dispatch::Dispatch;
 use crate::gpu::region::Region;
 use crate::ops::network::per_item;
@@ -11,6 +11,10 @@ use crate::{Gpu, Result};
 
 pub(super) static MODULE: Module = Module::new("judge", &files::JUDGE, JudgeParams::LAYOUT)
     .entry_points(&["judge"])
+    .constants(&[
+        ("INITIAL_LOSS_SCALE_LOG2", INITIAL_LOSS_SCALE_LOG2),
+        ("MAX_LOSS_SCALE_LOG2", MAX_LOSS_SCALE_LOG2),
+    ])
     .guarded()
     .step();
 
@@ -24,16 +28,25 @@ params! {
         /// the largest norms allowed
         clipnorm: f32,
         global_clipnorm: f32,
+        /// 1 if the gradients were those of a scaled loss
+        is_scaled: u32,
     }
 }
 
 /// Judges the step of these totals.
-pub(super) fn dispatch(gpu: &Gpu, guard: &Guard, totals: &Region, clip: Clip) -> Result<Dispatch> {
+pub(super) fn dispatch(
+    gpu: &Gpu,
+    guard: &Guard,
+    totals: &Region,
+    clip: Clip,
+    is_scaled: bool,
+) -> Result<Dispatch> {
     let mut params = JudgeParams {
         pieces: guard.pieces(clip).count,
         clipped: 0,
         clipnorm: f32::MAX,
         global_clipnorm: f32::MAX,
+        is_scaled: is_scaled.into(),
     };
     match clip {
         Clip::None | Clip::Value(_) => {}

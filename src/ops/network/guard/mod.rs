@@ -11,6 +11,7 @@ mod accumulate;
 mod clip_gradients;
 mod gradient_norm;
 mod judge;
+mod loss_scale;
 mod move_averages;
 
 pub(crate) use accumulate::accumulate;
@@ -29,6 +30,7 @@ pub(super) static MODULES: &[&Module] = &[
     &clip_gradients::MODULE,
     &gradient_norm::MODULE,
     &judge::MODULE,
+    &loss_scale::MODULE,
     &move_averages::MODULE,
 ];
 
@@ -47,6 +49,44 @@ params! {
         judged: u32,
         /// the number of the step that has halted it
         step: vec2u,
+        /// log2 of the loss scale, less that of the initial one, and the steps since it changed
+        loss_scale: f32,
+        loss_scale_steps: u32,
+        /// to the end of a lane
+        padding: vec2u,
+    }
+}
+
+const INITIAL_LOSS_SCALE_LOG2: u32 = 15;
+const MAX_LOSS_SCALE_LOG2: u32 = 24;
+
+/// What the loss is multiplied by so that its gradients keep their bits as 16-bit floats, and the finite steps since it
+/// changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LossScale {
+    pub log2: u32,
+    pub steps: u32,
+}
+
+impl LossScale {
+    /// From 1 to 2²⁴.
+    pub fn new(scale: u32, steps: u32) -> Option<Self> {
+        let log2 = scale.checked_ilog2()?;
+        let is_one = scale.is_power_of_two() && log2 <= MAX_LOSS_SCALE_LOG2;
+        is_one.then_some(Self { log2, steps })
+    }
+
+    pub fn scale(self) -> u32 {
+        1 << self.log2
+    }
+}
+
+impl Default for LossScale {
+    fn default() -> Self {
+        Self {
+            log2: INITIAL_LOSS_SCALE_LOG2,
+            steps: 0,
+        }
     }
 }
 
@@ -183,20 +223,62 @@ impl Guard {
         generation: u32,
         progress: impl transfer::Progress,
     ) -> Result<Option<u64>> {
+        Ok(self.read(gpu, progress).await?.halted_by(generation))
+    }
+
+    /// What it multiplies the next step's loss by.
+    pub async fn loss_scale(
+        &self,
+        gpu: &Gpu,
+        progress: impl transfer::Progress,
+    ) -> Result<LossScale> {
+        let state = self.read(gpu, progress).await?;
+        Ok(LossScale {
+            log2: (INITIAL_LOSS_SCALE_LOG2 as f32 + state.loss_scale) as u32,
+            steps: state.loss_scale_steps,
+        })
+    }
+
+    /// Begins with another loss scale than the initial one.
+    pub fn set_loss_scale(&self, gpu: &Gpu, scale: LossScale) -> Result<()> {
+        let state = GuardState {
+            loss_scale: scale.log2 as f32 - INITIAL_LOSS_SCALE_LOG2 as f32,
+            loss_scale_steps: scale.steps,
+            ..GuardState::default()
+        };
+        let Region { buffer, offset, .. } = &self.state;
+        let bytes = bytemuck::bytes_of(&state);
+        transfer::write(
+            gpu.memory(),
+            buffer,
+            *offset,
+            bytes,
+            transfer::COPY_ALIGNMENT,
+        )
+    }
+
+    async fn read(&self, gpu: &Gpu, progress: impl transfer::Progress) -> Result<GuardState> {
         let mut state: GuardState = bytemuck::Zeroable::zeroed();
         let bytes = bytemuck::bytes_of_mut(&mut state);
         transfer::read(gpu.memory(), Source::of(&self.state), bytes, progress).await?;
-        Ok(state.halted_by(generation))
+        Ok(state)
     }
 
     /// What comes between the backward pass and the update. In `totals` [2, 4] the loss has
     /// written (Σ loss, Σ hits, rows that count, rows with invalid targets); this
     /// adds (norm of the mean gradient before it is clipped, 1 if all is finite, 1 if weights change,
-    /// non-finite steps so far).
-    pub fn dispatches(&self, gpu: &Gpu, totals: &Region, clip: Clip) -> Result<Vec<Dispatch>> {
+    /// non-finite steps so far). If the loss `is_scaled`, a step whose gradients alone are not finite is skipped, too,
+    /// and the next has half the scale; but it is none of the non-finite ones.
+    pub fn dispatches(
+        &self,
+        gpu: &Gpu,
+        totals: &Region,
+        clip: Clip,
+        is_scaled: bool,
+    ) -> Result<Vec<Dispatch>> {
         let mut dispatches = vec![
             gradient_norm::dispatch(gpu, self, self.pieces(clip))?,
-            judge::dispatch(gpu, self, totals, clip)?,
+            judge::dispatch(gpu, self, totals, clip, is_scaled)?,
         ];
         if matches!(clip, Clip::Norm(_)) {
             dispatches.push(clip_gradients::dispatch(gpu, self)?);
@@ -255,6 +337,7 @@ mod tests {
         /// Of the steps to come.
         generation: Cell<u32>,
         allowed: Cell<u32>,
+        is_scaled: Cell<bool>,
     }
 
     impl World {
@@ -267,6 +350,7 @@ mod tests {
                 steps: Steps::new(&gpu, 1).unwrap(),
                 generation: Cell::new(0),
                 allowed: Cell::new(0),
+                is_scaled: Cell::new(false),
                 totals: region(8),
                 gradients,
                 gpu,
@@ -315,7 +399,7 @@ mod tests {
             self.write(&self.totals, 0, &loss);
             let dispatches = self
                 .guard
-                .dispatches(&self.gpu, &self.totals, clip)
+                .dispatches(&self.gpu, &self.totals, clip, self.is_scaled.get())
                 .unwrap();
             let step = Step {
                 generation: self.generation.get(),
@@ -463,6 +547,80 @@ mod tests {
         assert_eq!(verdict(bad), [0.0, 0.0, 0.0]);
         world.generation.set(world.generation.get() + 1);
         assert_eq!(verdict(good), [1.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn gradients_that_overflow_halve_the_loss_scale_and_are_no_bad_step() {
+        let world = World::new();
+        world.is_scaled.set(true);
+        let scale = || {
+            let read = world
+                .guard
+                .loss_scale(&world.gpu, platform::wait_for_answer);
+            let LossScale { log2, steps } = pollster::block_on(read).unwrap();
+            [log2, steps]
+        };
+        let good = [1.0, 0.0, ROWS, 0.0];
+        let mut overflown = gradients();
+        overflown[5] = f32::INFINITY;
+        let judged =
+            |loss, gradients: &[f32]| world.judged(loss, gradients, Clip::None).0[1..].to_vec();
+        assert_eq!(scale(), [15, 0]);
+        // Finite, updated, bad so far.
+        assert_eq!(judged(good, &gradients()), [1.0, 1.0, 0.0]);
+        assert_eq!(scale(), [15, 1]);
+        assert_eq!(judged(good, &overflown), [0.0, 0.0, 0.0]);
+        assert_eq!(scale(), [14, 0]);
+        assert_eq!(judged(good, &gradients()), [1.0, 1.0, 0.0]);
+        assert_eq!(scale(), [14, 1]);
+        // A batch of void rows says nothing of it.
+        assert_eq!(judged([0.0; 4], &gradients()), [1.0, 0.0, 0.0]);
+        assert_eq!(scale(), [14, 1]);
+        // Neither does a loss that is infinite by itself, which is a bad step.
+        assert_eq!(
+            judged([f32::INFINITY, 0.0, ROWS, 0.0], &overflown),
+            [0.0, 0.0, 1.0]
+        );
+        assert_eq!(scale(), [14, 1]);
+        // Doubled after 2,000 steps, up to 2^24.
+        for (log2, then) in [(14, 15), (24, 24)] {
+            let nearly = LossScale { log2, steps: 1999 };
+            world.guard.set_loss_scale(&world.gpu, nearly).unwrap();
+            assert_eq!(judged(good, &gradients()), [1.0, 1.0, 0.0]);
+            assert_eq!(scale(), [then, 0]);
+        }
+        // A scale of 1 is not at fault.
+        let one = LossScale::new(1, 7).unwrap();
+        world.guard.set_loss_scale(&world.gpu, one).unwrap();
+        assert_eq!(judged(good, &overflown), [0.0, 0.0, 1.0]);
+        assert_eq!(scale(), [0, 7]);
+    }
+
+    #[test]
+    #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+    fn the_loss_scale_is_a_power_of_two_that_leaves_every_bit() {
+        let world = World::new();
+        let values = gradients();
+        for (log2, len) in [(0, LEN), (15, LEN - 1), (24, LEN)] {
+            let scale = LossScale { log2, steps: 0 };
+            world.guard.set_loss_scale(&world.gpu, scale).unwrap();
+            world.write(&world.gradients, 0, &values);
+            let region = world.gradients.part(0, len as u64 * 4);
+            let scaled = world.guard.scale(&world.gpu, &region, len as u32).unwrap();
+            world.record(Step::default(), &[scaled]);
+            let expected: Vec<_> = values[..len]
+                .iter()
+                .map(|x| x * 2f32.powi(log2 as i32))
+                .collect();
+            assert_eq!(world.read(&region), expected);
+            let unscaled = world
+                .guard
+                .unscale(&world.gpu, &region, len as u32)
+                .unwrap();
+            world.record(Step::default(), &[unscaled]);
+            assert_eq!(world.read(&region), values[..len]);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, module};
+use super::{End, Kind, Layout, PRODUCT, Precision, Product, ProductParams, module};
 use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Kernel, Module};
@@ -129,6 +129,7 @@ impl Conv2d {
     pub fn forward(&self, x: &Region, w: &Region, sums: &Region, end: End) -> Product {
         Product {
             kernel: KERNEL,
+            precision: Precision::F32,
             layout: Layout {
                 kind: Kind::Forward,
                 biased: self.bias,
@@ -154,6 +155,7 @@ impl Conv2d {
     pub fn kernel_gradient(&self, x: &Region, dz: &Region, dw: &Region) -> Product {
         Product {
             kernel: KERNEL,
+            precision: Precision::F32,
             layout: Layout {
                 kind: Kind::KernelGradient,
                 biased: false,
@@ -181,6 +183,7 @@ impl Conv2d {
         let [kernel_height, kernel_width] = self.window.size;
         Product {
             kernel: KERNEL,
+            precision: Precision::F32,
             layout: Layout {
                 kind: Kind::InputGradient,
                 biased: false,

@@ -2,7 +2,7 @@
 
 use bytemuck::Zeroable;
 
-use super::{End, Kind, Layout, PRODUCT, Product, ProductParams, module};
+use super::{End, Kind, Layout, PRODUCT, Precision, Product, ProductParams, module};
 use crate::gpu::region::Region;
 use crate::shader::files;
 use crate::shader::module::{Kernel, Module};
@@ -32,6 +32,7 @@ impl Dense {
         };
         Product {
             kernel: KERNEL,
+            precision: Precision::F32,
             layout: Layout {
                 kind: Kind::Forward,
                 biased: self.bias,
@@ -59,6 +60,7 @@ impl Dense {
         };
         Product {
             kernel: KERNEL,
+            precision: Precision::F32,
             layout: Layout {
                 kind: Kind::KernelGradient,
                 biased: false,
@@ -85,6 +87,7 @@ impl Dense {
         };
         Product {
             kernel: KERNEL,
+            precision: Precision::F32,
             layout: Layout {
                 kind: Kind::InputGradient,
                 biased: false,

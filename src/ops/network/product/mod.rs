@@ -8,7 +8,7 @@ mod tile;
 pub use conv2d::Padding;
 pub(crate) use conv2d::{Conv2d, Window};
 pub(crate) use dense::Dense;
-use tile::{Loads, MIN_SHARED_BY, Tile};
+use tile::{Loads, MIN_SHARED_BY, Multiply, Tile};
 
 use super::epilogue::{Epilogue, EpilogueParams};
 use super::{dispatch, lane_values};
@@ -35,6 +35,22 @@ pub enum Tiling {
     /// software devices with subgroups of 8 or more. Without `SUBGROUP`, or with subgroups of
     /// several sizes, it is [`Registers`](Self::Registers).
     Subgroups,
+}
+
+/// How exactly a network's products are computed. Weights, sums and everything else are 32-bit floats either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// Operands are 32-bit floats.
+    #[default]
+    F32,
+    /// Operands are rounded to 16-bit floats, products of them are exact, and sums 32-bit floats: Keras's
+    /// `mixed_float16`. On a GPU with cooperative matrices, which
+    /// [`GpuOptions::cooperative_matrices`](crate::GpuOptions::cooperative_matrices) asks for, these multiply them.
+    ///
+    /// A sum of `n` products is off by no more than Σ (|x| ε(w) + |w| ε(x) + ε(x) ε(w)) + n 2⁻²² Σ |x w|, where ε(v), the
+    /// error of an operand, is 2⁻¹⁰ |v|, or |v| where that is smaller than 2⁻¹⁴. Operands above 65,504 become infinite.
+    F16,
 }
 
 /// For SwiftShader's four invocations, sharing costs more than it saves.
@@ -151,6 +167,7 @@ impl<R> End<R> {
 pub(crate) struct Product {
     kernel: Kernel,
     layout: Layout,
+    precision: Precision,
     /// Its operands' extents, and whatever else the op's shader needs.
     params: ProductParams,
     pub left: Region,
@@ -270,6 +287,20 @@ fn cached_chunks(params: &ProductParams) -> u64 {
 const MANY: u64 = 1 << 25;
 
 impl Product {
+    /// The product in another precision than f32.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Only one tiling has 16-bit floats.
+    fn tiling(&self, tiling: Tiling) -> Tiling {
+        match self.precision {
+            Precision::F32 => tiling,
+            Precision::F16 => Tiling::Workgroup,
+        }
+    }
+
     fn multiplications(&self) -> u64 {
         let params = &self.params;
         [params.rows, params.inner, params.columns]
@@ -288,6 +319,14 @@ impl Product {
             && self.right.offset.is_multiple_of(bytes)
     }
 
+    fn multiply(&self, gpu: &Gpu) -> Multiply {
+        match (self.precision, gpu.link().cooperative_matrices()) {
+            (Precision::F32, _) => Multiply::F32,
+            (Precision::F16, None) => Multiply::F16,
+            (Precision::F16, Some(matrices)) => Multiply::Cooperative(matrices),
+        }
+    }
+
     fn tile(&self, gpu: &Gpu, tiling: Tiling) -> Tile {
         // A kernel's gradient sums over rows, of which a run must not lack some either.
         let inner_in_runs = self.layout.kind != Kind::KernelGradient || {
@@ -300,9 +339,10 @@ impl Product {
         } else {
             Loads::Octets
         };
-        match (tiling, subgroup(gpu)) {
+        match (self.tiling(tiling), subgroup(gpu)) {
             (Tiling::Workgroup, _) => Tile::Workgroup {
                 in_fours: self.comes_in(FOUR),
+                multiply: self.multiply(gpu),
             },
             (Tiling::Subgroups, Some(subgroup)) if subgroup >= MIN_SHARED_BY => {
                 let wide = self.params.columns.div_ceil(8).next_power_of_two();
@@ -328,11 +368,15 @@ impl Product {
             loads: Loads::Values,
             small: false,
         };
+        let tiling = self.tiling(tiling);
         let (wanted, least, tile) = match tiling {
             Tiling::Workgroup => (
                 512,
                 MIN_CHUNK_IN_WORKGROUP,
-                Tile::Workgroup { in_fours: false },
+                Tile::Workgroup {
+                    in_fours: false,
+                    multiply: Multiply::F32,
+                },
             ),
             Tiling::Registers | Tiling::Subgroups => (64, MIN_CHUNK, own),
         };

@@ -1,6 +1,7 @@
 //! The kernels that compute a product's sums: the tiles and the files of each.
 
 use super::ProductParams;
+use crate::gpu::cooperative::CooperativeMatrices;
 use crate::shader::files::{self, File};
 
 /// The kernel that computes a product's sums.
@@ -8,7 +9,7 @@ use crate::shader::files::{self, File};
 pub(super) enum Tile {
     /// 64 x 64 sums per workgroup, from tiles in workgroup memory; values are loaded one at a time or in
     /// fours.
-    Workgroup { in_fours: bool },
+    Workgroup { in_fours: bool, multiply: Multiply },
     /// 16 x 16 sums per invocation, in registers; or 8 x 8, which compile several times as fast.
     Own { loads: Loads, small: bool },
     /// 32 x 8 sums per invocation; `by` invocations in a row share what they load of left. A
@@ -20,6 +21,16 @@ pub(super) enum Tile {
     },
     /// Adds up the sums of another kernel's chunks, one lane per invocation.
     Chunks,
+}
+
+/// What multiplies the operands in workgroup memory, and as what they are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Multiply {
+    F32,
+    /// As 16-bit floats, whose products are f32s.
+    F16,
+    /// As 16-bit floats, by cooperative matrices.
+    Cooperative(CooperativeMatrices),
 }
 
 /// How values that are neighbours in memory are loaded.
@@ -61,9 +72,50 @@ impl Loads {
     }
 }
 
+/// The subgroups of a workgroup that multiplies by cooperative matrices, and the matrices in a row of its tile.
+const SUBGROUPS: u32 = 4;
+const MATRICES: u32 = 4;
+
+impl Multiply {
+    const ALL: [Self; 4] = [
+        Self::F32,
+        Self::F16,
+        Self::Cooperative(CooperativeMatrices {
+            side: 8,
+            subgroup: 8,
+        }),
+        Self::Cooperative(CooperativeMatrices {
+            side: 16,
+            subgroup: 32,
+        }),
+    ];
+
+    fn files(self) -> Vec<&'static File> {
+        match self {
+            Self::F32 => vec![&files::PART_F32, &files::SUMS_OWN],
+            Self::F16 => vec![&files::PART_F16, &files::SUMS_OWN],
+            Self::Cooperative(matrices) => vec![
+                match matrices.side {
+                    8 => &files::MATRIX_8,
+                    _ => &files::MATRIX_16,
+                },
+                &files::PART_F16,
+                &files::SUMS_COOPERATIVE,
+            ],
+        }
+    }
+}
+
 impl Tile {
     pub fn shape(self) -> Shape {
         let [rows, columns, invocations, shared_by] = match self {
+            Self::Workgroup {
+                multiply: Multiply::Cooperative(CooperativeMatrices { side, subgroup }),
+                ..
+            } => {
+                let [side, invocations] = [MATRICES * side, SUBGROUPS * subgroup];
+                [side, side, invocations, invocations]
+            }
             Self::Workgroup { .. } => [64, 64, 128, 128],
             Self::Own { small: false, .. } => [16, 16, 8, 1],
             Self::Own { small: true, .. } => [8, 8, 8, 1],
@@ -80,8 +132,15 @@ impl Tile {
 
     pub fn files(self) -> Vec<&'static File> {
         match self {
-            Self::Workgroup { in_fours: false } => vec![&files::BLOCK_VALUES, &files::WORKGROUP],
-            Self::Workgroup { in_fours: true } => vec![&files::BLOCK_FOURS, &files::WORKGROUP],
+            Self::Workgroup { in_fours, multiply } => {
+                let block = match in_fours {
+                    false => &files::BLOCK_VALUES,
+                    true => &files::BLOCK_FOURS,
+                };
+                let mut workgroup = vec![block, &files::WORKGROUP];
+                workgroup.extend(multiply.files());
+                workgroup
+            }
             Self::Own { loads, .. } => {
                 let mut own = loads.files();
                 own.extend([&files::REGISTERS, &files::LEFT_OWN]);
@@ -106,9 +165,11 @@ impl Tile {
             }
         };
         let own = |small| Loads::ALL.map(|loads| Self::Own { loads, small });
-        [false, true]
-            .map(|in_fours| Self::Workgroup { in_fours })
+        let workgroup =
+            |in_fours| Multiply::ALL.map(|multiply| Self::Workgroup { in_fours, multiply });
+        workgroup(false)
             .into_iter()
+            .chain(workgroup(true))
             .chain(own(false))
             .chain(own(true))
             .chain(Loads::ALL.map(by(MIN_SHARED_BY)))
