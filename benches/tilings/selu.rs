@@ -10,12 +10,15 @@ use crate::{Column, print, run_once};
 /// SELU by the values of a lane, the lanes of an invocation and the invocations of a workgroup.
 pub fn selu(gpu: &Gpu) -> Result<()> {
     const GROUPS: [u32; 3] = [64, 128, 256];
-    const LANES: [(&str, u32); 5] = [
-        ("f32x4", 1),
-        ("f32x4", 2),
-        ("f32x4", 4),
-        ("f32x4", 8),
-        ("f32", 4),
+    /// The values of a lane, the lanes of an invocation, and whether neighbours in memory are those of the crate or
+    /// of a whole workgroup.
+    const LANES: [(&str, u32, bool); 6] = [
+        ("f32x4", 1, false),
+        ("f32x4", 2, false),
+        ("f32x4", 4, false),
+        ("f32x4", 4, true),
+        ("f32x4", 8, false),
+        ("f32", 4, false),
     ];
     /// As many values are looked at, the first and the last.
     const SEEN: usize = 1 << 12;
@@ -53,10 +56,13 @@ pub fn selu(gpu: &Gpu) -> Result<()> {
     let mut expected = None;
     let mut columns = Vec::new();
     for invocations in GROUPS {
-        let with = |(lanes, count)| {
+        let with = |(lanes, count, is_whole)| {
             let source = shader(bare_selu::SHADER, lanes).source;
             let source = with_constant(&source, "WORKGROUP_SIZE", invocations);
-            let source = with_constant(&source, "LANES_PER_INVOCATION", count);
+            let mut source = with_constant(&source, "LANES_PER_INVOCATION", count);
+            if is_whole {
+                source = with_constant(&source, "NEIGHBOURS", invocations);
+            }
             let values = if lanes == "f32" { 1 } else { 4 };
             let per_group = u64::from(invocations * count * values);
             let params = |bytes: u64| bare_selu::params(bytes as u32 / 4 / values);
@@ -88,7 +94,14 @@ pub fn selu(gpu: &Gpu) -> Result<()> {
             repeats: 1,
         });
     }
-    let names = LANES.map(|(lanes, count)| format!("{count} of {lanes} an invocation"));
+    let names = LANES.map(|(lanes, count, is_whole)| {
+        let neighbours = if is_whole {
+            ", the workgroup's side by side"
+        } else {
+            ""
+        };
+        format!("{count} of {lanes} an invocation{neighbours}")
+    });
     let what = format!("µs of SELU, {} Mi", len >> 20);
     let yardstick = Some("a copy, 4 of f32x4, 256 invocations");
     print(gpu, &what, &names, yardstick, &columns)
