@@ -128,7 +128,10 @@ fn run_once(gpu: &Gpu, dispatches: &[Dispatch], result: &Tensor) {
 
 fn products(gpu: &Gpu) -> Result<()> {
     let shaders = Shaders {
-        product: shader("dense block_fours workgroup end_sums", "f32x4"),
+        product: shader(
+            "dense block_fours workgroup part_f32 sums_own end_sums",
+            "f32x4",
+        ),
         chunks: shader("dense chunks end_sums", "f32x4"),
     };
     let shapes: Vec<_> = match is_software(gpu) {

@@ -69,7 +69,8 @@ impl Tile {
         (WANTED_GROUPS / self.groups(shape)).clamp(1, (shape.inner / MIN_CHUNK).max(1))
     }
 
-    /// The crate's kernel with other constants; or its parts, with another loop over the inners.
+    /// The crate's kernel with other constants; or its parts, with another loop over the inners, beside which its own
+    /// is not called.
     pub fn source(&self, product: &Shader, shape: &Shape) -> String {
         let mut source = product.source.clone();
         if !self.is_own {
@@ -80,7 +81,6 @@ impl Tile {
             ("PRODUCT_ROWS", self.rows),
             ("PRODUCT_COLUMNS", self.columns),
             ("PRODUCT_WORKGROUP", self.invocations),
-            ("TILE_INNER", self.inner),
         ];
         let constants = constants.into_iter().chain(shape.constants());
         constants.fold(source, |source, (name, value)| {
@@ -175,9 +175,12 @@ impl Tile {
         });
         let finished = list(&|(a, b)| {
             let (below, beside) = (a * row_step, b * column_step);
-            format!(
-                "    finish_tile(chunk, first_row + (row + {below}u) * 4u, first_column + (column + {beside}u) * 4u, sums_{a}_{b}, q);\n"
-            )
+            let rows = (0..4).map(|i| {
+                format!(
+                    "    finish_four(chunk, first_row + (row + {below}u) * 4u + {i}u, first_column + (column + {beside}u) * 4u, sums_{a}_{b}[{i}], q);\n"
+                )
+            });
+            rows.collect()
         });
         let widest = rows.max(columns) / 4;
         let lines = 2 * inner;
