@@ -6,10 +6,11 @@ use std::process::Command;
 
 use selfnorm::{AlphaDropout, Gpu, Pass, Result, Tensor};
 
-use common::bare_selu::BareSelu;
+use common::bare_selu::bare_selu;
 
 mod common {
     pub mod bare_selu;
+    pub mod dispatch;
 }
 
 /// Ops that are counted together.
@@ -103,11 +104,11 @@ fn recorded(gpu: &Gpu, record: impl Fn(&mut Pass, &Tensor, &Tensor) -> Result<()
 /// The same in bare wgpu, with the same shader, and with a pipeline and a bind group made before.
 fn bare(gpu: &Gpu) -> Result<()> {
     let (x, y): (Tensor, Tensor) = (gpu.zeros([LEN])?, gpu.zeros([LEN])?);
-    let selu = BareSelu::new(gpu, &x, &y);
+    let selu = bare_selu(gpu, &x, &y);
     counted(|ops| {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        (0..ops).for_each(|_| selu.dispatch(&mut pass));
+        (0..ops).for_each(|_| selu.record(&mut pass));
         drop(pass);
         drop(encoder.finish());
         Ok(())

@@ -1,5 +1,6 @@
 //! `cargo bench`: each op beside a plain copy kernel that moves the same bytes, in turns, so that a
-//! temporarily busy machine slows both. Ratios are medians over the turns.
+//! temporarily busy machine slows both. Ratios are medians over the turns. The first figures are of the host's
+//! clock, from the submission to its end, the others of the device's timestamps.
 //!
 //! `cargo bench --bench ops -- selu` measures the ops whose names contain it. With `--default-features` they
 //! are measured on a second device, too, as browsers and applications have it: WebGPU's default limits and no
@@ -8,37 +9,44 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use selfnorm::{Gpu, GpuOptions, Result, Tensor, wgpu};
+use selfnorm::{Error, Gpu, GpuOptions, Result, Tensor, wgpu};
 
-use common::bare_selu::BareSelu;
-use common::ops::{Operands, median, submitted, turn_elements};
+use common::bare_selu::bare_selu;
+use common::clock::{Clock, Time, is_software, median};
+use common::dispatch::Dispatch;
+use common::ops::{Operands, turn_elements};
 use common::yardstick::Yardstick;
 
 mod common {
     pub mod bare_selu;
+    pub mod clock;
+    pub mod dispatch;
     pub mod ops;
     #[path = "../../tests/common/mod.rs"]
     pub mod tests;
     pub mod yardstick;
 }
 
-const SIZES: [(usize, &str); 4] = [
+const SIZES: [(usize, &str); 5] = [
     (1 << 10, "1 Ki"),
     (1 << 16, "64 Ki"),
     (1 << 20, "1 Mi"),
     (1 << 24, "16 Mi"),
+    (1 << 28, "256 Mi"),
 ];
+/// The largest for software devices: minutes, and memory, are short there.
+const SOFTWARE_ELEMENTS: usize = 1 << 24;
 const TURNS: usize = 15;
 /// Recordings of one small op that are timed together.
 const SMALL_OPS: usize = 1000;
 /// Ops on small tensors, each on the result of the one before.
 const CHAINED: usize = 100;
 /// Round trips of small tensors that are timed together.
-const SMALL_REPEATS: u32 = 10;
+const SMALL_REPEATS: usize = 10;
 
 fn main() -> Result<()> {
     set_up()?;
-    let gpu = Gpu::new()?;
+    let gpu = common::clock::gpu()?;
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})", info.name, info.driver_info, info.backend);
     all_sizes(&gpu)?;
@@ -51,10 +59,23 @@ fn main() -> Result<()> {
 }
 
 fn all_sizes(gpu: &Gpu) -> Result<()> {
-    println!("\n| op | values | time | GB/s | of copy |\n| --- | --- | --- | --- | --- |");
-    SIZES
-        .into_iter()
-        .try_for_each(|(len, name)| ops(gpu, len, name))
+    println!("\n| op | values | time | GB/s | of copy | on the device | GB/s | of copy |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let most = if is_software(gpu) {
+        SOFTWARE_ELEMENTS
+    } else {
+        usize::MAX
+    };
+    for (len, name) in SIZES.into_iter().filter(|&(len, _)| len <= most) {
+        match ops(gpu, len, name) {
+            // A smaller GPU is no failure.
+            Err(error @ (Error::TooLarge { .. } | Error::OutOfMemory { .. })) => {
+                println!("| – | {name}: {error} |");
+            }
+            measured => measured?,
+        }
+    }
+    Ok(())
 }
 
 /// The time to the process's first result, then to a result on the same device again.
@@ -87,10 +108,22 @@ fn set_up() -> Result<()> {
 
 fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
     let operands = Operands::new(gpu, len)?;
-    let copy = Yardstick::new(gpu, "copy", len);
     // Two inputs and an output move as many bytes as a copy of half as many values again.
-    let copy3 = Yardstick::new(gpu, "copy", len / 2 * 3);
-    let fill = Yardstick::new(gpu, "fill", len);
+    let most = len / 2 * 3;
+    let (from, to): (Tensor, Tensor) = (gpu.zeros([most])?, gpu.zeros([most])?);
+    let yardstick = |entry_point, len| {
+        let ranges = [&from, &to].map(|tensor| {
+            let all = tensor.slice();
+            all.slice(..len as u64 * 4)
+        });
+        Yardstick::on(gpu, entry_point, ranges)
+    };
+    let (copy, copy3, fill) = (
+        yardstick("copy", len),
+        yardstick("copy", most),
+        yardstick("fill", len),
+    );
+    let clock = Clock::new(gpu);
     let wanted = std::env::args()
         .skip(1)
         .find(|argument| !argument.starts_with('-'));
@@ -104,23 +137,31 @@ fn ops(gpu: &Gpu, len: usize, name: &str) -> Result<()> {
         };
         let repeats = (turn_elements(gpu) / len).clamp(1, SMALL_OPS);
         let ours = || {
-            submitted(gpu, |encoder| {
+            clock.time(|encoder| {
                 let mut pass = gpu.pass(encoder);
                 (0..repeats).try_for_each(|_| operands.record(op, &mut pass))
             })
         };
         let theirs = || {
-            submitted(gpu, |encoder| {
+            clock.time(|encoder| {
                 yardstick.record(encoder, repeats);
                 Ok(())
             })
         };
-        let (time, ratio) = compare(ours, theirs)?;
-        let time = time / repeats as u32;
-        let rate = (len * 4 * tensors) as f64 / time.as_secs_f64() / 1e9;
+        let (time, [host, device]) = compare(ours, theirs)?;
+        let time = time / repeats;
         let unit = if tensors == 1 { " (of fill)" } else { "" };
-        let op = op.name;
-        println!("| {op} | {name} | {time:.1?} | {rate:.2} | {ratio:.2}{unit} |");
+        let cells = |time: Duration, ratio: f64| {
+            let rate = (len * 4 * tensors) as f64 / time.as_secs_f64() / 1e9;
+            format!("{time:.1?} | {rate:.2} | {ratio:.2}{unit}")
+        };
+        let on_device = time.device.map(|time| cells(time, device));
+        println!(
+            "| {} | {name} | {} | {} |",
+            op.name,
+            cells(time.host, host),
+            on_device.unwrap_or_else(|| "– | – | –".into())
+        );
     }
     Ok(())
 }
@@ -134,13 +175,13 @@ fn small_op(gpu: &Gpu) -> Result<()> {
         println!("\n(no immediates here: small ops are not compared)");
         return Ok(());
     }
-    let bare = BareSelu::new(gpu, &x, &y);
+    let bare = bare_selu(gpu, &x, &y);
     let recorded = |record: &dyn Fn(&mut wgpu::CommandEncoder) -> Result<()>| {
         let start = Instant::now();
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         record(&mut encoder)?;
         drop(encoder.finish());
-        Ok(start.elapsed())
+        Ok(start.elapsed().into())
     };
     let ours = |encoder: &mut wgpu::CommandEncoder| {
         let mut pass = gpu.pass(encoder);
@@ -148,13 +189,13 @@ fn small_op(gpu: &Gpu) -> Result<()> {
     };
     let theirs = |encoder: &mut wgpu::CommandEncoder| {
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        (0..SMALL_OPS).for_each(|_| bare.dispatch(&mut pass));
+        (0..SMALL_OPS).for_each(|_| bare.record(&mut pass));
         Ok(())
     };
-    let (time, ratio) = compare(|| recorded(&ours), || recorded(&theirs))?;
+    let (time, [ratio, _]) = compare(|| recorded(&ours), || recorded(&theirs))?;
     println!(
         "\none small op through Pass: {:.2?} to record, {:.2} x bare wgpu",
-        time / SMALL_OPS as u32,
+        (time / SMALL_OPS).host,
         1.0 / ratio
     );
     Ok(())
@@ -185,33 +226,40 @@ fn small_tensors(gpu: &Gpu) -> Result<()> {
         let timed = |calls: Calls| {
             let start = Instant::now();
             (0..SMALL_REPEATS).try_for_each(|_| calls().map(drop))?;
-            Ok(start.elapsed())
+            Ok(start.elapsed().into())
         };
-        let (time, ratio) = compare(|| timed(calls), || timed(&|| Ok(bare.run(&data, repeats))))?;
+        let (time, [ratio, _]) =
+            compare(|| timed(calls), || timed(&|| Ok(bare.run(&data, repeats))))?;
         println!(
             "{name}: {:.1?}, {:.2} x bare wgpu",
-            time / SMALL_REPEATS,
+            (time / SMALL_REPEATS).host,
             1.0 / ratio
         );
     }
     Ok(())
 }
 
-/// The time of `ours`, and the fraction of it that `theirs` takes: medians, measured in turns.
+/// The time of `ours`, and the fraction of it that `theirs` takes, on the host and on the device: medians,
+/// measured in turns.
 fn compare(
-    ours: impl Fn() -> Result<Duration>,
-    theirs: impl Fn() -> Result<Duration>,
-) -> Result<(Duration, f64)> {
+    ours: impl Fn() -> Result<Time>,
+    theirs: impl Fn() -> Result<Time>,
+) -> Result<(Time, [f64; 2])> {
     // The first turn compiles and touches memory for the first time.
     let turns = (0..TURNS + 1)
         .map(|_| Ok((theirs()?, ours()?)))
         .collect::<Result<Vec<_>>>()?;
-    let ratios = turns[1..]
-        .iter()
-        .map(|(theirs, ours)| theirs.as_secs_f64() / ours.as_secs_f64());
+    let turns = &turns[1..];
+    let ratio = |of: fn(&Time) -> Duration| {
+        let ratios = turns
+            .iter()
+            .map(|(theirs, ours)| of(theirs).div_duration_f64(of(ours)));
+        median(ratios)
+    };
+    let ours: Vec<_> = turns.iter().map(|turn| turn.1).collect();
     Ok((
-        median(turns[1..].iter().map(|turn| turn.1).collect()),
-        median(ratios.collect()),
+        Time::median(&ours),
+        [ratio(|time| time.host), ratio(|time| time.best())],
     ))
 }
 
@@ -219,7 +267,7 @@ fn compare(
 struct BareRoundTrip<'a> {
     gpu: &'a Gpu,
     tensors: [Tensor; 2],
-    selu: [BareSelu; 2],
+    selu: [Dispatch; 2],
     staging: wgpu::Buffer,
 }
 
@@ -229,7 +277,7 @@ impl<'a> BareRoundTrip<'a> {
         let [x, y] = &tensors;
         Ok(Self {
             gpu,
-            selu: [BareSelu::new(gpu, x, y), BareSelu::new(gpu, y, x)],
+            selu: [bare_selu(gpu, x, y), bare_selu(gpu, y, x)],
             staging: gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: None,
                 size: len as u64 * 4,
@@ -247,7 +295,7 @@ impl<'a> BareRoundTrip<'a> {
         let mut encoder = device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for i in 0..repeats {
-            self.selu[i % 2].dispatch(&mut pass);
+            self.selu[i % 2].record(&mut pass);
         }
         drop(pass);
         let y = self.tensors[repeats % 2].slice();

@@ -1,15 +1,16 @@
 //! `cargo bench --bench scaling`: the time of each op by the number of its elements, and of a training
-//! step of the tutorial's network by batch size, as tables and in `docs/scaling.png`.
+//! step of the tutorial's network by batch size, as tables and, on the host's clock, in `docs/scaling.png`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use plotters::style::RGBAColor;
 use selfnorm::nn::{Adam, Fit};
 use selfnorm::{Error, Gpu};
 
+use common::clock::{Clock, Time};
 use common::networks::TUTORIAL;
-use common::ops::{Operands, median, submitted, turn_elements};
+use common::ops::{Operands, turn_elements};
 use common::yardstick::Yardstick;
 use plot::{
     Axis, BLUE, Corner, GREY, INK, LIGHT_BLUE, LIGHT_GREY, LIGHT_ORANGE, LIGHT_TEAL, ORANGE,
@@ -17,6 +18,7 @@ use plot::{
 };
 
 mod common {
+    pub mod clock;
     pub mod networks;
     pub mod ops;
     #[path = "../../tests/common/mod.rs"]
@@ -41,7 +43,7 @@ const TOLERANCE: f64 = 0.1;
 /// The name of what is measured, and its times by size.
 struct Line {
     name: &'static str,
-    times: Vec<(usize, Duration)>,
+    times: Vec<(usize, Time)>,
 }
 
 impl Line {
@@ -53,7 +55,7 @@ impl Line {
     }
 
     fn seconds(&self) -> Vec<(f64, f64)> {
-        let point = |&(size, time): &(usize, Duration)| (size as f64, time.as_secs_f64());
+        let point = |&(size, time): &(usize, Time)| (size as f64, time.host.as_secs_f64());
         self.times.iter().map(point).collect()
     }
 
@@ -71,7 +73,7 @@ impl Line {
 }
 
 fn main() -> Result<()> {
-    let gpu = Gpu::new()?;
+    let gpu = common::clock::gpu()?;
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     let ops = ops(&gpu)?;
@@ -89,6 +91,7 @@ fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
     lines.extend(common::ops::ops().map(|op| Line::new(op.name)));
     row("elements", lines.iter().map(|line| line.name.into()));
     row("---", lines.iter().map(|_| "---".into()));
+    let clock = Clock::new(gpu);
     for len in POWERS.map(|power| 1 << power) {
         let operands = match Operands::new(gpu, len) {
             Err(error @ (Error::TooLarge { .. } | Error::OutOfMemory { .. })) => {
@@ -97,26 +100,26 @@ fn ops(gpu: &Gpu) -> Result<Vec<Line>> {
             }
             operands => operands?,
         };
-        let copy = Yardstick::new(gpu, "copy", len);
+        let copy = Yardstick::on(gpu, "copy", [operands.x.slice(), operands.y.slice()]);
         let repeats = (turn_elements(gpu) / len).clamp(1, DISPATCHES);
         let mut times = vec![Vec::new(); lines.len()];
         for _ in 0..TURNS + 1 {
-            let time = submitted(gpu, |encoder| {
+            let time = clock.time(|encoder| {
                 copy.record(encoder, repeats);
                 Ok(())
             })?;
-            times[0].push(time / repeats as u32);
+            times[0].push(time / repeats);
             for (op, times) in common::ops::ops().zip(&mut times[1..]) {
-                let time = submitted(gpu, |encoder| {
+                let time = clock.time(|encoder| {
                     let mut pass = gpu.pass(encoder);
                     (0..repeats).try_for_each(|_| operands.record(op, &mut pass))
                 })?;
-                times.push(time / repeats as u32);
+                times.push(time / repeats);
             }
         }
         for (line, mut times) in lines.iter_mut().zip(times) {
             // The first turn compiles and touches memory for the first time.
-            line.times.push((len, median(times.split_off(1))));
+            line.times.push((len, Time::median(&times.split_off(1))));
         }
         last_row(&lines);
     }
@@ -144,9 +147,9 @@ fn steps(gpu: &Gpu) -> Result<Line> {
         for _ in 0..TURNS {
             let start = Instant::now();
             model.fit(&data, &fit)?;
-            times.push(start.elapsed() / steps as u32);
+            times.push(Time::from(start.elapsed()) / steps);
         }
-        line.times.push((batch, median(times)));
+        line.times.push((batch, Time::median(&times)));
         last_row(std::slice::from_ref(&line));
     }
     straight_row(std::slice::from_ref(&line));
@@ -160,9 +163,19 @@ fn row(head: &str, cells: impl Iterator<Item = String>) {
 }
 
 fn last_row(lines: &[Line]) {
-    if let Some((size, _)) = lines[0].times.last() {
-        let times = lines.iter().flat_map(|line| line.times.last());
-        row(&label(*size), times.map(|(_, time)| format!("{time:.1?}")));
+    let Some(&(size, time)) = lines[0].times.last() else {
+        return;
+    };
+    let times = lines.iter().flat_map(|line| line.times.last());
+    let times = times.map(|(_, time)| time);
+    row(
+        &label(size),
+        times.clone().map(|time| format!("{:.1?}", time.host)),
+    );
+    if time.device.is_some() {
+        let device = times.flat_map(|time| time.device);
+        let name = format!("{} on the device", label(size));
+        row(&name, device.map(|time| format!("{time:.1?}")));
     }
 }
 

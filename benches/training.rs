@@ -1,26 +1,32 @@
 //! `cargo bench --bench training`: a training step of the digits' network and of the tutorial's for MNIST,
-//! the guard's part in the latter, both with and without a penalty of their kernels, the same from the host's
-//! batches, its largest product and others beside it in a plain loop, and the inference of a small network.
+//! the guard's part in the latter, the same recorded, both with and without a penalty of their kernels, the same
+//! from the host's batches, its largest product and others beside it in a plain loop, and the inference of a small
+//! network. Times are of the host's clock, from a call to its end, and of the device's timestamps where it says so.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use selfnorm::nn::{
-    Activation, Adam, Batch, Batches, Dataset, Dense, Fit, Initializer, Regularizer, Samples,
+    Activation, Adam, Batch, Batches, Dataset, Dense, Fit, Initializer, Loss, Regularizer, Samples,
     Sequential,
 };
 use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
 
+use common::clock::{Clock, Time, is_software, wait};
 use common::networks::{CLASSES, DIGITS, FILTERS, Network, TAPS, TUTORIAL};
 
 mod common {
+    pub mod clock;
     pub mod networks;
 }
 
 const BATCH: usize = TUTORIAL.batch;
 const STEPS: usize = 8;
 const TURNS: usize = 5;
+/// A GPU raises its clock under load, and takes its time. A software device's minutes are short, and its clock is the
+/// processor's, which nothing else leaves idle.
+const STEADY: Duration = Duration::from_secs(3);
 
 const PIXELS: usize = TUTORIAL.pixels();
 const FEATURES: usize = TUTORIAL.features();
@@ -50,11 +56,12 @@ fn product(@builtin(global_invocation_id) id: vec3u) {
 ";
 
 fn main() -> Result<()> {
-    let gpu = Gpu::new()?;
+    let gpu = common::clock::gpu()?;
     let info = gpu.adapter_info();
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     small_step(&gpu)?;
     step(&gpu)?;
+    recorded_step(&gpu)?;
     penalty(&gpu, "digits'", &DIGITS)?;
     penalty(&gpu, "tutorial's", &TUTORIAL)?;
     stream(&gpu)?;
@@ -124,7 +131,12 @@ fn small_step(gpu: &Gpu) -> Result<()> {
     let (mut model, data, fit) = trained(gpu, &DIGITS)?;
     let times = turns(TURNS, || model.fit(&data, &fit).map(drop))?;
     let operations = DIGITS.step_operations();
-    print("a step of the digits' network", times, STEPS, operations);
+    print(
+        "a step of the digits' network",
+        &timed(times),
+        STEPS,
+        operations,
+    );
     Ok(())
 }
 
@@ -132,12 +144,23 @@ fn step(gpu: &Gpu) -> Result<()> {
     let (mut model, data, fit) = trained(gpu, &TUTORIAL)?;
     let guard = Guard::new(gpu);
     let (mut times, mut guarded) = (Vec::new(), Vec::new());
-    for _ in 0..TURNS {
+    let steady = if is_software(gpu) {
+        Duration::ZERO
+    } else {
+        STEADY
+    };
+    let start = Instant::now();
+    while times.len() < TURNS || start.elapsed() < steady {
         times.extend(turns(1, || model.fit(&data, &fit).map(drop))?);
         guarded.extend(turns(1, || {
             guard.run();
             Ok(())
         })?);
+    }
+    if !steady.is_zero() {
+        // The later half.
+        times.drain(..times.len() / 2);
+        guarded.drain(..guarded.len() / 2);
     }
     times.sort();
     guarded.sort();
@@ -145,26 +168,49 @@ fn step(gpu: &Gpu) -> Result<()> {
         let step = times[i].as_secs_f64() / STEPS as f64;
         100.0 * guarded[i].as_secs_f64() / GUARDS as f64 / step
     };
+    let middle = times.len() / 2;
     println!(
         "the guard: {:.3?}, {:.2} % of a step (best {:.3?}, {:.2} %)",
-        guarded[TURNS / 2] / GUARDS as u32,
-        part(TURNS / 2),
+        guarded[middle] / GUARDS as u32,
+        part(middle),
         guarded[0] / GUARDS as u32,
         part(0)
     );
     print(
         "a step of the tutorial's network",
-        times,
+        &timed(times),
         STEPS,
         TUTORIAL.step_operations(),
     );
     Ok(())
 }
 
+/// Steps in an encoder: without the shuffle of a data set, and without a wait in between, so that what the device
+/// takes is known by itself.
+fn recorded_step(gpu: &Gpu) -> Result<()> {
+    let mut model = TUTORIAL.build(gpu)?;
+    model.compile(Adam::default(), Loss::CategoricalCrossentropy)?;
+    let (pixels, labels) = TUTORIAL.samples(BATCH);
+    let x: Vec<_> = pixels.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let mut y = vec![0.0; BATCH * CLASSES];
+    for (row, label) in labels.iter().enumerate() {
+        y[row * CLASSES + *label as usize] = 1.0;
+    }
+    let x = gpu.tensor(&x, [BATCH, TUTORIAL.side, TUTORIAL.side, 1])?;
+    let y = gpu.tensor(&y, [BATCH, CLASSES])?;
+    let times = clocked(gpu, TURNS + 1, |encoder| {
+        let mut pass = gpu.pass(encoder);
+        (0..STEPS).try_for_each(|_| pass.train_on_batch(&mut model, &x, &y))
+    })?;
+    let name = "a recorded step of the tutorial's network";
+    print(name, &times[1..], STEPS, TUTORIAL.step_operations());
+    Ok(())
+}
+
 /// Steps of a network with a penalty of all its kernels, beside those without, in turns.
 fn penalty(gpu: &Gpu, name: &str, network: &Network) -> Result<()> {
     let (mut plain, data) = network.with_samples(gpu, network.batch * STEPS)?;
-    let mut regularized = network.regularized(gpu, Regularizer::L2(1e-4))?;
+    let mut regularized = network.builder(Regularizer::L2(1e-4)).build(gpu, 1)?;
     let fit = Fit::new(Adam::default()).batch_size(network.batch);
     let (mut times, mut others) = (Vec::new(), Vec::new());
     for _ in 0..4 * TURNS {
@@ -356,8 +402,7 @@ impl<'a> Guard<'a> {
         }
         drop(pass);
         self.gpu.queue().submit([encoder.finish()]);
-        let waited = wgpu::PollType::wait_indefinitely();
-        self.gpu.device().poll(waited).ok();
+        wait(self.gpu);
     }
 }
 
@@ -390,37 +435,28 @@ fn product(gpu: &Gpu) -> Result<()> {
         layout: &plain.get_bind_group_layout(0),
         entries: &entries,
     });
-    let run_plain = || {
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let run_plain = |encoder: &mut wgpu::CommandEncoder| {
         let mut pass = encoder.begin_compute_pass(&Default::default());
         pass.set_pipeline(&plain);
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(UNITS.div_ceil(16) as u32, BATCH.div_ceil(16) as u32, 1);
-        drop(pass);
-        gpu.queue().submit([encoder.finish()]);
-        gpu.device().poll(wgpu::PollType::wait_indefinitely()).ok();
         Ok(())
     };
     let ours = dense.predict(&x)?.to_vec()?;
-    run_plain()?;
+    let times = clocked(gpu, TURNS, run_plain)?;
     let theirs = y.to_vec()?;
     for (ours, theirs) in ours.iter().zip(&theirs) {
         assert!((ours - theirs).abs() < 1e-2, "{ours}, not {theirs}");
     }
-    print(
-        &format!("{BATCH}×{FEATURES}×{UNITS} in a plain loop"),
-        turns(TURNS, run_plain)?,
-        1,
-        operations,
-    );
+    let name = format!("{BATCH}×{FEATURES}×{UNITS} in a plain loop");
+    print(&name, &times, 1, operations);
     Ok(())
 }
 
 /// Products of a dense layer, many in one submission: what the device takes for one.
 fn products(gpu: &Gpu) -> Result<()> {
     const SOFTWARE: [[usize; 3]; 2] = [[256, 4096, 256], [BATCH, FEATURES, UNITS]];
-    let is_software = gpu.adapter_info().device_type == wgpu::DeviceType::Cpu;
-    let (large, repeats) = if is_software {
+    let (large, repeats) = if is_software(gpu) {
         (None, 1)
     } else {
         (Some([4096; 3]), 20)
@@ -431,23 +467,19 @@ fn products(gpu: &Gpu) -> Result<()> {
             .build(gpu, 1)?;
         let x: Tensor = gpu.lecun_normal([rows, inner], 1)?;
         let y: Tensor = gpu.zeros([rows, columns])?;
-        let times = turns(TURNS + 1, || {
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let mut pass = gpu.pass(&mut encoder);
-            (0..repeats).try_for_each(|_| pass.predict(&dense, &x, &y))?;
-            drop(pass);
-            gpu.queue().submit([encoder.finish()]);
-            gpu.device().poll(wgpu::PollType::wait_indefinitely()).ok();
-            Ok(())
+        let times = clocked(gpu, TURNS + 1, |encoder| {
+            let mut pass = gpu.pass(encoder);
+            (0..repeats).try_for_each(|_| pass.predict(&dense, &x, &y))
         })?;
         let operations = (2 * rows * inner * columns) as f64;
         let name = format!("product {rows}×{inner}×{columns}");
-        print(&name, times, repeats, operations);
+        print(&name, &times[1..], repeats, operations);
     }
     Ok(())
 }
 
-/// Four layers of 64 SELU: a call and the wait for its end; the same with the values on the host.
+/// Four layers of 64 SELU: a call and the wait for its end; the same with the values on the host; and many
+/// predictions in one submission, which is what the device takes for one.
 fn inference(gpu: &Gpu) -> Result<()> {
     const WIDTH: usize = 64;
     const LAYERS: usize = 4;
@@ -463,19 +495,23 @@ fn inference(gpu: &Gpu) -> Result<()> {
         let operations = (2 * rows * WIDTH * WIDTH * LAYERS) as f64;
         let ended = || {
             model.predict(&x)?;
-            gpu.device().poll(wgpu::PollType::wait_indefinitely()).ok();
+            wait(gpu);
             Ok(())
         };
         let read = || model.predict(&x)?.to_vec().map(drop);
         (0..CALLS).try_for_each(|_| ended())?;
-        print(
-            &format!("inference {rows}"),
-            turns(CALLS, ended)?,
-            1,
-            operations,
-        );
+        let times = timed(turns(CALLS, ended)?);
+        print(&format!("inference {rows}"), &times, 1, operations);
+        let times = timed(turns(CALLS, read)?);
         let name = format!("inference and read {rows}");
-        print(&name, turns(CALLS, read)?, 1, operations);
+        print(&name, &times, 1, operations);
+        let y: Tensor = gpu.zeros([rows, WIDTH])?;
+        let times = clocked(gpu, TURNS + 1, |encoder| {
+            let mut pass = gpu.pass(encoder);
+            (0..CALLS).try_for_each(|_| pass.predict(&model, &x, &y))
+        })?;
+        let name = format!("recorded inference {rows}");
+        print(&name, &times[1..], CALLS, operations);
     }
     Ok(())
 }
@@ -515,11 +551,35 @@ fn turns(count: usize, mut turn: impl FnMut() -> Result<()>) -> Result<Vec<Durat
     Ok(times)
 }
 
-fn print(what: &str, times: Vec<Duration>, steps: usize, operations: f64) {
-    let [shortest, median] = [times[0], times[times.len() / 2]].map(|time| time / steps as u32);
-    println!(
-        "{what}: {median:.3?}, {:.1} GFLOP/s (best {shortest:.3?}, {:.1} GFLOP/s)",
-        operations / median.as_secs_f64() / 1e9,
-        operations / shortest.as_secs_f64() / 1e9
-    );
+/// The same on the host's clock alone.
+fn timed(times: Vec<Duration>) -> Vec<Time> {
+    times.into_iter().map(Time::from).collect()
+}
+
+/// The times of some submissions.
+fn clocked(
+    gpu: &Gpu,
+    count: usize,
+    mut record: impl FnMut(&mut wgpu::CommandEncoder) -> Result<()>,
+) -> Result<Vec<Time>> {
+    let clock = Clock::new(gpu);
+    (0..count).map(|_| clock.time(&mut record)).collect()
+}
+
+fn print(what: &str, times: &[Time], steps: usize, operations: f64) {
+    let shortest = times.iter().map(|time| time.host).min();
+    let rated = |time: Duration| {
+        let time = time / steps as u32;
+        let rate = operations / time.as_secs_f64() / 1e9;
+        format!("{time:.3?}, {rate:.1} GFLOP/s")
+    };
+    let median = Time::median(times);
+    print!("{what}: {}", rated(median.host));
+    if let Some(shortest) = shortest {
+        print!(" (best {})", rated(shortest));
+    }
+    if let Some(device) = median.device {
+        print!("; on the device {}", rated(device));
+    }
+    println!();
 }

@@ -33,7 +33,7 @@ cd "$root"
 # --------------------------------------------------------------- built
 
 export CARGO_TARGET_DIR=$target CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=false
-benches=(ops training frames fused small scaling)
+benches=(ops training tilings checked frames fused small scaling)
 examples=(check_device mnist deep quickstart)
 built=$target/built.json
 echo 'building' >&2

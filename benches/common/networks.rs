@@ -5,7 +5,7 @@ use selfnorm::nn::{
     Activation::{Selu, Softmax},
     AlphaDropout, Conv2d, Dataset, Dense, Flatten,
     Initializer::LecunNormal,
-    Regularizer, Sequential,
+    Regularizer, Sequential, SequentialBuilder,
 };
 use selfnorm::{Gpu, Result};
 
@@ -50,11 +50,11 @@ impl Network {
     }
 
     pub fn build(&self, gpu: &Gpu) -> Result<Sequential> {
-        self.regularized(gpu, Regularizer::L2(0.0))
+        self.builder(Regularizer::L2(0.0)).build(gpu, 1)
     }
 
     /// With the same penalty of all kernels.
-    pub fn regularized(&self, gpu: &Gpu, regularizer: Regularizer) -> Result<Sequential> {
+    pub fn builder(&self, regularizer: Regularizer) -> SequentialBuilder {
         Sequential::new([self.side, self.side, 1])
             .add(
                 Conv2d::new(FILTERS, [3, 3])
@@ -75,7 +75,6 @@ impl Network {
                     .kernel_regularizer(regularizer)
                     .activation(Softmax),
             )
-            .build(gpu, 1)
     }
 
     /// This many samples of noise: pixels and labels.

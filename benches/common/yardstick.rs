@@ -14,7 +14,23 @@ pub struct Yardstick {
 }
 
 impl Yardstick {
+    /// On buffers of its own.
+    #[allow(dead_code, reason = "for benches/web")]
     pub fn new(gpu: &Gpu, entry_point: &str, len: usize) -> Self {
+        let buffer = || {
+            gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: len as u64 * 4,
+                usage: wgpu::BufferUsages::STORAGE,
+                mapped_at_creation: false,
+            })
+        };
+        let (x, y) = (buffer(), buffer());
+        Self::on(gpu, entry_point, [x.slice(..), y.slice(..)])
+    }
+
+    /// From the first of these to the second, which is as long.
+    pub fn on<'a>(gpu: &Gpu, entry_point: &str, [x, y]: [wgpu::BufferSlice<'a>; 2]) -> Self {
         let device = gpu.device();
         let storage = |read_only, binding| wgpu::BindGroupLayoutEntry {
             binding,
@@ -48,34 +64,25 @@ impl Yardstick {
             compilation_options: Default::default(),
             cache: None,
         });
-        let size = len as u64 * 4;
-        let buffer = || {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: None,
-                size,
-                usage: wgpu::BufferUsages::STORAGE,
-                mapped_at_creation: false,
-            })
-        };
-        let (x, y) = (buffer(), buffer());
+        let size = y.size();
         let limits = device.limits();
         let groups = (limits.max_storage_buffer_binding_size / GROUP_BYTES)
             .min(limits.max_compute_workgroups_per_dimension.into());
         let part = groups * GROUP_BYTES;
         let bind = |offset: u64| {
             let bytes = part.min(size - offset);
-            let entry = |binding, buffer| wgpu::BindGroupEntry {
+            let entry = |binding, range: wgpu::BufferSlice<'a>| wgpu::BindGroupEntry {
                 binding,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset,
+                    buffer: range.buffer(),
+                    offset: range.offset() + offset,
                     size: wgpu::BufferSize::new(bytes),
                 }),
             };
             let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: None,
                 layout: &layout,
-                entries: &[entry(0, &x), entry(1, &y)],
+                entries: &[entry(0, x), entry(1, y)],
             });
             (group, bytes.div_ceil(GROUP_BYTES) as u32)
         };

@@ -6,6 +6,8 @@ mod bare_selu;
 mod common;
 #[path = "../../examples/common/digits.rs"]
 mod digits;
+#[path = "../../benches/common/dispatch.rs"]
+mod dispatch;
 #[path = "../../examples/common/idx.rs"]
 mod idx;
 

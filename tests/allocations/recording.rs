@@ -3,7 +3,7 @@
 
 use std::sync::mpsc;
 
-use crate::bare_selu::BareSelu;
+use crate::bare_selu::bare_selu;
 use crate::common::{self, activations, foreign_buffer, gpu, without_hanging};
 use crate::{ALLOCATOR, alone};
 use selfnorm::nn::Activation::Selu;
@@ -43,7 +43,7 @@ fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
         return;
     }
     let (x, y): (Tensor, Tensor) = (gpu.zeros([1024]).unwrap(), gpu.zeros([1024]).unwrap());
-    let selu = BareSelu::new(gpu, &x, &y);
+    let selu = bare_selu(gpu, &x, &y);
     let new_encoder = || gpu.device().create_command_encoder(&Default::default());
     let ours = || {
         let mut encoder = new_encoder();
@@ -57,9 +57,9 @@ fn recording_through_a_pass_allocates_what_bare_wgpu_does() {
     ours();
     let mut encoder = new_encoder();
     let mut pass = encoder.begin_compute_pass(&Default::default());
-    selu.dispatch(&mut pass);
+    selu.record(&mut pass);
     let theirs = bytes_taken(|| {
-        selu.dispatch(&mut pass);
+        selu.record(&mut pass);
     });
     assert_eq!(ours(), theirs);
 }

@@ -1,11 +1,13 @@
-//! A device that counts what is asked of it: every call goes through to wgpu, and is counted by its kind.
+//! A device that counts what is asked of it: every call goes through to wgpu, and is counted by its kind. For
+//! `benches/checked.rs` it also compiles shaders without wgpu's run-time checks, and times each dispatch.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use selfnorm::{Gpu, wgpu};
 use wgpu::custom::{self, InstanceInterface};
@@ -43,6 +45,29 @@ struct Counts {
     copies: AtomicU64,
     writes: AtomicU64,
     error_scopes: AtomicU64,
+    /// Shaders are compiled with these, if any are given, in place of all.
+    checks: Option<wgpu::ShaderRuntimeChecks>,
+    trace: Mutex<Trace>,
+}
+
+/// The kernel of a pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct Traced {
+    pub module: String,
+    pub entry_point: String,
+    pub source: String,
+}
+
+#[derive(Debug, Default)]
+struct Trace {
+    /// Each dispatch is put between two timestamps, if there is a set of them: the one that was made last.
+    timestamps: Option<custom::DispatchQuerySet>,
+    /// The module that was made last: that of the next pipeline.
+    module: Traced,
+    pipelines: HashMap<custom::DispatchComputePipeline, Arc<Traced>>,
+    /// That of the next dispatch.
+    set: Arc<Traced>,
+    dispatches: Vec<Arc<Traced>>,
 }
 
 impl Counts {
@@ -91,6 +116,16 @@ impl Counted {
 
     /// Of the adapter of [`gpu`](super::gpu).
     pub fn with(required_features: wgpu::Features, required_limits: wgpu::Limits) -> Self {
+        Self::checking(None, required_features, required_limits)
+    }
+
+    /// The same, whose shaders have these run-time checks. An index that is out of bounds, or a loop without an end,
+    /// is undefined behaviour without them.
+    pub fn checking(
+        checks: Option<wgpu::ShaderRuntimeChecks>,
+        required_features: wgpu::Features,
+        required_limits: wgpu::Limits,
+    ) -> Self {
         let info = super::gpu().adapter_info();
         let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
         // wgpu's own instance, of a type that has no name outside.
@@ -105,7 +140,10 @@ impl Counted {
             ..Default::default()
         }))
         .unwrap();
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Counts {
+            checks,
+            ..Counts::default()
+        });
         let device = wgpu::Device::from_custom(Device(device, counts.clone()));
         let queue = wgpu::Queue::from_custom(Queue(queue, counts.clone()));
         let gpu = Gpu::from_wgpu(device, queue).unwrap();
@@ -117,6 +155,12 @@ impl Counted {
         self.counts.take();
         let result = calls();
         (self.counts.take(), result)
+    }
+
+    /// Once a set of timestamps was made: the kernels of the dispatches that were recorded since the last call, each
+    /// between the next two of the timestamps.
+    pub fn dispatched(&self) -> Vec<Arc<Traced>> {
+        std::mem::take(&mut self.counts.trace.lock().unwrap().dispatches)
     }
 }
 
@@ -163,11 +207,6 @@ impl custom::DeviceInterface for Device {
         fn features(&self) -> wgpu::Features;
         fn limits(&self) -> wgpu::Limits;
         fn adapter_info(&self) -> wgpu::AdapterInfo;
-        fn create_shader_module(
-            &self,
-            desc: wgpu::ShaderModuleDescriptor<'_>,
-            checks: wgpu::ShaderRuntimeChecks
-        ) -> custom::DispatchShaderModule;
         fn create_bind_group_layout(
             &self,
             desc: &wgpu::BindGroupLayoutDescriptor<'_>
@@ -186,11 +225,6 @@ impl custom::DeviceInterface for Device {
             &self,
             desc: &wgpu::MeshPipelineDescriptor<'_>
         ) -> custom::DispatchRenderPipeline;
-        #[pipelines]
-        fn create_compute_pipeline(
-            &self,
-            desc: &wgpu::ComputePipelineDescriptor<'_>
-        ) -> custom::DispatchComputePipeline;
         #[buffers]
         fn create_buffer(&self, desc: &wgpu::BufferDescriptor<'_>) -> custom::DispatchBuffer;
         fn create_texture(&self, desc: &wgpu::TextureDescriptor<'_>) -> custom::DispatchTexture;
@@ -206,7 +240,6 @@ impl custom::DeviceInterface for Device {
         ) -> (Option<u64>, custom::DispatchBlas);
         fn create_tlas(&self, desc: &wgpu::CreateTlasDescriptor<'_>) -> custom::DispatchTlas;
         fn create_sampler(&self, desc: &wgpu::SamplerDescriptor<'_>) -> custom::DispatchSampler;
-        fn create_query_set(&self, desc: &wgpu::QuerySetDescriptor<'_>) -> custom::DispatchQuerySet;
         fn create_render_bundle_encoder(
             &self,
             desc: &wgpu::RenderBundleEncoderDescriptor<'_>
@@ -221,6 +254,52 @@ impl custom::DeviceInterface for Device {
         fn get_internal_counters(&self) -> wgpu::InternalCounters;
         fn generate_allocator_report(&self) -> Option<wgpu::AllocatorReport>;
         fn destroy(&self);
+    }
+
+    fn create_shader_module(
+        &self,
+        desc: wgpu::ShaderModuleDescriptor<'_>,
+        checks: wgpu::ShaderRuntimeChecks,
+    ) -> custom::DispatchShaderModule {
+        let wgpu::ShaderSource::Wgsl(source) = desc.source else {
+            unreachable!("the crate's shaders are WGSL")
+        };
+        let mut trace = self.1.trace.lock().unwrap();
+        trace.module.module = desc.label.unwrap_or_default().into();
+        trace.module.source = source.to_string();
+        let mut source = trace.module.source.clone();
+        if self.1.checks.is_some() {
+            // On Vulkan wgpu 30 heeds most of the checks, and `zero_initialize_workgroup_memory`, only where it
+            // compiles a module with its pipeline, as it does for one with a constant of the pipeline's.
+            source += "\noverride compiled_with_its_pipeline = 0u;\n";
+        }
+        let desc = wgpu::ShaderModuleDescriptor {
+            label: desc.label,
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        };
+        self.0
+            .create_shader_module(desc, self.1.checks.unwrap_or(checks))
+    }
+
+    fn create_compute_pipeline(
+        &self,
+        desc: &wgpu::ComputePipelineDescriptor<'_>,
+    ) -> custom::DispatchComputePipeline {
+        count(&self.1.pipelines);
+        let pipeline = self.0.create_compute_pipeline(desc);
+        let mut trace = self.1.trace.lock().unwrap();
+        let traced = Traced {
+            entry_point: desc.entry_point.unwrap_or_default().into(),
+            ..trace.module.clone()
+        };
+        trace.pipelines.insert(pipeline.clone(), traced.into());
+        pipeline
+    }
+
+    fn create_query_set(&self, desc: &wgpu::QuerySetDescriptor<'_>) -> custom::DispatchQuerySet {
+        let set = self.0.create_query_set(desc);
+        self.1.trace.lock().unwrap().timestamps = Some(set.clone());
+        set
     }
 
     fn create_command_encoder(
@@ -399,8 +478,27 @@ macro_rules! pass_on_mut {
 }
 
 impl custom::ComputePassInterface for Pass {
+    fn set_pipeline(&mut self, pipeline: &custom::DispatchComputePipeline) {
+        let mut trace = self.1.trace.lock().unwrap();
+        trace.set = trace.pipelines[pipeline].clone();
+        self.0.set_pipeline(pipeline);
+    }
+
+    fn dispatch_workgroups(&mut self, x: u32, y: u32, z: u32) {
+        count(&self.1.dispatches);
+        let mut trace = self.1.trace.lock().unwrap();
+        let Some(set) = trace.timestamps.clone() else {
+            return self.0.dispatch_workgroups(x, y, z);
+        };
+        let next = trace.dispatches.len() as u32 * 2;
+        let traced = trace.set.clone();
+        trace.dispatches.push(traced);
+        self.0.write_timestamp(&set, next);
+        self.0.dispatch_workgroups(x, y, z);
+        self.0.write_timestamp(&set, next + 1);
+    }
+
     pass_on_mut! {
-        fn set_pipeline(&mut self, pipeline: &custom::DispatchComputePipeline);
         fn set_bind_group(
             &mut self,
             index: u32,
@@ -418,8 +516,6 @@ impl custom::ComputePassInterface for Pass {
             index: u32
         );
         fn end_pipeline_statistics_query(&mut self);
-        #[dispatches]
-        fn dispatch_workgroups(&mut self, x: u32, y: u32, z: u32);
         #[dispatches]
         fn dispatch_workgroups_indirect(&mut self, buffer: &custom::DispatchBuffer, offset: u64);
     }
