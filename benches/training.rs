@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use selfnorm::nn::{
-    Activation, Adam, Batch, Batches, Dataset, Dense, Fit, Initializer, Loss, Regularizer, Samples,
-    Sequential,
+    Activation, Adam, Batch, Batches, Dataset, Dense, Fit, Initializer, Loss, Precision,
+    Regularizer, Samples, Sequential,
 };
 use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
@@ -61,12 +61,16 @@ fn main() -> Result<()> {
     println!("\n{} ({}, {})\n", info.name, info.driver_info, info.backend);
     small_step(&gpu)?;
     step(&gpu)?;
-    recorded_step(&gpu)?;
+    recorded_step(&gpu, Precision::F32)?;
+    f16_step(&gpu)?;
     penalty(&gpu, "digits'", &DIGITS)?;
     penalty(&gpu, "tutorial's", &TUTORIAL)?;
     stream(&gpu)?;
     product(&gpu)?;
-    products(&gpu)?;
+    products(&gpu, Precision::F32)?;
+    if gpu.supports_f16() {
+        products(&gpu, Precision::F16)?;
+    }
     inference(&gpu)?;
     memory()
 }
@@ -187,8 +191,9 @@ fn step(gpu: &Gpu) -> Result<()> {
 
 /// Steps in an encoder: without the shuffle of a data set, and without a wait in between, so that what the device
 /// takes is known by itself.
-fn recorded_step(gpu: &Gpu) -> Result<()> {
-    let mut model = TUTORIAL.build(gpu)?;
+fn recorded_step(gpu: &Gpu, precision: Precision) -> Result<()> {
+    let network = TUTORIAL.builder(Regularizer::L2(0.0));
+    let mut model = network.precision(precision).build(gpu, 1)?;
     model.compile(Adam::default(), Loss::CategoricalCrossentropy)?;
     let (pixels, labels) = TUTORIAL.samples(BATCH);
     let x: Vec<_> = pixels.iter().map(|&byte| f32::from(byte) / 255.0).collect();
@@ -202,9 +207,38 @@ fn recorded_step(gpu: &Gpu) -> Result<()> {
         let mut pass = gpu.pass(encoder);
         (0..STEPS).try_for_each(|_| pass.train_on_batch(&mut model, &x, &y))
     })?;
-    let name = "a recorded step of the tutorial's network";
-    print(name, &times[1..], STEPS, TUTORIAL.step_operations());
+    let name = format!(
+        "a recorded step of the tutorial's network{}",
+        label(precision)
+    );
+    print(&name, &times[1..], STEPS, TUTORIAL.step_operations());
     Ok(())
+}
+
+/// Steps with products of 16-bit floats, which take software devices several times as long.
+fn f16_step(gpu: &Gpu) -> Result<()> {
+    if is_software(gpu) || !gpu.supports_f16() {
+        return Ok(());
+    }
+    match gpu.cooperative_matrices() {
+        Some(side) => println!("f16 is by cooperative matrices of {side} × {side}"),
+        None => println!("f16 is without cooperative matrices"),
+    }
+    let (_, data) = TUTORIAL.with_samples(gpu, BATCH * STEPS)?;
+    let network = TUTORIAL.builder(Regularizer::L2(0.0));
+    let mut model = network.precision(Precision::F16).build(gpu, 1)?;
+    let fit = Fit::new(Adam::default()).batch_size(BATCH);
+    let times = turns(TURNS + 1, || model.fit(&data, &fit).map(drop))?;
+    let name = format!("a step of the tutorial's network{}", label(Precision::F16));
+    print(&name, &timed(times), STEPS, TUTORIAL.step_operations());
+    recorded_step(gpu, Precision::F16)
+}
+
+fn label(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F16 => " in f16",
+        _ => "",
+    }
 }
 
 /// Steps of a network with a penalty of all its kernels, beside those without, in turns.
@@ -454,16 +488,17 @@ fn product(gpu: &Gpu) -> Result<()> {
 }
 
 /// Products of a dense layer, many in one submission: what the device takes for one.
-fn products(gpu: &Gpu) -> Result<()> {
-    const SOFTWARE: [[usize; 3]; 2] = [[256, 4096, 256], [BATCH, FEATURES, UNITS]];
-    let (large, repeats) = if is_software(gpu) {
-        (None, 1)
-    } else {
-        (Some([4096; 3]), 20)
+fn products(gpu: &Gpu, precision: Precision) -> Result<()> {
+    const ALL: [[usize; 3]; 3] = [[256, 4096, 256], [BATCH, FEATURES, UNITS], [4096; 3]];
+    let (count, repeats) = match (is_software(gpu), precision) {
+        (false, _) => (3, 20),
+        (true, Precision::F32) => (2, 1),
+        (true, _) => (1, 1),
     };
-    for [rows, inner, columns] in SOFTWARE.into_iter().chain(large) {
+    for &[rows, inner, columns] in &ALL[..count] {
         let dense = Sequential::new([inner])
             .add(Dense::new(columns).use_bias(false))
+            .precision(precision)
             .build(gpu, 1)?;
         let x: Tensor = gpu.lecun_normal([rows, inner], 1)?;
         let y: Tensor = gpu.zeros([rows, columns])?;
@@ -472,7 +507,7 @@ fn products(gpu: &Gpu) -> Result<()> {
             (0..repeats).try_for_each(|_| pass.predict(&dense, &x, &y))
         })?;
         let operations = (2 * rows * inner * columns) as f64;
-        let name = format!("product {rows}×{inner}×{columns}");
+        let name = format!("product{} {rows}×{inner}×{columns}", label(precision));
         print(&name, &times[1..], repeats, operations);
     }
     Ok(())

@@ -129,15 +129,15 @@ table() {
       recorded = sub(/^recorded /, "", a[1])
       put(a[1], recorded ? 0 : us(b[1]), on_device($0)); next
     }
-    FILENAME ~ /training.log$/ && /^a (recorded )?step of the tutorial.s network: / {
+    FILENAME ~ /training.log$/ && /^a (recorded )?step of the tutorial.s network( in f16)?: / {
       split($0, a, /: /); split(a[2], b, ",")
-      put("step 250", /^a recorded/ ? 0 : us(b[1]), on_device($0)); next
+      put(/in f16: / ? "step in f16 250" : "step 250", /^a recorded/ ? 0 : us(b[1]), on_device($0)); next
     }
     FILENAME ~ /peers.log$/ && NF >= 4 && !/^#/ {
       name = $1 " " $2
       order[++count] = name
       base[name] = name; sub(/^product, TF32 /, "product ", base[name]); sub(/, compiled /, " ", base[name])
-      if (name ~ /^step/) base[name] = "step " $2
+      if (name ~ /^step/) base[name] = (name ~ /^step in f16/ ? "step in f16 " : "step ") $2
       device[name] = $3; call[name] = $4; why[name] = $5
       next
     }

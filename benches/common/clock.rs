@@ -11,7 +11,7 @@ use selfnorm::{Gpu, Result, wgpu};
 const TIMESTAMPS: wgpu::Features =
     wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
 
-/// A device as that of `Gpu::new`, and with timestamps if its adapter has them.
+/// A device as that of `Gpu::new`, with timestamps and cooperative matrices if its adapter has them.
 pub fn gpu() -> Result<Gpu> {
     let info = Gpu::new()?.adapter_info();
     let instance =
@@ -20,14 +20,21 @@ pub fn gpu() -> Result<Gpu> {
     let mut adapters = adapters.into_iter();
     let adapter = adapters.find(|adapter| adapter.get_info() == info);
     let adapter = adapter.expect("the adapter was there before");
+    let more = TIMESTAMPS | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    // SAFETY: of the shaders that run here only the crate's have cooperative matrices, which the adapter lists.
+    #[allow(unsafe_code)]
+    let experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
     let descriptor = wgpu::DeviceDescriptor {
-        required_features: Gpu::useful_features(&adapter) | adapter.features() & TIMESTAMPS,
+        required_features: Gpu::useful_features(&adapter) | adapter.features() & more,
         required_limits: adapter.limits(),
+        experimental_features,
         ..Default::default()
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
         .expect("the adapter gave a device before");
-    Gpu::from_wgpu(device, queue)
+    let gpu = Gpu::from_wgpu(device, queue)?;
+    gpu.use_cooperative_matrices(&adapter.cooperative_matrix_properties());
+    Ok(gpu)
 }
 
 pub fn is_software(gpu: &Gpu) -> bool {
