@@ -73,6 +73,7 @@ impl SequentialBuilder {
     /// that small ones are not lost as 16-bit floats. A step whose gradients overflow by it changes nothing, is listed
     /// in [`History::skipped`], and the next one's scale is half of it; after 2,000 steps without one it doubles. A
     /// prediction by one dispatch, as of small dense layers, stays in f32, and so does what [`Sequential::wgsl`] emits.
+    /// [`Sequential::gradient`] takes its caller's dy as it is.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self
