@@ -214,6 +214,23 @@ fn chunks_are_scored_one_by_one_and_once() {
     std::fs::remove_file(&old).unwrap();
     done(&["score", "model.safetensors", "out", &names[1]], folder);
     assert_scored(folder, &names);
+    // The same name from here on and from the root are two files.
+    let whole = folder.join(&names[0]);
+    let whole = whole.to_str().unwrap();
+    let printed = done(
+        &["score", "--gpu", "3", "model.safetensors", "out", whole],
+        folder,
+    );
+    assert_eq!(printed.trim(), format!("out/absolute{whole}"));
+    let text = refused(
+        &["score", "model.safetensors", "out", "absolute/x.csv"],
+        folder,
+        1,
+    );
+    assert!(
+        text.contains("for files that are named from the root"),
+        "{text}"
+    );
     let text = refused(&["score", "model.safetensors", ".", &names[0]], folder, 1);
     assert!(text.contains("its result would take its place"), "{text}");
 }
@@ -227,7 +244,7 @@ fn killed_workers_lose_and_double_nothing() {
     let (folder, _) = folder();
     let folder = folder.path();
     let names = chunks(folder, 60);
-    let list = names.join("\n");
+    let list = format!("\n{}\r\n", names.join("\n"));
     let worker = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_selfnorm"));
         command

@@ -14,6 +14,7 @@ pub struct GpuOptions {
     backends: Option<wgpu::Backends>,
     software: Option<bool>,
     low_power: bool,
+    nth: usize,
     pub(super) experimental: wgpu::ExperimentalFeatures,
     pub(super) cache: CacheOptions,
 }
@@ -49,10 +50,18 @@ impl GpuOptions {
         self
     }
 
+    /// The one of this number, from 0, among the adapters of [`Gpu::all`](super::Gpu::all), beginning again after the
+    /// last: processes that are numbered share out the GPUs.
+    pub fn nth(mut self, nth: usize) -> Self {
+        self.nth = nth;
+        self
+    }
+
     /// Cooperative matrices, which are tensor cores on some GPUs, for products of
     /// [`Precision::F16`](crate::nn::Precision::F16), where the adapter has them. They are an experiment of wgpu's,
     /// whose mistakes may be undefined behaviour, so it asks for a token that only unsafe code can make; this crate
-    /// makes none. Its shaders use the matrices that the adapter lists and no others. Later,
+    /// makes none. Its shaders use the matrices that the adapter lists and no others, and those only where all subgroups
+    /// are of one size: on Vulkan with NVIDIA's driver, or Mesa 26's for the CPU. Later,
     /// [`Gpu::cooperative_matrices`](super::Gpu::cooperative_matrices) says what there is.
     ///
     /// ```no_run
@@ -85,9 +94,11 @@ impl GpuOptions {
     }
 }
 
-/// The best adapter that fits.
+/// The best adapter that fits, or another like it.
 pub(super) async fn find(options: &GpuOptions) -> Result<wgpu::Adapter> {
-    Ok(find_all(options).await?.swap_remove(0))
+    let mut all = find_all(options).await?;
+    let nth = options.nth % all.len();
+    Ok(all.swap_remove(nth))
 }
 
 /// The adapters that fit, of one backend and of the best kind there is: one at least.

@@ -9,6 +9,13 @@ pub(crate) struct CooperativeMatrices {
     pub subgroup: u32,
 }
 
+/// Of the tiles' lines of four matrices, with eight values more, 16-bit floats, for left and right; and of a matrix of
+/// each subgroup on its way to memory.
+const fn workgroup_bytes(side: u32, subgroup: u32) -> u32 {
+    let inners = 8 * subgroup / side;
+    2 * inners * (4 * side + 8) * 2 + 4 * side * side * 4
+}
+
 impl CooperativeMatrices {
     /// The largest of those `listed` that the shaders have, if `device` can use them: a workgroup is four subgroups,
     /// all of one size.
@@ -32,7 +39,11 @@ impl CooperativeMatrices {
             })
         };
         // An invocation loads blocks of 4 x 4, and a workgroup a matrix of inners or more.
-        let fits = |side: u32| (side * side / 8..=WORKGROUP_SIZE / 4).contains(&subgroup);
+        let most_bytes = device.limits().max_compute_workgroup_storage_size;
+        let fits = |side: u32| {
+            (side * side / 8..=WORKGROUP_SIZE / 4).contains(&subgroup)
+                && workgroup_bytes(side, subgroup) <= most_bytes
+        };
         let side = [16, 8]
             .into_iter()
             .find(|&side| is_listed(side) && fits(side))?;

@@ -11,8 +11,8 @@ pub(crate) const LANES_PER_INVOCATION: u32 = 4;
 
 /// The most storage buffers of an entry point.
 pub(crate) const MAX_BINDINGS: u32 = 4;
-/// The most bytes of workgroup memory: two tiles of a product, and sums on their way to memory.
-pub(crate) const WORKGROUP_BYTES: u32 = 13_312;
+/// The most bytes of workgroup memory: two tiles of a product.
+pub(crate) const WORKGROUP_BYTES: u32 = 8192;
 /// The most bytes of an op's parameters: as many as fit into Vulkan's immediates.
 pub(crate) const MAX_PARAMS_BYTES: u32 = 128;
 /// The most bytes of a tensor that one workgroup works on: lanes of four f32.

@@ -157,11 +157,12 @@ impl Target {
     const ALL: [Self; 4] = [Self::SPIRV, Self::MSL, Self::HLSL, Self::GLSL];
 
     /// GLSL ES has no 16-bit floats, 64-bit integers or subgroups, and wgpu's GL back end never
-    /// offers the features. Immediates are there, as plain uniforms. Cooperative matrices are Vulkan's and Metal's.
+    /// offers the features. Immediates are there, as plain uniforms. The crate uses cooperative matrices on Vulkan: no
+    /// subgroups are of one size on Metal, and naga writes a pointer for them that MSL does not take.
     fn supports(self, needs: Capabilities) -> bool {
         match self {
-            Self::SPIRV | Self::MSL => true,
-            Self::HLSL => !needs.contains(Capabilities::COOPERATIVE_MATRIX),
+            Self::SPIRV => true,
+            Self::MSL | Self::HLSL => !needs.contains(Capabilities::COOPERATIVE_MATRIX),
             Self::GLSL => !needs.intersects(
                 Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP,
             ),
@@ -192,10 +193,8 @@ impl Target {
             }
             Self::MSL => {
                 let options = msl::Options {
-                    // 64-bit integers in buffers, and cooperative matrices, came with 2.3, where wgpu asks for them.
-                    lang_version: if needs
-                        .intersects(Capabilities::SHADER_INT64 | Capabilities::COOPERATIVE_MATRIX)
-                    {
+                    // 64-bit integers in buffers came with 2.3, where wgpu asks for them.
+                    lang_version: if needs.contains(Capabilities::SHADER_INT64) {
                         (2, 3)
                     } else {
                         (2, 0)

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::prelude::*;
-use selfnorm::Gpu;
 use selfnorm::nn::{Dtype, Mapping, Origin};
+use selfnorm::{Gpu, GpuOptions};
 
 const USAGE: &str = "\
 Models of Keras, ONNX and this crate on any GPU.
@@ -31,8 +31,9 @@ IN and OUT are .csv, a sample a row, with or without a line of names, or .npy, a
 in the order of the model's input, which `inspect` shows; images have their channels last, also those of ONNX files.
 
 Of score the standard input has the names, one a line, if no IN is given, and each name of a result is printed when it
-is there. A result that is there already stays: a run that was killed is run again, and any number of them, on any
-number of GPUs, can share out the files.
+is there. A result that is there already stays, also of another model: give each model its folder. So a run that was
+killed is run again, and any number of runs can share out the files, each on a GPU of its own by --gpu 0, --gpu 1, …
+Results of files that are named from the root are below FOLDER/absolute.
 
 Options of convert to .safetensors:
   --dtype f32|f16|bf16    how values are stored; f32 by default
@@ -47,7 +48,7 @@ enum Command {
     Inspect(PathBuf),
     Convert([PathBuf; 2], Option<Mapping>),
     Predict([PathBuf; 3]),
-    Score([PathBuf; 2], Vec<PathBuf>),
+    Score([PathBuf; 2], Vec<PathBuf>, usize),
     Say(String),
 }
 
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
 fn parse() -> std::result::Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
     let mut words = Vec::new();
-    let (mut dtype, mut origin) = (None, None);
+    let (mut dtype, mut origin, mut gpu) = (None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("help") | Short('h') => return Ok(Command::Say(USAGE.into())),
@@ -85,6 +86,7 @@ fn parse() -> std::result::Result<Command, lexopt::Error> {
                     _ => Err("not one of f32, f16 and bf16"),
                 })?);
             }
+            Long("gpu") => gpu = Some(parser.value()?.parse()?),
             Long("pytorch") => origin = Some(Origin::PyTorch),
             Value(word) => words.push(word),
             _ => return Err(argument.unexpected()),
@@ -114,6 +116,9 @@ fn parse() -> std::result::Result<Command, lexopt::Error> {
     if mapping.is_some() && command != "convert" {
         return Err(format!("{command} takes no options").into());
     }
+    if gpu.is_some() && command != "score" {
+        return Err(format!("{command} takes no --gpu").into());
+    }
     match &command[..] {
         "inspect" => {
             let [file] = <[PathBuf; 1]>::try_from(paths).map_err(wrong)?;
@@ -123,7 +128,10 @@ fn parse() -> std::result::Result<Command, lexopt::Error> {
         "score" => {
             let mut paths = paths.into_iter();
             match (paths.next(), paths.next()) {
-                (Some(model), Some(folder)) => Ok(Command::Score([model, folder], paths.collect())),
+                (Some(model), Some(folder)) => {
+                    let gpu = gpu.unwrap_or_default();
+                    Ok(Command::Score([model, folder], paths.collect(), gpu))
+                }
                 (path, _) => Err(wrong(path.into_iter().collect())),
             }
         }
@@ -140,7 +148,10 @@ fn run(command: Command) -> Result<()> {
             let model = model::open(&Gpu::new()?, &from)?;
             model::save(&model, &to, mapping.as_ref())?;
         }
-        Command::Score([file, folder], chunks) => score::score(&file, &folder, chunks)?,
+        Command::Score([file, folder], chunks, nth) => {
+            let gpu = pollster::block_on(Gpu::request(&GpuOptions::new().nth(nth)))?;
+            score::score(&gpu, &file, &folder, chunks)?;
+        }
         Command::Predict([file, from, to]) => {
             table::Format::of(&to)?;
             let samples = table::read(&from)?;

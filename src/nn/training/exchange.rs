@@ -9,18 +9,18 @@ use super::step::{Flight, Training};
 use crate::gpu::device::Owner;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::nn::Sequential;
 use crate::nn::layers;
 use crate::nn::sequential;
 use crate::nn::workspace::F32;
+use crate::nn::{Precision, Sequential};
 use crate::{Error, Gpu, Result};
 
 /// The ranks of a training that computes on several GPUs or machines: processes of MPI, threads, or whatever an engine
 /// connects. Each has its own copy of the network and takes its part of every batch; between the gradients of a step
 /// and its update, [`sum`](Self::sum) adds them up over all ranks.
 ///
-/// Its promises are those of training. All ranks call it equally often, with equally many values; a step does so once
-/// for each 4 MiB of gradients. It leaves the same
+/// Its promises are those of training. All ranks call it equally often, with equally many values: once to compare what
+/// they train, and in a step for each 4 MiB of gradients, then for four totals. It leaves the same
 /// bits on all ranks, and in every run: then so does training. An all-reduce of MPI, NCCL or Gloo is one. See
 /// [`Fit::exchange`](super::Fit::exchange), and the [guide](crate::guide::distributed).
 pub trait Exchange: Debug + Sync {
@@ -35,7 +35,8 @@ pub trait Exchange: Debug + Sync {
     ///
     /// # Errors
     ///
-    /// If a rank is gone. The training then ends with [`Error::Exchange`](crate::Error::Exchange); the step has changed
+    /// If a rank is gone: one whose training has ended with an error tells the others, by dropping its end or by ending its
+    /// process. The training then ends with [`Error::Exchange`](crate::Error::Exchange); the step has changed
     /// nothing.
     fn sum(
         &self,
@@ -93,29 +94,50 @@ impl Sequential {
     pub(super) async fn compare_ranks(
         &self,
         exchange: &dyn Exchange,
-        settings: impl Hash,
+        settings: impl IntoIterator<Item = (&'static str, u32)>,
         progress: &impl transfer::Progress,
     ) -> Result<()> {
         let weights: Vec<f32> = sequential::read(&self.gpu, &self.weights, progress).await?;
-        let mut hasher = DefaultHasher::new();
-        settings.hash(&mut hasher);
-        self.builder.to_json().hash(&mut hasher);
-        (self.seed, self.step, self.epoch, self.optimized_from).hash(&mut hasher);
-        bytemuck::cast_slice::<_, u8>(&weights).hash(&mut hasher);
+        let mut parts = vec![
+            ("layers", hashed(self.builder.to_json())),
+            ("weights", hashed(bytemuck::cast_slice::<_, u8>(&weights))),
+            ("seed", hashed(self.seed)),
+            (
+                "counts of steps or epochs",
+                hashed((self.step, self.epoch, self.optimized_from)),
+            ),
+        ];
+        if let (Precision::F16, Some(slots)) = (self.builder.precision, &self.slots) {
+            let scale = slots.guard.loss_scale(&self.gpu, progress).await?;
+            parts.push(("loss scale", hashed(scale)));
+        }
+        parts.extend(settings);
         // In bytes, whose sums over all ranks a float has exactly: the mean is this rank's own if all are equal.
-        let own = hasher.finish().to_le_bytes().map(f32::from);
-        let mut sums = own;
+        let bytes = parts.iter().flat_map(|(_, hash)| hash.to_le_bytes());
+        let own: Vec<_> = bytes.map(f32::from).collect();
+        let mut sums = own.clone();
         sum(exchange, &mut sums)?;
         let (rank, size) = (exchange.rank(), exchange.size());
-        match sums == own.map(|byte| byte * size as f32) {
-            true => Ok(()),
-            false => Err(Error::Exchange {
-                rank,
-                size,
-                detail: "the ranks do not train the same: layers, weights, seed, optimizer, data or batch size differ; give all of them the same, or the same checkpoint".into(),
-            }),
+        let is_other = |place: usize| sums[place] != own[place] * size as f32;
+        let differ = parts.iter().enumerate();
+        let differ = differ.filter(|(part, _)| (4 * part..4 * part + 4).any(is_other));
+        let differ: Vec<_> = differ.map(|(_, (name, _))| *name).collect();
+        if differ.is_empty() {
+            return Ok(());
         }
+        let detail = format!(
+            "other ranks have another {}; give all of them the same, or the same checkpoint",
+            differ.join(", another "),
+        );
+        Err(Error::Exchange { rank, size, detail })
     }
+}
+
+/// The same in every process of a program.
+pub(super) fn hashed(value: impl Hash) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish() as u32
 }
 
 /// The most bytes of gradients that are added up at a time: while the ranks meet over one piece, the next is read and
@@ -131,6 +153,7 @@ pub(super) struct Sharing {
     /// Those that are not asked for yet.
     left: VecDeque<Region>,
     flights: VecDeque<(Flight, Region)>,
+    values: Vec<f32>,
 }
 
 impl Sharing {
@@ -143,6 +166,7 @@ impl Sharing {
         Self {
             left: training.summed().into_iter().flat_map(pieces).collect(),
             flights: VecDeque::new(),
+            values: Vec::new(),
         }
     }
 
@@ -163,11 +187,13 @@ impl Sharing {
             let Some((flight, region)) = self.flights.front_mut() else {
                 return Ok(());
             };
-            let mut values = vec![0.0; (region.bytes / F32) as usize];
-            let bytes = bytemuck::cast_slice_mut(&mut values);
-            flight.bring(gpu, bytes, progress).await?;
-            sum(exchange, &mut values)?;
-            let (memory, bytes) = (gpu.memory(), bytemuck::cast_slice(&values));
+            let values = &mut self.values;
+            values.resize((region.bytes / F32) as usize, 0.0);
+            flight
+                .bring(gpu, bytemuck::cast_slice_mut(values), progress)
+                .await?;
+            sum(exchange, values)?;
+            let (memory, bytes) = (gpu.memory(), bytemuck::cast_slice(values));
             let alignment = transfer::COPY_ALIGNMENT;
             transfer::write(memory, &region.buffer, region.offset, bytes, alignment)?;
             self.flights.pop_front();
@@ -202,10 +228,13 @@ mod threads {
     ///     Ok(history.losses[0])
     /// };
     /// std::thread::scope(|scope| {
-    ///     for (gpu, ranks) in gpus.iter().zip(Threads::ranks(gpus.len())) {
-    ///         scope.spawn(move || train(gpu, ranks));
-    ///     }
-    /// });
+    ///     let ranks = gpus.iter().zip(Threads::ranks(gpus.len()));
+    ///     let threads: Vec<_> = ranks.map(|(gpu, ranks)| scope.spawn(move || train(gpu, ranks))).collect();
+    ///     threads.into_iter().try_for_each(|thread| {
+    ///         println!("{:.4}", thread.join().expect("no panic")?);
+    ///         Ok::<_, selfnorm::Error>(())
+    ///     })
+    /// })?;
     /// # Ok(())
     /// # }
     /// ```
@@ -236,7 +265,8 @@ mod threads {
     impl Meeting {
         /// The sums, if all have brought equally many values.
         fn sum(&mut self) -> Option<Vec<f32>> {
-            let mut brought = self.brought.iter_mut().filter_map(Option::take);
+            let brought = self.brought.iter_mut().filter_map(Option::take);
+            let mut brought = brought.collect::<Vec<_>>().into_iter();
             let mut sums = brought.next()?;
             for values in brought {
                 if values.len() != sums.len() {
@@ -312,7 +342,7 @@ mod threads {
 
     impl Drop for Threads {
         fn drop(&mut self) {
-            self.lock().gone = Some(self.rank);
+            self.lock().gone.get_or_insert(self.rank);
             self.shared.has_changed.notify_all();
         }
     }

@@ -146,7 +146,8 @@ impl<'a> Fit<'a> {
     /// weights of samples, the order of the epochs, clipping and penalties are those of the whole batch. The scores are
     /// those of the whole batch, too, and every rank evaluates the validation data.
     ///
-    /// A step waits for its gradients, and the other ranks. [`BatchNormalization`](crate::nn::BatchNormalization) is
+    /// A step waits for its gradients, and the other ranks. What a callback changes or stops, it must change or stop on all
+    /// of them, or the others wait for ever: by the losses, which are common, not by a clock. [`BatchNormalization`](crate::nn::BatchNormalization) is
     /// an error, unless it is frozen.
     pub fn exchange(mut self, exchange: &'a dyn Exchange) -> Self {
         self.exchange = Some(exchange);

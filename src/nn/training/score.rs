@@ -34,6 +34,13 @@ impl Sums {
         self.invalid += f64::from(totals.invalid);
     }
 
+    /// Of a step that has changed nothing: its loss may be finite all the same, and its gradients not.
+    pub fn add_finite(&mut self, totals: &Totals) {
+        if totals.loss.is_finite() {
+            self.add(totals);
+        }
+    }
+
     /// An error if there were targets that the loss does not take.
     pub fn check(&self, op: &'static str, loss: Loss) -> Result<()> {
         if self.invalid == 0.0 {
@@ -85,7 +92,8 @@ pub struct History {
     /// The loss of each step.
     pub losses: Vec<f64>,
     /// The steps that were not finite and changed nothing, by the network's count, see
-    /// [`Fit::skip_non_finite`](super::Fit::skip_non_finite).
+    /// [`Fit::skip_non_finite`](super::Fit::skip_non_finite); and those whose scaled gradients overflowed, see
+    /// [`SequentialBuilder::precision`](super::SequentialBuilder::precision).
     pub skipped: Vec<u64>,
     /// Whether a callback, or [`Run::stop`](super::Run::stop), has ended the training before its last
     /// epoch was over.

@@ -1,6 +1,7 @@
 //! Batches whose activations are larger than the device binds: they are computed in parts, with the
 //! loss and the gradient of the whole.
 
+use super::ranks::on_ranks;
 use super::{blobs, one_hot};
 use crate::common::{gpu, gpu_with};
 use selfnorm::nn::Activation::{Selu, Sigmoid, Softmax};
@@ -67,6 +68,28 @@ fn assert_same(actual: (&Sequential, &History), expected: (&Sequential, &History
     for ((name, a), (_, b)) in weights.iter().zip(expected.0.weights().unwrap()) {
         for (a, b) in a.to_vec().unwrap().iter().zip(b.to_vec().unwrap()) {
             assert_near(name, f64::from(*a), f64::from(b), 0.1);
+        }
+    }
+}
+
+/// Of a batch of 90, two ranks have 48 and 42 rows, which each computes in parts of up to 32; nine have some without
+/// more than a part.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_rank_s_rows_may_come_in_parts() {
+    let narrow = narrow_gpu();
+    let fit = fit().batch_size(90);
+    let mut whole = network().build(gpu(), 1).unwrap();
+    let expected = whole.fit(&data(gpu()), &fit).unwrap();
+    for size in [2, 9] {
+        let trained = on_ranks(size, |ranks| {
+            let mut model = network().build(&narrow, 1).unwrap();
+            let fit = fit.clone().exchange(ranks);
+            let history = model.fit(&data(&narrow), &fit).unwrap();
+            (model, history)
+        });
+        for (model, history) in &trained {
+            assert_same((model, history), (&whole, &expected));
         }
     }
 }

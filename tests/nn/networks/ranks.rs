@@ -34,11 +34,11 @@ fn trained(size: usize, train: impl Fn(&Threads) -> Trained + Sync) -> Trained {
     first
 }
 
-/// With dropout, weights of samples, of which some are 0, penalties, clipping, and a last batch of four rows, which is
+/// With dropout, weights of samples, of which some are 0, penalties, clipping, and a last batch of five rows, which is
 /// one rank's.
 fn fifty_steps(ranks: &Threads) -> Trained {
-    let (points, classes) = blobs(164, 6, 3);
-    let weights: Vec<_> = (0..164).map(|i| (i % 5) as f32 * 0.5).collect();
+    let (points, classes) = blobs(184, 6, 3);
+    let weights: Vec<_> = (0..184).map(|i| (i % 5) as f32 * 0.5).collect();
     let data = dataset(&points, &classes, [6])
         .sample_weights(&weights)
         .unwrap();
@@ -61,13 +61,13 @@ fn fifty_steps(ranks: &Threads) -> Trained {
     (history, weight_bits(&model))
 }
 
-/// A step moves a weight by 0.005 at most, and Adam divides by the size of gradients, so a difference of 2^-23 in sums
-/// may grow; after fifty steps losses differ by less than 10^-4.
+/// A difference of 2^-23 in sums moves a weight by as much of the rate at first, and may grow. It stayed below 10^-5 of the
+/// loss in fifty steps on every driver; the bound is ten times that.
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn two_and_four_ranks_train_what_one_does_to_the_same_bits_on_each_and_again() {
     let (one, _) = trained(1, fifty_steps);
-    assert_eq!(one.losses.len(), 40);
+    assert_eq!(one.losses.len(), 50);
     for size in [2, 3, 4] {
         let (history, weights) = trained(size, fifty_steps);
         for (i, (loss, expected)) in history.losses.iter().zip(&one.losses).enumerate() {
@@ -239,7 +239,8 @@ fn a_rank_that_ends_is_an_error_of_the_others_which_have_changed_nothing_since()
             }
             match pollster::block_on(run.next()) {
                 Ok(Some(selfnorm::nn::Progress::Batch(_))) => steps += 1,
-                Ok(_) => {}
+                Ok(Some(_)) => {}
+                Ok(None) => break None,
                 Err(error) => break Some(error),
             }
         };
@@ -268,30 +269,34 @@ fn a_rank_that_ends_is_an_error_of_the_others_which_have_changed_nothing_since()
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn ranks_that_would_not_train_the_same_are_told_before_the_first_step() {
     let (points, classes) = blobs(64, 6, 3);
-    let train = |ranks: &Threads, seed, batch_size, rate| {
+    let train = |ranks: &Threads, seed, batch_size, rate, allowed| {
         let data = dataset(&points, &classes, [6]);
         let mut model = classifier(6, 3).build(gpu(), seed).unwrap();
         let before = weight_bits(&model);
-        let fit = Fit::new(Sgd::new(rate))
-            .batch_size(batch_size)
-            .exchange(ranks);
+        let fit = Fit::new(Sgd::new(rate)).batch_size(batch_size);
+        let fit = fit.skip_non_finite(allowed as u32).exchange(ranks);
         let error = model.fit(&data, &fit).unwrap_err();
         assert_eq!((weight_bits(&model), model.step()), (before, 0));
         error
     };
-    for differs in ["seed", "batch size", "rate"] {
+    for differs in ["seed", "batch size", "optimizer", "steps to skip"] {
         let errors = on_ranks(2, |ranks| {
             let other = |what| if what == differs { ranks.rank() } else { 0 };
             let seed = 1 + other("seed") as u64;
-            let rate = 0.1 + other("rate") as f64;
-            train(ranks, seed, 32 - other("batch size"), rate)
+            let rate = 0.1 + other("optimizer") as f64;
+            train(
+                ranks,
+                seed,
+                32 - other("batch size"),
+                rate,
+                other("steps to skip"),
+            )
         });
-        assert!(
-            errors
-                .iter()
-                .any(|error| error.to_string().contains("do not train the same")),
-            "{errors:?}"
-        );
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.contains("other ranks have another"), "{text}");
+            assert!(text.contains(differs), "{text}");
+        }
     }
 }
 
@@ -368,6 +373,45 @@ fn networks_that_measure_batches_and_impossible_ranks_are_errors() {
     model
         .fit(&data, &Fit::default().exchange(&Rank(0, 1)))
         .unwrap();
+}
+
+/// A network counts the steps whose update it has.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_run_that_is_dropped_while_ranks_exchange_has_not_taken_the_step() {
+    let (points, classes) = blobs(64, 6, 3);
+    let steps = on_ranks(2, |ranks| {
+        let data = dataset(&points, &classes, [6]);
+        let mut model = classifier(6, 3).build(gpu(), 1).unwrap();
+        let fit = Fit::new(Sgd::new(0.1)).batch_size(16).exchange(ranks);
+        let mut run = model.train(&data, &fit).unwrap();
+        for _ in 0..2 {
+            pollster::block_on(run.next()).unwrap();
+        }
+        if ranks.rank() == 0 {
+            // Gradients are on their way, and nobody waits for them. Where they are there at once, as on lavapipe, the
+            // other rank is missed instead.
+            let next = std::pin::pin!(run.next());
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let polled = next.poll(&mut context).map(|event| event.map(drop));
+            assert!(!matches!(polled, std::task::Poll::Ready(Ok(_))));
+        }
+        drop(run);
+        model.step()
+    });
+    assert_eq!(steps, [2, 2]);
+}
+
+#[test]
+fn ranks_that_bring_different_numbers_of_values_are_all_told_and_nothing_of_it_stays() {
+    let sums = on_ranks(3, |ranks| {
+        let mut values = vec![1.0; if ranks.rank() == 0 { 2 } else { 3 }];
+        assert!(ranks.sum(&mut values).is_err());
+        let mut values = [ranks.rank() as f32, f32::INFINITY];
+        ranks.sum(&mut values).unwrap();
+        values
+    });
+    assert_eq!(sums, [[3.0, f32::INFINITY]; 3]);
 }
 
 #[test]

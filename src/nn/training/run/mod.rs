@@ -4,7 +4,6 @@ mod record;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -180,6 +179,7 @@ enum Source<'a> {
 #[derive(Debug)]
 struct Streamed<'a> {
     stream: Stream<'a>,
+    batch_size: usize,
     /// Those on the GPU that are yet to be submitted.
     staged: VecDeque<Staged>,
     /// Whether the epoch has no more.
@@ -321,7 +321,8 @@ impl Sequential {
     /// # Errors
     ///
     /// [`Error::Data`] if the data does not have the network's shapes, has no targets, or targets
-    /// that the loss can't have; [`Error::Parameter`]; [`Error::OtherGpu`], [`Error::TooLarge`],
+    /// that the loss can't have; [`Error::Parameter`]; [`Error::Layer`] and [`Error::Exchange`] if several
+    /// ranks can't train the network; [`Error::OtherGpu`], [`Error::TooLarge`],
     /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The network is then unchanged.
     pub fn train<'a>(&'a mut self, data: impl Into<Data<'a>>, fit: &Fit<'a>) -> Result<Run<'a>> {
         let data = data.into();
@@ -370,6 +371,7 @@ impl Sequential {
                 let stream = Stream::new(batches, expected, batch_size, places)?;
                 Source::Streamed(Streamed {
                     stream,
+                    batch_size,
                     staged: VecDeque::new(),
                     has_ended: false,
                     begun: None,
@@ -429,15 +431,16 @@ impl Sequential {
 
 impl<'a> Run<'a> {
     /// Submits the next step and returns its event, or `None` when the training is over. Waits
-    /// only when four steps are under way, with batches from the host when one is, and at the end of
-    /// an epoch. A wait that is given up, as by a timeout, goes on with the next call.
+    /// only when four steps are under way, with batches from the host when one is, at the end of
+    /// an epoch, and with other ranks for each step's gradients; [`Exchange::sum`] blocks the thread. A wait that is given up, as by a timeout, goes on with the next call.
     ///
     /// # Errors
     ///
     /// [`Error::NotFinite`] if the loss or a gradient of a step became NaN or infinite: that step
     /// and those after it have changed nothing; [`Error::Data`] for a learning rate that a schedule
     /// gives, targets that the loss does not take, and batches from the host that do not fit, and
-    /// their own errors; [`Error::OutOfMemory`], [`Error::DeviceLost`]. The training is then over.
+    /// their own errors; [`Error::Exchange`] if the ranks of a training differ, or one is gone;
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`]. The training is then over.
     pub async fn next(&mut self) -> Result<Option<Progress<'_>>> {
         self.next_by(&platform::wait_aside).await
     }
@@ -625,19 +628,24 @@ impl<'a> Run<'a> {
             let sharing = Sharing::new(training);
             let planned = self.state.planned.pop_front();
             self.state.shared = planned.map(|planned| (planned, sharing));
-        } else {
-            let flight = training.submit(gpu, &batch, &planned.parts, None)?;
-            let landing = Landing::Step(planned.step);
-            self.state.planned.pop_front();
-            self.state.flights.push_back((flight, landing));
+            return Ok(());
         }
+        let flight = training.submit(gpu, &batch, &planned.parts, None)?;
+        let landing = Landing::Step(planned.step);
+        self.state.planned.pop_front();
+        self.submitted(flight, landing);
+        Ok(())
+    }
+
+    /// A step with its update is under way.
+    fn submitted(&mut self, flight: Flight, landing: Landing) {
+        self.state.flights.push_back((flight, landing));
         self.model.leave_unseen();
         if self.batch == 0 {
             self.model.epoch += 1;
         }
         self.batch += 1;
         self.model.step += 1;
-        Ok(())
     }
 
     /// Exchanges the gradients of the step that was submitted last, and submits its update.
@@ -653,27 +661,38 @@ impl<'a> Run<'a> {
         self.state.shared = None;
         match flight {
             Ok(flight) => {
-                let landing = Landing::Step(step);
-                self.state.flights.push_back((flight, landing));
+                self.submitted(flight, Landing::Step(step));
                 Ok(())
             }
             Err(error) => {
                 // The steps before it count.
-                self.state.land(self.model, progress).await?;
-                Err(self.model.refused(step, error))
+                self.state.failure = Some(self.model.refused(step, error));
+                self.state.land(self.model, progress).await
             }
         }
     }
 
-    /// What else than the network decides about its steps.
-    fn settings(&self, compiled: &Compiled) -> impl Hash + use<> {
-        let (batch_size, trained, shuffle) = match &self.source {
+    /// What else than the network decides about its steps, and how many there are.
+    fn settings(&self, compiled: &Compiled) -> [(&'static str, u32); 6] {
+        let (batch_size, samples, shuffle) = match &self.source {
             Source::Resident(data) => (data.batch_size, data.trained, data.shuffle),
-            Source::Streamed(_) => (self.state.training.batch, 0, None),
+            Source::Streamed(data) => {
+                let batches = data.stream.batches().unwrap_or_default();
+                (data.batch_size, batches, None)
+            }
         };
-        let optimizer = compiled.optimizer.to_json();
         let loss = format!("{:?}", self.state.training.evaluation.loss);
-        (batch_size, trained, shuffle, optimizer, loss, self.epochs)
+        [
+            ("batch size", exchange::hashed(batch_size)),
+            ("number of samples", exchange::hashed(samples)),
+            ("order of the samples", exchange::hashed(shuffle)),
+            ("optimizer", exchange::hashed(compiled.optimizer.to_json())),
+            ("loss", exchange::hashed(loss)),
+            (
+                "number of epochs, or of steps to skip",
+                exchange::hashed((self.epochs, self.state.allowed)),
+            ),
+        ]
     }
 
     /// The rows of a batch of so many that are computed here.
@@ -840,8 +859,11 @@ impl State {
             match seen {
                 None => self.validated.add(&totals),
                 Some(Ok(true)) => self.sums.add(&totals),
-                // The records of the next steps count it.
-                Some(Ok(false)) => self.planned.clear(),
+                Some(Ok(false)) => {
+                    self.sums.add_finite(&totals);
+                    // The records of the next steps count it.
+                    self.planned.clear();
+                }
                 Some(Err(error)) => {
                     // The steps after it have done nothing.
                     self.flights.clear();

@@ -273,6 +273,7 @@ impl Run<'_> {
                     model.history.losses.push(score?.loss);
                     if model.skips.last() == Some(&step) {
                         model.history.skipped.push(step + 1);
+                        state.sums.add_finite(&outcome.totals);
                     } else {
                         state.sums.add(&outcome.totals);
                     }

@@ -62,7 +62,7 @@ const MAX_LOSS_SCALE_LOG2: u32 = 24;
 
 /// What the loss is multiplied by so that its gradients keep their bits as 16-bit floats, and the finite steps since it
 /// changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LossScale {
     pub log2: u32,
     pub steps: u32,
