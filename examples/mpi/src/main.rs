@@ -93,9 +93,9 @@ fn run(world: &SimpleCommunicator) -> Result<(), Failure> {
     let exchange = Mpi::default();
     let is_first = exchange.rank() == 0;
     // Ranks of one machine share its GPUs out.
-    let gpus = pollster::block_on(Gpu::all(&GpuOptions::new()))?;
     let neighbours = world.split_shared(world.rank());
-    let gpu = &gpus[neighbours.rank() as usize % gpus.len()];
+    let options = GpuOptions::new().nth(neighbours.rank() as usize);
+    let gpu = &pollster::block_on(Gpu::request(&options))?;
     if is_first {
         println!("{} ranks, {}", exchange.size(), gpu.adapter_info().name);
     }
@@ -145,7 +145,9 @@ fn run(world: &SimpleCommunicator) -> Result<(), Failure> {
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    if is_first {
+    if is_first && history.losses.is_empty() {
+        println!("{} epochs are done already", model.epoch());
+    } else if is_first {
         let last: Vec<_> = history.losses.iter().rev().take(3).rev().collect();
         println!("the last losses: {last:.6?}");
         if let Some(steps) = steps.filter(|&steps| steps > 1) {
