@@ -358,11 +358,11 @@ impl<'a> Guard<'a> {
         let count = pieces.len() as u32;
         let (gradients, norms) = (storage(&gradients), storage(&vec![0; pieces.len()]));
         let (pieces, variables) = (storage(pieces.as_flattened()), storage(&[0; 4]));
-        let (totals, state) = (storage(&[1.0f32.to_bits(); 8]), storage(&[0; 8]));
+        let (totals, state) = (storage(&[1.0f32.to_bits(); 8]), storage(&[0; 12]));
         let step = buffer(&[0; 16], wgpu::BufferUsages::UNIFORM);
         let most = f32::MAX.to_bits();
-        let kernel = |name: &str, params: [u32; 4], tensors: &[&wgpu::Buffer], groups: u32| {
-            let params = buffer(&params, wgpu::BufferUsages::UNIFORM);
+        let kernel = |name: &str, params: &[u32], tensors: &[&wgpu::Buffer], groups: u32| {
+            let params = buffer(params, wgpu::BufferUsages::UNIFORM);
             let shader = wgsl::shaders()
                 .into_iter()
                 .find(|shader| shader.name == format!("{name} f32x4 uniform"))
@@ -405,13 +405,13 @@ impl<'a> Guard<'a> {
         let kernels = vec![
             kernel(
                 "gradient_norm",
-                [count, 0, 0, 0],
+                &[count, 0, 0, 0],
                 &[&gradients, &pieces, &norms],
                 count,
             ),
             kernel(
                 "judge",
-                [count, 0, most, most],
+                &[count, 0, most, most, 0, 0, 0, 0],
                 &[&norms, &variables, &totals, &state],
                 1,
             ),
