@@ -219,7 +219,7 @@ pub enum Error {
     /// the step.
     #[error(
         "the loss or a gradient became NaN or infinite in training step {step}, which has changed \
-         nothing; a lower learning rate may help, or clipping, and data without NaN or infinity"
+         nothing; a lower learning rate may help, or clipping, and data without NaN or infinity; with Precision::F16, values up to 65,504"
     )]
     NotFinite {
         /// The first such step, by the network's own count, from 1.

@@ -113,7 +113,7 @@ impl SequentialBuilder {
     /// The network on a device, with no weights yet.
     pub(super) fn allocate(&self, gpu: &Gpu, network: Network, seed: u64) -> Result<Sequential> {
         if self.precision == Precision::F16 && !gpu.supports_f16() {
-            let detail = "Precision::F16 needs 16-bit floats, wgpu's feature SHADER_F16";
+            let detail = "Precision::F16 needs 16-bit floats, wgpu's feature SHADER_F16; the same layers in Precision::F32 load its weights";
             return Err(Error::UnsupportedDevice(detail.into()));
         }
         let bytes = network.parameters.max(1) as u64 * F32;

@@ -184,7 +184,7 @@ fn a_loss_that_is_not_a_number_is_an_error_that_names_the_step() {
         let error = model.fit(&bad, &fit.clone().epochs(2)).unwrap_err();
         assert_eq!(error, Error::NotFinite { step });
         let sentence = format!(
-            "the loss or a gradient became NaN or infinite in training step {step}, which has changed nothing; a lower learning rate may help, or clipping, and data without NaN or infinity"
+            "the loss or a gradient became NaN or infinite in training step {step}, which has changed nothing; a lower learning rate may help, or clipping, and data without NaN or infinity; with Precision::F16, values up to 65,504"
         );
         assert_eq!(error.to_string(), sentence);
 
