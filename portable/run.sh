@@ -6,8 +6,8 @@
 # From the unpacked archive of pack.sh; or from anywhere, with the archive. The report, report.md, and all output,
 # logs.tar.gz, are in DIRECTORY (selfnorm-report without one). After N minutes (8) what runs is stopped, nothing
 # else is begun, and the report is written all the same. It is also written after each part, so that it is there
-# however this ends. --adapter is a part of an adapter's name. Parts: quickstart check ops training tilings checked frames
-# fused small tests every_float scaling mnist deep peers; --tests chooses among the test programs. PYTHON is the program that has
+# however this ends. --adapter is a part of an adapter's name. Parts: quickstart check ops training frames fused small
+# tests every_float scaling mnist deep peers tilings checked; --tests chooses among the test programs. PYTHON is the program that has
 # PyTorch (python3).
 # Exits with 0 if everything that ran passed.
 set -u
@@ -410,8 +410,6 @@ report
 part check 70 "$ours/examples/check_device"
 part ops 60 "$ours/benches/ops"
 part training 60 "$ours/benches/training"
-part tilings 60 "$ours/benches/tilings"
-part checked 60 "$ours/benches/checked"
 part frames 30 "$ours/benches/frames"
 part fused 30 "$ours/benches/fused"
 part small 20 "$ours/benches/small"
@@ -516,4 +514,7 @@ if wanted peers; then
     record peers skipped '' "$python has no PyTorch with CUDA"
   fi
 fi
+# What explains the times above.
+part tilings 60 "$ours/benches/tilings"
+part checked 60 "$ours/benches/checked"
 [ -z "$(cut -f2 "$state/parts" | grep -vxE '0|skipped')" ]

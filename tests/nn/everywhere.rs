@@ -7,8 +7,8 @@ use crate::common::{gpu_async, new_gpu_async, smallest_gpu_async};
 use half::f16;
 use selfnorm::nn::{
     Activation::{Selu, Softmax},
-    Adam, AlphaDropout, Batch, Batches, Dataset, Dense, Fit, Initializer, Progress, Samples,
-    Sequential, SequentialBuilder, keras, onnx,
+    Adam, AlphaDropout, Batch, Batches, Dataset, Dense, Exchange, Fit, Initializer, Progress,
+    Samples, Sequential, SequentialBuilder, keras, onnx,
 };
 use selfnorm::wgpu::{
     BufferDescriptor, BufferUsages, Extent3d, TextureDescriptor, TextureDimension, TextureFormat,
@@ -385,6 +385,29 @@ async fn every_mistake_is_its_error() {
     let error = model.train_on_batch_async(&huge, &y).await.unwrap_err();
     assert_eq!(error, Error::NotFinite { step: 1 });
     assert_error!(NotFinite, error);
+    assert!(weights(&model).await == before);
+
+    /// One of two, whose engine has lost the other.
+    #[derive(Debug)]
+    struct Alone;
+    impl Exchange for Alone {
+        fn rank(&self) -> usize {
+            0
+        }
+        fn size(&self) -> usize {
+            2
+        }
+        fn sum(
+            &self,
+            _: &mut [f32],
+        ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            Err("the other is gone".into())
+        }
+    }
+    let (data, fit) = (data(gpu), fit().exchange(&Alone));
+    let mut run = model.train(&data, &fit).unwrap();
+    assert_error!(Exchange, run.next().await.unwrap_err());
+    drop(run);
     assert!(weights(&model).await == before);
 
     // What wgpu or the browser finds out.

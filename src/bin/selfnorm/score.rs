@@ -103,7 +103,9 @@ fn place(folder: &Path, chunk: &Path) -> Result<PathBuf> {
     let mut place = folder.to_path_buf();
     if chunk.is_absolute() {
         place.push(ABSOLUTE);
-    } else if chunk.starts_with(ABSOLUTE) {
+    } else if chunk.components().find(|part| *part != Component::CurDir)
+        == Some(Component::Normal(ABSOLUTE.as_ref()))
+    {
         return refuse(
             "below the folder of results, that name is for files that are named from the root",
         );

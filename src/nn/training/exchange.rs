@@ -13,6 +13,7 @@ use crate::nn::layers;
 use crate::nn::sequential;
 use crate::nn::workspace::F32;
 use crate::nn::{Precision, Sequential};
+use crate::ops::network::guard::LossScale;
 use crate::{Error, Gpu, Result};
 
 /// The ranks of a training that computes on several GPUs or machines: processes of MPI, threads, or whatever an engine
@@ -107,10 +108,12 @@ impl Sequential {
                 hashed((self.step, self.epoch, self.optimized_from)),
             ),
         ];
-        if let (Precision::F16, Some(slots)) = (self.builder.precision, &self.slots) {
-            let scale = slots.guard.loss_scale(&self.gpu, progress).await?;
-            parts.push(("loss scale", hashed(scale)));
-        }
+        // Where there is none yet it will be the first: all ranks bring as many values.
+        let scale = match (self.builder.precision, &self.slots) {
+            (Precision::F16, Some(slots)) => slots.guard.loss_scale(&self.gpu, progress).await?,
+            _ => LossScale::default(),
+        };
+        parts.push(("loss scale", hashed(scale)));
         parts.extend(settings);
         // In bytes, whose sums over all ranks a float has exactly: the mean is this rank's own if all are equal.
         let bytes = parts.iter().flat_map(|(_, hash)| hash.to_le_bytes());

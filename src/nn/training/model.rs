@@ -250,6 +250,7 @@ impl Sequential {
             check_targets(OP, loss, y, progress).await?;
         }
         seen?;
+        self.count_skips();
         let mut sums = Sums::default();
         sums.add(&totals);
         Ok(sums.score(loss))
@@ -327,6 +328,13 @@ impl Sequential {
     /// Makes them anew when they are needed: some may be none.
     pub(super) fn forget_buffers(&mut self) {
         *self.buffers() = Buffers::default();
+    }
+
+    /// From here on, where the host knows of all steps before, the optimizer counts those that are not skipped: a
+    /// checkpoint goes on with the same count.
+    pub(super) fn count_skips(&mut self) {
+        self.optimized_from += self.skips.len() as u64;
+        self.skips.clear();
     }
 
     /// Looks at what a step has done; returns whether it is finite.

@@ -1,5 +1,6 @@
 //! What training and evaluation report.
 
+use crate::nn::Precision;
 use crate::ops::network::loss::{Loss, Metric, Totals};
 use crate::{Error, Result};
 
@@ -34,9 +35,10 @@ impl Sums {
         self.invalid += f64::from(totals.invalid);
     }
 
-    /// Of a step that has changed nothing: its loss may be finite all the same, and its gradients not.
-    pub fn add_finite(&mut self, totals: &Totals) {
-        if totals.loss.is_finite() {
+    /// Of a step that has changed nothing. In 16-bit floats only its scaled gradients may have overflowed: then its
+    /// loss is as good as any.
+    pub fn add_skipped(&mut self, totals: &Totals, precision: Precision) {
+        if precision == Precision::F16 && totals.loss.is_finite() {
             self.add(totals);
         }
     }

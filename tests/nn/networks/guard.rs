@@ -377,3 +377,30 @@ fn a_skipped_step_has_the_same_effect_however_early_the_host_looks() {
     };
     assert_eq!(trained(|_| Ok(())), trained(|end| end.score().map(drop)));
 }
+
+/// Adam's corrections and a schedule go by the steps that count, of which the second epoch has one less before it.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_checkpoint_of_an_epoch_whose_last_step_was_skipped_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let optimizer = Optimizer::from(Adam::new(0.01));
+    let data = samples(Some(5));
+    let fit = || in_order(&optimizer).skip_non_finite(5);
+    let mut model = build(network(), &optimizer, Loss::CategoricalCrossentropy);
+    let history = model
+        .fit_with(&data, &fit().epochs(2), |progress| {
+            if let Progress::Epoch(end) = progress
+                && end.epoch == 1
+            {
+                end.model().save_checkpoint(&path)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    assert_eq!(history.skipped, [6, 12]);
+    let mut resumed = Sequential::open(gpu(), &path).unwrap();
+    let history = resumed.fit(&data, &fit()).unwrap();
+    assert_eq!(history.skipped, [12]);
+    assert_eq!(state(&resumed), state(&model));
+}

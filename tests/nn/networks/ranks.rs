@@ -443,3 +443,29 @@ fn ranks_train_in_16_bit_floats_with_one_loss_scale() {
     assert!(one.skipped.starts_with(&[1, 2]), "{:?}", one.skipped);
     assert_eq!(two.skipped, one.skipped);
 }
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_rank_without_the_others_checkpoint_is_told_in_16_bit_floats_too() {
+    if !gpu().supports_f16() {
+        return;
+    }
+    let (points, classes) = blobs(64, 6, 3);
+    let errors = on_ranks(2, |ranks| {
+        let data = dataset(&points, &classes, [6]);
+        let model = classifier(6, 3).precision(Precision::F16);
+        let mut model = model.build(gpu(), 1).unwrap();
+        let fit = Fit::new(Sgd::new(0.1)).batch_size(32);
+        if ranks.rank() == 0 {
+            model.fit(&data, &fit).unwrap();
+        }
+        model.fit(&data, &fit.exchange(ranks)).unwrap_err()
+    });
+    for error in errors {
+        let text = error.to_string();
+        assert!(
+            text.contains("another weights, another counts of steps or epochs, another loss scale"),
+            "{text}"
+        );
+    }
+}

@@ -796,6 +796,7 @@ impl<'a> Run<'a> {
             validation,
         };
         self.model.history.epochs.push(scores);
+        self.model.count_skips();
         self.epoch += 1;
         self.batch = 0;
         scores
@@ -860,7 +861,7 @@ impl State {
                 None => self.validated.add(&totals),
                 Some(Ok(true)) => self.sums.add(&totals),
                 Some(Ok(false)) => {
-                    self.sums.add_finite(&totals);
+                    self.sums.add_skipped(&totals, model.builder.precision);
                     // The records of the next steps count it.
                     self.planned.clear();
                 }

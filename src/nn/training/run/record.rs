@@ -273,7 +273,8 @@ impl Run<'_> {
                     model.history.losses.push(score?.loss);
                     if model.skips.last() == Some(&step) {
                         model.history.skipped.push(step + 1);
-                        state.sums.add_finite(&outcome.totals);
+                        let precision = model.builder.precision;
+                        state.sums.add_skipped(&outcome.totals, precision);
                     } else {
                         state.sums.add(&outcome.totals);
                     }
