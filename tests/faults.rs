@@ -14,6 +14,7 @@ use std::sync::{Mutex, Once, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use common::calls::Counted;
 use common::ops::{self, Op, Parameter};
 use common::value::Value;
 use common::{Watched, activations, gpu_with, smallest_gpu, without_hanging};
@@ -757,16 +758,25 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
     }
     drop(world);
     let mut full = Full::new(&gpu, piece);
+    assert_sweep_passes(&gpu, LARGE, &files, |left| match left {
+        Some(pieces) => full.leave(pieces),
+        None => full.leave_all(),
+    });
+}
+
+/// Every call with no memory left, then with one piece of it, and so on until it succeeds. `leave` lets as many go, or
+/// all.
+fn assert_sweep_passes(gpu: &Gpu, size: Size, files: &Files, mut leave: impl FnMut(Option<usize>)) {
     let mut failures = Vec::new();
     for (name, call) in calls() {
         let mut errors = 0;
         for left in 0.. {
-            full.leave_all();
-            let mut world = World::new(&gpu, LARGE, &files);
+            leave(None);
+            let mut world = World::new(gpu, size, files);
             let before = state(&world.model);
-            full.leave(left);
+            leave(Some(left));
             let result = call(&mut world);
-            full.leave_all();
+            leave(None);
             let mut fail = |what: &str| {
                 failures.push(format!("{name}, {left} pieces left: {what}"));
             };
@@ -790,6 +800,30 @@ fn memory_ends(features: wgpu::Features, piece: u64) {
         }
     }
     assert_eq!(failures, [""; 0]);
+}
+
+/// On any device: where its memory ends is said before the driver is asked.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn any_buffer_of_a_call_may_be_the_first_that_does_not_fit() {
+    watch_for_panics();
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::new(folder.path(), SMALL);
+    for counted in [Counted::smallest(), Counted::new()] {
+        let gpu = Watched::new(counted.clone());
+        assert_sweep_passes(&gpu, SMALL, &files, |left| {
+            counted.leave(left.map(|_| 0));
+            if left.is_some() {
+                // The crate lets go of the buffers that it keeps, and then of those that come back from work.
+                for _ in 0..2 {
+                    let error = gpu.zeros::<f32>([1 << 20]).unwrap_err();
+                    assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+                }
+            }
+            counted.leave(left);
+        });
+    }
+    assert_eq!(panics(), [""; 0]);
 }
 
 /// Runs every call with buffers or bindings of at most `limit` bytes.

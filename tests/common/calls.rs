@@ -1,9 +1,10 @@
-//! A device that counts what is asked of it: every call goes through to wgpu, and is counted by its kind. For
-//! `benches/checked.rs` it also compiles shaders without wgpu's run-time checks, and times each dispatch.
+//! A device that counts what is asked of it: every call goes through to wgpu, and is counted by its kind. It can also
+//! run out of memory at any buffer; and for `benches/checked.rs` it compiles shaders without wgpu's run-time checks, and
+//! times each dispatch.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,17 @@ struct Counts {
     /// Shaders are compiled with these, if any are given, in place of all.
     checks: Option<wgpu::ShaderRuntimeChecks>,
     trace: Mutex<Trace>,
+    /// The buffers for which there is no memory any more begin after so many, if that is set.
+    left: Mutex<Option<usize>>,
+    scopes: Mutex<Vec<Scope>>,
+}
+
+/// An error scope that is open.
+#[derive(Debug)]
+struct Scope {
+    index: u32,
+    filter: wgpu::ErrorFilter,
+    is_out_of_memory: bool,
 }
 
 /// The kernel of a pipeline.
@@ -86,6 +98,25 @@ impl Counts {
             writes: take(&self.writes),
             error_scopes: take(&self.error_scopes),
         }
+    }
+}
+
+impl Counts {
+    /// Whether there is no memory for one more buffer. That is the error of the innermost scope for it, as in wgpu.
+    fn is_out_of_memory(&self) -> bool {
+        match &mut *self.left.lock().unwrap() {
+            None => return false,
+            Some(0) => {}
+            Some(left) => {
+                *left -= 1;
+                return false;
+            }
+        }
+        let mut scopes = self.scopes.lock().unwrap();
+        let is_told = |scope: &&mut Scope| scope.filter == wgpu::ErrorFilter::OutOfMemory;
+        let scope = scopes.iter_mut().rev().find(is_told);
+        scope.expect("a scope for the error").is_out_of_memory = true;
+        true
     }
 }
 
@@ -157,6 +188,11 @@ impl Counted {
         (self.counts.take(), result)
     }
 
+    /// From now on there is memory for so many buffers, or for all.
+    pub fn leave(&self, buffers: Option<usize>) {
+        *self.counts.left.lock().unwrap() = buffers;
+    }
+
     /// Once a set of timestamps was made: the kernels of the dispatches that were recorded since the last call, each
     /// between the next two of the timestamps.
     pub fn dispatched(&self) -> Vec<Arc<Traced>> {
@@ -225,8 +261,6 @@ impl custom::DeviceInterface for Device {
             &self,
             desc: &wgpu::MeshPipelineDescriptor<'_>
         ) -> custom::DispatchRenderPipeline;
-        #[buffers]
-        fn create_buffer(&self, desc: &wgpu::BufferDescriptor<'_>) -> custom::DispatchBuffer;
         fn create_texture(&self, desc: &wgpu::TextureDescriptor<'_>) -> custom::DispatchTexture;
         fn create_external_texture(
             &self,
@@ -246,14 +280,50 @@ impl custom::DeviceInterface for Device {
         ) -> custom::DispatchRenderBundleEncoder;
         fn set_device_lost_callback(&self, callback: custom::BoxDeviceLostCallback);
         fn on_uncaptured_error(&self, handler: Arc<dyn wgpu::UncapturedErrorHandler>);
-        #[error_scopes]
-        fn push_error_scope(&self, filter: wgpu::ErrorFilter) -> u32;
-        fn pop_error_scope(&self, index: u32) -> Pin<Box<dyn custom::PopErrorScopeFuture>>;
         #[polls]
         fn poll(&self, poll: wgpu::wgt::PollType<u64>) -> Result<wgpu::PollStatus, wgpu::PollError>;
         fn get_internal_counters(&self) -> wgpu::InternalCounters;
         fn generate_allocator_report(&self) -> Option<wgpu::AllocatorReport>;
         fn destroy(&self);
+    }
+
+    fn create_buffer(&self, desc: &wgpu::BufferDescriptor<'_>) -> custom::DispatchBuffer {
+        count(&self.1.buffers);
+        if !self.1.is_out_of_memory() {
+            return self.0.create_buffer(desc);
+        }
+        // What wgpu makes of a buffer that it can't make: one that is invalid.
+        let scope = self.0.push_error_scope(wgpu::ErrorFilter::Validation);
+        let buffer = self.0.create_buffer(&wgpu::BufferDescriptor {
+            usage: wgpu::BufferUsages::empty(),
+            ..desc.clone()
+        });
+        wait(self.0.pop_error_scope(scope)).expect("an error");
+        buffer
+    }
+
+    fn push_error_scope(&self, filter: wgpu::ErrorFilter) -> u32 {
+        count(&self.1.error_scopes);
+        let index = self.0.push_error_scope(filter);
+        self.1.scopes.lock().unwrap().push(Scope {
+            index,
+            filter,
+            is_out_of_memory: false,
+        });
+        index
+    }
+
+    fn pop_error_scope(&self, index: u32) -> Pin<Box<dyn custom::PopErrorScopeFuture>> {
+        let error = self.0.pop_error_scope(index);
+        let mut scopes = self.1.scopes.lock().unwrap();
+        let place = scopes.iter().rposition(|scope| scope.index == index);
+        match place.map(|place| scopes.remove(place)) {
+            Some(scope) if scope.is_out_of_memory => {
+                let source = "as many buffers were made as there is memory for".into();
+                Box::pin(ready(Some(wgpu::Error::OutOfMemory { source })))
+            }
+            _ => error,
+        }
     }
 
     fn create_shader_module(

@@ -59,15 +59,50 @@ pub fn adapter() -> wgpu::Adapter {
 }
 
 pub async fn adapter_async() -> wgpu::Adapter {
+    adapter_within(Default::default()).await
+}
+
+async fn adapter_within(thresholds: wgpu::MemoryBudgetThresholds) -> wgpu::Adapter {
     let info = gpu().adapter_info();
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        memory_budget_thresholds: thresholds,
+        ..wgpu::InstanceDescriptor::new_without_display_handle_from_env()
+    });
     let adapters = instance.enumerate_adapters(info.backend.into()).await;
     adapters
         .into_iter()
         .find(|adapter| adapter.get_info().name == info.name)
         .unwrap()
 }
+
+/// A device that may take a percent of the memory that its driver has for the process, or as few more as it works with:
+/// a GPU that a test can fill, unless the driver does not say how much that is. It takes memory in the smallest blocks
+/// that wgpu has.
+pub fn gpu_with_budget(features: wgpu::Features, limits: &wgpu::Limits) -> Gpu {
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: features,
+        required_limits: limits.clone(),
+        memory_hints: wgpu::MemoryHints::Manual {
+            suballocated_device_memory_block_size: SMALLEST_BLOCK..SMALLEST_BLOCK + 1,
+        },
+        ..Default::default()
+    };
+    let works = |percent| {
+        let adapter = pollster::block_on(adapter_within(wgpu::MemoryBudgetThresholds {
+            for_resource_creation: Some(percent),
+            for_device_loss: None,
+        }));
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).ok()?;
+        let gpu = Gpu::from_wgpu(device, queue).ok()?;
+        let worked = gpu.zeros::<f32>([1 << 22]).and_then(|x| x.selu()?.to_vec());
+        worked.is_ok().then_some(gpu)
+    };
+    (1..100)
+        .find_map(works)
+        .expect("a device that has memory left")
+}
+
+const SMALLEST_BLOCK: u64 = 4 << 20;
 
 /// Whether nothing was written around the tensor of [`wrapped`](super::wrapped).
 pub fn guards_hold(gpu: &Gpu, buffer: &wgpu::Buffer) -> bool {

@@ -95,7 +95,7 @@ pub struct History {
     pub losses: Vec<f64>,
     /// The steps that were not finite and changed nothing, by the network's count, see
     /// [`Fit::skip_non_finite`](super::Fit::skip_non_finite); and those whose scaled gradients overflowed, see
-    /// [`SequentialBuilder::precision`](super::SequentialBuilder::precision).
+    /// [`SequentialBuilder::precision`](crate::nn::SequentialBuilder::precision).
     pub skipped: Vec<u64>,
     /// Whether a callback, or [`Run::stop`](super::Run::stop), has ended the training before its last
     /// epoch was over.

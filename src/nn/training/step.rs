@@ -317,6 +317,15 @@ impl Flight {
         Ok(Self { readback, staging })
     }
 
+    /// Makes what the flights under way at once need, so that a training which has begun does not fail for lack of it.
+    pub fn reserve(gpu: &Gpu, bytes: u64) -> Result<()> {
+        let make = |_| transfer::readback_staging(gpu.memory(), bytes);
+        let made = (0..AHEAD).map(make).collect::<Result<Vec<_>>>()?;
+        made.into_iter()
+            .for_each(|staging| gpu.memory().give(Purpose::Readback, staging));
+        Ok(())
+    }
+
     /// Submits what `record` records, after which the region comes back.
     pub fn submit(
         gpu: &Gpu,

@@ -358,6 +358,7 @@ impl Sequential {
         };
         let training = self.prepare_training(rows, &optimizer, loss)?;
         let evaluation = &training.evaluation;
+        Flight::reserve(&self.gpu, evaluation.losses.totals.bytes)?;
         let (expected, places) = (self.expected(OP, Some(loss)), evaluation.places());
         let source = match data {
             Data::Dataset(data) => Source::Resident(Resident {
