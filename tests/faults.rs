@@ -21,8 +21,8 @@ use common::{Watched, activations, gpu_with, smallest_gpu, without_hanging};
 use half::f16;
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
-    Adam, AlphaDropout as Dropout, Dataset, Dense, Fit, Loss, Progress, Sequential,
-    SequentialBuilder, Sgd,
+    Adam, AlphaDropout as Dropout, Batch, Batches, Dataset, Dense, Fit, Loss, Precision, Progress,
+    Samples, Sequential, SequentialBuilder, Sgd,
 };
 use selfnorm::{AlphaDropout, Conv2dOptions, Error, Gpu, Result, Tensor, wgpu};
 
@@ -209,7 +209,7 @@ fn calls() -> Vec<(String, Call)> {
 
 type OtherCall = fn(&mut World) -> Result<()>;
 
-const OTHER_CALLS: [(&str, OtherCall); 33] = [
+const OTHER_CALLS: [(&str, OtherCall); 34] = [
     ("tensor", |w| {
         w.gpu
             .tensor(w.size.values(), [w.size.samples, w.size.features])
@@ -300,6 +300,14 @@ const OTHER_CALLS: [(&str, OtherCall); 33] = [
             .fit(&w.data, &w.size.fit().validation_data(&w.data))
             .map(drop)
     }),
+    ("fit of a network in 16-bit floats", |w| {
+        let precision = match w.gpu.supports_f16() {
+            true => Precision::F16,
+            false => Precision::F32,
+        };
+        let mut model = w.size.network().precision(precision).build(&w.gpu, 3)?;
+        model.fit(&w.data, &w.size.fit()).map(drop)
+    }),
     ("evaluate", |w| w.model.evaluate(&w.data).map(drop)),
     ("gradient", |w| {
         w.model.gradient(&w.x, &w.targets, true).map(drop)
@@ -329,6 +337,30 @@ const OTHER_CALLS: [(&str, OtherCall); 33] = [
             .compile(Adam::default(), Loss::CategoricalCrossentropy)
     }),
 ];
+
+/// The samples in their order, and how many batches of them were given.
+struct Host(Size, usize);
+
+impl Batches for Host {
+    fn samples(&self) -> Samples {
+        Samples::floats([self.0.features]).classes()
+    }
+
+    fn start(&mut self, _: u64) -> Result<()> {
+        self.1 = 0;
+        Ok(())
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch<'_>>> {
+        let Self(size, given) = self;
+        let values = size.values().chunks(size.batch * size.features).nth(*given);
+        *given += 1;
+        let labels = &[0u32; 1 << 10];
+        values
+            .map(|values| Batch::floats(values).classes(&labels[..values.len() / size.features]))
+            .transpose()
+    }
+}
 
 /// With a seed that was never used, so that nothing of it is cached.
 fn dropout() -> AlphaDropout {
@@ -824,6 +856,42 @@ fn any_buffer_of_a_call_may_be_the_first_that_does_not_fit() {
         });
     }
     assert_eq!(panics(), [""; 0]);
+}
+
+/// A batch from the host comes when a step before it has been taken, which counts.
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_batch_from_the_host_that_does_not_fit_ends_the_training_after_the_steps_before() {
+    let gpu = Counted::new();
+    let fit = Fit::new(Adam::default()).batch_size(SMALL.batch).epochs(2);
+    let build = || SMALL.network().build(&gpu, 3).unwrap();
+    let after = |steps| {
+        let (mut model, mut host) = (build(), Host(SMALL, 0));
+        let mut run = model.train(&mut host, &fit).unwrap();
+        while run.model().step() < steps {
+            pollster::block_on(run.next()).unwrap();
+        }
+        drop(run);
+        state(&model)
+    };
+    let mut steps = vec![0];
+    for left in 0.. {
+        let mut model = build();
+        // Of earlier ones nothing is kept.
+        gpu.leave(Some(0));
+        assert!(gpu.zeros::<f32>([1 << 20]).is_err());
+        gpu.leave(Some(left));
+        let result = model.fit(&mut Host(SMALL, 0), &fit);
+        gpu.leave(None);
+        match result {
+            Ok(_) => break,
+            Err(Error::OutOfMemory { .. }) => {}
+            Err(error) => panic!("{left} buffers: {error}"),
+        }
+        assert!(state(&model) == after(model.step()), "{left} buffers");
+        steps.push(model.step());
+    }
+    assert!(steps.iter().any(|&steps| steps > 0), "{steps:?}");
 }
 
 /// Runs every call with buffers or bindings of at most `limit` bytes.
