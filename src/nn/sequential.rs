@@ -343,9 +343,9 @@ impl Sequential {
         &self.history
     }
 
-    /// Layers, output shapes and parameters, as Keras prints them.
+    /// Layers, output shapes and parameters, as Keras prints them, and the precision if it is not f32.
     pub fn summary(&self) -> String {
-        summary::summary(&self.network)
+        summary::summary(&self.network, self.builder.precision)
     }
 
     /// The bytes that the network takes on the GPU so far.

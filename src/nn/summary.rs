@@ -1,11 +1,12 @@
 //! The table of a network, as Keras prints it.
 
+use super::Precision;
 use super::network::Network;
 
 /// Widths of the columns, with a space on either side.
 const WIDTHS: [usize; 3] = [33, 24, 15];
 
-pub(super) fn summary(network: &Network) -> String {
+pub(super) fn summary(network: &Network, precision: Precision) -> String {
     let rule = |left: char, line: char, cross: char, right: char| {
         let lines = WIDTHS.map(|width| line.to_string().repeat(width));
         format!("{left}{}{right}\n", lines.join(&cross.to_string()))
@@ -49,6 +50,9 @@ pub(super) fn summary(network: &Network) -> String {
         ("Non-trainable", frozen),
     ] {
         text += &format!(" {what} params: {} ({})\n", grouped(count), size(count));
+    }
+    if precision == Precision::F16 {
+        text += " Precision: products of 16-bit floats\n";
     }
     text
 }

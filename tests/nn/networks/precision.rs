@@ -319,3 +319,17 @@ fn networks_train_in_f32_unless_they_are_told_otherwise() {
         plain,
     );
 }
+
+#[test]
+#[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
+fn a_summary_ends_with_the_precision_unless_it_is_f32() {
+    if !gpu().supports_f16() {
+        return;
+    }
+    let summary = |precision| {
+        let model = classifier(4, 3).precision(precision).build(gpu(), 1);
+        model.unwrap().summary()
+    };
+    let line = " Precision: products of 16-bit floats\n";
+    assert_eq!(summary(Precision::F32) + line, summary(Precision::F16));
+}
