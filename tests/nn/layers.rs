@@ -4,9 +4,13 @@
 //!
 //! The shapes are random, but the same in every run: multiples of nothing, and of the 4, 8, 16, 64
 //! and 128 that products are cut by; sums long enough to be cut into chunks; and each in every tiling.
+//!
+//! Tests of many kernels have devices of their own: a software driver compiles in a thread of the device.
 
-use crate::common::gpu;
+use std::panic::AssertUnwindSafe;
+
 use crate::common::reference::{Case, Spec, conv2d, dense, for_all, max_pool2d};
+use crate::common::{gpu, new_gpu};
 use proptest::prelude::*;
 use selfnorm::Selu;
 use selfnorm::nn::Activation::{
@@ -103,6 +107,7 @@ fn image() -> impl Strategy<Value = [usize; 2]> {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn dense_layers_of_any_shape_are_the_reference() {
+    let gpu = &new_gpu();
     let shape = prop_oneof![
         4 => extent().prop_map(|inputs| vec![inputs]),
         1 => (1usize..6, extent()).prop_map(|(a, inputs)| vec![a, inputs]),
@@ -125,13 +130,14 @@ fn dense_layers_of_any_shape_are_the_reference() {
             tiling,
             seed,
         };
-        case.check(gpu(), false);
+        case.check(gpu, false);
     });
 }
 
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn convolutions_of_any_shape_strides_and_padding_are_the_reference() {
+    let gpu = &new_gpu();
     let windows = image().prop_flat_map(|image| (Just(image), sliding(image)));
     let parts = (windows, channels(), channels(), any::<bool>(), activation());
     let values = (parts, 1usize..6, tiling(), any::<u64>());
@@ -154,7 +160,7 @@ fn convolutions_of_any_shape_strides_and_padding_are_the_reference() {
             tiling,
             seed,
         };
-        case.check(gpu(), false);
+        case.check(gpu, false);
     });
 }
 
@@ -346,6 +352,7 @@ fn normalizations_between_layers_are_the_reference() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn sums_in_chunks_are_the_reference() {
+    let gpu = &new_gpu();
     let bare = |units, activation| Spec::Dense {
         units,
         bias: false,
@@ -402,7 +409,7 @@ fn sums_in_chunks_are_the_reference() {
                 tiling,
                 seed,
             };
-            case.check(gpu(), true);
+            case.check(gpu, true);
         }
     }
 }
@@ -412,6 +419,7 @@ fn sums_in_chunks_are_the_reference() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn large_tiles_are_the_reference() {
+    let gpu = &new_gpu();
     let same = |filters, kernel| Spec::Conv2d {
         filters,
         kernel,
@@ -446,7 +454,7 @@ fn large_tiles_are_the_reference() {
             tiling: Tiling::Workgroup,
             seed,
         };
-        case.check(gpu(), true);
+        case.check(gpu, true);
     }
 }
 
@@ -454,6 +462,7 @@ fn large_tiles_are_the_reference() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn layers_that_share_kernels_are_the_reference() {
+    let gpu = &new_gpu();
     let alpha = Spec::AlphaDropout(0.25);
     let plain = Spec::Dropout(0.3);
     let act = Spec::Activation;
@@ -567,7 +576,7 @@ fn layers_that_share_kernels_are_the_reference() {
             .iter()
             .any(|layer| matches!(layer, Spec::AlphaDropout(_) | Spec::Dropout(_)));
         for training in if drops { &[false, true][..] } else { &[false] } {
-            let result = std::panic::catch_unwind(|| case.check(gpu(), *training));
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| case.check(gpu, *training)));
             assert!(result.is_ok(), "{case:?}");
         }
     }
@@ -577,6 +586,7 @@ fn layers_that_share_kernels_are_the_reference() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn dropout_with_a_noise_shape_is_the_reference() {
+    let gpu = &new_gpu();
     let alpha =
         |noise: &[Option<usize>]| Spec::Broadcast(Box::new(Spec::AlphaDropout(0.4)), noise.into());
     let plain =
@@ -652,7 +662,7 @@ fn dropout_with_a_noise_shape_is_the_reference() {
             tiling: TILINGS[(seed + seed / 3) as usize % TILINGS.len()],
             seed,
         };
-        let result = std::panic::catch_unwind(|| case.check(gpu(), true));
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| case.check(gpu, true)));
         assert!(result.is_ok(), "{case:?}");
     }
 }
@@ -693,6 +703,7 @@ fn dropout_with_any_noise_shape_is_the_reference() {
 #[test]
 #[cfg_attr(feature = "ignore-gpu-tests", ignore = "needs a GPU")]
 fn any_three_layers_are_the_reference() {
+    let gpu = &new_gpu();
     // What the last layer leaves decides what may follow, so layers are drawn as numbers.
     let values = (
         any::<bool>(),
@@ -737,7 +748,7 @@ fn any_three_layers_are_the_reference() {
             tiling,
             seed,
         };
-        case.check(gpu(), true);
+        case.check(gpu, true);
     });
 }
 
