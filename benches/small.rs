@@ -15,6 +15,12 @@ use selfnorm::nn::{
 };
 use selfnorm::{Gpu, Result, random, wgpu};
 
+use common::dispatch::Dispatch;
+
+mod common {
+    pub mod dispatch;
+}
+
 const INPUTS: usize = 32;
 const LAYERS: usize = 8;
 const UNITS: usize = 128;
@@ -153,18 +159,7 @@ impl<'a> Bare<'a> {
     fn new(gpu: &'a Gpu) -> Self {
         let device = gpu.device();
         let source = "@compute @workgroup_size(1) fn nothing() {}";
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: None,
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: None,
-            compilation_options: Default::default(),
-            cache: None,
-        });
+        let pipeline = Dispatch::pipeline(gpu, source, "nothing");
         let buffer = |usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,

@@ -14,10 +14,12 @@ use selfnorm::wgpu::util::DeviceExt;
 use selfnorm::{Gpu, Result, Tensor, wgpu, wgsl};
 
 use common::clock::{Clock, Time, is_software, wait};
+use common::dispatch::Dispatch;
 use common::networks::{CLASSES, DIGITS, FILTERS, Network, TAPS, TUTORIAL};
 
 mod common {
     pub mod clock;
+    pub mod dispatch;
     pub mod networks;
 }
 
@@ -367,18 +369,7 @@ impl<'a> Guard<'a> {
                 .into_iter()
                 .find(|shader| shader.name == format!("{name} f32x4 uniform"))
                 .expect("it is listed");
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: None,
-                source: wgpu::ShaderSource::Wgsl(shader.source.into()),
-            });
-            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: None,
-                layout: None,
-                module: &module,
-                entry_point: None,
-                compilation_options: Default::default(),
-                cache: None,
-            });
+            let pipeline = Dispatch::pipeline(gpu, &shader.source, name);
             let group = |(index, buffers): (u32, &[&wgpu::Buffer])| {
                 let entries: Vec<_> = (0..)
                     .zip(buffers)

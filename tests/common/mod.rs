@@ -60,6 +60,22 @@ pub async fn gpu_with_async(
     Gpu::from_wgpu(device, queue).unwrap()
 }
 
+/// An application's own pipeline, of a shader with one entry point, laid out as the shader says.
+pub fn compute_pipeline(device: &wgpu::Device, source: &str) -> wgpu::ComputePipeline {
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: None,
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: Default::default(),
+        cache: None,
+    })
+}
+
 /// A device that fails the test if an error reaches the application's handler.
 pub struct Watched {
     gpu: Gpu,

@@ -94,19 +94,7 @@ impl<'a> BareRounds<'a> {
     ";
 
     fn new(gpu: &'a Gpu) -> Self {
-        let device = gpu.device();
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: None,
-            source: wgpu::ShaderSource::Wgsl(Self::SOURCE.into()),
-        });
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: None,
-            layout: None,
-            module: &module,
-            entry_point: None,
-            compilation_options: Default::default(),
-            cache: None,
-        });
+        let pipeline = common::compute_pipeline(gpu.device(), Self::SOURCE);
         let (kept, group) = Self::bound(gpu, &pipeline);
         Self {
             gpu,

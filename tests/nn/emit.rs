@@ -13,7 +13,9 @@ use selfnorm::wgpu::{self, BufferUsages, ShaderStages};
 use selfnorm::{Error, Gpu, Tensor, wgsl};
 
 use crate::common::reference::{BOUND, Case, Spec, assert_close, dense, for_all};
-use crate::common::{self, foreign_buffer, gpu, guards_hold, record, smallest_gpu, wrapped};
+use crate::common::{
+    self, compute_pipeline, foreign_buffer, gpu, guards_hold, record, smallest_gpu, wrapped,
+};
 
 /// A function in a shader, and how it is called.
 #[derive(Clone, Debug)]
@@ -170,14 +172,7 @@ fn compute(
     invocations: usize,
 ) -> Vec<f32> {
     let device = gpu.device();
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module(gpu, source),
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
+    let pipeline = compute_pipeline(device, &source);
     let x = gpu.tensor(x, [x.len()]).unwrap();
     let y: Tensor = gpu.zeros([outputs]).unwrap();
     let mine = pipeline.get_bind_group_layout(0);

@@ -3,7 +3,7 @@
 
 use crate::common::functions;
 use crate::common::ops::{Op, Parameter, Real};
-use crate::common::{SAMPLE, all_floats, gpu_async, special, worst};
+use crate::common::{SAMPLE, all_floats, compute_pipeline, gpu_async, special, worst};
 use selfnorm::{random, wgpu, wgsl};
 use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -24,18 +24,7 @@ async fn run(source: &str, inputs: &[&[f32]]) -> Vec<f32> {
         .chain([&output[..]])
         .map(|data| gpu.tensor(data, [len]).unwrap())
         .collect();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(source.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    });
+    let pipeline = compute_pipeline(device, source);
     let entries: Vec<_> = buffers
         .iter()
         .zip(0..)

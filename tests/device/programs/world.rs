@@ -576,19 +576,7 @@ fn copy_pipeline(gpu: &Gpu) -> wgpu::ComputePipeline {
                 destination[id.x] = source[id.x];
             }
         }";
-    let device = gpu.device();
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: None,
-        source: wgpu::ShaderSource::Wgsl(COPY.into()),
-    });
-    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: Default::default(),
-        cache: None,
-    })
+    common::compute_pipeline(gpu.device(), COPY)
 }
 
 /// Reads a whole buffer with a shader, because not every buffer may be copied from.

@@ -190,7 +190,7 @@ fn gradients_smaller_than_any_16_bit_float_train() {
 }
 
 /// A loss whose gradients are 2^5 or more, times the initial scale of 2^15, are infinite as 16-bit floats.
-fn steep() -> (Sequential, Dataset) {
+pub fn steep() -> (Sequential, Dataset) {
     let gpu = gpu_with_cooperative_matrices().unwrap_or_else(gpu);
     let model = Sequential::new([4])
         .add(Dense::new(8).activation(Selu))

@@ -1,8 +1,8 @@
 //! Several ranks train what one does: the same up to the order of sums, and with the same bits on every rank and in
 //! every run.
 
+use super::precision::steep;
 use super::{assert_near, blobs, classifier, dataset, weight_bits};
-use crate::common::reference::normal;
 use crate::common::{gpu, new_gpu};
 use selfnorm::nn::Activation::{Selu, Softmax};
 use selfnorm::nn::{
@@ -420,15 +420,8 @@ fn ranks_train_in_16_bit_floats_with_one_loss_scale() {
     if !gpu().supports_f16() {
         return;
     }
-    let x = normal(64 * 4, 1, 0);
-    let targets: Vec<_> = (0..64).map(|i| 30.0 + 10.0 * x[i * 4]).collect();
     let train = |ranks: &Threads| {
-        let data = Dataset::from_floats(gpu(), &x, [4]).unwrap();
-        let data = data.targets(&targets, [1]).unwrap();
-        let model = Sequential::new([4])
-            .add(Dense::new(8).activation(Selu))
-            .add(Dense::new(1));
-        let mut model = model.precision(Precision::F16).build(gpu(), 3).unwrap();
+        let (mut model, data) = steep();
         let fit = Fit::new(Sgd::new(1e-3))
             .loss(Loss::MeanSquaredError)
             .batch_size(64)
