@@ -138,7 +138,7 @@ fn a_state_dict_is_written_in_16_bits() {
     assert!(text.contains("\n3.weight: BF16 [3, 27]\n"), "{text}");
 }
 
-/// A folder with `count` chunks of samples, in two folders of the same names, and the rows of each.
+/// A folder with `count` chunks of samples, in two folders of the same names: their names.
 fn chunks(folder: &Path, count: usize) -> Vec<String> {
     let names = (0..count).map(|i| format!("in/{}/{}.csv", i % 2, i / 2));
     let names: Vec<_> = names.collect();
@@ -309,7 +309,7 @@ fn mistakes_are_sentences_and_write_nothing() {
         (
             &["inspect", "--pytorch", "x"],
             2,
-            "inspect takes no options",
+            "inspect takes no --dtype or --pytorch",
         ),
         (
             &["convert", "--dtype", "f8", "a", "b"],

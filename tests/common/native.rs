@@ -78,10 +78,9 @@ async fn adapter_within(thresholds: wgpu::MemoryBudgetThresholds) -> wgpu::Adapt
 /// A device that may take a percent of the memory that its driver has for the process, or as few more as it works with:
 /// a GPU that a test can fill, unless the driver does not say how much that is. It takes memory in the smallest blocks
 /// that wgpu has.
-pub fn gpu_with_budget(features: wgpu::Features, limits: &wgpu::Limits) -> Gpu {
+pub fn gpu_with_budget() -> Gpu {
     let descriptor = wgpu::DeviceDescriptor {
-        required_features: features,
-        required_limits: limits.clone(),
+        required_limits: adapter().limits(),
         memory_hints: wgpu::MemoryHints::Manual {
             suballocated_device_memory_block_size: SMALLEST_BLOCK..SMALLEST_BLOCK + 1,
         },

@@ -1010,10 +1010,7 @@ fn a_full_gpu_is_an_error_and_goes_on_working() {
     let is_process = common::gpu().adapter_info().device_type == wgpu::DeviceType::Cpu;
     let gpu = match is_process {
         true => watched(),
-        false => {
-            let limits = common::adapter().limits();
-            Watched::new(common::gpu_with_budget(wgpu::Features::empty(), &limits))
-        }
+        false => Watched::new(common::gpu_with_budget()),
     };
     let x = gpu.tensor(&activations(1000), [1000]).unwrap();
     if gpu.adapter_info().backend == wgpu::Backend::Gl {

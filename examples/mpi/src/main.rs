@@ -140,8 +140,9 @@ fn run(world: &SimpleCommunicator) -> Result<(), Failure> {
             );
         }
         if end.epoch == 1 {
-            // Everything is compiled.
+            // Everything is compiled, and settings are compared.
             start = Instant::now();
+            exchange.summed.store(0, Relaxed);
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -153,11 +154,12 @@ fn run(world: &SimpleCommunicator) -> Result<(), Failure> {
         if let Some(steps) = steps.filter(|&steps| steps > 1) {
             println!("a step: {:.1?}", start.elapsed() / (steps as u32 - 1));
         }
-        let (summed, count) = (
-            exchange.summed.load(Relaxed),
-            history.losses.len().max(1) as u64,
-        );
-        println!("{} bytes of gradients a step", summed / count);
+        // Those after the first epoch.
+        let steps = history.losses.len() - history.losses.len() / history.epochs.len();
+        let summed = exchange.summed.load(Relaxed);
+        if let Some(bytes) = summed.checked_div(steps as u64) {
+            println!("{bytes} bytes of gradients and totals a step");
+        }
     }
     let checksum = checksum(&model)?;
     let mut checksums = vec![0u64; exchange.size()];

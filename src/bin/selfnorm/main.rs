@@ -114,7 +114,7 @@ fn parse() -> std::result::Result<Command, lexopt::Error> {
     let count = paths.len();
     let wrong = |_| lexopt::Error::from(format!("{command} takes {files}, not {count} files"));
     if mapping.is_some() && command != "convert" {
-        return Err(format!("{command} takes no options").into());
+        return Err(format!("{command} takes no --dtype or --pytorch").into());
     }
     if gpu.is_some() && command != "score" {
         return Err(format!("{command} takes no --gpu").into());

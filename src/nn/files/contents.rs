@@ -9,7 +9,7 @@ use crate::nn::network::Weight;
 use crate::nn::sequential::{self, Sequential};
 use crate::nn::training::{Buffers, MAX_COUNT};
 use crate::nn::workspace::{F32, Slots};
-use crate::nn::{Loss, Optimizer, Precision};
+use crate::nn::{Loss, Optimizer};
 use crate::ops::network::guard::LossScale;
 
 /// What of a network is in a file.
@@ -64,10 +64,7 @@ impl Snapshot {
         {
             snapshot.slots.clear();
         }
-        if let (Precision::F16, Some(slots)) = (model.builder.precision, &model.slots) {
-            let scale = slots.guard.loss_scale(&model.gpu, progress).await?;
-            snapshot.loss_scale = Some(scale);
-        }
+        snapshot.loss_scale = model.loss_scale(progress).await?;
         // Steps under way from one on that is not finite have changed nothing.
         snapshot.step = model.halted(progress).await?.unwrap_or(model.step);
         let begin = model.optimized_from + model.skips.len() as u64;

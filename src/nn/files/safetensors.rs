@@ -339,10 +339,13 @@ impl LossScale {
             return Ok(None);
         }
         let [scale, steps] = [header.number(LOSS_SCALE)?, header.number(LOSS_SCALE_STEPS)?];
-        let [small, few] = [scale, steps].map(|number| u32::try_from(number).ok());
-        let read = small
-            .zip(few)
-            .and_then(|(scale, steps)| Self::new(scale, steps));
+        let few = u32::try_from(steps).map_err(|_| {
+            header.error(format!(
+                "{LOSS_SCALE_STEPS} is {steps}, more than there can be"
+            ))
+        })?;
+        let small = u32::try_from(scale).ok();
+        let read = small.and_then(|scale| Self::new(scale, few));
         let wrong = || {
             header.error(format!(
                 "{LOSS_SCALE} is {scale}, not a power of two up to 2^24"

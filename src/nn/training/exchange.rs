@@ -9,11 +9,10 @@ use super::step::{Flight, Training};
 use crate::gpu::device::Owner;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
+use crate::nn::Sequential;
 use crate::nn::layers;
 use crate::nn::sequential;
 use crate::nn::workspace::F32;
-use crate::nn::{Precision, Sequential};
-use crate::ops::network::guard::LossScale;
 use crate::{Error, Gpu, Result};
 
 /// The ranks of a training that computes on several GPUs or machines: processes of MPI, threads, or whatever an engine
@@ -80,7 +79,7 @@ impl Sequential {
             return Err(Error::Exchange { rank, size, detail });
         }
         match self.network.measures_batches() {
-            Some(layer) if size > 1 => layers::error(
+            Some(layer) => layers::error(
                 layer,
                 format!(
                     "it normalizes by the whole batch, of which each of {size} ranks has a part; LayerNormalization needs none of the others' rows"
@@ -109,11 +108,8 @@ impl Sequential {
             ),
         ];
         // Where there is none yet it will be the first: all ranks bring as many values.
-        let scale = match (self.builder.precision, &self.slots) {
-            (Precision::F16, Some(slots)) => slots.guard.loss_scale(&self.gpu, progress).await?,
-            _ => LossScale::default(),
-        };
-        parts.push(("loss scale", hashed(scale)));
+        let scale = self.loss_scale(progress).await?;
+        parts.push(("loss scale", hashed(scale.unwrap_or_default())));
         parts.extend(settings);
         // In bytes, whose sums over all ranks a float has exactly: the mean is this rank's own if all are equal.
         let bytes = parts.iter().flat_map(|(_, hash)| hash.to_le_bytes());
@@ -260,7 +256,7 @@ mod threads {
         /// By rank, what those who are there bring.
         brought: Vec<Option<Vec<f32>>>,
         /// What the last round has come to.
-        sums: Arc<[f32]>,
+        sums: Arc<Vec<f32>>,
         /// A rank that is gone.
         gone: Option<usize>,
     }

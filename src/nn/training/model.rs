@@ -9,9 +9,10 @@ use crate::gpu::device::Owner;
 use crate::gpu::platform;
 use crate::gpu::region::Region;
 use crate::gpu::transfer;
-use crate::nn::Sequential;
 use crate::nn::data::refuse_target;
 use crate::nn::workspace::Slots;
+use crate::nn::{Precision, Sequential};
+use crate::ops::network::guard::LossScale;
 use crate::ops::network::loss::{Loss, Totals};
 use crate::ops::network::optimizer::{LearningRate, Optimizer};
 use crate::ops::require;
@@ -282,6 +283,19 @@ impl Sequential {
         match &self.unseen {
             Some((slots, generation)) => slots.guard.halted(&self.gpu, *generation, progress).await,
             None => Ok(None),
+        }
+    }
+
+    /// Of a network whose precision needs one, once it has trained.
+    pub(in crate::nn) async fn loss_scale(
+        &self,
+        progress: &impl transfer::Progress,
+    ) -> Result<Option<LossScale>> {
+        match (self.builder.precision, &self.slots) {
+            (Precision::F16, Some(slots)) => {
+                slots.guard.loss_scale(&self.gpu, progress).await.map(Some)
+            }
+            _ => Ok(None),
         }
     }
 

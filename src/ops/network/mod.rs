@@ -242,7 +242,13 @@ mod tests {
             (8, 2048, 12),
             (130, 700, 100),
         ];
-        let gpus = [Gpu::new().unwrap(), gpu::tests::with_cooperative_matrices()];
+        let mut gpus = vec![Gpu::new().unwrap()];
+        let cooperative = gpu::tests::with_cooperative_matrices();
+        gpus.extend(
+            cooperative
+                .cooperative_matrices()
+                .map(|_| cooperative.clone()),
+        );
         for (gpu, (rows, inputs, outputs)) in gpus
             .iter()
             .flat_map(|gpu| extents.map(|extents| (gpu, extents)))
